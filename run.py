@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""The one door to Vantage: `python3 run.py COMMAND`.
+
+Three parts: a gate that turns away an old Python, the environment that holds the few packages
+Vantage needs, and the table of commands. Every Python from 2.7 on must be able to parse this
+file, or the gate could not speak: hence the type comments and the old-fashioned formatting.
+"""
+
+from __future__ import print_function
+
+import os
+import sys
+
+# The gate -----------------------------------------------------------------------------------
+
+OLDEST = (3, 10)
+
+if sys.version_info < OLDEST:
+    sys.stderr.write(
+        "Vantage needs Python %d.%d or newer and this is Python %d.%d; install a newer one "
+        "(https://www.python.org/downloads/) and start run.py with it, for example "
+        "'python3.12 run.py'.\n" % (OLDEST + tuple(sys.version_info[:2]))
+    )
+    sys.exit(2)
+
+ROOT = os.path.dirname(os.path.realpath(__file__))
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+OURS = ("hw", "kernel", "userland", "labs", "tests", "run")
+
+# The environment ----------------------------------------------------------------------------
+
+# Group -> the lock that names every package of it. "runtime" is in every environment; another
+# group is added by the first command that needs it.
+LOCKS = {"runtime": "requirements.txt", "test": "requirements-test.txt"}
+
+
+def environment_folder(groups):
+    # type: (list[str]) -> str
+    """`.venv` in the checkout, or a folder in the user's cache if that cannot be written."""
+    local = os.path.join(ROOT, ".venv")
+    if is_good(local, groups) or os.access(local if os.path.exists(local) else ROOT, os.W_OK):
+        return local
+    import zlib
+
+    from hw import host
+
+    key = "%s-%08x" % (os.path.basename(ROOT), zlib.crc32(os.fsencode(ROOT)))
+    return str(host.user_cache_folder("vantage") / key)
+
+
+def is_good(env, groups):
+    # type: (str, list[str]) -> bool
+    """A group is good while its stamp says what it would be made from today."""
+    return os.path.exists(python_of(env)) and all(
+        read(stamp_file(env, group)) == stamp(group) for group in groups
+    )
+
+
+def stamp(group):
+    # type: (str) -> str
+    return "\n".join([sys.version, sys.base_prefix, read(os.path.join(ROOT, LOCKS[group]))])
+
+
+def stamp_file(env, group):
+    # type: (str, str) -> str
+    return os.path.join(env, group + ".stamp")
+
+
+def python_of(env):
+    # type: (str) -> str
+    return os.path.join(env, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
+
+
+def enter_environment(groups):
+    # type: (list[str]) -> None
+    """Return if this is the Python of a good environment; otherwise go on as that Python."""
+    choice = os.environ.get("VANTAGE_ENV", "")
+    if choice == "active":
+        return
+    if choice:
+        raise problem("VANTAGE_ENV=%s means nothing" % choice, "set it to 'active' or not at all")
+    env = environment_folder(groups)
+    if not is_good(env, groups):
+        set_up(env, groups)
+    if os.path.realpath(sys.prefix) == os.path.realpath(env):
+        return
+    if os.path.abspath(sys.executable) == python_of(env):
+        raise problem("the environment %s is damaged" % env, "delete it and start again")
+    os.environ.pop("PYTHONHOME", None)  # would switch the environment off
+    command = [python_of(env)] + sys.orig_argv[1:]
+    if os.name != "nt":
+        os.execv(command[0], command)
+    from hw import host
+
+    sys.exit(host.call_in_our_place(command))
+
+
+def set_up(env, groups):
+    # type: (str, list[str]) -> None
+    """The stamps go first and come last: whatever stops this half-way, the next start sees an
+    environment without stamps and makes it afresh."""
+    from hw import host
+
+    with host.environment_to_build(env):
+        if is_good(env, groups):  # another start has just made it
+            return
+        good = [group for group in LOCKS if is_good(env, ["runtime", group])]
+        for group in LOCKS:
+            write(stamp_file(env, group), "")
+        say("Setting up Vantage (once), in %s" % env)
+        if not good:
+            host.make_venv(env)
+        for group in groups:
+            if group not in good:
+                host.install(python_of(env), os.path.join(ROOT, LOCKS[group]))
+        for group in set(good + groups):
+            write(stamp_file(env, group), stamp(group))
+        say("  ready; no network is needed from now on")
+
+
+# The commands -------------------------------------------------------------------------------
+
+# Name -> what it does, the function that does it, and the group of packages that it needs.
+# The function takes the arguments after the name and returns the exit status.
+COMMANDS = {
+    "tour": ("look around: a program, a view, a switch, step by step", "labs.tour:main", "runtime"),
+    "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
+    "build": ("build the programs of userland/", "userland.build:main", "runtime"),
+    "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "runtime"),
+    "bench": ("measure what a view switch costs", "tests.bench:main", "runtime"),
+    "soak": ("run random programs until something breaks", "tests.soak:main", "runtime"),
+    "test": ("run the tests", "run:test", "test"),
+    "lint": ("check style and types", "run:lint", "test"),
+    "doctor": ("say what is wrong with this set-up, and the remedy", "run:doctor", ""),
+}
+
+HELP = """\
+Vantage: an operating system in which a thread changes its view of memory as easily as it
+calls a function.
+
+usage: python3 run.py [COMMAND] [OPTIONS]
+
+commands:
+%s
+
+examples:
+  python3 run.py                   the tour
+  python3 run.py exec --help       each command explains itself
+  python3 run.py test -k paging    some of the tests
+  python3 run.py doctor            when something does not work
+
+The first start needs a network, later ones do not. VANTAGE_ENV=active uses the Python you
+start it with as it is; VANTAGE_DEBUG=1 shows the traceback of an error.
+"""
+
+
+def main(argv):
+    # type: (list[str]) -> int
+    name, options = (argv[0], argv[1:]) if argv else ("tour", [])
+    if name in ("help", "-h", "--help") and not options:
+        print(HELP % "\n".join("  %-9s%s" % (key, COMMANDS[key][0]) for key in COMMANDS), end="")
+        return 0
+    if name == "help":
+        name, options = options[0], ["--help"]
+    if name not in COMMANDS:
+        raise unknown(name)
+    _, target, group = COMMANDS[name]
+    if group:
+        enter_environment(["runtime"] if group == "runtime" else ["runtime", group])
+    from importlib import import_module
+
+    module, function = target.split(":")
+    return int(getattr(import_module(module), function)(options))
+
+
+def unknown(name):
+    # type: (str) -> Exception
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(COMMANDS), 1)
+    remedy = "did you mean '%s'?" % close[0] if close else "see 'python3 run.py help'"
+    return problem("there is no command '%s'" % name, remedy)
+
+
+def test(argv):
+    # type: (list[str]) -> int
+    examples = ["", "tests/test_door.py", "-k 'paging and not tlb' -x", "--lf"]
+    options = parse("test", "Run the tests: all, or what pytest's options select.", examples, argv)
+    import pytest
+
+    os.chdir(ROOT)
+    return int(pytest.main(options))
+
+
+def lint(argv):
+    # type: (list[str]) -> int
+    parse("lint", "Check style (ruff) and types (mypy); what CI checks.", [""], argv)
+    from subprocess import call
+
+    checks = ("ruff check", "ruff format --check", "mypy")
+    return max([call([sys.executable, "-m"] + check.split(), cwd=ROOT) for check in checks])
+
+
+def doctor(argv):
+    # type: (list[str]) -> int
+    """Works without an environment, and makes none."""
+    parse("doctor", "Say what is wrong with this set-up, and the remedy.", [""], argv)
+    from hw import host
+
+    if os.environ.get("VANTAGE_ENV") == "active":
+        return host.doctor(sys.prefix, sys.executable)
+    env = environment_folder(["runtime"])
+    return host.doctor(env, python_of(env) if is_good(env, ["runtime"]) else None)
+
+
+def parse(name, description, examples, argv):
+    # type: (str, str, list[str], list[str]) -> list[str]
+    """The options left over when --help has been dealt with."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        "run.py " + name,
+        description=description,
+        epilog="\n  python3 run.py ".join(["examples:"] + [name + " " + e for e in examples]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    left_over = parser.parse_known_args(argv)[1]
+    if left_over and name != "test":
+        parser.error("there is no option %s" % left_over[0])
+    return left_over
+
+
+def problem(message, remedy):
+    # type: (str, str) -> Exception
+    from hw import host
+
+    return host.UserError(message, remedy)
+
+
+def say(text):
+    # type: (str) -> None
+    print(text, file=sys.stderr)
+
+
+def read(path):
+    # type: (str) -> str
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def write(path, text):
+    # type: (str, str) -> None
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def door(argv):
+    # type: (list[str]) -> int
+    """Whatever happens behind the door, one sentence comes out."""
+    try:
+        status = main(argv)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except Exception as error:
+        if os.environ.get("VANTAGE_DEBUG", "0") not in ("", "0"):
+            raise
+        return explain(error)
+
+
+def explain(error):
+    # type: (Exception) -> int
+    from hw import host
+
+    if isinstance(error, ImportError) and (error.name or "run").split(".")[0] not in OURS:
+        name = str(error.name)
+        error = host.UserError("this Python lacks the package '%s'" % name, "see 'run.py doctor'")
+    if isinstance(error, host.UserError):
+        say("Vantage: " + str(error))
+        return 2
+    say(
+        "Vantage: %s: %s; this is a bug in Vantage, please report it (VANTAGE_DEBUG=1 shows "
+        "the traceback)" % (type(error).__name__, error)
+    )
+    return 70
+
+
+if __name__ == "__main__":
+    sys.exit(door(sys.argv[1:]))

@@ -1,0 +1,315 @@
+"""The rules of the house, read off the source: which layer may import which, what makes a run
+depend on chance or on the host, and how long things may get.
+
+A rule is a generator of complaints about one file. Every rule is also shown a file that breaks
+it, so that it cannot pass by looking away.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Complaints = Iterator[tuple[int, str]]
+
+# Layer -> the layers that it may import.
+ARROWS = {
+    "hw": {"hw"},
+    "kernel": {"hw", "kernel"},
+    "userland": {"hw", "kernel", "userland"},
+    "labs": {"hw", "kernel", "userland", "labs"},
+    "tests": {"hw", "kernel", "userland", "labs", "tests", "run"},
+    "run.py": {"hw", "kernel", "userland", "labs", "tests", "run"},
+}
+LAYERS = {"hw", "kernel", "userland", "labs", "tests", "run"}
+
+TOP_LEVEL = {
+    *("hw", "kernel", "userland", "labs", "tests", "run.py", "README.md"),
+    *("pyproject.toml", "requirements.txt", "requirements-test.txt", "LICENSE"),
+    *(".ci", ".git", ".gitignore", ".gitattributes"),
+}
+
+FOR_SERVERS = {"kernel.message", "kernel.errno", "kernel.servers"}
+
+HOST = {"hw/host.py", "tests/test_door.py"}  # the module for host differences, and its tests
+HOST_MODULES = {"termios", "tty", "pty", "fcntl", "msvcrt", "signal"}
+
+CHANCE_MODULES = {"time", "datetime", "random", "secrets", "uuid"}
+CHANCE_CALLS = {"os.urandom", "os.getrandom", "os.times", "hash", "id"}
+
+# What may be given a set, because the order of its elements leaves no mark.
+ORDERLESS = {"sorted", "set", "frozenset", "len", "sum", "min", "max", "any", "all"}
+ORDERED = {"list", "tuple", "iter", "next", "enumerate", "zip", "map", "filter", "reversed"}
+
+LONGEST_FUNCTION = 60
+LONGEST_FILE = 600
+
+
+def sources(*suffixes: str) -> list[str]:
+    found = ["run.py"]
+    for layer in sorted(LAYERS - {"run"}):
+        found += (p.relative_to(ROOT).as_posix() for p in sorted((ROOT / layer).rglob("*")))
+    return [path for path in found if path.endswith(suffixes)]
+
+
+def imports(path: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The modules, and the names in them, that a file imports, in dotted form."""
+    package = path.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base += node.module.split(".") if node.module else []
+            for alias in node.names:
+                yield node.lineno, ".".join([*base, alias.name])
+
+
+def is_within(name: str, modules: set[str]) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in modules)
+
+
+# The rules ----------------------------------------------------------------------------------
+
+
+def layers_import_only_downwards(path: str, tree: ast.AST) -> Complaints:
+    layer = path.split("/")[0]
+    for line, name in imports(path, tree):
+        if name.split(".")[0] in LAYERS - ARROWS[layer]:
+            yield line, f"{layer} may not import {name}"
+
+
+def no_layer_reaches_into_the_privacy_of_another(path: str, tree: ast.AST) -> Complaints:
+    layer = path.split("/")[0]
+    for line, name in imports(path, tree):
+        parts = name.split(".")
+        foreign = parts[0] in LAYERS - {layer} and layer not in ("tests", "run.py")
+        if foreign and any(part.startswith("_") for part in parts):
+            yield line, f"{name} is private to {parts[0]}"
+
+
+def servers_know_the_core_by_its_messages_only(path: str, tree: ast.AST) -> Complaints:
+    if not path.startswith("kernel/servers/"):
+        return
+    allowed = FOR_SERVERS | set(sys.stdlib_module_names)
+    for line, name in imports(path, tree):
+        if not is_within(name, allowed):
+            yield line, f"a server imports messages, other servers and the library, not {name}"
+
+
+def host_differences_are_in_one_module(path: str, tree: ast.AST) -> Complaints:
+    for line, name in imports(path, tree):
+        if path not in HOST and is_within(name, HOST_MODULES):
+            yield line, f"only hw/host.py may import {name}"
+
+
+def nothing_depends_on_chance_or_the_clock(path: str, tree: ast.AST) -> Complaints:
+    if not path.startswith(("hw/", "kernel/")) or path == "hw/host.py":
+        return
+    for line, name in imports(path, tree):
+        if is_within(name, CHANCE_MODULES | CHANCE_CALLS):
+            yield line, f"{name} differs from run to run"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in CHANCE_CALLS:
+            yield node.lineno, f"{ast.unparse(node.func)}() differs from run to run"
+        if isinstance(node, ast.keyword) and ast.unparse(node.value) in CHANCE_CALLS:
+            yield node.value.lineno, f"an order by {ast.unparse(node.value)}"
+
+
+def nothing_depends_on_the_order_of_a_set(path: str, tree: ast.AST) -> Complaints:
+    """As far as it can be seen: sets written on the spot, and what is declared as one nearby."""
+    if not path.startswith(("hw/", "kernel/")) or path == "hw/host.py":
+        return
+    fields = set(fields_that_are_sets(tree))
+    for scope in (tree, *(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))):
+        named = fields | set(variables_that_are_sets(scope))
+        orderless = set(map(id, orderless_comprehensions(scope)))
+        for node in nodes_of(scope):
+            for expression in ordered_uses(node):
+                if id(node) not in orderless and is_set(expression, named):
+                    yield expression.lineno, f"the order of {ast.unparse(expression)}: sort it"
+
+
+def nodes_of(scope: ast.AST) -> Iterator[ast.AST]:
+    """Like ast.walk, but not into the functions within, which are scopes of their own."""
+    for child in ast.iter_child_nodes(scope):
+        yield child
+        if not isinstance(child, ast.FunctionDef):
+            yield from nodes_of(child)
+
+
+def ordered_uses(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, (ast.For, ast.comprehension)):
+        return [node.iter]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ORDERED:
+        return node.args
+    return []
+
+
+def orderless_comprehensions(scope: ast.AST) -> Iterator[ast.comprehension]:
+    """Those that make a set, or feed a function that does not care."""
+    for node in nodes_of(scope):
+        if isinstance(node, ast.SetComp):
+            yield from node.generators
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ORDERLESS:
+            for argument in node.args:
+                yield from getattr(argument, "generators", [])
+
+
+def is_set(node: ast.expr, named: set[str]) -> bool:
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) in ("set", "frozenset")
+    if isinstance(node, ast.BinOp):
+        return is_set(node.left, named) or is_set(node.right, named)
+    return isinstance(node, (ast.Set, ast.SetComp)) or ast.unparse(node) in named
+
+
+def is_set_type(node: ast.expr | None) -> bool:
+    return node is not None and ast.unparse(node).startswith(("set[", "frozenset["))
+
+
+def fields_that_are_sets(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and is_set_type(line.annotation):
+                    yield "self." + ast.unparse(line.target)
+        elif isinstance(node, ast.FunctionDef):
+            yield from (v for v in variables_that_are_sets(node) if v.startswith("self."))
+
+
+def variables_that_are_sets(scope: ast.AST) -> Iterator[str]:
+    for node in nodes_of(scope):
+        if isinstance(node, ast.arg) and is_set_type(node.annotation):
+            yield node.arg
+        elif isinstance(node, ast.AnnAssign) and is_set_type(node.annotation):
+            yield ast.unparse(node.target)
+        elif isinstance(node, ast.Assign) and is_set(node.value, set()):
+            yield from (ast.unparse(target) for target in node.targets)
+
+
+def functions_are_short(path: str, tree: ast.AST) -> Complaints:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno:
+            lines = node.end_lineno - node.lineno + 1
+            if lines > LONGEST_FUNCTION:
+                yield node.lineno, f"{node.name} has {lines} lines of {LONGEST_FUNCTION}"
+
+
+Rule = Callable[[str, ast.AST], Complaints]
+
+RULES: list[Rule] = [
+    layers_import_only_downwards,
+    no_layer_reaches_into_the_privacy_of_another,
+    servers_know_the_core_by_its_messages_only,
+    host_differences_are_in_one_module,
+    nothing_depends_on_chance_or_the_clock,
+    nothing_depends_on_the_order_of_a_set,
+    functions_are_short,
+]
+
+# (rule, path, source, whether it breaks the rule)
+EXAMPLES: list[tuple[Rule, str, str, bool]] = [
+    (layers_import_only_downwards, "hw/x.py", "import kernel.trap", True),
+    (layers_import_only_downwards, "hw/a/x.py", "from ...kernel import trap", True),
+    (layers_import_only_downwards, "kernel/x.py", "from userland import build", True),
+    (layers_import_only_downwards, "kernel/x.py", "def f(): import tests", True),
+    (layers_import_only_downwards, "userland/x.py", "import run", True),
+    (layers_import_only_downwards, "kernel/x.py", "from hw import paging, tlb", False),
+    (layers_import_only_downwards, "kernel/x.py", "from . import trap", False),
+    (no_layer_reaches_into_the_privacy_of_another, "kernel/x.py", "from hw.tlb import _f", True),
+    (no_layer_reaches_into_the_privacy_of_another, "hw/x.py", "from hw.tlb import _f", False),
+    (servers_know_the_core_by_its_messages_only, "kernel/servers/x.py", "import hw", True),
+    (servers_know_the_core_by_its_messages_only, "kernel/servers/x.py", "from .. import vm", True),
+    (servers_know_the_core_by_its_messages_only, "kernel/servers/x.py", "import unicorn", True),
+    (
+        servers_know_the_core_by_its_messages_only,
+        "kernel/servers/x.py",
+        "import dataclasses\nfrom kernel import errno\nfrom kernel.message import Call\n"
+        "from . import names",
+        False,
+    ),
+    (host_differences_are_in_one_module, "kernel/x.py", "from signal import SIGINT", True),
+    (host_differences_are_in_one_module, "run.py", "import fcntl", True),
+    (host_differences_are_in_one_module, "kernel/x.py", "from kernel import signal", False),
+    (nothing_depends_on_chance_or_the_clock, "hw/x.py", "from time import monotonic", True),
+    (nothing_depends_on_chance_or_the_clock, "kernel/x.py", "import random", True),
+    (nothing_depends_on_chance_or_the_clock, "kernel/x.py", "from os import urandom", True),
+    (nothing_depends_on_chance_or_the_clock, "kernel/x.py", "a = os.urandom(4)", True),
+    (nothing_depends_on_chance_or_the_clock, "kernel/x.py", "a = {hash(b): b}", True),
+    (nothing_depends_on_chance_or_the_clock, "kernel/x.py", "a.sort(key=id)", True),
+    (nothing_depends_on_chance_or_the_clock, "kernel/x.py", "a = thread.id()", False),
+    (nothing_depends_on_chance_or_the_clock, "tests/x.py", "import time", False),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "for a in {1, 2}: pass", True),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "a = [b for b in set(c)]", True),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "a: set[int]\nb = list(a)", True),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "a = set()\nfor b in a - c: pass", True),
+    (
+        nothing_depends_on_the_order_of_a_set,
+        "hw/x.py",
+        "class A:\n  b: set[str]\n  def c(self):\n    yield from (d for d in self.b)",
+        True,
+    ),
+    (
+        nothing_depends_on_the_order_of_a_set,
+        "hw/x.py",
+        "def f(a: set[int]): return sorted(a)\ndef g(a: list[int]): return tuple(a)",
+        False,
+    ),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "for a in sorted({1, 2}): pass", False),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "a = any(b for b in {1, 2})", False),
+    (nothing_depends_on_the_order_of_a_set, "hw/x.py", "a = {b + 1 for b in {1, 2}}", False),
+    (functions_are_short, "hw/x.py", "def f():\n" + "  g()\n" * 60, True),
+    (functions_are_short, "hw/x.py", "def f():\n" + "  g()\n" * 59, False),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule(rule: Rule) -> None:
+    broken = [
+        f"{path}:{line}: {complaint}"
+        for path in sources(".py")
+        for line, complaint in rule(path, ast.parse((ROOT / path).read_text("utf-8")))
+    ]
+    assert not broken, "\n".join([rule.__name__, *broken])
+
+
+@pytest.mark.parametrize(("rule", "path", "source", "breaks"), EXAMPLES)
+def test_each_rule_sees_what_breaks_it_and_only_that(
+    rule: Rule, path: str, source: str, breaks: bool
+) -> None:
+    assert bool(list(rule(path, ast.parse(source)))) == breaks
+
+
+def test_every_rule_has_an_example_that_breaks_it() -> None:
+    assert {rule for rule, _, _, breaks in EXAMPLES if breaks} == set(RULES)
+
+
+def test_no_file_is_long() -> None:
+    for path in sources(".py", ".c", ".h", ".S", ".s"):
+        lines = len((ROOT / path).read_text("utf-8").splitlines())
+        assert lines <= LONGEST_FILE, f"{path}:{lines}: a file has at most {LONGEST_FILE} lines"
+
+
+def test_the_top_level_holds_the_agreed_names_only() -> None:
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split()]
+    for name in os.listdir(ROOT):
+        known = name in TOP_LEVEL or any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
+        assert known, f"{name}:1: not among the names that were agreed for the top level"
+
+
+def test_the_door_can_use_the_host_module_before_an_environment_exists() -> None:
+    for path in ("hw/__init__.py", "hw/host.py"):
+        if (ROOT / path).exists():
+            for line, name in imports(path, ast.parse((ROOT / path).read_text("utf-8"))):
+                known = name.split(".")[0] in sys.stdlib_module_names
+                assert known, f"{path}:{line}: {name} may not be imported here"
