@@ -1,0 +1,462 @@
+"""A core: runs user code in ring 3, and hands every trap to the kernel's vectors.
+
+    guest --SYSCALL-->  Vectors.syscall      answered without leaving the guest, if it can be
+          --#PF------>  Vectors.page_fault   the same, on the model MMU
+          --others--->  Vectors.exception    the guest has stopped
+          --budget--->  `run` returns: the timer interrupt
+
+Intel SDM vol. 3A, 6.15 lists the exceptions.  The kernel itself never runs on a core: it is
+Python, and acts on the core from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hw import costs
+from hw.engine import (
+    ERR_EXCEPTION,
+    ERR_OK,
+    FETCH_ACCESS,
+    GENERAL_REGISTERS,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    Engine,
+    FillEntry,
+    calibrate,
+)
+from hw.memory import PhysicalMemory
+from hw.mmu import Mmu, MmuState
+from hw.paging import (
+    ERR_FETCH,
+    FETCH,
+    NX,
+    READ,
+    WRITE,
+    PageFault,
+    W,
+    is_canonical,
+    page_frame,
+    walk,
+)
+from hw.tlb import Entry
+from hw.trace import Trace
+
+DIVIDE, DEBUG, BREAKPOINT, OVERFLOW, INVALID_OPCODE = 0, 1, 3, 4, 6
+GENERAL_PROTECTION, PAGE_FAULT, FPU, SIMD = 13, 14, 16, 19
+USER_VECTORS = (BREAKPOINT, OVERFLOW)
+"""The vectors that INT n may name in ring 3; any other is a general protection fault."""
+
+RESUME, LEAVE, REFUSE = range(3)
+"""Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
+
+SYSCALL_BYTES = 2
+RDTSC, RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
+_ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
+
+
+class MachineCheck(Exception):
+    """The hardware was used against its rules, for example a table entry that points past memory."""
+
+
+class Vectors(Protocol):
+    """The kernel's entry points."""
+
+    def syscall(
+        self, core: Core, number: int, a: int, b: int, c: int, d: int, e: int, f: int
+    ) -> int | None:
+        """The result for RAX, or None: the guest is left with the call unfinished."""
+
+    def page_fault(self, core: Core, page: int, error: int) -> int:
+        """Try to resolve a fault anywhere in the page at `page`: RESUME, LEAVE or REFUSE."""
+
+    def exception(self, core: Core, vector: int, error: int, va: int) -> None:
+        """An exception at `core.rip` that the program must answer for; `va` of a page fault."""
+
+
+@dataclass(slots=True)
+class CoreState:
+    """All that a core remembers between runs: plain data, part of a checkpoint."""
+
+    id: int
+    mmu: MmuState
+    cycles: int = 0
+    instructions: int = 0
+    rip: int = 0
+    counts: list[int] = field(default_factory=lambda: [0] * len(costs.TABLE))
+    """How often each primitive of the cost table was charged."""
+
+
+class Core:
+    """One CPU.  `silicon` lets the emulator translate instead of the model MMU."""
+
+    def __init__(
+        self,
+        state: CoreState,
+        memory: PhysicalMemory,
+        *,
+        silicon: bool,
+        peers: list[Core],
+    ) -> None:
+        self.state = state
+        self.memory = memory
+        self.vectors: Vectors
+        self.silicon = silicon
+        self.peers = peers
+        self.trace: Trace | None = None
+        self.costs = [row.cycles for row in costs.TABLE]
+        self.leave = False
+        """The kernel wants the guest left after the trap it is handling."""
+        self.aborted = False
+        self.code_is_stale = False
+        self._engines: dict[bool, Engine] = {}
+        self.engine = self._engine(counted=True)
+        self.mmu = Mmu(state.mmu, memory.words, self.charge, self._shrink)
+        self._scratch = bytearray(self.engine.fresh_context)
+        self._writable: set[int] = set()
+        self._pending: tuple[int, int, int] | None = None
+        self._unretired = 0
+        self._seen = 0
+        self._failure: BaseException | None = None
+
+    # The clock ------------------------------------------------------------------------------
+
+    def charge(self, primitive: int, times: int = 1) -> None:
+        """Bill `times` of a primitive of the cost table to this core's clock."""
+        state = self.state
+        state.counts[primitive] += times
+        state.cycles += self.costs[primitive] * times
+        if self.trace:
+            self.trace.cycles = state.cycles
+
+    def _retire(self, begun: int) -> None:
+        """Charge the instructions since the last look at the counter."""
+        new = begun - self._seen
+        if new > 0:
+            self._seen = begun
+            self.state.instructions += new
+            self.charge(costs.INSTRUCTION, new)
+
+    # Running --------------------------------------------------------------------------------
+
+    def run(self, budget_instructions: int, *, counted: bool = True) -> int:
+        """Run user code from `state.rip`; returns the instructions left of the budget.
+
+        0 left means that the timer went off.  Returns earlier when a vector asked to leave or
+        `abort` was called.  Uncounted runs have no budget and return it whole.
+        """
+        self._choose_engine(counted)
+        self.leave = False
+        left = budget_instructions
+        while left > 0 and not self.leave and not self.aborted:
+            left -= self._enter(left if counted else 0)
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            if self._pending is not None:
+                self._deliver(*self._pending)
+        return left
+
+    def abort(self) -> None:
+        """Leave the guest soon, from any host thread.  Only for the user's own interrupt."""
+        self.aborted = True
+        self.engine.stop()
+
+    def _enter(self, budget: int) -> int:
+        """One run of the emulator; returns how many instructions retired."""
+        engine = self.engine
+        self._refresh_code()
+        self._pending, self._unretired, self._seen = None, 0, 0
+        self._rip_after: int | None = None
+        status = engine.run(self.state.rip, budget)
+        if status not in (ERR_OK, ERR_EXCEPTION):
+            raise MachineCheck(
+                f"core {self.state.id}: {engine.describe(status)} at {engine.rip():#x}"
+            )
+        self.state.rip = engine.rip() if self._rip_after is None else self._rip_after
+        begun = engine.count()
+        if self._pending is not None:
+            self._settle(*self._pending)
+        retired = min(begun, budget) - self._unretired if budget else 0
+        self._retire(retired)
+        return retired
+
+    def _refresh_code(self) -> None:
+        if self.memory.code_was_written:
+            for core in self.peers:
+                core.code_is_stale = True
+            self.memory.code_was_written = False
+            self.memory.code_frames.clear()
+        if self.code_is_stale:
+            self.code_is_stale = False
+            self.engine.flush_code()
+            self._shrink()
+
+    def _settle(self, vector: int, error: int, va: int) -> None:
+        """Complete what is known of the exception that stopped the guest."""
+        if vector == PAGE_FAULT:
+            va = self.engine.fault_address()
+        if self.silicon or vector != PAGE_FAULT:
+            code = self.engine.finish_exception(self._scratch)
+            if vector == PAGE_FAULT:
+                error = code
+                self._unretired = 0 if error & ERR_FETCH else 1
+        self._pending = (vector, error, va)
+
+    def _deliver(self, vector: int, error: int, va: int) -> None:
+        """Act on the exception that stopped the guest."""
+        if vector == GENERAL_PROTECTION and self._emulate_timestamp():
+            return
+        if self.silicon or vector != PAGE_FAULT:
+            self.charge(costs.EXCEPTION)
+        if self.silicon and vector == PAGE_FAULT:
+            if self.vectors.page_fault(self, va & ~0xFFF, error) != REFUSE:
+                return
+        self.vectors.exception(self, vector, error, va)
+
+    def _emulate_timestamp(self) -> bool:
+        """RDTSC and RDTSCP trap, so that they answer with the cycle clock and not host time."""
+        code = self.code_at(self.state.rip, 3)
+        length = 2 if code[:2] == RDTSC else 3 if code == RDTSCP else 0
+        if not length:
+            return False
+        registers = {"rax": self.state.cycles & 0xFFFF_FFFF, "rdx": self.state.cycles >> 32}
+        if length == 3:
+            registers["rcx"] = self.state.id
+        self.engine.set_registers(registers)
+        self.state.rip += length
+        self.state.instructions += 1
+        self.charge(costs.INSTRUCTION)
+        return True
+
+    def code_at(self, va: int, size_bytes: int) -> bytes:
+        """Up to `size_bytes` of code at `va`, as far as it can be fetched."""
+        code = b""
+        while len(code) < size_bytes:
+            at = va + len(code)
+            try:
+                leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, at, FETCH)
+            except PageFault:
+                break
+            room = min(size_bytes - len(code), 4096 - (at & 0xFFF))
+            code += self.memory.read(page_frame(leaf, level, at) << 12 | at & 0xFFF, room)
+        return code
+
+    # Context --------------------------------------------------------------------------------
+
+    def fresh_context(self) -> bytearray:
+        """The context of a thread that has not run yet."""
+        return bytearray(self.engine.fresh_context)
+
+    def save(self, context: bytearray) -> None:
+        """Save all user-visible CPU state but RIP, which is `state.rip`."""
+        self.charge(costs.CONTEXT_SAVE)
+        self.engine.save(context)
+
+    def restore(self, context: bytearray, rip: int) -> None:
+        """Load a thread's context.  `load_cr3` must follow if the address space changes."""
+        self.charge(costs.CONTEXT_RESTORE)
+        self.engine.restore(context)
+        self.state.rip = rip
+        if self.silicon:
+            self.engine.set_cr3(self.state.mmu.cr3)
+
+    def _choose_engine(self, counted: bool) -> None:
+        if counted == self.engine.counted:
+            return
+        self.engine.save(self._scratch)
+        self.engine = self._engine(counted)
+        self.engine.flush_code()
+        self._shrink()
+        self.engine.restore(self._scratch)
+        if self.silicon:
+            self.engine.set_cr3(self.state.mmu.cr3)
+
+    def _engine(self, counted: bool) -> Engine:
+        engine = self._engines.get(counted)
+        if engine is None:
+            engine = Engine(self.memory, self, silicon=self.silicon, counted=counted)
+            engine.use(calibrate())
+            self._engines[counted] = engine
+        return engine
+
+    def finish_syscall(self, result: int) -> None:
+        """Answer a SYSCALL that left the guest: set its result and go past it."""
+        flags = self.engine.syscall_frame.read()[-1]
+        self.state.rip += SYSCALL_BYTES
+        self.engine.answer_syscall(result, self.state.rip, flags)
+
+    def registers(self) -> dict[str, int]:
+        """The general registers, RFLAGS and the segment bases, by name; RIP is `state.rip`."""
+        values = dict(zip(GENERAL_REGISTERS, self.engine.general.read(), strict=True))
+        values["rip"] = self.state.rip
+        return values
+
+    def set_registers(self, registers: dict[str, int]) -> None:
+        """Write registers by name; RIP too."""
+        self.state.rip = registers.get("rip", self.state.rip)
+        self.engine.set_registers(registers)
+
+    # Translation ----------------------------------------------------------------------------
+
+    def load_cr3(self, value: int) -> None:
+        """Load CR3, with a PCID in its low bits where PCIDs are on (bit 63: do not flush)."""
+        tagged = self.state.mmu.pcid_enabled
+        self.charge(costs.CR3_WRITE_TAGGED if tagged else costs.CR3_WRITE)
+        self.mmu.load_cr3(value)
+        if self.silicon:
+            self.engine.set_cr3(self.state.mmu.cr3)
+
+    def invlpg(self, va: int, pcid: int) -> None:
+        """Drop one page's translation."""
+        self.charge(costs.INVLPG)
+        self._invalidate(lambda: self.mmu.invlpg(va, pcid))
+
+    def flush_pcid(self, pcid: int) -> None:
+        """Drop all translations of one PCID."""
+        self.charge(costs.FLUSH_PCID)
+        self._invalidate(lambda: self.mmu.flush_pcid(pcid))
+
+    def _invalidate(self, drop: Callable[[], None]) -> None:
+        if self.silicon:
+            self.engine.flush_tlb()
+        else:
+            drop()
+
+    def _shrink(self) -> None:
+        self._writable.clear()
+        self.engine.flush_tlb()
+
+    # Hooks: called by the emulator while the guest runs ---------------------------------------
+
+    def on_fill(self, _uc: int, va: int, access: int, entry_address: int, _: int) -> bool:
+        """The emulator has no translation for the page at `va`."""
+        try:
+            kind = _ACCESS[access]
+            entry = self.mmu.lookup(va >> 12, kind) or self._walk_or_fault(va, kind)
+            if entry is None:
+                return False
+            out = FillEntry.from_address(entry_address)
+            out.paddr = entry.pfn << 12
+            out.perms = self._emulator_rights(va >> 12, entry, kind)
+            return True
+        except BaseException as failure:
+            return self._fail(failure)
+
+    def _walk_or_fault(self, va: int, kind: int) -> Entry | None:
+        begun = self.engine.count()
+        self._retire(begun if kind == FETCH else begun - 1)
+        while True:
+            try:
+                return self.mmu.translate(va, kind)
+            except PageFault as fault:
+                if not self._fault(fault):
+                    return None
+
+    def _fault(self, fault: PageFault) -> bool:
+        """True if the kernel resolved it on the spot."""
+        self._unretired = 0 if fault.error & ERR_FETCH else 1
+        if not is_canonical(fault.va):
+            self._pending = (GENERAL_PROTECTION, 0, 0)
+            return False
+        self.charge(costs.EXCEPTION)
+        answer = self.vectors.page_fault(self, fault.va, fault.error)
+        if answer == RESUME and not self.memory.code_was_written:
+            self._unretired = 0
+            return True
+        if answer == REFUSE:
+            self._pending = (PAGE_FAULT, fault.error, fault.va)
+        return False
+
+    def _emulator_rights(self, vpn: int, entry: Entry, kind: int) -> int:
+        """What the emulator may do by itself from now on: what both TLBs allow together."""
+        state, pfn = self.state.mmu, entry.pfn
+        code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
+        data = state.dtlb.lookup(vpn, state.pcid) if kind == FETCH else entry
+        rights = 0
+        if code is not None and code.pfn == pfn and not code.rights & NX:
+            rights = PROT_EXEC
+            self.memory.code_frames.add(pfn)
+            for core in self.peers:
+                if pfn in core._writable:
+                    core._shrink()
+        if data is not None and data.pfn == pfn:
+            rights |= PROT_READ
+            if data.dirty and data.rights & W:
+                rights |= PROT_WRITE
+                self._writable.add(pfn)
+                if pfn in self.memory.code_frames:
+                    self._code_may_change()
+        return rights
+
+    def _code_may_change(self) -> None:
+        """This core can now store into code; it notices by itself, the others do not."""
+        for core in self.peers:
+            if core is not self:
+                core.code_is_stale = True
+
+    def on_syscall(self, _uc: int, _: int) -> None:
+        """SYSCALL: the kernel answers here, or the guest is left."""
+        try:
+            number, a, b, c, d, e, f, rip, flags = self.engine.syscall_frame.read()
+            self._retire(self.engine.count())
+            state = self.state
+            state.counts[costs.SYSCALL] += 1
+            state.cycles += self.costs[costs.SYSCALL]
+            result = self.vectors.syscall(self, number, a, b, c, d, e, f)
+            if result is None:
+                self._rip_after = rip
+                self.leave = True
+                self.engine.stop()
+                return
+            self.engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
+            if self.leave or self.memory.code_was_written:
+                self._rip_after = rip + SYSCALL_BYTES
+                self.engine.stop()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def on_interrupt(self, _uc: int, vector: int, _: int) -> None:
+        """A CPU exception, or INT n."""
+        try:
+            rip = self.engine.rip()
+            if self.code_at(rip - 2, 2) == bytes((0xCD, vector)) and vector not in USER_VECTORS:
+                self._pending, self._rip_after = (GENERAL_PROTECTION, vector * 8 + 2, 0), rip - 2
+            else:
+                self._pending = (vector, 0, 0)
+            self._unretired = 0 if vector in USER_VECTORS else 1
+            self.engine.stop()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def on_invalid(self, _uc: int, _: int) -> bool:
+        """An undefined instruction."""
+        self._pending, self._unretired = (INVALID_OPCODE, 0, 0), 1
+        self.engine.stop()
+        return True
+
+    def on_sysenter(self, _uc: int, _: int) -> None:
+        """SYSENTER has no entry point set, so it is a general protection fault."""
+        self._protection_fault()
+
+    def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int:
+        """Ports are closed in ring 3; the emulator by itself would let this pass."""
+        self._protection_fault()
+        return 0
+
+    def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None:
+        self._protection_fault()
+
+    def _protection_fault(self) -> None:
+        self._pending, self._unretired = (GENERAL_PROTECTION, 0, 0), 1
+        self._rip_after = self.engine.rip()
+        self.engine.stop()
+
+    def _fail(self, failure: BaseException) -> bool:
+        """Keep what a vector raised until the emulator has let go."""
+        self._failure = self._failure or failure
+        self.engine.stop()
+        return False

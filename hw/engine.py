@@ -1,0 +1,462 @@
+"""One emulated x86-64 CPU in ring 3: everything that is particular to Unicorn lives here.
+
+The package's own Python layer costs 1 to 2 us for each register and hides exceptions raised in
+hooks, so the hot paths call the C library with prepared buffers.  Some facts about the
+library have no public interface and are found by experiment when the first engine starts
+(`calibrate`): where it counts instructions, where it keeps the address of a refused access, and
+where a saved context remembers that the last exception is still being delivered.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from ctypes import CFUNCTYPE, addressof, c_bool, c_int, c_size_t, c_uint64, c_void_p
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from unicorn import Uc, UcError, unicorn_const, x86_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from hw import paging
+from hw.memory import PAGE_SHIFT, PAGE_SIZE, WORDS_PER_PAGE, PhysicalMemory
+
+MONITOR_PFN = 1
+"""The frame with the only instruction that ever runs at CPL 0: the SYSRET into ring 3."""
+BOOT_TABLES_PFN = 2
+"""First of four frames of tables that map `MONITOR_PFN` at its own address."""
+RESERVED_FRAMES = 6
+"""Frames 0 to 5 belong to the machine; the kernel gets the rest."""
+
+SYSRET = b"\x48\x0f\x07"
+MSR_EFER, MSR_STAR = 0xC0000080, 0xC0000081
+EFER_SCE, EFER_NXE = 1 << 0, 1 << 11
+CR4 = 1 << 2 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10  # TSD, PAE, PGE, OSFXSR, OSXMMEXCPT
+CR0 = 0x8001_0011  # PG, WP, ET, PE
+RFLAGS_AT_START = 0x202  # IF and the bit that is always one
+
+MASK64 = (1 << 64) - 1
+ERR_OK, ERR_EXCEPTION = unicorn_const.UC_ERR_OK, unicorn_const.UC_ERR_EXCEPTION
+FETCH_ACCESS, WRITE_ACCESS = 18, 17  # access kinds that the TLB-fill hook is told; 16 is a read
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+TLB_FLUSH = unicorn_const.UC_CTL_IO_WRITE << 30 | unicorn_const.UC_CTL_TLB_FLUSH
+
+GENERAL_REGISTERS = (
+    "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip eflags fs_base gs_base"
+).split()
+SYSCALL_READS = "rax rdi rsi rdx r10 r8 r9 rip eflags".split()
+SYSCALL_WRITES = "rax rcx r11".split()
+
+
+class EngineError(Exception):
+    """The emulator library does not behave as this machine needs; the text says how."""
+
+
+class Hooks(Protocol):
+    """What the C library calls while the guest runs, with its own argument lists.
+
+    None of these may raise: there is nobody above them to catch it.
+    """
+
+    def on_fill(self, _uc: int, va: int, access: int, entry_address: int, _: int) -> bool: ...
+    def on_syscall(self, _uc: int, _: int) -> None: ...
+    def on_sysenter(self, _uc: int, _: int) -> None: ...
+    def on_interrupt(self, _uc: int, vector: int, _: int) -> None: ...
+    def on_invalid(self, _uc: int, _: int) -> bool: ...
+    def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int: ...
+    def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None: ...
+
+
+class FillEntry(ctypes.Structure):
+    """What the TLB-fill hook fills in: the physical page, and PROT_* bits."""
+
+    _fields_ = (("paddr", c_uint64), ("perms", ctypes.c_uint32))
+    paddr: int
+    perms: int
+
+
+class RegisterBatch:
+    """A fixed list of 64-bit registers that one C call reads or writes.
+
+    `values` is a view on 64-bit words in the order of `names`: read it after `read()`, set it
+    before `write()`.
+    """
+
+    def __init__(self, handle: int, names: list[str]) -> None:
+        count = len(names)
+        self._ids = (c_int * count)(*(register_id(name) for name in names))
+        self._store = (c_uint64 * count)()
+        self._cells = (c_void_p * count)(*(addressof(self._store) + 8 * i for i in range(count)))
+        self._arguments = (handle, addressof(self._ids), addressof(self._cells), count)
+        self.names = names
+        self.values = memoryview(self._store).cast("B").cast("Q")
+
+    def read(self) -> memoryview:
+        _reg_read_batch(*self._arguments)
+        return self.values
+
+    def write(self) -> None:
+        _reg_write_batch(*self._arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Facts about this build of the library: byte offsets, found by `calibrate`."""
+
+    count_offset: int  # 64-bit instruction count, behind the engine's handle
+    fault_address_offset: int  # 64-bit address of the last refused access, behind the handle
+    old_exception_offset: int  # int32 in a saved context: the exception being delivered, or -1
+    error_code_offset: int  # int32 in a saved context: the error code of the last exception
+
+
+class Engine:
+    """One Unicorn instance at CPL 3 on `memory`.
+
+    `silicon` selects who translates: the emulator's own walker through CR3, or the machine's
+    model through `hooks.on_fill`.  `counted` engines know how many instructions ran, at some
+    cost in speed; it is fixed for the engine's life because switching it drops all translated
+    code.
+    """
+
+    def __init__(
+        self, memory: PhysicalMemory, hooks: Hooks, *, silicon: bool, counted: bool = True
+    ) -> None:
+        self.memory = memory
+        self.hooks = hooks
+        self.silicon = silicon
+        self.counted = counted
+        self.uc = _new_unicorn(silicon)
+        self._handle: int = self.uc._uch.value
+        self.uc.mem_map_ptr(0, memory.size_bytes, unicorn_const.UC_PROT_ALL, memory.host_address)
+        self._keep: list[object] = []
+        self.syscall_frame = RegisterBatch(self._handle, SYSCALL_READS)
+        self.syscall_result = RegisterBatch(self._handle, SYSCALL_WRITES)
+        self.general = RegisterBatch(self._handle, GENERAL_REGISTERS)
+        self._rip = RegisterBatch(self._handle, ["rip"])
+        self._count = self._fault = c_uint64(0)
+        self._enter_ring3()
+        self.fresh_context = self._first_context()
+        """The context of a thread that has not run: ring 3, all registers zero."""
+        self._install_hooks()
+
+    # Running ----------------------------------------------------------------------------
+
+    def use(self, calibration: Calibration) -> None:
+        """Tell the engine what `calibrate` found."""
+        self._count = c_uint64.from_address(self._handle + calibration.count_offset)
+        self._fault = c_uint64.from_address(self._handle + calibration.fault_address_offset)
+        self._calibration = calibration
+
+    def run(self, rip: int, budget_instructions: int) -> int:
+        """Run from `rip` until a hook stops it, a fault, or the budget; returns Unicorn's error.
+
+        A budget of 0 is "no limit", and the only one that an uncounted engine takes.
+        """
+        return _emu_start(self._handle, rip, 0, 0, budget_instructions)
+
+    def stop(self) -> None:
+        """Leave the guest after the current instruction.  Safe from any host thread."""
+        _emu_stop(self._handle)
+
+    def count(self) -> int:
+        """Instructions begun since `run`, the current one included; 0 if uncounted."""
+        return self._count.value if self.counted else 0
+
+    def rip(self) -> int:
+        return self._rip.read()[0]
+
+    def answer_syscall(self, result: int, rip: int, flags: int) -> None:
+        """Write what SYSRET leaves behind: RAX, and RCX and R11 with RIP and RFLAGS."""
+        values = self.syscall_result.values
+        values[0], values[1], values[2] = result & MASK64, rip & MASK64, flags
+        self.syscall_result.write()
+
+    def set_registers(self, registers: dict[str, int]) -> None:
+        """Write 64-bit registers by name."""
+        for name, value in registers.items():
+            self.uc.reg_write(register_id(name), value & MASK64)
+
+    def describe(self, status: int) -> str:
+        """Unicorn's words for an error number."""
+        return str(UcError(status))
+
+    # Context ----------------------------------------------------------------------------
+
+    def save(self, context: bytearray) -> bytearray:
+        """Copy all CPU state (FPU and SSE too) into `context`, made from `fresh_context`."""
+        _context_save(self._handle, (ctypes.c_char * len(context)).from_buffer(context))
+        return context
+
+    def restore(self, context: bytearray) -> None:
+        """Load CPU state.  Nothing is flushed: the caller does that when CR3 changes."""
+        _context_restore(self._handle, (ctypes.c_char * len(context)).from_buffer(context))
+
+    def set_cr3(self, cr3: int) -> None:
+        """Silicon only: load CR3, which flushes."""
+        self.uc.reg_write(x86_const.UC_X86_REG_CR3, cr3)
+
+    def fault_address(self) -> int:
+        """The exact address of the last fault; `on_fill` itself is told the page only."""
+        if self.silicon:
+            return int(self.uc.reg_read(x86_const.UC_X86_REG_CR2))
+        return self._fault.value
+
+    def finish_exception(self, context: bytearray) -> int:
+        """Tell the CPU that its last exception was delivered, and return its error code.
+
+        Unicorn never does this by itself, so the next exception would be a double fault.
+        Uses `context` as scratch space.
+        """
+        cells = memoryview(self.save(context)).cast("i")
+        cells[self._calibration.old_exception_offset // 4] = -1
+        error = cells[self._calibration.error_code_offset // 4]
+        cells.release()
+        self.restore(context)
+        return error
+
+    # Caches of the emulator ---------------------------------------------------------------
+
+    def flush_tlb(self) -> None:
+        """Drop every translation that the emulator itself has cached."""
+        _ctl(self._handle, TLB_FLUSH)
+
+    def flush_code(self) -> None:
+        """Drop all translated code: physical memory was changed under it."""
+        self.uc.ctl_flush_tb()
+
+    # Set-up -------------------------------------------------------------------------------
+
+    def _install_hooks(self) -> None:
+        hooks = self.hooks
+        if not self.silicon:
+            self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(hooks.on_fill))
+        self._hook(unicorn_const.UC_HOOK_INTR, _INTR(hooks.on_interrupt))
+        self._hook(unicorn_const.UC_HOOK_INSN_INVALID, _INVALID(hooks.on_invalid))
+        for callback, instruction in (
+            (_CALL(hooks.on_syscall), x86_const.UC_X86_INS_SYSCALL),
+            (_IN(hooks.on_in), x86_const.UC_X86_INS_IN),
+            (_OUT(hooks.on_out), x86_const.UC_X86_INS_OUT),
+            (_CALL(hooks.on_sysenter), x86_const.UC_X86_INS_SYSENTER),
+        ):
+            self._hook(unicorn_const.UC_HOOK_INSN, callback, instruction)
+        self.flush_code()
+
+    def _hook(self, kind: int, callback: object, instruction: int = 0) -> c_size_t:
+        self._keep.append(callback)
+        hook, everywhere = c_size_t(), (c_uint64(1), c_uint64(0))
+        arguments = (c_int(kind), callback, None, *everywhere, c_int(instruction))
+        status = uclib.uc_hook_add(c_void_p(self._handle), ctypes.byref(hook), *arguments)
+        if status:
+            raise EngineError(f"the emulator refused a hook of kind {kind}: {UcError(status)}")
+        return hook
+
+    def _enter_ring3(self) -> None:
+        """Run the one instruction that silicon has for it, and check that it worked."""
+        uc, entry_pa = self.uc, MONITOR_PFN * PAGE_SIZE
+        self.memory.write(entry_pa, SYSRET)
+        uc.msr_write(MSR_EFER, uc.msr_read(MSR_EFER) | EFER_SCE | EFER_NXE)
+        uc.msr_write(MSR_STAR, 0x23 << 48 | 0x08 << 32)
+        uc.reg_write(x86_const.UC_X86_REG_CR4, uc.reg_read(x86_const.UC_X86_REG_CR4) | CR4)
+        if self.silicon:
+            write_boot_tables(self.memory)
+            uc.reg_write(x86_const.UC_X86_REG_CR3, BOOT_TABLES_PFN * PAGE_SIZE)
+            uc.reg_write(x86_const.UC_X86_REG_CR0, CR0)
+        else:
+            fill = self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(_identity_fill))
+        uc.reg_write(x86_const.UC_X86_REG_RCX, entry_pa)
+        uc.reg_write(x86_const.UC_X86_REG_R11, RFLAGS_AT_START)
+        uc.emu_start(entry_pa, 0, count=1)
+        if uc.reg_read(x86_const.UC_X86_REG_CS) & 3 != 3:
+            raise EngineError("SYSRET did not reach ring 3 in this build of Unicorn")
+        uc.reg_write(x86_const.UC_X86_REG_RCX, 0)
+        uc.reg_write(x86_const.UC_X86_REG_R11, 0)
+        if not self.silicon:
+            uclib.uc_hook_del(c_void_p(self._handle), fill)
+        self.flush_tlb()
+
+    def _first_context(self) -> bytes:
+        handle, context = c_void_p(self._handle), c_void_p()
+        uclib.uc_context_alloc(handle, ctypes.byref(context))
+        uclib.uc_context_save(handle, context)
+        copy = ctypes.string_at(context, uclib.uc_context_size(handle))
+        uclib.uc_context_free(context)
+        return copy
+
+
+def _identity_fill(_uc: int, va: int, _access: int, entry_address: int, _: int) -> bool:
+    entry = FillEntry.from_address(entry_address)
+    entry.paddr, entry.perms = va, PROT_READ | PROT_EXEC
+    return True
+
+
+def _new_unicorn(silicon: bool) -> Uc:
+    uc = Uc(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_64)
+    # Nehalem: no XSAVE, no AVX, and no RDRAND, which would leak the host's randomness.
+    uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_NEHALEM)
+    # Without this, running stops at "until", and a jump to NULL looks like success.
+    uc.ctl_exits_enabled(True)
+    uc.ctl_set_exits([])
+    uc.ctl_tlb_mode(unicorn_const.UC_TLB_CPU if silicon else unicorn_const.UC_TLB_VIRTUAL)
+    return uc
+
+
+def register_id(name: str) -> int:
+    """Unicorn's number for the register called `name`, such as `rax`."""
+    return int(getattr(x86_const, f"UC_X86_REG_{name.upper()}"))
+
+
+def write_boot_tables(memory: PhysicalMemory) -> None:
+    """Tables that map the monitor frame at its own address.
+
+    The page is open to users because the emulator looks at the instruction after SYSRET, at
+    CPL 3, before it stops.  No program ever runs on these tables.
+    """
+    flags = paging.P | paging.U
+    for pfn in (BOOT_TABLES_PFN, BOOT_TABLES_PFN + 1, BOOT_TABLES_PFN + 2):
+        memory.words[pfn * WORDS_PER_PAGE] = (pfn + 1) * PAGE_SIZE | flags
+    last_table = (BOOT_TABLES_PFN + 3) * WORDS_PER_PAGE
+    memory.words[last_table + MONITOR_PFN] = MONITOR_PFN * PAGE_SIZE | flags
+
+
+# Calibration -----------------------------------------------------------------------------------
+
+
+class _Probe:
+    """Hooks for the experiments: identity translation, and every event stops the engine."""
+
+    engine: Engine
+
+    def on_fill(self, uc: int, va: int, access: int, entry_address: int, _: int) -> bool:
+        if va >= self.engine.memory.size_bytes:
+            return False
+        return _identity_fill(uc, va, access, entry_address, _)
+
+    def on_syscall(self, _uc: int, _: int) -> None:
+        self.engine.stop()
+
+    def on_sysenter(self, _uc: int, _: int) -> None:
+        pass
+
+    def on_interrupt(self, _uc: int, _vector: int, _: int) -> None:
+        self.engine.stop()
+
+    def on_invalid(self, _uc: int, _: int) -> bool:
+        self.engine.stop()
+        return True
+
+    def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int:
+        return 0
+
+    def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None:
+        pass
+
+
+PROBE_PA = 0x8000
+HANDLE_BYTES = 4800  # how much of the engine's private struct is searched
+
+
+@functools.cache
+def calibrate() -> Calibration:
+    """Find the library's hidden cells by experiment, on engines of their own.
+
+    Raises `EngineError` if an experiment does not single out one cell.
+    """
+    model = _probe_engine(silicon=False)
+    count = _only(_count_cells(model), "instruction count")
+    fault_address = _only(_fault_address_cells(model), "fault address")
+    old_exception = _only(
+        _context_cells(model, {b"\xf4": 13, b"\x31\xc9\xf7\xf1": 0}, before=-1), "old exception"
+    )
+    silicon = _probe_engine(silicon=True)
+    faults = {_load(0x7000_0000): 4, _store(0x7000_0000): 6}
+    error_code = _only(_context_cells(silicon, faults), "error code")
+    return Calibration(count, fault_address, old_exception, error_code)
+
+
+def _load(address: int) -> bytes:
+    return b"\x48\x8b\x04\x25" + address.to_bytes(4, "little")  # mov rax, [address]
+
+
+def _store(address: int) -> bytes:
+    return b"\x48\x89\x04\x25" + address.to_bytes(4, "little")  # mov [address], rax
+
+
+def _probe_engine(silicon: bool) -> Engine:
+    probe, memory = _Probe(), PhysicalMemory(16 * PAGE_SIZE)
+    probe.engine = Engine(memory, probe, silicon=silicon)
+    if silicon:
+        probe_entry = (BOOT_TABLES_PFN + 3) * WORDS_PER_PAGE + (PROBE_PA >> PAGE_SHIFT)
+        memory.words[probe_entry] = PROBE_PA | paging.P | paging.U
+    return probe.engine
+
+
+def _count_cells(engine: Engine) -> list[int]:
+    runs = {b"\x90" * length: length + 1 for length in (3, 17, 40, 5)}
+    return _handle_cells(engine, runs)
+
+
+def _fault_address_cells(engine: Engine) -> list[int]:
+    return _handle_cells(
+        engine, {_load(address): address for address in (0x7654_3210, 0x6543_210F)}
+    )
+
+
+def _handle_cells(engine: Engine, runs: dict[bytes, int]) -> list[int]:
+    """Offsets behind the handle of the 64-bit cells that hold each run's value after it."""
+    cells = set(range(0, HANDLE_BYTES, 8))
+    for code, expected in runs.items():
+        engine.memory.write(PROBE_PA, code + b"\x0f\x05")
+        engine.flush_code()
+        engine.run(PROBE_PA, 1000)
+        words = memoryview(ctypes.string_at(engine._handle, HANDLE_BYTES)).cast("Q")
+        cells = {cell for cell in cells if words[cell // 8] == expected}
+    return sorted(cells)
+
+
+def _context_cells(engine: Engine, runs: dict[bytes, int], before: int | None = None) -> list[int]:
+    """Offsets of the int32 cells of a context that hold `before`, and after each run its value."""
+    fresh = memoryview(engine.fresh_context).cast("i")
+    cells = {cell for cell, value in enumerate(fresh) if before is None or value == before}
+    for code, expected in runs.items():
+        engine.memory.write(PROBE_PA, code + b"\x0f\x05")
+        engine.flush_code()
+        engine.restore(bytearray(engine.fresh_context))
+        engine.run(PROBE_PA, 1000)
+        after = memoryview(engine.save(bytearray(engine.fresh_context))).cast("i")
+        cells = {cell for cell in cells if after[cell] == expected}
+    return sorted(cell * 4 for cell in cells)
+
+
+def _only(cells: list[int], what: str) -> int:
+    if len(cells) != 1:
+        found = ", ".join(map(str, cells)) or "none"
+        raise EngineError(
+            f"cannot find the {what} in this build of Unicorn (candidates: {found}); "
+            "Vantage is tested with unicorn==2.1.4"
+        )
+    return cells[0]
+
+
+# The C interface, with prototypes that take plain integers ------------------------------------
+
+_FILL = CFUNCTYPE(c_bool, c_void_p, c_uint64, c_int, c_void_p, c_void_p)
+_INTR = CFUNCTYPE(None, c_void_p, ctypes.c_uint32, c_void_p)
+_INVALID = CFUNCTYPE(c_bool, c_void_p, c_void_p)
+_CALL = CFUNCTYPE(None, c_void_p, c_void_p)
+_IN = CFUNCTYPE(ctypes.c_uint32, c_void_p, ctypes.c_uint32, c_int, c_void_p)
+_OUT = CFUNCTYPE(None, c_void_p, ctypes.c_uint32, c_int, ctypes.c_uint32, c_void_p)
+
+
+def _c(name: str, *argument_types: type[ctypes._SimpleCData[Any]]) -> Callable[..., int]:
+    prototype = CFUNCTYPE(c_int, *argument_types)
+    return prototype((name, uclib))
+
+
+_reg_read_batch = _c("uc_reg_read_batch", c_void_p, c_void_p, c_void_p, c_int)
+_reg_write_batch = _c("uc_reg_write_batch", c_void_p, c_void_p, c_void_p, c_int)
+_emu_start = _c("uc_emu_start", c_void_p, c_uint64, c_uint64, c_uint64, c_size_t)
+_emu_stop = _c("uc_emu_stop", c_void_p)
+_context_save = _c("uc_context_save", c_void_p, c_void_p)
+_context_restore = _c("uc_context_restore", c_void_p, c_void_p)
+_ctl = _c("uc_ctl", c_void_p, c_int)

@@ -1,0 +1,146 @@
+"""The machine as a whole: memory, cores that take turns, inter-processor interrupts, devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hw import costs, trace
+from hw.cpu import Core, CoreState, Vectors
+from hw.devices import Console, ConsoleState
+from hw.engine import RESERVED_FRAMES
+from hw.memory import PhysicalMemory
+from hw.mmu import MmuState
+from hw.tlb import Tlb
+
+MAX_CPUS = 8
+MODEL, SILICON = "model", "silicon"
+EXACT, FAST = "exact", "fast"
+
+IPI_SENT = trace.declare("ipi_sent", "target:B message:Q", "An interrupt is on its way to a core.")
+IPI_TAKEN = trace.declare("ipi_taken", "source:B message:Q", "A core takes an interrupt.")
+
+
+@dataclass(frozen=True, slots=True)
+class MachineConfig:
+    """What the machine is made of; the defaults are what `run.py` boots."""
+
+    cpus: int = 1
+    ram_mib: int = 64
+    mmu: str = MODEL
+    itlb: tuple[int, int] = (8, 4)
+    dtlb: tuple[int, int] = (16, 4)
+    pcid: bool = True
+    clock: str = EXACT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise ValueError(f"--cpus takes 1 to {MAX_CPUS}, not {self.cpus}")
+        if not 1 <= self.ram_mib <= 4096:
+            raise ValueError(f"--ram takes 1 to 4096 MiB, not {self.ram_mib}")
+        for sets, ways in (self.itlb, self.dtlb):
+            if not (1 <= sets <= 1024 and 1 <= ways <= 64):
+                raise ValueError(
+                    f"a TLB of {sets}x{ways} is out of range: 1..1024 sets, 1..64 ways"
+                )
+
+
+@dataclass(slots=True)
+class MachineState:
+    """Everything of the machine that a checkpoint keeps, but for memory."""
+
+    cores: list[CoreState]
+    console: ConsoleState = field(default_factory=ConsoleState)
+    mailboxes: list[list[tuple[int, int, int]]] = field(default_factory=list)
+    """Per core, the interrupts on their way: (source core, message, cycles when sent)."""
+
+
+class Machine:
+    """Starts with all cores stopped; `connect` says where their traps go."""
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        sink: Callable[[bytes], None],
+        source: Callable[[], bytes] | None = None,
+        state: MachineState | None = None,
+    ) -> None:
+        self.config = config
+        self.memory = PhysicalMemory(config.ram_mib << 20)
+        self.state = state or _fresh_state(config)
+        self.console = Console(self.state.console, sink, source)
+        self.trace: trace.Trace | None = None
+        silicon = config.mmu == SILICON
+        self.cores: list[Core] = []
+        for core_state in self.state.cores:
+            self.cores.append(Core(core_state, self.memory, silicon=silicon, peers=self.cores))
+        self.core = self.cores[0]
+        """The core whose turn it is."""
+
+    @property
+    def aborted(self) -> bool:
+        """True once `abort` was called."""
+        return self.cores[0].aborted
+
+    def connect(self, vectors: Vectors) -> None:
+        """Traps of all cores go to `vectors`."""
+        for core in self.cores:
+            core.vectors = vectors
+
+    @property
+    def first_free_frame(self) -> int:
+        """Frames below this belong to the machine."""
+        return RESERVED_FRAMES
+
+    def attach_trace(self, port: trace.Trace | None) -> None:
+        """From now on records go to `port`."""
+        self.trace = self.console.trace = port
+        for core in self.cores:
+            core.trace = core.mmu.trace = port
+
+    def take_turn(self, core: Core) -> None:
+        """Make `core` the current one: charges and records are its own from here."""
+        self.core = core
+        if self.trace:
+            self.trace.core, self.trace.cycles = core.state.id, core.state.cycles
+
+    def charge(self, primitive: int, times: int = 1) -> None:
+        """Bill the current core."""
+        self.core.charge(primitive, times)
+
+    def send_ipi(self, target: int, message: int) -> None:
+        """Interrupt another core; it takes the message at its next turn."""
+        self.charge(costs.IPI_SEND)
+        sender = self.core.state
+        self.state.mailboxes[target].append((sender.id, message, sender.cycles))
+        if self.trace:
+            self.trace.emit(IPI_SENT, target, message)
+
+    def take_ipis(self) -> list[int]:
+        """The messages waiting for the current core, in order.  None arrives before it was sent."""
+        state = self.core.state
+        mailbox = self.state.mailboxes[state.id]
+        taken, mailbox[:] = list(mailbox), []
+        for source, message, sent in taken:
+            state.cycles = max(state.cycles, sent)
+            self.charge(costs.INTERRUPT)
+            if self.trace:
+                self.trace.emit(IPI_TAKEN, source, message)
+        return [message for _, message, _ in taken]
+
+    def instructions(self) -> int:
+        """User instructions retired by all cores; a lower bound under the fast clock."""
+        return sum(core.state.instructions for core in self.cores)
+
+    def abort(self) -> None:
+        """Make every core leave the guest soon.  Safe from any host thread."""
+        for core in self.cores:
+            core.abort()
+
+
+def _fresh_state(config: MachineConfig) -> MachineState:
+    cores = []
+    for id in range(config.cpus):
+        mmu = MmuState(Tlb(*config.itlb), Tlb(*config.dtlb), config.pcid)
+        cores.append(CoreState(id, mmu))
+    return MachineState(cores, mailboxes=[[] for _ in cores])

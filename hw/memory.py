@@ -1,0 +1,71 @@
+"""Physical memory: one flat array of bytes, seen as frames of 4 KiB and as 64-bit words.
+
+The emulated cores map this very buffer, so a word written here is what their page walker
+reads next.  Frame 0 is never handed out: a physical address of 0 stays a mistake.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+PAGE_SHIFT = 12
+PAGE_SIZE = 1 << PAGE_SHIFT
+PAGE_MASK = PAGE_SIZE - 1
+WORDS_PER_PAGE = PAGE_SIZE // 8
+ZERO_PAGE = bytes(PAGE_SIZE)
+
+
+class PhysicalMemory:
+    """`size_bytes` of DRAM starting at physical address 0.
+
+    `words[pa >> 3]` is the 64-bit word at `pa`; page tables are read and written that way.
+    Everything else goes through `read`, `write`, `zero_frame` and `copy_frame`, because a
+    store made behind the cores' backs must also drop code that they have translated
+    (`on_code_write`, set by the machine).
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        if size_bytes <= 0 or size_bytes % PAGE_SIZE:
+            raise ValueError(f"memory must be a positive multiple of 4096 bytes, not {size_bytes}")
+        self.size_bytes = size_bytes
+        self.frames = size_bytes >> PAGE_SHIFT
+        self._map = mmap.mmap(-1, size_bytes)
+        self.bytes = memoryview(self._map)
+        self.words = self.bytes.cast("Q")
+        self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self.code_frames: set[int] = set()
+        """Frames that some core has fetched instructions from since its code was last dropped."""
+        self.code_was_written = False
+
+    def read(self, pa: int, size_bytes: int) -> bytes:
+        """The bytes at `pa`; the range must lie inside memory."""
+        if pa < 0 or pa + size_bytes > self.size_bytes:
+            raise ValueError(f"physical read of {size_bytes} bytes at {pa:#x} is outside memory")
+        return bytes(self.bytes[pa : pa + size_bytes])
+
+    def write(self, pa: int, data: bytes | memoryview) -> None:
+        """Store `data` at `pa`; the range must lie inside one frame or be contiguous frames."""
+        end = pa + len(data)
+        if pa < 0 or end > self.size_bytes:
+            raise ValueError(f"physical write of {len(data)} bytes at {pa:#x} is outside memory")
+        self.bytes[pa:end] = data
+        if self.code_frames:
+            for pfn in range(pa >> PAGE_SHIFT, (end + PAGE_MASK) >> PAGE_SHIFT):
+                self._wrote(pfn)
+
+    def zero_frame(self, pfn: int) -> None:
+        """Fill frame `pfn` with zero bytes."""
+        pa = pfn << PAGE_SHIFT
+        self.bytes[pa : pa + PAGE_SIZE] = ZERO_PAGE
+        self._wrote(pfn)
+
+    def copy_frame(self, source: int, target: int) -> None:
+        """Copy the 4,096 bytes of frame `source` over frame `target`."""
+        src, dst = source << PAGE_SHIFT, target << PAGE_SHIFT
+        self.bytes[dst : dst + PAGE_SIZE] = self.bytes[src : src + PAGE_SIZE]
+        self._wrote(target)
+
+    def _wrote(self, pfn: int) -> None:
+        if pfn in self.code_frames:
+            self.code_was_written = True

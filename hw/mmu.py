@@ -1,0 +1,208 @@
+"""The model MMU of one core: an instruction and a data TLB in front of the page walk.
+
+The emulator asks here whenever it has no translation of its own.  What it caches is always a
+subset of the two TLBs: whenever an entry leaves, `on_shrink` empties the emulator's cache.  So
+hits may go unseen, but every miss, fill and eviction is exact.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hw import costs, trace
+from hw.paging import ADDRESS, FETCH, NX, READ, D, G, W, Words, page_frame, walk
+from hw.tlb import GLOBAL, Entry, Tlb
+
+COLD, CAPACITY, CONFLICT, FLUSHED, PERMISSION, DIRTY = range(6)
+CAUSES = ("cold", "capacity", "conflict", "flushed", "permission", "dirty")
+"""Why an entry was not there: never seen; evicted from a full TLB; evicted while other sets had
+room; flushed; there, but without the right asked for; there, but D was not yet set."""
+
+SIDES = ("I", "D")
+CR3_NOFLUSH = 1 << 63
+PCID_MASK = 0xFFF
+
+TLB_MISS = trace.declare(
+    "tlb_miss", "side:B cause:B vpn:Q pcid:H", "No usable entry: the tables are walked."
+)
+TLB_FILL = trace.declare(
+    "tlb_fill",
+    "side:B set:H way:H vpn:Q tag:H pfn:Q rights:Q dirty:B "
+    "old_vpn:Q old_tag:H old_pfn:Q old_rights:Q old_dirty:B",
+    "An entry was written into a way; old_* is what it replaced (all zero if the way was empty).",
+)
+TLB_DIRTY = trace.declare(
+    "tlb_dirty", "set:H way:H vpn:Q", "A store set D; the entry knows it now."
+)
+TLB_FLUSH = trace.declare(
+    "tlb_flush",
+    "why:B pcid:H vpn:Q dropped:H entries:s",
+    "Entries were dropped: why is 0 page, 1 PCID, 2 all, 3 CR3 write, 4 permission; `entries` "
+    "holds side u8, set u16, way u16, vpn u64, tag u16, pfn u64, rights u64, dirty u8 for each.",
+)
+CR3_LOAD = trace.declare(
+    "cr3_load", "old:Q new:Q", "CR3 was written; bit 63 of new: nothing was flushed."
+)
+
+ENTRY_LAYOUT = struct.Struct("<BHHQHQQB")
+FLUSH_PAGE, FLUSH_PCID, FLUSH_ALL, FLUSH_CR3, FLUSH_PERMISSION = range(5)
+
+
+@dataclass(slots=True)
+class MmuState:
+    """All that a core's MMU remembers: plain data, part of a checkpoint."""
+
+    itlb: Tlb
+    dtlb: Tlb
+    pcid_enabled: bool
+    cr3: int = 0
+    pcid: int = 0
+    misses: list[list[int]] = field(default_factory=lambda: [[0] * len(CAUSES) for _ in SIDES])
+    walk_steps: int = 0
+    roots: dict[int, int] = field(default_factory=dict)
+    """The table root that each PCID was last used with."""
+    departed: dict[int, list[dict[int, int]]] = field(default_factory=dict)
+    """Per table root and side: why the entry of a page is not there any more."""
+
+
+class Mmu:
+    """Translation for one core.  `words` is physical memory; `charge` bills a primitive."""
+
+    def __init__(
+        self,
+        state: MmuState,
+        words: Words,
+        charge: Callable[[int, int], None],
+        on_shrink: Callable[[], None],
+    ) -> None:
+        self.state = state
+        self.words = words
+        self.charge = charge
+        self.on_shrink = on_shrink
+        self.trace: trace.Trace | None = None
+
+    def lookup(self, vpn: int, access: int) -> Entry | None:
+        """A usable entry for this access, without walking."""
+        state = self.state
+        entry = (state.itlb if access == FETCH else state.dtlb).lookup(vpn, state.pcid)
+        if entry is not None and _allows(entry, access):
+            return entry
+        return None
+
+    def translate(self, va: int, access: int) -> Entry:
+        """The entry for `va`, from the TLB or by a walk.  Raises `PageFault`."""
+        vpn = va >> 12
+        return self.lookup(vpn, access) or self._miss(va, vpn, access)
+
+    def _miss(self, va: int, vpn: int, access: int) -> Entry:
+        state = self.state
+        side = 0 if access == FETCH else 1
+        tlb = state.dtlb if side else state.itlb
+        stale = tlb.lookup(vpn, state.pcid)
+        cause = self._cause(stale, side, vpn)
+        state.misses[side][cause] += 1
+        if self.trace:
+            self.trace.emit(TLB_MISS, side, cause, vpn, state.pcid)
+        if cause == PERMISSION:
+            # The tables decide, not the stale entry (SDM vol. 3A, 4.10.4.1).
+            self._dropped(tlb.flush_page(vpn, state.pcid), side, FLUSH_PERMISSION, vpn)
+        leaf, level, rights = self._walk(va, access)
+        if cause == DIRTY:
+            assert stale is not None
+            stale.dirty = True
+            if self.trace:
+                self.trace.emit(TLB_DIRTY, stale.set_index, stale.way, vpn)
+            return stale
+        tag = GLOBAL if leaf & G else state.pcid
+        entry = Entry(vpn, tag, page_frame(leaf, level, va), rights, bool(leaf & D), level)
+        self._filled(side, entry, tlb.fill(entry))
+        return entry
+
+    def _walk(self, va: int, access: int) -> tuple[int, int, int]:
+        leaf, level, rights = walk(self.words, self.state.cr3, va, access)
+        steps = 5 - level
+        self.state.walk_steps += steps
+        self.charge(costs.WALK_STEP, steps)
+        return leaf, level, rights
+
+    def _cause(self, stale: Entry | None, side: int, vpn: int) -> int:
+        if stale is not None:
+            return DIRTY if stale.rights & W and not stale.dirty else PERMISSION
+        gone = self.state.departed.get(self.state.cr3)
+        return gone[side].get(vpn, COLD) if gone else COLD
+
+    def _filled(self, side: int, new: Entry, old: Entry | None) -> None:
+        if old is not None:
+            tlb = self.state.dtlb if side else self.state.itlb
+            full = len(tlb) == tlb.sets * tlb.ways
+            self._departed(side, old.tag)[old.vpn] = CAPACITY if full else CONFLICT
+            self.on_shrink()
+        if self.trace:
+            was = (old.vpn, old.tag, old.pfn, old.rights, old.dirty) if old else (0, 0, 0, 0, 0)
+            now = (new.vpn, new.tag, new.pfn, new.rights, new.dirty)
+            self.trace.emit(TLB_FILL, side, new.set_index, new.way, *now, *was)
+
+    def _departed(self, side: int, tag: int) -> dict[int, int]:
+        root = self.state.roots.get(tag, self.state.cr3)
+        return self.state.departed.setdefault(root, [{}, {}])[side]
+
+    # Invalidation -------------------------------------------------------------------------
+
+    def load_cr3(self, value: int) -> None:
+        """MOV to CR3 (SDM vol. 3A, 4.10.4.1): table root, PCID in bits 11..0, bit 63 = no flush."""
+        state = self.state
+        old = state.cr3 | state.pcid
+        pcid = value & PCID_MASK if state.pcid_enabled else 0
+        keep = state.pcid_enabled and value & CR3_NOFLUSH
+        if self.trace:
+            self.trace.emit(CR3_LOAD, old, value)
+        if not keep:
+            self._flush(FLUSH_CR3, pcid, 0, lambda tlb: tlb.flush_pcid(pcid))
+        state.cr3, state.pcid = value & ADDRESS, pcid
+        state.roots[pcid] = state.cr3
+        self.on_shrink()
+
+    def invlpg(self, va: int, pcid: int) -> None:
+        """Drop one page of `pcid` (INVLPG for the current one, INVPCID type 0 for another)."""
+        self._flush(FLUSH_PAGE, pcid, va >> 12, lambda tlb: tlb.flush_page(va >> 12, pcid))
+
+    def flush_pcid(self, pcid: int) -> None:
+        """INVPCID type 1: drop all of one PCID, but not global entries."""
+        self._flush(FLUSH_PCID, pcid, 0, lambda tlb: tlb.flush_pcid(pcid))
+
+    def flush_all(self) -> None:
+        """INVPCID type 2: drop everything."""
+        self._flush(FLUSH_ALL, 0, 0, Tlb.flush_all)
+
+    def forget(self, cr3: int) -> None:
+        """The tables at `cr3` are gone: a later space at this address starts with cold misses."""
+        self.state.departed.pop(cr3, None)
+
+    def _flush(self, why: int, pcid: int, vpn: int, drop: Callable[[Tlb], list[Entry]]) -> None:
+        for side, tlb in enumerate((self.state.itlb, self.state.dtlb)):
+            self._dropped(drop(tlb), side, why, vpn, pcid)
+
+    def _dropped(self, gone: list[Entry], side: int, why: int, vpn: int, pcid: int = 0) -> None:
+        if not gone:
+            return
+        for entry in gone:
+            self._departed(side, entry.tag)[entry.vpn] = FLUSHED
+        self.on_shrink()
+        if self.trace:
+            entries = b"".join(_pack_entry(side, entry) for entry in gone)
+            self.trace.emit(TLB_FLUSH, why, pcid, vpn, len(gone), entries)
+
+
+def _allows(entry: Entry, access: int) -> bool:
+    if access == READ:
+        return True
+    if access == FETCH:
+        return not entry.rights & NX
+    return entry.dirty and bool(entry.rights & W)
+
+
+def _pack_entry(side: int, entry: Entry) -> bytes:
+    fields = (side, entry.set_index, entry.way, entry.vpn, entry.tag, entry.pfn)
+    return ENTRY_LAYOUT.pack(*fields, entry.rights, entry.dirty)

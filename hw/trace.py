@@ -1,0 +1,274 @@
+"""The trace port: typed records of what the machine and its kernel do, and their container.
+
+Whoever wants to know what happened (panel, recorder, grader, exporter) reads records and
+nothing else.  Kinds of record are declared once, by the layer that emits them, with
+`declare`; a trace file carries the declarations, so a reader needs no code of ours.
+
+A record is `kind u8, core u8, cycles u64` followed by its fields, little-endian and unpadded:
+`B H I Q` are unsigned of 1, 2, 4, 8 bytes, `q` is signed of 8, `s` is a u32 length and bytes.
+These bytes are canonical: the digest of a run is SHA-256 over them, free of host time.
+
+File: the magic, `u32 version`, `u32 length` and a zlib-compressed JSON header; then chunks of
+`u32 compressed bytes, u32 raw bytes, u32 records, zlib data`; last an index chunk with the
+offset, first record and first cycle of each chunk, and `u64 offset of the index` + the tail
+magic.  A file that was cut off can still be read up to its last whole chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MAGIC, TAIL, VERSION = b"VANTAGE\x00", b"VTG-TAIL", 1
+RECORDS_PER_CHUNK = 4096
+_CHUNK_HEAD = struct.Struct("<III")
+_RECORD_HEAD = "<BBQ"
+
+
+class TraceError(Exception):
+    """The file is not a trace, is of another version, or is damaged; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of record: field names and codes, and one sentence on what it says."""
+
+    id: int
+    name: str
+    fields: tuple[str, ...]
+    codes: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decoded record; `values` in the order of `kind.fields`."""
+
+    kind: Kind
+    core: int
+    cycles: int
+    values: tuple[Any, ...]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[self.kind.fields.index(name)]
+
+    def __str__(self) -> str:
+        fields = zip(self.kind.fields, self.values, strict=True)
+        words = " ".join(f"{name}={_show(value)}" for name, value in fields)
+        return f"{self.cycles:>10} c{self.core} {self.kind.name} {words}"
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def declare(name: str, fields: str, doc: str) -> Kind:
+    """Declare a kind of record: `fields` is like `"va:Q error:B"`."""
+    pairs = [pair.partition(":") for pair in fields.split()]
+    names, codes = tuple(pair[0] for pair in pairs), "".join(pair[2] for pair in pairs)
+    kind = Kind(len(KINDS), name, names, codes, doc)
+    if name in KINDS or set(codes) - set("BHIQqs"):
+        raise ValueError(f"bad or repeated record kind {name}")
+    KINDS[name] = kind
+    return kind
+
+
+class _Codec:
+    """Packs and unpacks the records of one set of kinds."""
+
+    def __init__(self, kinds: dict[int, Kind]) -> None:
+        self.kinds = kinds
+        fixed = {kind.id: kind.codes.replace("s", "") for kind in kinds.values()}
+        self._structs = {id: struct.Struct(_RECORD_HEAD + codes) for id, codes in fixed.items()}
+
+    def pack(self, kind: Kind, core: int, cycles: int, values: tuple[Any, ...]) -> bytes:
+        """Fixed fields first, in order, then the byte strings, in order."""
+        layout = self._structs[kind.id]
+        if "s" not in kind.codes:
+            return layout.pack(kind.id, core, cycles, *values)
+        pairs = list(zip(kind.codes, values, strict=True))
+        numbers = [value for code, value in pairs if code != "s"]
+        strings = [value for code, value in pairs if code == "s"]
+        tail = b"".join(struct.pack("<I", len(string)) + string for string in strings)
+        return layout.pack(kind.id, core, cycles, *numbers) + tail
+
+    def unpack(self, raw: bytes) -> Iterator[Record]:
+        at = 0
+        while at < len(raw):
+            kind = self.kinds.get(raw[at])
+            if kind is None:
+                raise TraceError(f"record of unknown kind {raw[at]}: the file is damaged")
+            layout = self._structs[kind.id]
+            _, core, cycles, *numbers = layout.unpack_from(raw, at)
+            at += layout.size
+            values = []
+            for code in kind.codes:
+                if code != "s":
+                    values.append(numbers.pop(0))
+                    continue
+                (length,) = struct.unpack_from("<I", raw, at)
+                values.append(raw[at + 4 : at + 4 + length])
+                at += 4 + length
+            yield Record(kind, core, cycles, tuple(values))
+
+
+@dataclass
+class Trace:
+    """Where a running machine puts its records.
+
+    `core` and `cycles` stamp each record; the machine keeps them current.  With a `sink` the
+    records go to that file; the digest and the number of records are kept either way.
+    `observer` sees each record at once.
+    """
+
+    header: dict[str, Any]
+    sink: BinaryIO | None = None
+    observer: Callable[[Kind, tuple[Any, ...]], None] | None = None
+    core: int = 0
+    cycles: int = 0
+    records: int = 0
+    _pending: list[tuple[Kind, int, int, tuple[Any, ...]]] = field(default_factory=list)
+    _index: list[tuple[int, int, int]] = field(default_factory=list)
+    _offset: int = 0
+
+    def __post_init__(self) -> None:
+        self._codec = _Codec({kind.id: kind for kind in KINDS.values()})
+        self._digest = hashlib.sha256()
+        if self.sink:
+            header = {"kinds": [_kind_to_json(kind) for kind in KINDS.values()], **self.header}
+            packed = zlib.compress(json.dumps(header, sort_keys=True).encode())
+            self._write(MAGIC + struct.pack("<II", VERSION, len(packed)) + packed)
+
+    def emit(self, kind: Kind, *values: Any) -> None:
+        """Record that `kind` happened now, on the current core."""
+        self._pending.append((kind, self.core, self.cycles, values))
+        if self.observer:
+            self.observer(kind, values)
+        if len(self._pending) >= RECORDS_PER_CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Encode what is pending, as one chunk."""
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        pack = self._codec.pack
+        raw = b"".join([pack(*record) for record in pending])
+        self._digest.update(raw)
+        if self.sink:
+            self._index.append((self._offset, self.records, pending[0][2]))
+            packed = zlib.compress(raw, 1)
+            self._write(_CHUNK_HEAD.pack(len(packed), len(raw), len(pending)) + packed)
+        self.records += len(pending)
+
+    def digest(self) -> str:
+        """SHA-256 over all records so far, in hex."""
+        self.flush()
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Write the index; the sink itself belongs to the caller."""
+        self.flush()
+        if self.sink:
+            packed = zlib.compress(json.dumps(self._index).encode())
+            offset = self._offset
+            self._write(_CHUNK_HEAD.pack(len(packed), 0, 0) + packed)
+            self._write(struct.pack("<Q", offset) + TAIL)
+
+    def _write(self, data: bytes) -> None:
+        assert self.sink is not None
+        self.sink.write(data)
+        self._offset += len(data)
+
+
+class TraceFile:
+    """A trace on disk, read chunk by chunk.  Raises `TraceError` on anything unsound."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb")
+        head = self._file.read(16)
+        if head[:8] != MAGIC or len(head) < 16:
+            raise TraceError(f"{path} is not a Vantage trace")
+        version, length = struct.unpack_from("<II", head, 8)
+        if version != VERSION:
+            raise TraceError(
+                f"{path} is a trace of version {version}; this reads version {VERSION}"
+            )
+        self.header: dict[str, Any] = json.loads(self._inflate(self._file.read(length), "header"))
+        self._codec = _Codec({row["id"]: _kind_from_json(row) for row in self.header["kinds"]})
+        self._first_chunk = self._file.tell()
+        self.chunks = self._read_index()
+        """(file offset, first record, first cycle) of each chunk; empty if the file was cut off."""
+
+    def __iter__(self) -> Iterator[Record]:
+        return self.records_from(0)
+
+    def records_from(self, number: int) -> Iterator[Record]:
+        """All records from the `number`-th on; cost does not depend on how far in it is."""
+        before = [chunk for chunk in self.chunks if chunk[1] <= number]
+        offset, first, _ = before[-1] if before else (self._first_chunk, 0, 0)
+        for raw in self._chunks_from(offset):
+            for record in self._codec.unpack(raw):
+                if first >= number:
+                    yield record
+                first += 1
+
+    def _chunks_from(self, offset: int) -> Iterator[bytes]:
+        while True:
+            self._file.seek(offset)
+            head = self._file.read(_CHUNK_HEAD.size)
+            if len(head) < _CHUNK_HEAD.size:
+                raise TraceError(f"{self.path} ends early: the recording was cut off here")
+            packed_bytes, _, records = _CHUNK_HEAD.unpack(head)
+            if not records:
+                return
+            packed = self._file.read(packed_bytes)
+            if len(packed) < packed_bytes:
+                raise TraceError(f"{self.path} ends early: the recording was cut off here")
+            yield self._inflate(packed, "chunk")
+            offset = self._file.tell()
+
+    def _read_index(self) -> list[tuple[int, int, int]]:
+        size = self._file.seek(0, 2)
+        if size < self._first_chunk + 16:
+            return []
+        self._file.seek(size - 16)
+        tail = self._file.read(16)
+        if tail[8:] != TAIL:
+            return []
+        self._file.seek(struct.unpack_from("<Q", tail)[0])
+        packed_bytes, _, _ = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
+        rows = json.loads(self._inflate(self._file.read(packed_bytes), "index"))
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def _inflate(self, packed: bytes, what: str) -> bytes:
+        try:
+            return zlib.decompress(packed)
+        except zlib.error as error:
+            raise TraceError(f"{self.path} is damaged: its {what} does not decompress") from error
+
+
+def _kind_to_json(kind: Kind) -> dict[str, Any]:
+    return {
+        "id": kind.id,
+        "name": kind.name,
+        "fields": list(kind.fields),
+        "codes": kind.codes,
+        "doc": kind.doc,
+    }
+
+
+def _kind_from_json(row: dict[str, Any]) -> Kind:
+    return Kind(row["id"], row["name"], tuple(row["fields"]), row["codes"], row["doc"])
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bytes):
+        return repr(value)[1:]
+    return f"{value:#x}" if value > 4096 else str(value)

@@ -1,0 +1,62 @@
+"""Error numbers, as Linux on x86-64 has them (include/uapi/asm-generic/errno*.h)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class E(IntEnum):
+    """An error number; a system call returns it negated."""
+
+    PERM = 1
+    NOENT = 2
+    SRCH = 3
+    INTR = 4
+    IO = 5
+    BIG = 7
+    NOEXEC = 8
+    BADF = 9
+    CHILD = 10
+    AGAIN = 11
+    NOMEM = 12
+    ACCES = 13
+    FAULT = 14
+    BUSY = 16
+    EXIST = 17
+    NOTDIR = 20
+    ISDIR = 21
+    INVAL = 22
+    MFILE = 24
+    NOTTY = 25
+    SPIPE = 29
+    PIPE = 32
+    DOM = 33
+    RANGE = 34
+    NAMETOOLONG = 36
+    NOSYS = 38
+    LOOP = 40
+    TIMEDOUT = 110
+
+
+class KernelError(Exception):
+    """What a program did wrong: the call returns `-number`.  Never a traceback."""
+
+    def __init__(self, number: E) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Blocked(Exception):
+    """The call must wait on `channel`; the thread executes it again when woken."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel)
+        self.channel = channel
+
+
+Channel = tuple[str, int, int]
+"""What a thread waits for: a kind and two numbers, such as `("futex", object, offset)`."""
+
+
+class Panic(Exception):
+    """The kernel broke an invariant of its own."""

@@ -1,0 +1,208 @@
+"""Endpoints: where messages are sent, by programs and by the core, and received.
+
+Sending is synchronous: the sender blocks until its message was taken, a caller until it was
+answered.  An endpoint is served either by threads that call `ipc_recv` or by a Python server;
+who sends cannot tell which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hw import costs, trace
+from kernel.errno import Blocked, E, KernelError
+from kernel.message import Message, Reply, Server
+from kernel.process import Call, Handle, Process, Thread
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+    from kernel.objects import MemoryObject
+
+MESSAGE = trace.declare(
+    "message", "id:Q endpoint:Q pid:Q badge:Q operation:s bytes:Q", "A message was sent."
+)
+REPLY = trace.declare("reply", "id:Q result:q bytes:Q", "A message was answered.")
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """`queue` holds messages that nobody has taken; `server` names who handles them at once."""
+
+    id: int
+    server: str = ""
+    owner: int = 0
+    queue: list[Message] = field(default_factory=list)
+    handle: Handle = field(init=False)
+    """What all descriptors for a program's endpoint share: the last one ends it."""
+
+    def __post_init__(self) -> None:
+        self.handle = Handle(self.id, 0)
+
+
+@dataclass(slots=True)
+class Ipc:
+    """All endpoints, and the messages that wait for an answer."""
+
+    kernel: Kernel
+    endpoints: dict[int, Endpoint] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    callers: dict[int, Thread] = field(default_factory=dict)
+    """Who waits for the reply to a message."""
+    received: dict[int, int] = field(default_factory=dict)
+    """The process that has taken a message and owes the reply."""
+    published: dict[int, MemoryObject] = field(default_factory=dict)
+    made: int = 0
+
+    # Endpoints ------------------------------------------------------------------------------
+
+    def create(self, server: str = "", owner: int = 0) -> Endpoint:
+        self.made += 1
+        endpoint = self.endpoints[self.made] = Endpoint(self.made, server, owner)
+        return endpoint
+
+    def attach(self, server: Server) -> Endpoint:
+        """A Python server starts; returns its endpoint."""
+        self.servers[server.name] = server
+        return self.create(server.name)
+
+    def close(self, handle: Handle) -> None:
+        """A descriptor goes; the last one tells the server, or ends a program's endpoint."""
+        handle.holds -= 1
+        if handle.holds:
+            return
+        endpoint = self.endpoints.get(handle.endpoint)
+        if endpoint is not None and endpoint.server:
+            self._deliver(self._message(None, endpoint, handle.badge, "close", expect_reply=False))
+        elif endpoint is not None:
+            self._end(endpoint)
+
+    def _end(self, endpoint: Endpoint) -> None:
+        """Nobody can reach the endpoint any more: whoever waits for it learns that."""
+        del self.endpoints[endpoint.id]
+        for message in endpoint.queue:
+            self.reply(message.id, Reply(-E.PIPE))
+        self.kernel.wake(("receive", endpoint.id, 0))
+
+    # Calls by the core and by programs ---------------------------------------------------------
+
+    def call(
+        self,
+        thread: Thread,
+        handle: Handle,
+        operation: str | int,
+        words: tuple[int, ...] = (),
+        data: bytes = b"",
+        caps: tuple[int, ...] = (),
+        *,
+        one_way: bool = False,
+    ) -> Reply:
+        """Send and wait for the answer.  Raises `Blocked` until it is there, and then
+        `KernelError` for a server's error.  The system call is executed again when it comes."""
+        call = self.kernel.traps.current_call(thread)
+        if not call.message:
+            endpoint = self.endpoints.get(handle.endpoint)
+            if endpoint is None:
+                raise KernelError(E.PIPE)
+            message = self._message(thread, endpoint, handle.badge, operation)
+            message = replace(message, words=words, data=data, caps=caps, one_way=one_way)
+            call.message = message.id
+            self.callers[message.id] = thread
+            self._deliver(message)
+        if not isinstance(call.reply, Reply):
+            raise Blocked(("reply", call.message, 0))
+        if call.reply.result < 0:
+            raise KernelError(E(-call.reply.result))
+        return call.reply
+
+    def reply(self, message_id: int, reply: Reply) -> None:
+        """Answer a message; a caller that is gone misses nothing."""
+        thread = self.callers.pop(message_id, None)
+        self.received.pop(message_id, None)
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
+        if thread is None or thread.call is None or thread.call.message != message_id:
+            return
+        self.kernel.machine.charge(costs.MESSAGE)
+        thread.call.reply = reply
+        self.kernel.wake(("reply", message_id, 0))
+
+    def receive(self, endpoint: Endpoint, process: Process) -> Message:
+        """The oldest message of a program's endpoint.  Raises `Blocked` if there is none."""
+        if not endpoint.queue:
+            raise Blocked(("receive", endpoint.id, 0))
+        message = endpoint.queue.pop(0)
+        self.received[message.id] = process.pid
+        return message
+
+    def owes_reply(self, process: Process, message_id: int) -> bool:
+        """Has this process received the message, and not answered it?"""
+        return self.received.get(message_id) == process.pid
+
+    def abandon(self, process: Process) -> None:
+        """A process ends: whoever waits for its replies learns that there will be none."""
+        owed = [number for number, pid in self.received.items() if pid == process.pid]
+        for number in owed:
+            self.reply(number, Reply(-E.PIPE))
+
+    def cancel(self, call: Call) -> None:
+        """The caller was interrupted or killed: withdraw what was not taken yet."""
+        self.callers.pop(call.message, None)
+        for endpoint in self.endpoints.values():
+            endpoint.queue = [m for m in endpoint.queue if m.id != call.message]
+
+    # Python servers -----------------------------------------------------------------------------
+
+    def publish(self, data: bytes) -> int:
+        """A server puts a file into memory; returns the capability id of the object."""
+        made = self.kernel.objects.file(data)
+        made.holds += 1
+        self.published[made.id] = made
+        return made.id
+
+    def is_alive(self, endpoint: int) -> bool:
+        return endpoint in self.endpoints
+
+    def console_write(self, data: bytes) -> None:
+        self.kernel.machine.console.write(data)
+
+    def console_read(self, size_bytes: int) -> bytes | None:
+        return self.kernel.machine.console.read(size_bytes)
+
+    def interrupt(self, server: str) -> None:
+        """A device of `server` has something new."""
+        self.servers[server].interrupt(self)
+
+    # Inside ---------------------------------------------------------------------------------
+
+    def _message(
+        self,
+        thread: Thread | None,
+        endpoint: Endpoint,
+        badge: int,
+        operation: str | int,
+        *,
+        expect_reply: bool = True,
+    ) -> Message:
+        self.made += 1
+        sender: Process | None = thread.process if thread else None
+        pid = sender.pid if sender else 0
+        uid = sender.credentials.uid if sender else 0
+        gid = sender.credentials.gid if sender else 0
+        number = self.made if expect_reply else 0
+        return Message(number, endpoint.id, pid, uid, gid, badge, operation)
+
+    def _deliver(self, message: Message) -> None:
+        machine, endpoint = self.kernel.machine, self.endpoints[message.endpoint]
+        machine.charge(costs.MESSAGE)
+        if machine.trace:
+            operation = str(message.operation).encode()
+            shape = (message.id, message.endpoint, message.pid, message.badge)
+            machine.trace.emit(MESSAGE, *shape, operation, len(message.data))
+        if not endpoint.server:
+            endpoint.queue.append(message)
+            self.kernel.wake(("receive", endpoint.id, 0), 1)
+            return
+        reply = self.servers[endpoint.server].handle(message, self)
+        if reply is not None and message.id:
+            self.reply(message.id, reply)

@@ -1,0 +1,389 @@
+"""The root of the system: all state hangs off one `Kernel`, and its loop gives cores their turns.
+
+The loop: the core with the lowest clock takes its interrupts, finishes a call that its thread
+was in, delivers a signal, and runs user code until the slice ends or a trap leaves the guest.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hw import costs, trace
+from hw.cpu import Core
+from hw.machine import FAST, Machine
+from kernel import frames, signals
+from kernel.choose import SCHEDULE, Chooser
+from kernel.errno import Channel, KernelError
+from kernel.frames import Frames
+from kernel.ipc import Ipc
+from kernel.life import Life
+from kernel.objects import Objects
+from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Signal, Thread
+from kernel.sched import Policy, slice_length
+from kernel.shootdown import Seat, Shootdowns
+from kernel.signals import SIGKILL, TRAMPOLINE
+from kernel.space import AddressSpace
+from kernel.trap import Traps
+
+TURN_INSTRUCTIONS = 4_000
+"""How long a core runs before another one, whose clock is behind, gets its turn."""
+ALONE_INSTRUCTIONS = 2_000_000
+"""The same where no other thread waits for a core."""
+
+RUN = trace.declare(
+    "run", "tid:Q space:Q previous:Q", "A core runs a thread; previous is whom it ran before."
+)
+LOG = trace.declare("log", "text:s", "The kernel says something.")
+
+
+class Deadlock(Exception):
+    """Every thread waits, and nothing is left that could wake one."""
+
+
+@dataclass(slots=True)
+class Kernel:
+    """One system.  Everything below is plain data, or the machine."""
+
+    machine: Machine
+    chooser: Chooser
+    policy: Policy
+    pcids: int
+    frames: Frames = field(init=False)
+    objects: Objects = field(init=False)
+    shootdowns: Shootdowns = field(init=False)
+    ipc: Ipc = field(init=False)
+    life: Life = field(init=False)
+    traps: Traps = field(init=False)
+    root: Handle = field(init=False)
+    """The files of the system: where exec looks programs up."""
+    names: Handle = field(init=False)
+    system: Handle = field(init=False)
+    console: Handle = field(init=False)
+    kuser_pfn: int = field(init=False)
+    spaces: dict[int, AddressSpace] = field(default_factory=dict)
+    processes: dict[int, Process] = field(default_factory=dict)
+    threads: dict[int, Thread] = field(default_factory=dict)
+    channels: dict[Channel, list[Thread]] = field(default_factory=dict)
+    timers: list[tuple[int, int, int]] = field(default_factory=list)
+    """A heap of (deadline in cycles, serial number, tid)."""
+    timers_made: int = 0
+    spaces_made: int = 0
+    turns: int = 0
+    alone: bool = False
+    """The current core runs as if nobody waited; whoever becomes ready ends that."""
+
+    def __post_init__(self) -> None:
+        self.frames = Frames(self.machine)
+        self.objects = Objects(self.frames)
+        self.shootdowns = Shootdowns(self.machine, self.pcids)
+        self.ipc, self.life, self.traps = Ipc(self), Life(self), Traps(self)
+        self.kuser_pfn = self.frames.allocate(frames.KERNEL)
+        self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
+
+    @property
+    def seats(self) -> list[Seat]:
+        return self.shootdowns.seats
+
+    @property
+    def seat(self) -> Seat:
+        return self.shootdowns.seat
+
+    def now(self) -> int:
+        """The current core's clock, in cycles."""
+        return self.machine.core.state.cycles
+
+    def log(self, text: str) -> None:
+        """A line for people, in the trace."""
+        if self.machine.trace:
+            self.machine.trace.emit(LOG, text.encode())
+
+    # The loop -------------------------------------------------------------------------------
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Run the system until `until()` is true or the machine is aborted.
+
+        Raises `Deadlock` if nothing can happen any more.
+        """
+        while not until() and not self.machine.aborted:
+            core = self._next_core()
+            if core is None:
+                self._idle()
+                continue
+            self.machine.take_turn(core)
+            self.turns += 1
+            self._turn(core)
+
+    def _next_core(self) -> Core | None:
+        """The core with the lowest clock among those that have something to do."""
+        able = [core for core in self.machine.cores if self._can_act(core)]
+        if not able:
+            return None
+        lowest = min(core.state.cycles for core in able)
+        first = [core for core in able if core.state.cycles == lowest]
+        return first[self.chooser.choose(SCHEDULE, len(first))]
+
+    def _can_act(self, core: Core) -> bool:
+        seat = self.seats[core.state.id]
+        if self.machine.state.mailboxes[seat.id]:
+            return True
+        return not seat.waiting and (seat.thread is not None or len(self.policy) > 0)
+
+    def _turn(self, core: Core) -> None:
+        seat = self.seat
+        for message in self.machine.take_ipis():
+            for released in self.shootdowns.answer(message):
+                self.make_ready(released)
+        self._ring_alarms()
+        if seat.waiting:
+            return
+        thread = seat.thread or self._dispatch(seat, core)
+        if thread is None or not self._prepare(seat, thread, core):
+            return
+        self._run_guest(thread, core)
+        if seat.thread is thread and thread.slice_left <= 0:
+            self._end_slice(seat, thread)
+
+    def _prepare(self, seat: Seat, thread: Thread, core: Core) -> bool:
+        """Make `thread` able to run user code; False if it is not on the core any more."""
+        while seat.thread is thread:
+            self._load(seat, thread, core)
+            if thread.call is not None:
+                if not self.traps.finish(thread, core):
+                    return False
+            elif thread.registers or thread.result is not None:
+                self._set_registers(thread, core)
+            elif signals.waiting(thread):
+                signals.deliver(self, thread, core)
+            else:
+                return not seat.waiting
+        return False
+
+    def _run_guest(self, thread: Thread, core: Core) -> None:
+        self.alone = len(self.policy) == 0
+        counted = not (self.machine.config.clock == FAST and self._nothing_pending())
+        budget = self._budget(thread, core)
+        used = budget - core.run(budget, counted=counted)
+        self.alone = False
+        thread.instructions += used
+        thread.slice_left -= used
+        thread.rip = core.state.rip
+
+    def _nothing_pending(self) -> bool:
+        """Fast clock: may the guest run uncounted?"""
+        busy = sum(1 for seat in self.seats if seat.thread)
+        return self.alone and busy == 1 and not self.timers
+
+    def _budget(self, thread: Thread, core: Core) -> int:
+        """Instructions until the end of the slice, of the turn, or until the next alarm."""
+        if self.alone:
+            busy = sum(1 for seat in self.seats if seat.thread or seat.waiting)
+            budget = ALONE_INSTRUCTIONS if busy == 1 else TURN_INSTRUCTIONS
+        else:
+            budget = min(max(1, thread.slice_left), self._turn_limit())
+        if self.timers:
+            budget = min(budget, max(1, self.timers[0][0] - core.state.cycles))
+        return budget
+
+    def _turn_limit(self) -> int:
+        return TURN_INSTRUCTIONS if len(self.seats) > 1 else ALONE_INSTRUCTIONS
+
+    def _idle(self) -> None:
+        """No core has work: let time pass until the next alarm, or wait for input."""
+        if self.timers:
+            deadline = self.timers[0][0]
+            for core in self.machine.cores:
+                core.state.cycles = max(core.state.cycles, deadline)
+            self._ring_alarms()
+        elif self.machine.console.wait(self.machine.instructions()):
+            self.ipc.interrupt("console")
+        else:
+            waiting = ", ".join(f"{t.tid} in {t.channel}" for t in self.threads.values())
+            raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")
+
+    # Threads and cores --------------------------------------------------------------------------
+
+    def _dispatch(self, seat: Seat, core: Core) -> Thread | None:
+        thread = self.policy.pick()
+        if thread is None:
+            return None
+        core.charge(costs.SCHEDULE_PICK)
+        core.state.cycles = max(core.state.cycles, thread.ready_at)
+        if thread.slice_left <= 0:
+            thread.slice_left = slice_length(self.chooser)
+        thread.state = RUNNING
+        seat.thread = thread
+        return thread
+
+    def _load(self, seat: Seat, thread: Thread, core: Core) -> None:
+        """Bring context and address space of `thread` onto the core, if they are not there."""
+        if seat.loaded is not thread:
+            previous = seat.loaded
+            self._save(seat)
+            if thread.loaded_on is not None:
+                self._save(self.seats[thread.loaded_on])
+            core.restore(thread.context, thread.rip)
+            seat.loaded, thread.loaded_on = thread, seat.id
+            if self.machine.trace:
+                before = previous.tid if previous else 0
+                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before)
+        self.shootdowns.load(thread.space)
+
+    def _save(self, seat: Seat) -> None:
+        """Copy the registers of a core to the thread they belong to."""
+        thread = seat.loaded
+        if thread is not None:
+            core = self.machine.cores[seat.id]
+            core.save(thread.context)
+            thread.rip = core.state.rip
+            seat.loaded, thread.loaded_on = None, None
+
+    def unload(self, thread: Thread) -> None:
+        """The thread's registers were replaced or do not matter: a core need not save them."""
+        if thread.loaded_on is not None:
+            self.seats[thread.loaded_on].loaded = None
+            thread.loaded_on = None
+
+    def _set_registers(self, thread: Thread, core: Core) -> None:
+        if thread.registers:
+            core.set_registers(thread.registers)
+            thread.registers = {}
+        if thread.result is not None:
+            core.finish_syscall(thread.result)
+            thread.result = None
+
+    def _end_slice(self, seat: Seat, thread: Thread) -> None:
+        if len(self.policy):
+            seat.thread = None
+            self.make_ready(thread)
+        else:
+            thread.slice_left = slice_length(self.chooser)
+
+    def yield_core(self, thread: Thread) -> None:
+        """sched_yield: the others first."""
+        if len(self.policy):
+            thread.slice_left = 0
+            self.machine.core.leave = True
+
+    def make_ready(self, thread: Thread) -> None:
+        """`thread` may run."""
+        seat = self.seat
+        if seat.waiting:
+            seat.held_back.append(thread)
+            return
+        thread.state, thread.ready_at = READY, self.now()
+        self.policy.enqueue(thread)
+        if self.alone:
+            self.alone = False
+            self.machine.core.leave = True
+
+    def block(self, thread: Thread, channel: Channel) -> None:
+        """`thread`, which runs, sleeps until `channel` is woken."""
+        self._off_core(thread)
+        thread.state, thread.channel = BLOCKED, channel
+        self.channels.setdefault(channel, []).append(thread)
+
+    def wake(self, channel: Channel, count: int = 1 << 31) -> int:
+        """Wake up to `count` threads that sleep on `channel`, oldest first; returns how many."""
+        sleepers = self.channels.get(channel, [])
+        woken = sleepers[:count]
+        for thread in woken:
+            self._unblock(thread)
+            if thread.call is not None:
+                thread.call.woken = True
+        return len(woken)
+
+    def interrupt(self, thread: Thread) -> None:
+        """A signal is there for `thread`: it stops waiting, and takes it before user code runs."""
+        if thread.state == BLOCKED:
+            self._unblock(thread)
+            if thread.call is not None:
+                thread.call.interrupted = True
+        elif self.seat.thread is thread:
+            self.machine.core.leave = True
+
+    def _unblock(self, thread: Thread) -> None:
+        assert thread.channel is not None
+        sleepers = self.channels[thread.channel]
+        sleepers.remove(thread)
+        if not sleepers:
+            del self.channels[thread.channel]
+        thread.channel = None
+        self.make_ready(thread)
+
+    def unschedule(self, thread: Thread) -> None:
+        """`thread` ends: it must not run or wait any more."""
+        if thread.state == BLOCKED and thread.channel is not None:
+            sleepers = self.channels[thread.channel]
+            sleepers.remove(thread)
+            if not sleepers:
+                del self.channels[thread.channel]
+        self.policy.remove(thread)
+        for seat in self.seats:
+            if thread in seat.held_back:
+                seat.held_back.remove(thread)
+        self._off_core(thread)
+        self.unload(thread)
+
+    def _off_core(self, thread: Thread) -> None:
+        for seat in self.seats:
+            if seat.thread is thread:
+                seat.thread = None
+                self.machine.cores[seat.id].leave = True
+
+    # Time -----------------------------------------------------------------------------------
+
+    def set_alarm(self, thread: Thread, deadline: int) -> None:
+        """Wake `thread` at `deadline` cycles, whatever it waits for then in this same call."""
+        self.traps.current_call(thread).deadline = deadline
+        self.timers_made += 1
+        heapq.heappush(self.timers, (deadline, self.timers_made, thread.tid))
+
+    def _ring_alarms(self) -> None:
+        while self.timers and self.timers[0][0] <= self.now():
+            deadline, _, tid = heapq.heappop(self.timers)
+            thread = self.threads.get(tid)
+            waits = thread is not None and thread.state == BLOCKED and thread.call is not None
+            if waits and thread is not None and thread.call.deadline == deadline:  # type: ignore[union-attr]
+                self._unblock(thread)
+
+    # Spaces ---------------------------------------------------------------------------------
+
+    def new_space_id(self) -> int:
+        self.spaces_made += 1
+        return self.spaces_made
+
+    def new_space(self) -> AddressSpace:
+        """An empty address space.  Raises ENOMEM."""
+        return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
+
+    def retire_space(self, space: AddressSpace) -> None:
+        """The last thread has left `space`."""
+        for seat in self.seats:
+            if seat.space is space:
+                seat.space = None
+        space.destroy()
+
+    def out_of_memory(self, thread: Thread) -> None:
+        """There is no frame for a page that the program may use: it is killed, as on Linux."""
+        self.log(f"out of memory: process {thread.pid} ({thread.process.name}) is killed")
+        signals.send(self, thread.process, Signal(SIGKILL, signals.SI_KERNEL))
+
+    def find_process(self, pid: int) -> Process | None:
+        process = self.processes.get(pid)
+        return process if process is not None and not process.zombie else None
+
+
+def describe(kernel: Kernel) -> dict[str, Any]:
+    """The configuration, as a trace header carries it."""
+    config = kernel.machine.config
+    return {
+        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
+        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
+        "pcids": kernel.pcids, "seed": kernel.chooser.seed,
+    }  # fmt: skip
+
+
+__all__ = ["Deadlock", "Kernel", "KernelError", "describe"]

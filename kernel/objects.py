@@ -1,0 +1,145 @@
+"""Memory objects: the one idea under all memory.
+
+An object is a sequence of pages, each absent or in a frame.  Anonymous memory, a program file,
+shared memory and a VAS segment are all this class.  They differ in who names them, who may
+open them, and when they die:
+
+    kind        pages come from      named by              dies with
+    anonymous   zeroes               nobody                its last region
+    private     its `source`, copied nobody                its last region
+    file        `data`               a server's file       its last region and the server
+    kernel      the kernel           nobody                the machine
+
+Copy-on-write: fork gives the child a second object that holds the same frames, so a frame with
+more than one reference is shared and is copied by the first who writes to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hw.memory import PAGE_SIZE
+from kernel import frames as owner_tags
+from kernel.frames import Frames
+
+if TYPE_CHECKING:
+    from kernel.space import Region
+
+
+@dataclass(slots=True, eq=False)
+class MemoryObject:
+    """`frames[i]` is the frame of page `i`, if it has one.
+
+    `source` and `source_page` say where the pages of a private copy come from.  `regions` lists
+    every region that maps the object; `holds` counts those and whoever else keeps it alive.
+    """
+
+    id: int
+    table: Frames
+    owner: int
+    data: bytes = b""
+    source: MemoryObject | None = None
+    source_page: int = 0
+    frames: dict[int, int] = field(default_factory=dict)
+    regions: list[Region] = field(default_factory=list)
+    holds: int = 0
+
+    def frame_to_read(self, page: int) -> int:
+        """The frame that shows page `page`, taken from the source where this has no own."""
+        pfn = self.frames.get(page)
+        if pfn is not None:
+            return pfn
+        if self.source is not None and self.source.backs(page + self.source_page):
+            return self.source.frame_to_read(page + self.source_page)
+        return self._fill(page)
+
+    def frame_to_write(self, page: int, *, shared: bool) -> int:
+        """The frame to store into: of its own, and under a private mapping of nobody else's."""
+        # BEGIN SOLUTION lab3.cow
+        pfn = self.frames.get(page)
+        if pfn is None:
+            if self.source is None or not self.source.backs(page + self.source_page):
+                return self._fill(page)
+            pfn = self.source.frame_to_read(page + self.source_page)
+            self.frames[page] = self.table.copy(pfn, self.owner)
+        elif not shared and self.table.refs[pfn] > 1:
+            self.frames[page] = self.table.copy(pfn, self.owner)
+            self.table.release(pfn)
+        return self.frames[page]
+        # END SOLUTION lab3.cow
+        # PROMPT lab3.cow: copy the frame on the first write to a shared page.
+
+    def backs(self, page: int) -> bool:
+        """True if the object has content of its own for this page, and not just zeroes."""
+        return page in self.frames or page * PAGE_SIZE < len(self.data)
+
+    def _fill(self, page: int) -> int:
+        content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+        pfn = self.table.allocate(self.owner)
+        if content:
+            self.table.machine.memory.write(pfn * PAGE_SIZE, content)
+        self.frames[page] = pfn
+        return pfn
+
+    def clone(self, id: int) -> MemoryObject:
+        """A second object with the same frames: what fork makes of private memory."""
+        for pfn in self.frames.values():
+            self.table.hold(pfn)
+        if self.source is not None:
+            self.source.holds += 1
+        return MemoryObject(
+            id, self.table, self.owner, self.data, self.source, self.source_page, dict(self.frames)
+        )
+
+    def discard(self, first_page: int, pages: int) -> list[int]:
+        """Forget the frames of a range; the caller releases them when it is safe."""
+        if pages < len(self.frames):
+            gone = [page for page in range(first_page, first_page + pages) if page in self.frames]
+        else:
+            gone = [page for page in self.frames if first_page <= page < first_page + pages]
+        return [self.frames.pop(page) for page in gone]
+
+    def drop(self) -> list[int]:
+        """One holder less.  The last one gets all the frames, to release when it is safe."""
+        self.holds -= 1
+        if self.holds:
+            return []
+        gone = list(self.frames.values())
+        self.frames.clear()
+        if self.source is not None:
+            gone += self.source.drop()
+            self.source = None
+        return gone
+
+
+@dataclass(slots=True)
+class Objects:
+    """All memory objects of the system are made here, with ids that are never used again."""
+
+    table: Frames
+    made: int = 0
+
+    def anonymous(self) -> MemoryObject:
+        """Zero-filled memory."""
+        return self._make(owner_tags.ANONYMOUS)
+
+    def file(self, data: bytes) -> MemoryObject:
+        """The contents of a file."""
+        return self._make(owner_tags.FILE, data)
+
+    def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
+        """A private copy of `source` from page `source_page` on; pages are copied when written."""
+        source.holds += 1
+        made = self._make(owner_tags.ANONYMOUS)
+        made.source, made.source_page = source, source_page
+        return made
+
+    def clone(self, original: MemoryObject) -> MemoryObject:
+        """What fork makes of private memory."""
+        self.made += 1
+        return original.clone(self.made)
+
+    def _make(self, owner: int, data: bytes = b"") -> MemoryObject:
+        self.made += 1
+        return MemoryObject(self.made, self.table, owner, data)

@@ -1,0 +1,161 @@
+"""Page tables: the words in physical memory that the walker reads.
+
+One `PageTable` is the tree under one PML4.  Tables are frames, allocated when first needed and
+freed when their last entry goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hw import costs, trace
+from hw.memory import WORDS_PER_PAGE
+from hw.paging import ADDRESS, NX, P, U, W
+from kernel.frames import TABLE, Frames
+
+PTE = trace.declare(
+    "pte", "pml4:Q table:Q index:H level:B old:Q new:Q", "A page-table entry was written."
+)
+
+TABLE_FLAGS = P | W | U
+"""Upper entries allow everything; the leaf decides."""
+
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+
+
+def leaf_flags(prot: int, *, writable: bool) -> int:
+    """The flags of a user leaf for `prot`; `writable` is False where a store must fault first."""
+    flags = P | U
+    if writable and prot & PROT_WRITE:
+        flags |= W
+    if not prot & PROT_EXEC:
+        flags |= NX
+    return flags
+
+
+@dataclass(slots=True, eq=False)
+class PageTable:
+    """The tree under `root_pfn`.  `used[pfn]` counts the present entries of each of its tables."""
+
+    frames: Frames
+    root_pfn: int = field(init=False)
+    used: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root_pfn = self._new_table()
+
+    @property
+    def root_pa(self) -> int:
+        return self.root_pfn << 12
+
+    def lookup(self, va: int) -> int:
+        """The leaf entry for `va`, or 0."""
+        slot = self._slot(va)
+        return self.frames.machine.memory.words[slot] if slot is not None else 0
+
+    def set(self, va: int, entry: int) -> int:
+        """Write the leaf entry for `va` (not 0), making tables as needed; returns the old one.
+
+        Raises ENOMEM, and then nothing has changed but for empty tables.
+        """
+        words = self.frames.machine.memory.words
+        table = self.root_pfn
+        for level, shift in ((4, 39), (3, 30), (2, 21)):
+            slot = table * WORDS_PER_PAGE + (va >> shift & 511)
+            below = words[slot]
+            if not below & P:
+                below = self._new_table() << 12 | TABLE_FLAGS
+                self._write(slot, level, below)
+            table = (below & ADDRESS) >> 12
+        return self._write(table * WORDS_PER_PAGE + (va >> 12 & 511), 1, entry)
+
+    def clear(self, va: int) -> int:
+        """Remove the leaf for `va`, and tables that become empty; returns the old entry."""
+        path = self._path(va)
+        if len(path) < 4 or not self.frames.machine.memory.words[path[-1]] & P:
+            return 0
+        old = self._write(path[-1], 1, 0)
+        self._prune(path)
+        return old
+
+    def change(self, va: int, entry: int) -> None:
+        """Rewrite a leaf that is present."""
+        slot = self._slot(va)
+        assert slot is not None
+        self._write(slot, 1, entry)
+
+    def entries(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Every present leaf of a range as (va, entry); skips what has no tables."""
+        words = self.frames.machine.memory.words
+        va = start
+        while va < end:
+            path = self._path(va)
+            if len(path) < 4:
+                span = 1 << (39, 30, 21)[len(path) - 1]
+                va = (va // span + 1) * span
+                continue
+            stop = min(end, (va >> 21) + 1 << 21)
+            first = path[-1]
+            for i, entry in enumerate(words[first : first + (stop - va >> 12)].tolist()):
+                if entry & P:
+                    yield va + (i << 12), entry
+            va = stop
+
+    def clear_range(self, start: int, end: int) -> list[int]:
+        """Remove every leaf of a range; returns the addresses that had one."""
+        gone = [va for va, _ in self.entries(start, end)]
+        for va in gone:
+            self.clear(va)
+        return gone
+
+    def free(self) -> None:
+        """Give every table back.  No core may have them loaded."""
+        for pfn in self.used:
+            self.frames.release(pfn)
+        self.used.clear()
+
+    def _path(self, va: int) -> list[int]:
+        """The word index of the entry at each level, as far as there are tables."""
+        words = self.frames.machine.memory.words
+        table, path = self.root_pfn, []
+        for shift in (39, 30, 21):
+            slot = table * WORDS_PER_PAGE + (va >> shift & 511)
+            path.append(slot)
+            if not words[slot] & P:
+                return path
+            table = (words[slot] & ADDRESS) >> 12
+        path.append(table * WORDS_PER_PAGE + (va >> 12 & 511))
+        return path
+
+    def _slot(self, va: int) -> int | None:
+        path = self._path(va)
+        return path[3] if len(path) == 4 else None
+
+    def _prune(self, path: list[int]) -> None:
+        for level in (1, 2, 3):
+            table = path[4 - level] // WORDS_PER_PAGE
+            if self.used[table]:
+                return
+            del self.used[table]
+            self._write(path[3 - level], level + 1, 0)
+            self.frames.release(table)
+
+    def _new_table(self) -> int:
+        pfn = self.frames.allocate(TABLE)
+        self.frames.machine.charge(costs.TABLE_ALLOCATE)
+        self.used[pfn] = 0
+        return pfn
+
+    def _write(self, slot: int, level: int, entry: int) -> int:
+        machine = self.frames.machine
+        old = machine.memory.words[slot]
+        machine.memory.words[slot] = entry
+        table = slot // WORDS_PER_PAGE
+        self.used[table] += (entry & P) - (old & P)
+        machine.charge(costs.PTE_WRITE)
+        if machine.trace:
+            machine.trace.emit(
+                PTE, self.root_pa, table << 12, slot % WORDS_PER_PAGE, level, old, entry
+            )
+        return old

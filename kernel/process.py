@@ -1,0 +1,161 @@
+"""Processes and threads: what the kernel remembers about each.
+
+A process owns descriptors, credentials, signal actions and an address space; a thread owns a
+CPU context and is what the scheduler runs.  `Thread.space` is the view that this thread runs
+in, which is its process's unless it switches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kernel.errno import Channel, E, KernelError
+from kernel.space import AddressSpace
+
+READY, RUNNING, BLOCKED, DEAD = range(4)
+STATES = ("ready", "running", "blocked", "dead")
+
+MAX_DESCRIPTORS = 1024
+MAX_TASKS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who a process acts as."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+
+    @property
+    def is_root(self) -> bool:
+        return self.uid == 0
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """An open thing: `badge` is what the server behind `endpoint` knows it by.
+
+    Descriptors of one process or of several share it; the last `holds` closes it.
+    """
+
+    endpoint: int
+    badge: int
+    holds: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Descriptors:
+    """The capability table of a process, with Linux's rule that the lowest number is next."""
+
+    handles: dict[int, Handle] = field(default_factory=dict)
+
+    def add(self, handle: Handle, lowest: int = 0) -> int:
+        """Install `handle` at the lowest free number.  Raises EMFILE."""
+        number = lowest
+        while number in self.handles:
+            number += 1
+        if number >= MAX_DESCRIPTORS:
+            raise KernelError(E.MFILE)
+        self.handles[number] = handle
+        handle.holds += 1
+        return number
+
+    def get(self, number: int) -> Handle:
+        """Raises EBADF."""
+        handle = self.handles.get(number)
+        if handle is None:
+            raise KernelError(E.BADF)
+        return handle
+
+
+@dataclass(frozen=True, slots=True)
+class SignalAction:
+    """struct kernel_sigaction: what to do about one signal."""
+
+    handler: int = 0
+    flags: int = 0
+    mask: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A process; it is a zombie from its last thread's end until its parent waits."""
+
+    pid: int
+    parent: Process | None
+    space: AddressSpace
+    credentials: Credentials
+    name: str
+    group: int
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    threads: list[Thread] = field(default_factory=list)
+    children: list[Process] = field(default_factory=list)
+    actions: dict[int, SignalAction] = field(default_factory=dict)
+    pending: list[Signal] = field(default_factory=list)
+    exit_status: int = 0
+    zombie: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal on its way: number, si_code, and the sender or the faulting address."""
+
+    number: int
+    code: int = 0
+    pid: int = 0
+    uid: int = 0
+    address: int = 0
+    vector: int = 0
+    error: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """A system call that has not been answered yet, and how far it has come.
+
+    `message` is set once it was sent on; `woken`: a futex wake meant it; `interrupted`: a
+    signal did; `deadline` in cycles; `child` is whom a vfork waits for;
+    `replied`: the first half of a reply-and-receive is done.
+    """
+
+    number: int
+    arguments: tuple[int, int, int, int, int, int]
+    message: int = 0
+    reply: object = None
+    deadline: int | None = None
+    woken: bool = False
+    interrupted: bool = False
+    child: int = 0
+    replied: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Thread:
+    """A thread.  `context` and `rip` are its CPU state, unless `loaded_on` names the core that
+    still has them; `call` is the system call it is in; `result` is to be given to it."""
+
+    tid: int
+    process: Process
+    space: AddressSpace
+    context: bytearray
+    rip: int
+    state: int = READY
+    channel: Channel | None = None
+    call: Call | None = None
+    result: int | None = None
+    registers: dict[str, int] = field(default_factory=dict)
+    loaded_on: int | None = None
+    slice_left: int = 0
+    ready_at: int = 0
+    instructions: int = 0
+    mask: int = 0
+    saved_mask: int | None = None
+    pending: list[Signal] = field(default_factory=list)
+    alternate_stack: tuple[int, int] = (0, 0)
+    clear_tid_address: int = 0
+    killed: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid

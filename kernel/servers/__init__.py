@@ -1,0 +1,1 @@
+"""Servers: what is not core.  They see messages and nothing else."""

@@ -1,0 +1,241 @@
+"""Signals: how a process is told, and how its handler is called and returns.
+
+The frame on the user's stack is Linux's `struct rt_sigframe` (arch/x86/include/asm/sigframe.h):
+return address, ucontext, siginfo, and above them the FXSAVE image.  A handler returns through
+the kernel's user page (`KUSER`), which is mapped in every space.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from hw import cpu, fpu, trace
+from hw.cpu import Core
+from kernel.errno import KernelError
+from kernel.process import Process, Signal, SignalAction, Thread
+from kernel.space import KUSER
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 4, 5, 7, 8, 9, 11, 13
+SIGCHLD, SIGCONT, SIGSTOP, SIGURG, SIGWINCH = 17, 18, 19, 23, 28
+SIGNALS = 64
+IGNORED_BY_DEFAULT = (SIGCHLD, SIGCONT, SIGURG, SIGWINCH)
+UNBLOCKABLE = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
+SIG_DFL, SIG_IGN = 0, 1
+SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_RESETHAND = (
+    0x4000_0000,
+    0x0800_0000,
+    0x1000_0000,
+    0x8000_0000,
+)
+SI_USER, SI_TKILL, SI_KERNEL = 0, -6, 0x80
+SEGV_MAPERR, SEGV_ACCERR = 1, 2
+SS_ONSTACK, SS_DISABLE = 1, 2
+
+NAMES = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
+    "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+).split()
+
+TRAMPOLINE = b"\xb8\x0f\x00\x00\x00\x0f\x05"  # mov eax, 15 (rt_sigreturn); syscall
+RED_ZONE_BYTES = 128
+FRAME_REGISTERS = (
+    "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags"
+).split()
+_UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
+_SIGCONTEXT = struct.Struct("<18QHHHHQQQQQ64x")
+_SIGINFO = struct.Struct("<iiiiQ104x")
+UCONTEXT_BYTES = _UCONTEXT_HEAD.size + _SIGCONTEXT.size + 8
+USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program may set
+
+SIGNAL = trace.declare(
+    "signal",
+    "pid:Q tid:Q number:B action:B address:Q",
+    "Delivered: action 0 kills, 1 is ignored, 2 calls the handler.",
+)
+
+EXCEPTIONS = {
+    cpu.DIVIDE: (SIGFPE, 1),
+    cpu.DEBUG: (SIGTRAP, 2),
+    cpu.BREAKPOINT: (SIGTRAP, SI_KERNEL),
+    cpu.INVALID_OPCODE: (SIGILL, 2),
+    cpu.FPU: (SIGFPE, 0),
+    cpu.SIMD: (SIGFPE, 0),
+}
+"""Exception vector -> signal and si_code; anything else is SIGSEGV."""
+
+
+def name(number: int) -> str:
+    """`SIGSEGV` for 11."""
+    return f"SIG{NAMES[number - 1]}" if 1 <= number <= len(NAMES) else f"SIGRT{number}"
+
+
+def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
+    """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
+    if vector == cpu.PAGE_FAULT:
+        code = SEGV_ACCERR if thread.space.map.find(va) else SEGV_MAPERR
+        return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
+    number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
+    address = 0 if code == SI_KERNEL else rip
+    return Signal(number, code, address=address, vector=vector, error=error)
+
+
+def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> None:
+    """Queue a signal for a process, or for one of its threads; interrupts a thread that waits."""
+    if process.zombie or _ignored(process, signal.number):
+        return
+    queue = thread.pending if thread else process.pending
+    if not any(waiting.number == signal.number for waiting in queue):
+        queue.append(signal)
+    if signal.number == SIGKILL:
+        for each in process.threads:
+            each.killed = True
+            kernel.interrupt(each)
+        return
+    for each in [thread] if thread else process.threads:
+        if not _mask_of(each) >> signal.number - 1 & 1:
+            kernel.interrupt(each)
+            return
+
+
+def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
+    """A signal for what the thread itself did: blocked or ignored, it kills."""
+    action = thread.process.actions.get(signal.number, SignalAction())
+    if action.handler == SIG_IGN or thread.mask >> signal.number - 1 & 1:
+        thread.process.actions[signal.number] = SignalAction()
+        thread.mask &= ~(1 << signal.number - 1)
+    thread.pending.append(signal)
+
+
+def waiting(thread: Thread) -> bool:
+    """Is there a signal that this thread should take now?"""
+    return thread.killed or _next(thread) is not None
+
+
+def next_action(thread: Thread) -> SignalAction:
+    """What the next signal of the thread will do."""
+    signal = _next(thread)
+    return thread.process.actions.get(signal.number if signal else 0, SignalAction())
+
+
+def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
+    """Take the next signal of the thread that `core` holds: ignore it, die, or call the handler."""
+    signal = _next(thread)
+    if thread.killed or signal is None:
+        kernel.life.exit_thread(thread, SIGKILL)
+        return
+    queue = thread.pending if signal in thread.pending else thread.process.pending
+    queue.remove(signal)
+    action = thread.process.actions.get(signal.number, SignalAction())
+    ignored = _ignored(thread.process, signal.number)
+    kind = 1 if ignored else 0 if action.handler == SIG_DFL else 2
+    if kernel.machine.trace:
+        shape = (thread.pid, thread.tid, signal.number, kind, signal.address)
+        kernel.machine.trace.emit(SIGNAL, *shape)
+    if kind == 0:
+        kernel.life.exit_process(thread.process, signal.number)
+    elif kind == 2:
+        try:
+            _call_handler(thread, core, signal, action)
+        except KernelError:
+            kernel.life.exit_process(thread.process, SIGSEGV)
+
+
+def _call_handler(thread: Thread, core: Core, signal: Signal, action: SignalAction) -> None:
+    registers = core.registers()
+    size = 8 + UCONTEXT_BYTES + _SIGINFO.size
+    top = _stack_for(thread, action, registers["rsp"])
+    image_at = top - fpu.FXSAVE_BYTES & ~63
+    frame_at = (image_at - size & ~15) - 8
+    thread.space.write(image_at, fpu.save(core.engine))
+    mask = thread.mask if thread.saved_mask is None else thread.saved_mask
+    frame = struct.pack("<Q", KUSER) + _pack_ucontext(thread, registers, signal, mask, image_at)
+    thread.space.write(frame_at, frame + _pack_siginfo(signal))
+    thread.saved_mask = None
+    thread.mask |= action.mask & ~UNBLOCKABLE
+    if not action.flags & SA_NODEFER:
+        thread.mask |= 1 << signal.number - 1
+    if action.flags & SA_RESETHAND:
+        thread.process.actions[signal.number] = SignalAction()
+    core.set_registers(
+        {
+            "rip": action.handler,
+            "rsp": frame_at,
+            "rdi": signal.number,
+            "rsi": frame_at + 8 + UCONTEXT_BYTES,
+            "rdx": frame_at + 8,
+            "rax": 0,
+            "eflags": registers["eflags"] & ~0x500,  # TF and DF
+        }
+    )
+
+
+def sigreturn(thread: Thread, core: Core) -> None:
+    """Undo `_call_handler`: the frame is above the popped return address.  Raises EFAULT."""
+    at = core.registers()["rsp"]
+    context = thread.space.read(at, UCONTEXT_BYTES)
+    values = _SIGCONTEXT.unpack_from(context, _UCONTEXT_HEAD.size)
+    image_at = values[26]
+    image = thread.space.read(image_at, fpu.FXSAVE_BYTES) if image_at else b""
+    registers = dict(zip(FRAME_REGISTERS, values, strict=False))
+    registers["eflags"] = registers["eflags"] & USER_FLAGS | 0x202
+    thread.mask = int.from_bytes(context[-8:], "little") & ~UNBLOCKABLE
+    core.set_registers(registers)
+    if image:
+        fpu.restore(core.engine, image)
+
+
+def on_alternate_stack(thread: Thread, rsp: int) -> bool:
+    base, size = thread.alternate_stack
+    return base < rsp <= base + size
+
+
+def _stack_for(thread: Thread, action: SignalAction, rsp: int) -> int:
+    base, size = thread.alternate_stack
+    if action.flags & SA_ONSTACK and size and not on_alternate_stack(thread, rsp):
+        return base + size
+    return rsp - RED_ZONE_BYTES
+
+
+def _pack_ucontext(
+    thread: Thread, registers: dict[str, int], signal: Signal, mask: int, image_at: int
+) -> bytes:
+    base, size = thread.alternate_stack
+    inside = SS_ONSTACK if on_alternate_stack(thread, registers["rsp"]) else 0
+    head = _UCONTEXT_HEAD.pack(0, 0, base, inside if size else SS_DISABLE, 0, size)
+    general = [registers[register] for register in FRAME_REGISTERS]
+    cause = (
+        signal.error,
+        signal.vector,
+        mask,
+        signal.address if signal.vector == cpu.PAGE_FAULT else 0,
+    )
+    return (
+        head
+        + _SIGCONTEXT.pack(*general, 0x33, 0, 0, 0x2B, *cause, image_at)
+        + struct.pack("<Q", mask)
+    )
+
+
+def _pack_siginfo(signal: Signal) -> bytes:
+    where = signal.address if signal.vector or signal.address else signal.pid | signal.uid << 32
+    return _SIGINFO.pack(signal.number, 0, signal.code, 0, where)
+
+
+def _next(thread: Thread) -> Signal | None:
+    for signal in (*thread.pending, *thread.process.pending):
+        if not thread.mask >> signal.number - 1 & 1:
+            return signal
+    return None
+
+
+def _mask_of(thread: Thread) -> int:
+    return thread.mask & ~UNBLOCKABLE
+
+
+def _ignored(process: Process, number: int) -> bool:
+    action = process.actions.get(number, SignalAction())
+    return action.handler == SIG_IGN or (action.handler == SIG_DFL and number in IGNORED_BY_DEFAULT)

@@ -1,0 +1,60 @@
+"""The log of system calls, as strace(1) writes it, from the records of the trace port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hw.paging import explain_error
+from hw.trace import Kind
+from kernel import signals, trap
+from kernel.errno import E
+from kernel.life import EXEC, THREAD_END
+from kernel.syscalls import TABLE, ArgumentType
+
+ACTIONS = ("killed", "ignored", "handler called")
+
+
+class Strace:
+    """An observer of the trace port that writes a line for each call, signal and refused fault."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.write = write
+
+    def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
+        if kind is trap.SYSCALL:
+            tid, number, *registers, result, strings = values
+            self.write(f"[{tid}] {format_call(number, registers, strings)} = {_result(result)}")
+        elif kind is trap.WAIT:
+            self.write(f"[{values[0]}] {TABLE[values[1]].name} waits for {values[2].decode()}")
+        elif kind is trap.FAULT and values[3] == 2:
+            self.write(f"[{values[0]}] page fault at {values[1]:#x}: {explain_error(values[2])}")
+        elif kind is signals.SIGNAL:
+            _, tid, number, action, address = values
+            self.write(f"[{tid}] {signals.name(number)} at {address:#x}: {ACTIONS[action]}")
+        elif kind is EXEC:
+            self.write(f"[{values[0]}] execve({values[2].decode(errors='replace')!r}) = 0")
+        elif kind is THREAD_END:
+            self.write(f"[{values[0]}] ended")
+
+
+def format_call(number: int, registers: list[int], strings: bytes) -> str:
+    """`write(1, 0x4051a0, 21)`."""
+    row, texts = TABLE[number], strings.split(b"\0")
+    shown = [
+        _argument(kind, value, texts)
+        for (_, kind), value in zip(row.arguments, row.decode(tuple(registers)), strict=False)
+    ]
+    return f"{row.name}({', '.join(shown)})"
+
+
+def _argument(kind: ArgumentType, value: int, texts: list[bytes]) -> str:
+    if kind.string and texts:
+        return repr(texts.pop(0).decode(errors="replace"))
+    return f"{value:#x}" if kind.c_name.endswith("*") or abs(value) > 1 << 16 else str(value)
+
+
+def _result(result: int) -> str:
+    if -4096 < result < 0:
+        return f"-1 E{E(-result).name}" if -result in list(E) else str(result)
+    return f"{result:#x}" if result > 1 << 16 else str(result)

@@ -1,0 +1,176 @@
+"""Traps: from ring 3 to the handler that serves them, and back.
+
+A call that cannot finish now leaves its thread blocked with the call remembered; when the
+thread is woken and gets a core, the call is executed again from the start (`finish`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hw import trace
+from hw.cpu import LEAVE, REFUSE, RESUME, Core
+from kernel import signals
+from kernel.errno import Blocked, E, KernelError
+from kernel.process import Call, Thread
+from kernel.signals import SA_RESTART
+from kernel.syscalls import TABLE, SystemCall
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+SYSCALL = trace.declare(
+    "syscall",
+    "tid:Q number:H a:Q b:Q c:Q d:Q e:Q f:Q result:q strings:s",
+    "A system call ended; `strings` are its string arguments, each with a NUL.",
+)
+WAIT = trace.declare(
+    "wait", "tid:Q number:H channel:s", "The call cannot finish yet: its thread sleeps."
+)
+FAULT = trace.declare(
+    "fault",
+    "tid:Q page:Q error:B outcome:B",
+    "A page fault; outcome 0 resolved, 1 resolved after a pause, 2 refused.",
+)
+EXCEPTION = trace.declare(
+    "exception", "tid:Q vector:B error:H rip:Q va:Q", "The program must answer for it."
+)
+
+NO_RESTART = frozenset((35, 202, 230))
+"""nanosleep, futex and clock_nanosleep end with EINTR even under SA_RESTART (signal(7))."""
+
+
+@dataclass(slots=True)
+class Traps:
+    """The kernel's vectors."""
+
+    kernel: Kernel
+    frame: tuple[int, ...] = (0,) * 7
+    """Number and argument registers of the call that is being executed."""
+    unknown: list[int] = field(default_factory=list)
+    """Call numbers that programs asked for and that do not exist here."""
+
+    # From the guest -----------------------------------------------------------------------------
+
+    def syscall(
+        self, core: Core, number: int, a: int, b: int, c: int, d: int, e: int, f: int
+    ) -> int | None:
+        kernel = self.kernel
+        thread = kernel.seats[core.state.id].thread
+        assert thread is not None
+        row = TABLE.get(number)
+        if row is None:
+            return self._unknown(number)
+        self.frame = (number, a, b, c, d, e, f)
+        if row.stops_guest:
+            thread.call = Call(number, (a, b, c, d, e, f))
+            return None
+        try:
+            return self._execute(row, thread)
+        except Blocked as blocked:
+            self._block(thread, blocked)
+            return None
+
+    def page_fault(self, core: Core, page: int, error: int) -> int:
+        thread = self.kernel.seats[core.state.id].thread
+        assert thread is not None
+        try:
+            answer = RESUME if thread.space.fault(page, error) else REFUSE
+        except KernelError:
+            self.kernel.out_of_memory(thread)
+            answer = LEAVE
+        if core.leave and answer == RESUME:
+            answer = LEAVE
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(FAULT, thread.tid, page, error, answer)
+        return answer
+
+    def exception(self, core: Core, vector: int, error: int, va: int) -> None:
+        thread = self.kernel.seats[core.state.id].thread
+        assert thread is not None
+        rip = core.state.rip
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(EXCEPTION, thread.tid, vector, error, rip, va)
+        signals.force(self.kernel, thread, signals.of_exception(thread, vector, error, va, rip))
+        core.leave = True
+
+    # Calls --------------------------------------------------------------------------------------
+
+    def current_call(self, thread: Thread) -> Call:
+        """The call that `thread` is in, as something that outlives this trap."""
+        if thread.call is None:
+            thread.call = Call(self.frame[0], self.frame[1:])  # type: ignore[arg-type]
+        return thread.call
+
+    def finish(self, thread: Thread, core: Core) -> bool:
+        """Execute the call that `thread` is in again; False if it has to wait once more.
+
+        The thread's context is on `core`, which stands still.
+        """
+        call = thread.call
+        assert call is not None
+        self.frame = (call.number, *call.arguments)
+        try:
+            result = self._execute(TABLE[call.number], thread)
+        except Blocked as blocked:
+            if not (call.interrupted and signals.waiting(thread)):
+                call.interrupted = False
+                self._block(thread, blocked)
+                return False
+            self._interrupt(thread, core, call)
+            return True
+        if result is not None:
+            core.finish_syscall(result)
+        return True
+
+    def _execute(self, row: SystemCall, thread: Thread) -> int | None:
+        port, result = self.kernel.machine.trace, 0
+        strings = self._strings(row, thread) if port else b""
+        try:
+            answer = row.invoke(self.kernel, thread, *self.frame[1:])
+            if answer is None:
+                thread.call = None
+                return None
+            result = answer
+        except KernelError as error:
+            result = -error.number
+        if thread.call is not None:
+            thread.call = None
+        if port:
+            port.emit(SYSCALL, thread.tid, *self.frame, result, strings)
+        return result
+
+    def _block(self, thread: Thread, blocked: Blocked) -> None:
+        call = self.current_call(thread)
+        if self.kernel.machine.trace:
+            where = ":".join(map(str, blocked.channel)).encode()
+            self.kernel.machine.trace.emit(WAIT, thread.tid, call.number, where)
+        self.kernel.block(thread, blocked.channel)
+
+    def _interrupt(self, thread: Thread, core: Core, call: Call) -> None:
+        """A signal ends the wait: EINTR, or the call starts anew after the handler."""
+        self.kernel.ipc.cancel(call)
+        thread.call = None
+        action = signals.next_action(thread)
+        if action.flags & SA_RESTART and call.number not in NO_RESTART:
+            return
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(
+                SYSCALL, thread.tid, call.number, *call.arguments, -E.INTR, b""
+            )
+        core.finish_syscall(-E.INTR)
+
+    def _unknown(self, number: int) -> int:
+        if number not in self.unknown:
+            self.unknown.append(number)
+            self.kernel.log(f"system call {number} is not known here: ENOSYS")
+        return -E.NOSYS
+
+    def _strings(self, row: SystemCall, thread: Thread) -> bytes:
+        """The string arguments, as far as they can be read without touching the machine."""
+        found = b""
+        for (_, kind), address in zip(row.arguments, self.frame[1:], strict=False):
+            if kind.string:
+                found += thread.space.peek_string(address) + b"\0"
+        return found

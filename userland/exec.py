@@ -1,0 +1,162 @@
+"""`run.py exec`: boot, run one program on the host's terminal, and exit as it did."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pdb
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from hw.host import UserError, run_interruptible
+from hw.trace import Trace
+from kernel import signals
+from kernel.boot import Config, add_machine_options, boot, config_from, spawn, trace_header
+from kernel.errno import E, KernelError
+from kernel.kernel import Deadlock, Kernel
+from kernel.process import Process
+from kernel.strace import Strace
+from userland.programs import built_in, read_program
+
+EXAMPLES = """\
+examples:
+  run.py exec hello                     a program that comes with Vantage
+  run.py exec ./a.out one two           a static x86-64 ELF of your own (see run.py cc)
+  run.py exec --strace forks            every system call on standard error
+  run.py exec --cpus 4 --seed 7 racy    four cores, and another interleaving
+  run.py exec --trace t.vtrace cow      record everything that happens
+
+The exit status is the program's; 128 + n if signal n ended it.
+"""
+
+CANNOT_RUN = {
+    E.NOEXEC: "it is not a static x86-64 ELF program; build one with `run.py cc FILE.c -o OUT`",
+    E.NOMEM: "it does not fit into memory; try a larger --ram",
+    E.BIG: "its arguments are too long",
+}
+
+
+@dataclass
+class Recording:
+    """Where the records of a run go."""
+
+    path: Path | None = None
+    strace: bool = False
+
+
+def main(argv: list[str]) -> int:
+    """The exec command; returns the exit status of the program."""
+    options = _parser().parse_args(argv)
+    config = configuration(options)
+    program = read_program(options.program)
+    environment = [b"PATH=/bin", b"HOME=/", b"TERM=" + os.environ.get("TERM", "dumb").encode()]
+    kernel = boot(config, built_in(), write_out, read_in)
+    arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
+    with recording(kernel, Recording(options.trace, options.strace)):
+        try:
+            process = spawn(kernel, program, arguments, environment, config.user)
+        except KernelError as error:
+            remedy = CANNOT_RUN.get(error.number, error.number.name)
+            raise UserError(f"cannot run {options.program}", remedy) from error
+        return run_on_terminal(kernel, process, debug=options.pdb)
+
+
+def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) -> int:
+    """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
+
+    def work() -> None:
+        try:
+            kernel.run(lambda: process.zombie)
+        except Deadlock:
+            raise
+        except Exception:
+            if debug:
+                pdb.post_mortem(sys.exc_info()[2])
+            raise
+
+    try:
+        run_interruptible(work, kernel.machine.abort)
+    except Deadlock as deadlock:
+        print(f"run.py exec: {deadlock}", file=sys.stderr)
+        return 1
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+    return exit_status(process)
+
+
+def exit_status(process: Process) -> int:
+    """The program's status as a shell reports it; says which signal ended it."""
+    signal = process.exit_status & 0x7F
+    if not signal:
+        return process.exit_status >> 8
+    print(f"{process.name} was ended by {signals.name(signal)}", file=sys.stderr)
+    return 128 + signal
+
+
+def configuration(options: argparse.Namespace) -> Config:
+    """The parsed machine options, with wrong values as a sentence."""
+    try:
+        return config_from(options)
+    except ValueError as error:
+        raise UserError(str(error), "see --help") from error
+
+
+@contextlib.contextmanager
+def recording(kernel: Kernel, wish: Recording) -> Iterator[None]:
+    """Attach a trace to the machine, if a file or the log of calls is wanted."""
+    if wish.path is None and not wish.strace:
+        yield
+        return
+    with _open_for_writing(wish.path) as sink:
+        observer = Strace(lambda line: print(line, file=sys.stderr)) if wish.strace else None
+        trace = Trace(trace_header(kernel), sink, observer)
+        kernel.machine.attach_trace(trace)
+        try:
+            yield
+        finally:
+            trace.close()
+
+
+@contextlib.contextmanager
+def _open_for_writing(path: Path | None) -> Iterator[BinaryIO | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "name another file") from error
+    with file:
+        yield file
+
+
+def write_out(data: bytes) -> None:
+    """Console output to the host's standard output, at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def read_in() -> bytes:
+    """What the host's standard input has; b"" at its end."""
+    return os.read(sys.stdin.fileno(), 65536) if sys.stdin else b""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py exec",
+        description="Run a program on Vantage, connected to this terminal.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("program", help="a built-in by name, or an ELF file by path")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    parser.add_argument("--strace", action="store_true", help="log every call on standard error")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
+    add_machine_options(parser)
+    return parser

@@ -1,0 +1,53 @@
+/* The life of a process: fork, exec, wait, exit. */
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "syscall.h"
+
+/* Only the calling thread lives on in the child. What stdout still holds is copied too; because
+ * stdout writes at every newline, that is at most a part of a line. */
+pid_t fork(void) { return (pid_t)CALL(fork); }
+
+int execve(const char *path, char *const argv[], char *const envp[]) {
+    return (int)CALL(execve, path, argv, envp);
+}
+
+int execv(const char *path, char *const argv[]) { return execve(path, argv, environ); }
+
+pid_t waitpid(pid_t pid, int *status, int options) {
+    return (pid_t)CALL(wait4, pid, status, options, NULL);
+}
+
+pid_t wait(int *status) { return waitpid(-1, status, 0); }
+
+_Noreturn void _exit(int status) {
+    for (;;) CALL_RAW(exit_group, status);
+}
+
+_Noreturn void _Exit(int status) { _exit(status); }
+
+static void (*at_exit[32])(void);
+static int at_exit_count;
+
+int atexit(void (*function)(void)) {
+    if (at_exit_count == sizeof at_exit / sizeof *at_exit) return -1;
+    at_exit[at_exit_count++] = function;
+    return 0;
+}
+
+_Noreturn void exit(int status) {
+    while (at_exit_count > 0) at_exit[--at_exit_count]();
+    fflush(NULL);
+    _exit(status);
+}
+
+_Noreturn void abort(void) {
+    raise(SIGABRT);
+    signal(SIGABRT, SIG_DFL); /* the handler, if there was one, came back */
+    raise(SIGABRT);
+    _exit(127);
+}
