@@ -59,7 +59,7 @@ _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
 
 
 class MachineCheck(Exception):
-    """The hardware was used against its rules, for example a table entry that points past memory."""
+    """The hardware was used against its rules: say, a table entry that points past memory."""
 
 
 class Vectors(Protocol):
@@ -110,6 +110,9 @@ class Core:
         self.costs = [row.cycles for row in costs.TABLE]
         self.leave = False
         """The kernel wants the guest left after the trap it is handling."""
+        self.pausing = False
+        """Leave the guest in the middle of its turn: after this system call, or at the next
+        one, since a fault is resolved in the middle of an instruction."""
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
@@ -151,13 +154,14 @@ class Core:
         self._choose_engine(counted)
         self.leave = False
         left = budget_instructions
-        while left > 0 and not self.leave and not self.aborted:
+        while left > 0 and not (self.leave or self.pausing or self.aborted):
             left -= self._enter(left if counted else 0)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
             if self._pending is not None:
                 self._deliver(*self._pending)
+        self.pausing = False
         return left
 
     def abort(self) -> None:
@@ -185,11 +189,11 @@ class Core:
         return retired
 
     def _refresh_code(self) -> None:
-        if self.memory.code_was_written:
+        if self.memory.code.was_written:
             for core in self.peers:
                 core.code_is_stale = True
-            self.memory.code_was_written = False
-            self.memory.code_frames.clear()
+            self.memory.code.was_written = False
+            self.memory.code.fetched.clear()
         if self.code_is_stale:
             self.code_is_stale = False
             self.engine.flush_code()
@@ -212,9 +216,9 @@ class Core:
             return
         if self.silicon or vector != PAGE_FAULT:
             self.charge(costs.EXCEPTION)
-        if self.silicon and vector == PAGE_FAULT:
-            if self.vectors.page_fault(self, va & ~0xFFF, error) != REFUSE:
-                return
+        resolvable = self.silicon and vector == PAGE_FAULT
+        if resolvable and self.vectors.page_fault(self, va & ~0xFFF, error) != REFUSE:
+            return
         self.vectors.exception(self, vector, error, va)
 
     def _emulate_timestamp(self) -> bool:
@@ -261,6 +265,12 @@ class Core:
         self.charge(costs.CONTEXT_RESTORE)
         self.engine.restore(context)
         self.state.rip = rip
+        if self.silicon:
+            self.engine.set_cr3(self.state.mmu.cr3)
+
+    def resume(self, context: bytearray) -> None:
+        """Load the context that this core held when its state was saved; RIP is in the state."""
+        self.engine.restore(context)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
 
@@ -364,7 +374,7 @@ class Core:
             return False
         self.charge(costs.EXCEPTION)
         answer = self.vectors.page_fault(self, fault.va, fault.error)
-        if answer == RESUME and not self.memory.code_was_written:
+        if answer == RESUME and not self.memory.code.was_written:
             self._unretired = 0
             return True
         if answer == REFUSE:
@@ -379,7 +389,7 @@ class Core:
         rights = 0
         if code is not None and code.pfn == pfn and not code.rights & NX:
             rights = PROT_EXEC
-            self.memory.code_frames.add(pfn)
+            self.memory.code.fetched.add(pfn)
             for core in self.peers:
                 if pfn in core._writable:
                     core._shrink()
@@ -388,7 +398,7 @@ class Core:
             if data.dirty and data.rights & W:
                 rights |= PROT_WRITE
                 self._writable.add(pfn)
-                if pfn in self.memory.code_frames:
+                if pfn in self.memory.code.fetched:
                     self._code_may_change()
         return rights
 
@@ -413,7 +423,7 @@ class Core:
                 self.engine.stop()
                 return
             self.engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
-            if self.leave or self.memory.code_was_written:
+            if self.leave or self.pausing or self.memory.code.was_written:
                 self._rip_after = rip + SYSCALL_BYTES
                 self.engine.stop()
         except BaseException as failure:

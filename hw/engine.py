@@ -29,7 +29,7 @@ BOOT_TABLES_PFN = 2
 RESERVED_FRAMES = 6
 """Frames 0 to 5 belong to the machine; the kernel gets the rest."""
 
-SYSRET = b"\x48\x0f\x07"
+SYSRET, SYSCALL = b"\x48\x0f\x07", b"\x0f\x05"
 MSR_EFER, MSR_STAR = 0xC0000080, 0xC0000081
 EFER_SCE, EFER_NXE = 1 << 0, 1 << 11
 CR4 = 1 << 2 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10  # TSD, PAE, PGE, OSFXSR, OSXMMEXCPT
@@ -252,9 +252,15 @@ class Engine:
         return hook
 
     def _enter_ring3(self) -> None:
-        """Run the one instruction that silicon has for it, and check that it worked."""
+        """Run the one instruction that silicon has for it, and check that it worked.
+
+        It stops at a SYSCALL and not at a count: an engine that has once counted makes stray
+        page walks when it runs without.
+        """
         uc, entry_pa = self.uc, MONITOR_PFN * PAGE_SIZE
-        self.memory.write(entry_pa, SYSRET)
+        stop = _CALL(lambda _uc, _: self.stop())
+        temporary = [self._hook(unicorn_const.UC_HOOK_INSN, stop, x86_const.UC_X86_INS_SYSCALL)]
+        self.memory.write(entry_pa, SYSRET + SYSCALL)
         uc.msr_write(MSR_EFER, uc.msr_read(MSR_EFER) | EFER_SCE | EFER_NXE)
         uc.msr_write(MSR_STAR, 0x23 << 48 | 0x08 << 32)
         uc.reg_write(x86_const.UC_X86_REG_CR4, uc.reg_read(x86_const.UC_X86_REG_CR4) | CR4)
@@ -263,16 +269,16 @@ class Engine:
             uc.reg_write(x86_const.UC_X86_REG_CR3, BOOT_TABLES_PFN * PAGE_SIZE)
             uc.reg_write(x86_const.UC_X86_REG_CR0, CR0)
         else:
-            fill = self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(_identity_fill))
-        uc.reg_write(x86_const.UC_X86_REG_RCX, entry_pa)
+            temporary.append(self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(_identity_fill)))
+        uc.reg_write(x86_const.UC_X86_REG_RCX, entry_pa + len(SYSRET))
         uc.reg_write(x86_const.UC_X86_REG_R11, RFLAGS_AT_START)
-        uc.emu_start(entry_pa, 0, count=1)
+        uc.emu_start(entry_pa, 0)
         if uc.reg_read(x86_const.UC_X86_REG_CS) & 3 != 3:
             raise EngineError("SYSRET did not reach ring 3 in this build of Unicorn")
         uc.reg_write(x86_const.UC_X86_REG_RCX, 0)
         uc.reg_write(x86_const.UC_X86_REG_R11, 0)
-        if not self.silicon:
-            uclib.uc_hook_del(c_void_p(self._handle), fill)
+        for hook in temporary:
+            uclib.uc_hook_del(c_void_p(self._handle), hook)
         self.flush_tlb()
 
     def _first_context(self) -> bytes:

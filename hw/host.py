@@ -342,9 +342,8 @@ def environment_to_build(folder: str) -> Iterator[None]:
     """Hold the environment alone; what the disk refuses becomes a UserError."""
     lock = Path(folder, ".lock")
     try:
-        if not lock.exists() and os.path.exists(folder) and os.listdir(folder):
-            remedy = "move it away, or activate it and set VANTAGE_ENV=active"
-            raise UserError(f"{folder} was not made by run.py", remedy)
+        for finding in _examine_owner(folder):
+            raise UserError(finding.what, finding.remedy)
         os.makedirs(folder, exist_ok=True)
         with file_lock(lock, waiting=lambda: _say("Waiting for another set-up ...")) as held:
             os.set_inheritable(held, True)  # if we are killed, the next start waits for our pip
@@ -466,6 +465,7 @@ def _examine_room(folder: str) -> Iterator[Finding]:
     """Whether an environment can be made in `folder`, which may not exist yet."""
     state = "is out of date or unfinished" if Path(folder).exists() else "does not exist yet"
     yield Finding("note", f"the environment {folder} {state}", "the next command makes it")
+    yield from _examine_owner(folder)
     yield from _examine_venv()
     place = Path(folder)
     while not place.exists():
@@ -476,6 +476,13 @@ def _examine_room(folder: str) -> Iterator[Finding]:
     free_bytes = shutil.disk_usage(place).free
     if free_bytes < NEEDED_BYTES:
         yield Finding("WRONG", f"only {free_bytes >> 20} MB are free in {place}", "free 500 MB")
+
+
+def _examine_owner(folder: str) -> Iterator[Finding]:
+    """Whoever has made an environment of their own in that place keeps it."""
+    if os.path.exists(folder) and os.listdir(folder) and not Path(folder, ".lock").exists():
+        remedy = "move it away, or activate it and set VANTAGE_ENV=active"
+        yield Finding("WRONG", f"{folder} was not made by run.py", remedy)
 
 
 def _examine_venv() -> Iterator[Finding]:

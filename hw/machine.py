@@ -9,7 +9,7 @@ from hw import costs, trace
 from hw.cpu import Core, CoreState, Vectors
 from hw.devices import Console, ConsoleState
 from hw.engine import RESERVED_FRAMES
-from hw.memory import PhysicalMemory
+from hw.memory import CodeFrames, PhysicalMemory
 from hw.mmu import MmuState
 from hw.tlb import Tlb
 
@@ -51,6 +51,7 @@ class MachineState:
 
     cores: list[CoreState]
     console: ConsoleState = field(default_factory=ConsoleState)
+    code: CodeFrames = field(default_factory=CodeFrames)
     mailboxes: list[list[tuple[int, int, int]]] = field(default_factory=list)
     """Per core, the interrupts on their way: (source core, message, cycles when sent)."""
 
@@ -68,6 +69,7 @@ class Machine:
         self.config = config
         self.memory = PhysicalMemory(config.ram_mib << 20)
         self.state = state or _fresh_state(config)
+        self.memory.code = self.state.code
         self.console = Console(self.state.console, sink, source)
         self.trace: trace.Trace | None = None
         silicon = config.mmu == SILICON

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from dataclasses import dataclass, field
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -16,13 +17,26 @@ WORDS_PER_PAGE = PAGE_SIZE // 8
 ZERO_PAGE = bytes(PAGE_SIZE)
 
 
+@dataclass(slots=True)
+class CodeFrames:
+    """Which frames hold code that a core may have translated.
+
+    Part of a checkpoint: whether a fault is resolved inside an instruction or by starting it
+    again depends on it.
+    """
+
+    fetched: set[int] = field(default_factory=set)
+    """Frames that instructions came from since translated code was last dropped."""
+    was_written: bool = False
+    """The kernel has stored into one of them: cores must drop their translations."""
+
+
 class PhysicalMemory:
     """`size_bytes` of DRAM starting at physical address 0.
 
     `words[pa >> 3]` is the 64-bit word at `pa`; page tables are read and written that way.
     Everything else goes through `read`, `write`, `zero_frame` and `copy_frame`, because a
-    store made behind the cores' backs must also drop code that they have translated
-    (`on_code_write`, set by the machine).
+    store made behind the cores' backs must also drop code that they have translated.
     """
 
     def __init__(self, size_bytes: int) -> None:
@@ -34,9 +48,7 @@ class PhysicalMemory:
         self.bytes = memoryview(self._map)
         self.words = self.bytes.cast("Q")
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        self.code_frames: set[int] = set()
-        """Frames that some core has fetched instructions from since its code was last dropped."""
-        self.code_was_written = False
+        self.code = CodeFrames()
 
     def read(self, pa: int, size_bytes: int) -> bytes:
         """The bytes at `pa`; the range must lie inside memory."""
@@ -50,7 +62,7 @@ class PhysicalMemory:
         if pa < 0 or end > self.size_bytes:
             raise ValueError(f"physical write of {len(data)} bytes at {pa:#x} is outside memory")
         self.bytes[pa:end] = data
-        if self.code_frames:
+        if self.code.fetched:
             for pfn in range(pa >> PAGE_SHIFT, (end + PAGE_MASK) >> PAGE_SHIFT):
                 self._wrote(pfn)
 
@@ -67,5 +79,5 @@ class PhysicalMemory:
         self._wrote(target)
 
     def _wrote(self, pfn: int) -> None:
-        if pfn in self.code_frames:
-            self.code_was_written = True
+        if pfn in self.code.fetched:
+            self.code.was_written = True

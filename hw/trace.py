@@ -6,7 +6,9 @@ nothing else.  Kinds of record are declared once, by the layer that emits them, 
 
 A record is `kind u8, core u8, cycles u64` followed by its fields, little-endian and unpadded:
 `B H I Q` are unsigned of 1, 2, 4, 8 bytes, `q` is signed of 8, `s` is a u32 length and bytes.
-These bytes are canonical: the digest of a run is SHA-256 over them, free of host time.
+These bytes are canonical and free of host time.  The digest of a run is a chain: each 4,096
+records are hashed with SHA-256 together with the digest before them, so that a run can be
+continued from a checkpoint and still end with the digest of the whole.
 
 File: the magic, `u32 version`, `u32 length` and a zlib-compressed JSON header; then chunks of
 `u32 compressed bytes, u32 raw bytes, u32 records, zlib data`; last an index chunk with the
@@ -135,10 +137,10 @@ class Trace:
     _pending: list[tuple[Kind, int, int, tuple[Any, ...]]] = field(default_factory=list)
     _index: list[tuple[int, int, int]] = field(default_factory=list)
     _offset: int = 0
+    _chain: bytes = b""
 
     def __post_init__(self) -> None:
         self._codec = _Codec({kind.id: kind for kind in KINDS.values()})
-        self._digest = hashlib.sha256()
         if self.sink:
             header = {"kinds": [_kind_to_json(kind) for kind in KINDS.values()], **self.header}
             packed = zlib.compress(json.dumps(header, sort_keys=True).encode())
@@ -150,30 +152,42 @@ class Trace:
         if self.observer:
             self.observer(kind, values)
         if len(self._pending) >= RECORDS_PER_CHUNK:
-            self.flush()
-
-    def flush(self) -> None:
-        """Encode what is pending, as one chunk."""
-        if not self._pending:
-            return
-        pending, self._pending = self._pending, []
-        pack = self._codec.pack
-        raw = b"".join([pack(*record) for record in pending])
-        self._digest.update(raw)
-        if self.sink:
-            self._index.append((self._offset, self.records, pending[0][2]))
-            packed = zlib.compress(raw, 1)
-            self._write(_CHUNK_HEAD.pack(len(packed), len(raw), len(pending)) + packed)
-        self.records += len(pending)
+            self._end_chunk()
 
     def digest(self) -> str:
-        """SHA-256 over all records so far, in hex."""
-        self.flush()
-        return self._digest.hexdigest()
+        """The digest of all records so far, in hex."""
+        return hashlib.sha256(self._chain + self._pack_pending()).hexdigest()
+
+    def _end_chunk(self) -> None:
+        raw, count, first_cycles = self._pack_pending(), len(self._pending), self._pending[0][2]
+        self._pending.clear()
+        self._chain = hashlib.sha256(self._chain + raw).digest()
+        if self.sink:
+            self._index.append((self._offset, self.records, first_cycles))
+            packed = zlib.compress(raw, 1)
+            self._write(_CHUNK_HEAD.pack(len(packed), len(raw), count) + packed)
+        self.records += count
+
+    def _pack_pending(self) -> bytes:
+        pack = self._codec.pack
+        return b"".join([pack(*record) for record in self._pending])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the chain, but not where the records go."""
+        pending = [(kind.id, *rest) for kind, *rest in self._pending]
+        keep = ("header", "core", "cycles", "records", "_chain")
+        return {name: getattr(self, name) for name in keep} | {"_pending": pending}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        by_id = {kind.id: kind for kind in KINDS.values()}
+        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0)
+        self._pending = [(by_id[id], *rest) for id, *rest in state["_pending"]]
+        self._codec = _Codec(by_id)
 
     def close(self) -> None:
-        """Write the index; the sink itself belongs to the caller."""
-        self.flush()
+        """Write what is pending and the index; the sink itself belongs to the caller."""
+        if self._pending:
+            self._end_chunk()
         if self.sink:
             packed = zlib.compress(json.dumps(self._index).encode())
             offset = self._offset

@@ -155,6 +155,7 @@ def spawn(
     """
     file = kernel.objects.file(program)
     file.holds += 1
+    kernel.held_files.append(file)
     return kernel.life.spawn(file, arguments, environment, user, [kernel.console] * 3)
 
 

@@ -20,7 +20,7 @@ from kernel.errno import Channel, KernelError
 from kernel.frames import Frames
 from kernel.ipc import Ipc
 from kernel.life import Life
-from kernel.objects import Objects
+from kernel.objects import MemoryObject, Objects
 from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Signal, Thread
 from kernel.sched import Policy, slice_length
 from kernel.shootdown import Seat, Shootdowns
@@ -63,7 +63,8 @@ class Kernel:
     system: Handle = field(init=False)
     console: Handle = field(init=False)
     kuser_pfn: int = field(init=False)
-    spaces: dict[int, AddressSpace] = field(default_factory=dict)
+    held_files: list[MemoryObject] = field(default_factory=list)
+    """Programs that were started from outside."""
     processes: dict[int, Process] = field(default_factory=dict)
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
@@ -71,7 +72,10 @@ class Kernel:
     """A heap of (deadline in cycles, serial number, tid)."""
     timers_made: int = 0
     spaces_made: int = 0
-    turns: int = 0
+    unfinished: tuple[int, int] | None = None
+    """A turn that a pause cut short: its core, and the instructions left of it."""
+    after_trap: Callable[[Kernel], None] | None = None
+    """Called after every trap and every turn; tests put `invariants.check` here."""
     alone: bool = False
     """The current core runs as if nobody waited; whoever becomes ready ends that."""
 
@@ -95,6 +99,14 @@ class Kernel:
         """The current core's clock, in cycles."""
         return self.machine.core.state.cycles
 
+    def run_traps(self, count: int) -> None:
+        """Run until `count` more traps were taken, or as long as there is a first process.
+
+        A pause leaves no mark: the rest of the run is what it would have been without.
+        """
+        self.traps.pause_at = self.traps.taken + count
+        self.run(lambda: self.traps.taken >= self.traps.pause_at or 1 not in self.processes)
+
     def log(self, text: str) -> None:
         """A line for people, in the trace."""
         if self.machine.trace:
@@ -108,13 +120,17 @@ class Kernel:
         Raises `Deadlock` if nothing can happen any more.
         """
         while not until() and not self.machine.aborted:
+            if self.unfinished is not None:
+                self._go_on(*self.unfinished)
+                continue
             core = self._next_core()
             if core is None:
                 self._idle()
                 continue
             self.machine.take_turn(core)
-            self.turns += 1
             self._turn(core)
+            if self.after_trap:
+                self.after_trap(self)
 
     def _next_core(self) -> Core | None:
         """The core with the lowest clock among those that have something to do."""
@@ -142,9 +158,7 @@ class Kernel:
         thread = seat.thread or self._dispatch(seat, core)
         if thread is None or not self._prepare(seat, thread, core):
             return
-        self._run_guest(thread, core)
-        if seat.thread is thread and thread.slice_left <= 0:
-            self._end_slice(seat, thread)
+        self._run_guest(thread, core, self._budget(thread, core))
 
     def _prepare(self, seat: Seat, thread: Thread, core: Core) -> bool:
         """Make `thread` able to run user code; False if it is not on the core any more."""
@@ -161,15 +175,28 @@ class Kernel:
                 return not seat.waiting
         return False
 
-    def _run_guest(self, thread: Thread, core: Core) -> None:
-        self.alone = len(self.policy) == 0
+    def _go_on(self, core_id: int, budget: int) -> None:
+        core = self.machine.cores[core_id]
+        self.machine.take_turn(core)
+        thread = self.seat.thread
+        assert thread is not None
+        self._run_guest(thread, core, budget)
+
+    def _run_guest(self, thread: Thread, core: Core, budget: int) -> None:
+        """Run user code for up to `budget` instructions, and see to the slice."""
+        seat, self.unfinished = self.seat, None
+        self.alone = was_alone = len(self.policy) == 0
         counted = not (self.machine.config.clock == FAST and self._nothing_pending())
-        budget = self._budget(thread, core)
-        used = budget - core.run(budget, counted=counted)
-        self.alone = False
-        thread.instructions += used
-        thread.slice_left -= used
+        left = core.run(budget, counted=counted)
+        thread.instructions += budget - left
         thread.rip = core.state.rip
+        if not was_alone:
+            thread.slice_left -= budget - left
+        if left and not core.leave and not core.aborted:
+            self.unfinished = (core.state.id, left)
+        elif seat.thread is thread and thread.slice_left <= 0:
+            self._end_slice(seat, thread)
+        self.alone = False
 
     def _nothing_pending(self) -> bool:
         """Fast clock: may the guest run uncounted?"""
@@ -178,17 +205,13 @@ class Kernel:
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
-        if self.alone:
-            busy = sum(1 for seat in self.seats if seat.thread or seat.waiting)
-            budget = ALONE_INSTRUCTIONS if busy == 1 else TURN_INSTRUCTIONS
-        else:
-            budget = min(max(1, thread.slice_left), self._turn_limit())
+        busy = sum(1 for seat in self.seats if seat.thread or seat.waiting)
+        budget = ALONE_INSTRUCTIONS if busy == 1 else TURN_INSTRUCTIONS
+        if len(self.policy):
+            budget = min(budget, max(1, thread.slice_left))
         if self.timers:
             budget = min(budget, max(1, self.timers[0][0] - core.state.cycles))
         return budget
-
-    def _turn_limit(self) -> int:
-        return TURN_INSTRUCTIONS if len(self.seats) > 1 else ALONE_INSTRUCTIONS
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""

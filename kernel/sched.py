@@ -1,4 +1,4 @@
-"""Which thread runs next.  A policy is one small class; the kernel calls these four methods."""
+"""Which thread runs next.  A policy is one small class; the kernel calls these methods."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class Policy(Protocol):
 
     def pick(self) -> Thread | None:
         """Take out the thread that runs next on the core that asks."""
+
+    def __contains__(self, thread: Thread) -> bool:
+        """Is `thread` waiting for a core?"""
 
     def __len__(self) -> int:
         """How many threads are waiting for a core."""
@@ -50,6 +53,9 @@ class RoundRobin:
 
     # END SOLUTION lab4.round_robin
     # PROMPT lab4.round_robin: keep the ready threads in order and pick the first.
+
+    def __contains__(self, thread: Thread) -> bool:
+        return thread in self.queue
 
     def __len__(self) -> int:
         return len(self.queue)

@@ -48,6 +48,10 @@ class Traps:
     kernel: Kernel
     frame: tuple[int, ...] = (0,) * 7
     """Number and argument registers of the call that is being executed."""
+    taken: int = 0
+    """How many traps there have been."""
+    pause_at: int = -1
+    """After this many, the core stops in the middle of its turn (for checkpoints)."""
     unknown: list[int] = field(default_factory=list)
     """Call numbers that programs asked for and that do not exist here."""
 
@@ -59,6 +63,9 @@ class Traps:
         kernel = self.kernel
         thread = kernel.seats[core.state.id].thread
         assert thread is not None
+        self.taken += 1
+        if self.taken == self.pause_at:
+            core.pausing = True
         row = TABLE.get(number)
         if row is None:
             return self._unknown(number)
@@ -67,14 +74,20 @@ class Traps:
             thread.call = Call(number, (a, b, c, d, e, f))
             return None
         try:
-            return self._execute(row, thread)
+            result = self._execute(row, thread)
         except Blocked as blocked:
             self._block(thread, blocked)
-            return None
+            result = None
+        if kernel.after_trap:
+            kernel.after_trap(kernel)
+        return result
 
     def page_fault(self, core: Core, page: int, error: int) -> int:
         thread = self.kernel.seats[core.state.id].thread
         assert thread is not None
+        self.taken += 1
+        if self.taken == self.pause_at:
+            core.pausing = True
         try:
             answer = RESUME if thread.space.fault(page, error) else REFUSE
         except KernelError:
@@ -84,6 +97,8 @@ class Traps:
             answer = LEAVE
         if self.kernel.machine.trace:
             self.kernel.machine.trace.emit(FAULT, thread.tid, page, error, answer)
+        if self.kernel.after_trap:
+            self.kernel.after_trap(self.kernel)
         return answer
 
     def exception(self, core: Core, vector: int, error: int, va: int) -> None:

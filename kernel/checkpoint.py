@@ -1,0 +1,111 @@
+"""Checkpoints: the whole system as bytes, which another process can load and run on.
+
+The kernel is plain data; what it holds of the machine is replaced by a name while it is
+pickled, and by the new machine when it is loaded.  Of memory, only frames in use are kept.
+Loading accepts classes of hw/ and kernel/ and a few built-in ones, and nothing else: a
+checkpoint from a stranger can be wrong, but it cannot run code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from hw.machine import Machine, MachineConfig, MachineState
+from hw.memory import PAGE_SIZE
+from hw.trace import Trace
+from kernel.kernel import Kernel
+from kernel.syscalls import load_all
+
+VERSION = 1
+_BUILT_IN = {("builtins", "bytearray"), ("builtins", "set"), ("builtins", "complex")}
+
+
+class CheckpointError(Exception):
+    """The bytes are not a checkpoint that this version can load; the text says why."""
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What is saved besides the kernel: the machine, and the frames in use."""
+
+    version: int
+    config: MachineConfig
+    machine: MachineState
+    frames: list[int]
+    content: bytes
+    trace: Trace | None
+
+
+def save(kernel: Kernel) -> bytes:
+    """The state between two traps, while every core stands still."""
+    machine = kernel.machine
+    for seat in kernel.seats:
+        if seat.loaded is not None:
+            machine.cores[seat.id].engine.save(seat.loaded.context)
+    used = kernel.frames.used()
+    memory = machine.memory.bytes
+    content = b"".join([memory[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] for pfn in used])
+    kept = Checkpoint(VERSION, machine.config, machine.state, used, content, machine.trace)
+    out = BytesIO()
+    _Pickler(out, machine).dump(kept)
+    _Pickler(out, machine).dump(kernel)
+    return out.getvalue()
+
+
+def load(
+    data: bytes, sink: Callable[[bytes], None], source: Callable[[], bytes] | None = None
+) -> Kernel:
+    """A system that goes on where `save` was called.  Raises `CheckpointError`."""
+    load_all()
+    stream = BytesIO(data)
+    try:
+        kept = _Unpickler(stream, None).load()
+        if not isinstance(kept, Checkpoint) or kept.version != VERSION:
+            raise CheckpointError(f"this is no checkpoint of version {VERSION}")
+        machine = Machine(kept.config, sink, source, kept.machine)
+        for i, pfn in enumerate(kept.frames):
+            page = kept.content[i * PAGE_SIZE : (i + 1) * PAGE_SIZE]
+            machine.memory.bytes[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] = page
+        kernel = _Unpickler(stream, machine).load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError) as error:
+        raise CheckpointError(f"the checkpoint is damaged: {error}") from error
+    if not isinstance(kernel, Kernel):
+        raise CheckpointError("the checkpoint holds no kernel")
+    machine.connect(kernel.traps)
+    if kept.trace is not None:
+        machine.attach_trace(kept.trace)
+    for seat in kernel.seats:
+        if seat.loaded is not None:
+            machine.cores[seat.id].resume(seat.loaded.context)
+    return kernel
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, out: BytesIO, machine: Machine) -> None:
+        super().__init__(out, protocol=5)
+        self._machine = machine
+
+    def persistent_id(self, item: Any) -> str | None:
+        return "machine" if item is self._machine else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: BytesIO, machine: Machine | None) -> None:
+        super().__init__(stream)
+        self._machine = machine
+
+    def persistent_load(self, name: str) -> Machine:
+        if name != "machine" or self._machine is None:
+            raise pickle.UnpicklingError(f"a reference to {name}")
+        return self._machine
+
+    def find_class(self, module: str, name: str) -> Any:
+        ours = module.split(".")[0] in ("hw", "kernel") and "." not in name
+        found = super().find_class(module, name) if ours or (module, name) in _BUILT_IN else None
+        if not isinstance(found, type):
+            raise pickle.UnpicklingError(f"{module}.{name} does not belong in a checkpoint")
+        return found

@@ -1,0 +1,227 @@
+"""What must always hold between two traps.  Tests run all of it after every one.
+
+Each function returns sentences, one for each thing that is wrong; `check` raises `Panic`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from hw import paging
+from hw.cpu import Core
+from hw.paging import ADDRESS, NX, PageFault, W
+from hw.tlb import GLOBAL, Entry
+from kernel import frames as owners
+from kernel.errno import Panic
+from kernel.kernel import Kernel
+from kernel.objects import MemoryObject
+from kernel.process import BLOCKED, READY, RUNNING
+from kernel.shootdown import Seat
+from kernel.space import KUSER, AddressSpace
+
+
+def check(kernel: Kernel) -> None:
+    """Raises `Panic` with every broken invariant, in words."""
+    wrong = [
+        *frame_counts(kernel),
+        *page_tables(kernel),
+        *regions(kernel),
+        *translations(kernel),
+        *threads(kernel),
+        *descriptors(kernel),
+    ]
+    if wrong:
+        raise Panic("; ".join(wrong))
+
+
+def live_spaces(kernel: Kernel) -> list[AddressSpace]:
+    """Every address space that a thread uses."""
+    found = {thread.space.id: thread.space for thread in kernel.threads.values()}
+    return list(found.values())
+
+
+def live_objects(kernel: Kernel) -> dict[int, MemoryObject]:
+    """Every memory object that a region, a server, or another object holds."""
+    found = {made.id: made for made in kernel.ipc.published.values()}
+    found |= {made.id: made for made in kernel.held_files}
+    for space in live_spaces(kernel):
+        for region in space.map:
+            made: MemoryObject | None = region.object
+            while made is not None:
+                found[made.id] = made
+                made = made.source
+    return found
+
+
+def frame_counts(kernel: Kernel) -> Iterator[str]:
+    """The count of each frame is the number of its holders; free frames are free."""
+    holders = Counter(range(kernel.machine.first_free_frame))
+    holders[kernel.kuser_pfn] += 1
+    for made in live_objects(kernel).values():
+        holders.update(made.frames.values())
+    for space in live_spaces(kernel):
+        holders.update(space.table.used.keys())
+    for down in kernel.shootdowns.open.values():
+        holders.update(down.frames)
+    table = kernel.frames
+    for pfn, count in enumerate(table.refs):
+        if count != holders[pfn]:
+            yield f"frame {pfn:#x} should have refcount {holders[pfn]}, has {count}"
+        if (count == 0) != (table.owners[pfn] == owners.FREE):
+            yield f"frame {pfn:#x} has refcount {count} and is {owners.OWNERS[table.owners[pfn]]}"
+    if Counter(table.free) != Counter(pfn for pfn, count in enumerate(table.refs) if not count):
+        yield "the free list is not the list of frames with refcount 0"
+
+
+def page_tables(kernel: Kernel) -> Iterator[str]:
+    """Every leaf shows what its region's object holds, and allows no more than the region."""
+    words = kernel.machine.memory.words
+    for space in live_spaces(kernel):
+        for va, entry, _, _ in paging.leaves(words, space.table.root_pa):
+            yield from _leaf(space, va, entry)
+        for pfn, used in space.table.used.items():
+            present = sum(words[pfn * 512 + i] & 1 for i in range(512))
+            if present != used:
+                yield f"table {pfn:#x} of space {space.id} has {present} entries, counted {used}"
+
+
+def _leaf(space: AddressSpace, va: int, entry: int) -> Iterator[str]:
+    where = f"space {space.id} at {va:#x}"
+    if va == KUSER:
+        return
+    region = space.map.find(va)
+    if region is None:
+        yield f"{where}: a leaf and no region"
+        return
+    page, pfn, made = region.object_page(va), (entry & ADDRESS) >> 12, region.object
+    own = made.frames.get(page)
+    shown = own
+    if own is None and made.source is not None:
+        shown = made.source.frames.get(page + made.source_page)
+    if shown != pfn:
+        yield f"{where}: the leaf shows frame {pfn:#x}, the object holds {shown}"
+    shared = region.shared or (own == pfn and space.objects.table.refs[pfn] == 1)
+    if entry & W and not (region.prot & 2 and shared):
+        yield f"{where}: writable, though a store must fault first"
+    if not entry & NX and not region.prot & 4:
+        yield f"{where}: executable, though its region is not"
+
+
+def regions(kernel: Kernel) -> Iterator[str]:
+    """Regions are sorted and disjoint; objects know their regions and holders."""
+    holds: Counter[int] = Counter(made.id for made in kernel.ipc.published.values())
+    holds.update(made.id for made in kernel.held_files)
+    known: Counter[int] = Counter()
+    for space in live_spaces(kernel):
+        at = 0
+        for start, region in zip(space.map.starts, space.map, strict=True):
+            if region.start != start or not at <= region.start < region.end:
+                yield f"space {space.id}: region at {region.start:#x} is out of place"
+            at = region.end
+            holds[region.object.id] += 1
+            known[region.object.id] += region in region.object.regions
+    for made in live_objects(kernel).values():
+        if made.source is not None:
+            holds[made.source.id] += 1
+    for made in live_objects(kernel).values():
+        if made.holds != holds[made.id]:
+            yield f"object {made.id} should have {holds[made.id]} holders, has {made.holds}"
+        if len(made.regions) != known[made.id]:
+            yield f"object {made.id} lists {len(made.regions)} regions, {known[made.id]} map it"
+
+
+def translations(kernel: Kernel) -> Iterator[str]:
+    """No TLB entry that its core may use says anything else than the tables."""
+    if kernel.machine.config.mmu == "silicon":
+        return
+    spaces = {space.id: space for space in live_spaces(kernel)}
+    for core, seat in zip(kernel.machine.cores, kernel.seats, strict=True):
+        mmu = core.state.mmu
+        for entry in (*mmu.itlb.index.values(), *mmu.dtlb.index.values()):
+            space = _space_of(kernel, seat, entry, spaces)
+            if space is not None:
+                yield from _translation(core, space, entry)
+
+
+def _space_of(
+    kernel: Kernel, seat: Seat, entry: Entry, spaces: dict[int, AddressSpace]
+) -> AddressSpace | None:
+    """Whom an entry translates for; None if the core must flush before it can be used.
+
+    A core that a shootdown is on its way to is in the window: it may still use old entries,
+    and what they lead to is not released before it has answered.
+    """
+    if kernel.machine.state.mailboxes[seat.id]:
+        return None
+    if entry.tag == GLOBAL:
+        return seat.space if seat.space is not None and seat.space.id in spaces else None
+    tag = seat.tags[entry.tag - 1] if kernel.machine.config.pcid else seat.tags[0]
+    space = spaces.get(tag.space)
+    if space is None or tag.generation != space.generation:
+        return None
+    if not kernel.machine.config.pcid and seat.space is not space:
+        return None
+    return space
+
+
+def _translation(core: Core, space: AddressSpace, entry: Entry) -> Iterator[str]:
+    where = f"core {core.state.id}: the TLB has page {entry.vpn:#x} of space {space.id}"
+    try:
+        tables = _ReadOnly(core.memory.words)
+        leaf, level, rights = paging.walk(tables, space.table.root_pa, entry.vpn << 12, paging.READ)
+    except PageFault:
+        yield f"{where}, and the tables do not"
+        return
+    if paging.page_frame(leaf, level, entry.vpn << 12) != entry.pfn:
+        yield f"{where} in frame {entry.pfn:#x}, the tables say {leaf:#x}"
+    if entry.rights & W & ~rights or rights & NX & ~entry.rights:
+        yield f"{where} with rights that the tables have not"
+
+
+class _ReadOnly:
+    """Physical memory for a walk that must leave A and D as they are."""
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self._words = words
+
+    def __getitem__(self, index: int, /) -> int:
+        return self._words[index]
+
+    def __setitem__(self, index: int, word: int, /) -> None:
+        """The walker would set A or D here."""
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+
+def threads(kernel: Kernel) -> Iterator[str]:
+    """A ready thread waits for a core once, a running one has one, a blocked one has a channel."""
+    held_back = [thread for seat in kernel.seats for thread in seat.held_back]
+    for thread in kernel.threads.values():
+        seats = sum(seat.thread is thread for seat in kernel.seats)
+        sleeping = sum(sleepers.count(thread) for sleepers in kernel.channels.values())
+        queued = thread in kernel.policy or thread in held_back
+        wanted = {READY: (0, 0, True), RUNNING: (1, 0, False), BLOCKED: (0, 1, False)}
+        if (seats, sleeping, queued) != wanted.get(thread.state):
+            yield f"thread {thread.tid} in state {thread.state}: {seats=} {sleeping=} {queued=}"
+        if thread.process.threads.count(thread) != 1:
+            yield f"thread {thread.tid} is not among those of process {thread.pid}"
+    for space in live_spaces(kernel):
+        users = sum(thread.space is space for thread in kernel.threads.values())
+        if users != space.users:
+            yield f"space {space.id} should have {users} users, has {space.users}"
+
+
+def descriptors(kernel: Kernel) -> Iterator[str]:
+    """Every handle is held as often as descriptors lead to it."""
+    own = (kernel.root, kernel.names, kernel.system, kernel.console)
+    holds = Counter(id(handle) for handle in own)
+    handles = {id(handle): handle for handle in own}
+    for process in kernel.processes.values():
+        for handle in process.descriptors.handles.values():
+            holds[id(handle)] += 1
+            handles[id(handle)] = handle
+    for key, handle in handles.items():
+        if handle.holds != holds[key]:
+            yield f"a handle should have {holds[key]} holders, has {handle.holds}"
