@@ -152,17 +152,16 @@ examples:
   python3 run.py doctor            when something does not work
 
 The first start needs a network, later ones do not. VANTAGE_ENV=active uses the Python you
-start it with as it is; VANTAGE_DEBUG=1 shows the traceback of an error.
-"""
+start it with as it is; VANTAGE_DEBUG=1 shows the traceback of an error."""
 
 
 def main(argv):
     # type: (list[str]) -> int
     name, options = (argv[0], argv[1:]) if argv else ("tour", [])
-    if name in ("help", "-h", "--help") and not options:
-        print(HELP % "\n".join("  %-9s%s" % (key, COMMANDS[key][0]) for key in COMMANDS), end="")
-        return 0
-    if name == "help":
+    if name in ("help", "-h", "--help"):
+        if not options:
+            print(HELP % "\n".join("  %-9s%s" % (key, COMMANDS[key][0]) for key in COMMANDS))
+            return 0
         name, options = options[0], ["--help"]
     if name not in COMMANDS:
         raise unknown(name)
@@ -262,10 +261,14 @@ def write(path, text):
 def door(argv):
     # type: (list[str]) -> int
     """Whatever happens behind the door, one sentence comes out."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a character that the host lacks is no error
+            stream.reconfigure(errors="replace")
     try:
-        status = main(argv)
-        sys.stdout.flush()
-        return status
+        try:
+            return main(argv)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         say("Interrupted.")
         return 130

@@ -99,13 +99,25 @@ class Kernel:
         """The current core's clock, in cycles."""
         return self.machine.core.state.cycles
 
-    def run_traps(self, count: int) -> None:
-        """Run until `count` more traps were taken, or as long as there is a first process.
+    def run_until(self, reached: Callable[[], bool]) -> None:
+        """Run until `reached()` is true after a trap, and stop in the middle of the turn.
 
-        A pause leaves no mark: the rest of the run is what it would have been without.
+        The pause leaves no mark: the rest of the run is what it would have been without.
         """
-        self.traps.pause_at = self.traps.taken + count
-        self.run(lambda: self.traps.taken >= self.traps.pause_at or 1 not in self.processes)
+
+        def look(kernel: Kernel) -> None:
+            kernel.machine.core.pausing = reached()
+
+        before, self.after_trap = self.after_trap, look
+        try:
+            self.run(reached)
+        finally:
+            self.after_trap = before
+
+    def run_traps(self, count: int) -> None:
+        """Run until `count` more traps were taken, or the first process has ended."""
+        last, first = self.traps.taken + count, self.processes[1]
+        self.run_until(lambda: self.traps.taken >= last or first.zombie)
 
     def log(self, text: str) -> None:
         """A line for people, in the trace."""

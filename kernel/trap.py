@@ -50,8 +50,6 @@ class Traps:
     """Number and argument registers of the call that is being executed."""
     taken: int = 0
     """How many traps there have been."""
-    pause_at: int = -1
-    """After this many, the core stops in the middle of its turn (for checkpoints)."""
     unknown: list[int] = field(default_factory=list)
     """Call numbers that programs asked for and that do not exist here."""
 
@@ -64,8 +62,6 @@ class Traps:
         thread = kernel.seats[core.state.id].thread
         assert thread is not None
         self.taken += 1
-        if self.taken == self.pause_at:
-            core.pausing = True
         row = TABLE.get(number)
         if row is None:
             return self._unknown(number)
@@ -86,8 +82,6 @@ class Traps:
         thread = self.kernel.seats[core.state.id].thread
         assert thread is not None
         self.taken += 1
-        if self.taken == self.pause_at:
-            core.pausing = True
         try:
             answer = RESUME if thread.space.fault(page, error) else REFUSE
         except KernelError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import ast
+import glob
 import os
 import re
 import subprocess
@@ -146,12 +147,11 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 def old_pythons() -> Iterator[str]:
     """Those below 3.10 that this host has, and that start."""
-    folders = [Path(folder) for folder in os.get_exec_path()]
-    folders += (Path.home() / ".pyenv" / "versions").glob("*/bin")
+    folders = [*os.get_exec_path(), os.path.expanduser("~/.pyenv/versions/*/bin")]
     for folder in folders:
-        for python in folder.glob("python[23].[0-9]"):
+        for python in glob.glob(os.path.join(folder, "python[23].[0-9]")):
             if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
-                yield str(python)
+                yield python
 
 
 def test_the_door_uses_only_syntax_that_python_2_7_and_3_0_know_too() -> None:
@@ -264,15 +264,12 @@ def test_ctrl_c_in_a_command_ends_it_with_one_word(ready: Checkout) -> None:
     assert (waiting.status, waiting.err) == (130, "Interrupted.\n")
 
 
-def test_a_reader_that_has_seen_enough_ends_the_help_silently() -> None:
+@pytest.mark.parametrize("words", [["help"], ["doctor", "--help"], ["doctor"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_silently(words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "help"],
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
+    command = [sys.executable, str(ROOT / "run.py"), *words]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert done.stderr == b""
 
@@ -346,6 +343,7 @@ def test_a_virtual_environment_of_the_users_own_is_left_alone(checkout: Checkout
     done = checkout.call()
     assert done.status == 2
     assert "was not made by run.py" in done.err
+    assert re.search("^WRONG .* was not made by run.py", checkout.call("doctor").out, re.MULTILINE)
     assert mine.read_text() == "precious"
 
 
