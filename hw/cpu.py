@@ -140,8 +140,12 @@ class Core:
         new = begun - self._seen
         if new > 0:
             self._seen = begun
-            self.state.instructions += new
-            self.charge(costs.INSTRUCTION, new)
+            state = self.state
+            state.instructions += new
+            state.counts[costs.INSTRUCTION] += new
+            state.cycles += new * self.costs[costs.INSTRUCTION]
+            if self.trace:
+                self.trace.cycles = state.cycles
 
     # Running --------------------------------------------------------------------------------
 

@@ -144,7 +144,8 @@ class Engine:
 
     def use(self, calibration: Calibration) -> None:
         """Tell the engine what `calibrate` found."""
-        self._count = c_uint64.from_address(self._handle + calibration.count_offset)
+        if self.counted:
+            self._count = c_uint64.from_address(self._handle + calibration.count_offset)
         self._fault = c_uint64.from_address(self._handle + calibration.fault_address_offset)
         self._calibration = calibration
 
@@ -161,7 +162,7 @@ class Engine:
 
     def count(self) -> int:
         """Instructions begun since `run`, the current one included; 0 if uncounted."""
-        return self._count.value if self.counted else 0
+        return self._count.value
 
     def rip(self) -> int:
         return self._rip.read()[0]

@@ -49,6 +49,21 @@ READ, WRITE, FETCH = 0, ERR_WRITE, ERR_FETCH
 LEVEL_NAMES = {4: "PML4", 3: "PDPT", 2: "PD", 1: "PT"}
 SHIFTS = {4: 39, 3: 30, 2: 21, 1: 12}
 
+
+def _reserved_low(level: int) -> int:
+    """The address bits below a large page that must be zero, but for bit 12, its PAT."""
+    return ((1 << SHIFTS[level]) - 1) & ADDRESS & ~(1 << 12)
+
+
+_LEVELS = (
+    # level, lowest bit of its index, bits that must be zero in an entry, and in a leaf
+    # (SDM tables 4-14 to 4-19); PS at level 4 would be a leaf, which it cannot be
+    (4, 39, RESERVED_ADDRESS, RESERVED_ADDRESS | PS),
+    (3, 30, RESERVED_ADDRESS, RESERVED_ADDRESS | _reserved_low(3)),
+    (2, 21, RESERVED_ADDRESS, RESERVED_ADDRESS | _reserved_low(2)),
+    (1, 12, RESERVED_ADDRESS, RESERVED_ADDRESS),
+)
+
 USER_TOP = 0x0000_7FFF_FFFF_F000
 """First address that no user page may have: the last canonical page stays empty, as on Linux."""
 
@@ -124,20 +139,19 @@ def walk(
     A table outside memory reads as zero, so it is "not present".
     """
     # BEGIN SOLUTION lab1.walk
-    error = access | ERR_USER
-    table = (cr3 & ADDRESS) >> 3
-    rights = W | U
-    for level, shift in ((4, 39), (3, 30), (2, 21), (1, 12)):
+    error, rights = access | ERR_USER, W | U
+    table, size = (cr3 & ADDRESS) >> 3, len(words)
+    for level, shift, reserved, reserved_in_leaf in _LEVELS:
         slot = table + (va >> shift & 511)
-        entry = words[slot] if slot < len(words) else 0
+        entry = words[slot] if slot < size else 0
         if steps is not None:
             steps.append(Step(level, table << 3, va >> shift & 511, entry))
         if not entry & P:
             raise PageFault(va, error)
-        leaf = level == 1 or (entry & PS and level < 4)
-        if entry & RESERVED_ADDRESS or (level > 1 and entry & _reserved_flags(level, entry)):
+        leaf = entry & PS or level == 1
+        if entry & (reserved_in_leaf if leaf else reserved):
             raise PageFault(va, error | ERR_PRESENT | ERR_RESERVED)
-        rights = (rights & (entry | NX)) | (entry & NX)
+        rights = rights & (entry | NX) | entry & NX
         if leaf:
             break
         if not entry & A:
@@ -152,19 +166,6 @@ def walk(
     return used, level, rights
     # END SOLUTION lab1.walk
     # PROMPT lab1.walk: read the four entries, check each, and set A and D on success.
-
-
-def _reserved_flags(level: int, entry: int) -> int:
-    """Which bits of a level 2..4 entry must be zero (SDM tables 4-14 to 4-18).
-
-    PS is reserved at level 4; the low address bits of a large leaf are reserved but for
-    bit 12, its PAT.
-    """
-    if level == 4:
-        return PS
-    if not entry & PS:
-        return 0
-    return ((1 << SHIFTS[level]) - 1) & ADDRESS & ~(1 << 12)
 
 
 def page_frame(leaf: int, level: int, va: int) -> int:

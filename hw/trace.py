@@ -5,7 +5,8 @@ nothing else.  Kinds of record are declared once, by the layer that emits them, 
 `declare`; a trace file carries the declarations, so a reader needs no code of ours.
 
 A record is `kind u8, core u8, cycles u64` followed by its fields, little-endian and unpadded:
-`B H I Q` are unsigned of 1, 2, 4, 8 bytes, `q` is signed of 8, `s` is a u32 length and bytes.
+`B H I Q` are unsigned of 1, 2, 4, 8 bytes, `q` is signed of 8, `s` is a u32 length, whose bytes
+follow behind all fields.
 These bytes are canonical and free of host time.  The digest of a run is a chain: each 4,096
 records are hashed with SHA-256 together with the digest before them, so that a run can be
 continued from a checkpoint and still end with the digest of the whole.
@@ -85,37 +86,37 @@ class _Codec:
 
     def __init__(self, kinds: dict[int, Kind]) -> None:
         self.kinds = kinds
-        fixed = {kind.id: kind.codes.replace("s", "") for kind in kinds.values()}
-        self._structs = {id: struct.Struct(_RECORD_HEAD + codes) for id, codes in fixed.items()}
+        self._structs = {
+            kind.id: struct.Struct(_RECORD_HEAD + kind.codes.replace("s", "I"))
+            for kind in kinds.values()
+        }
 
     def pack(self, kind: Kind, core: int, cycles: int, values: tuple[Any, ...]) -> bytes:
-        """Fixed fields first, in order, then the byte strings, in order."""
+        """The canonical bytes of one record."""
         layout = self._structs[kind.id]
         if "s" not in kind.codes:
             return layout.pack(kind.id, core, cycles, *values)
-        pairs = list(zip(kind.codes, values, strict=True))
-        numbers = [value for code, value in pairs if code != "s"]
-        strings = [value for code, value in pairs if code == "s"]
-        tail = b"".join(struct.pack("<I", len(string)) + string for string in strings)
-        return layout.pack(kind.id, core, cycles, *numbers) + tail
+        numbers = [len(value) if type(value) is bytes else value for value in values]
+        strings = [value for value in values if type(value) is bytes]
+        return layout.pack(kind.id, core, cycles, *numbers) + b"".join(strings)
 
     def unpack(self, raw: bytes) -> Iterator[Record]:
+        """The records of one chunk.  Raises `TraceError`."""
         at = 0
         while at < len(raw):
             kind = self.kinds.get(raw[at])
             if kind is None:
                 raise TraceError(f"record of unknown kind {raw[at]}: the file is damaged")
             layout = self._structs[kind.id]
-            _, core, cycles, *numbers = layout.unpack_from(raw, at)
+            if at + layout.size > len(raw):
+                raise TraceError("a record is cut off: the file is damaged")
+            _, core, cycles, *values = layout.unpack_from(raw, at)
             at += layout.size
-            values = []
-            for code in kind.codes:
-                if code != "s":
-                    values.append(numbers.pop(0))
-                    continue
-                (length,) = struct.unpack_from("<I", raw, at)
-                values.append(raw[at + 4 : at + 4 + length])
-                at += 4 + length
+            for i, code in enumerate(kind.codes):
+                if code == "s":
+                    length = values[i]
+                    values[i] = raw[at : at + length]
+                    at += length
             yield Record(kind, core, cycles, tuple(values))
 
 

@@ -29,12 +29,15 @@ class Frames:
     refs: list[int] = field(init=False)
     owners: bytearray = field(init=False)
     free: list[int] = field(init=False)
+    fresh: bytearray = field(init=False)
+    """1 for a frame that was never handed out: memory starts as zeroes."""
 
     def __post_init__(self) -> None:
         count, first = self.machine.memory.frames, self.machine.first_free_frame
         self.refs = [1] * first + [0] * (count - first)
         self.owners = bytearray([MACHINE] * first + [FREE] * (count - first))
         self.free = list(range(count - 1, first - 1, -1))
+        self.fresh = bytearray([1]) * count
 
     def allocate(self, owner: int, *, zero: bool = True) -> int:
         """A frame with one reference.  Raises ENOMEM when there is none.
@@ -46,8 +49,10 @@ class Frames:
         pfn = self.free.pop()
         self.refs[pfn], self.owners[pfn] = 1, owner
         if zero:
-            self.machine.memory.zero_frame(pfn)
+            if not self.fresh[pfn]:
+                self.machine.memory.zero_frame(pfn)
             self.machine.charge(costs.FRAME_ZERO)
+        self.fresh[pfn] = 0
         if self.machine.trace:
             self.machine.trace.emit(FRAME, pfn, 0, 1, FREE, owner)
         return pfn

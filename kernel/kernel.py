@@ -83,7 +83,8 @@ class Kernel:
         self.frames = Frames(self.machine)
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
-        self.ipc, self.life, self.traps = Ipc(self), Life(self), Traps(self)
+        self.ipc, self.life = Ipc(self), Life(self)
+        self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
 
@@ -147,8 +148,8 @@ class Kernel:
     def _next_core(self) -> Core | None:
         """The core with the lowest clock among those that have something to do."""
         able = [core for core in self.machine.cores if self._can_act(core)]
-        if not able:
-            return None
+        if len(able) < 2:
+            return able[0] if able else None
         lowest = min(core.state.cycles for core in able)
         first = [core for core in able if core.state.cycles == lowest]
         return first[self.chooser.choose(SCHEDULE, len(first))]

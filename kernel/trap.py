@@ -19,6 +19,7 @@ from kernel.syscalls import TABLE, SystemCall
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
+    from kernel.shootdown import Seat
 
 SYSCALL = trace.declare(
     "syscall",
@@ -46,6 +47,7 @@ class Traps:
     """The kernel's vectors."""
 
     kernel: Kernel
+    seats: list[Seat]
     frame: tuple[int, ...] = (0,) * 7
     """Number and argument registers of the call that is being executed."""
     taken: int = 0
@@ -59,7 +61,7 @@ class Traps:
         self, core: Core, number: int, a: int, b: int, c: int, d: int, e: int, f: int
     ) -> int | None:
         kernel = self.kernel
-        thread = kernel.seats[core.state.id].thread
+        thread = self.seats[core.state.id].thread
         assert thread is not None
         self.taken += 1
         row = TABLE.get(number)
@@ -79,7 +81,7 @@ class Traps:
         return result
 
     def page_fault(self, core: Core, page: int, error: int) -> int:
-        thread = self.kernel.seats[core.state.id].thread
+        thread = self.seats[core.state.id].thread
         assert thread is not None
         self.taken += 1
         try:
@@ -96,7 +98,7 @@ class Traps:
         return answer
 
     def exception(self, core: Core, vector: int, error: int, va: int) -> None:
-        thread = self.kernel.seats[core.state.id].thread
+        thread = self.seats[core.state.id].thread
         assert thread is not None
         rip = core.state.rip
         if self.kernel.machine.trace:
@@ -135,7 +137,7 @@ class Traps:
 
     def _execute(self, row: SystemCall, thread: Thread) -> int | None:
         port, result = self.kernel.machine.trace, 0
-        strings = self._strings(row, thread) if port else b""
+        strings = self._strings(row, thread) if port and row.has_strings else b""
         try:
             answer = row.invoke(self.kernel, thread, *self.frame[1:])
             if answer is None:

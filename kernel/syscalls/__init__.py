@@ -63,10 +63,12 @@ class SystemCall:
     doc: str
     handler: Callable[..., int | None]
     stops_guest: bool = False
+    has_strings: bool = field(init=False)
     invoke: Callable[..., int | None] = field(init=False)
     """Calls the handler with the six argument registers, decoded."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "has_strings", any(kind.string for _, kind in self.arguments))
         object.__setattr__(self, "invoke", _invoker(self.handler, self.arguments))
 
     def prototype(self) -> str:
