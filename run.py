@@ -33,7 +33,11 @@ OURS = ("hw", "kernel", "userland", "labs", "tests", "run")
 
 # Group -> the lock that names every package of it. "runtime" is in every environment; another
 # group is added by the first command that needs it.
-LOCKS = {"runtime": "requirements.txt", "test": "requirements-test.txt"}
+LOCKS = {
+    "runtime": "requirements.txt",
+    "test": "requirements-test.txt",
+    "compiler": "requirements-compiler.txt",
+}
 
 
 def environment_folder(groups):
@@ -114,6 +118,8 @@ def set_up(env, groups):
             host.make_venv(env)
         for group in groups:
             if group not in good:
+                if group == "compiler":
+                    say("  the C compiler is large: 100 MB to download, 411 MB on disk")
                 host.install(python_of(env), os.path.join(ROOT, LOCKS[group]))
         for group in set(good + groups):
             write(stamp_file(env, group), stamp(group))
@@ -122,16 +128,16 @@ def set_up(env, groups):
 
 # The commands -------------------------------------------------------------------------------
 
-# Name -> what it does, the function that does it, and the group of packages that it needs.
+# Name -> what it does, the function that does it, and the groups of packages that it needs.
 # The function takes the arguments after the name and returns the exit status.
 COMMANDS = {
     "tour": ("look around: a program, a view, a switch, step by step", "labs.tour:main", "runtime"),
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
-    "build": ("build the programs of userland/", "userland.build:main", "runtime"),
-    "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "runtime"),
+    "build": ("build the programs of userland/", "userland.build:main", "compiler"),
+    "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
     "bench": ("measure what a view switch costs", "tests.bench:main", "runtime"),
     "soak": ("run random programs until something breaks", "tests.soak:main", "runtime"),
-    "test": ("run the tests", "run:test", "test"),
+    "test": ("run the tests", "run:test", "test compiler"),
     "lint": ("check style and types", "run:lint", "test"),
     "doctor": ("say what is wrong with this set-up, and the remedy", "run:doctor", ""),
 }
@@ -165,9 +171,9 @@ def main(argv):
         name, options = options[0], ["--help"]
     if name not in COMMANDS:
         raise unknown(name)
-    _, target, group = COMMANDS[name]
-    if group:
-        enter_environment(["runtime"] if group == "runtime" else ["runtime", group])
+    _, target, groups = COMMANDS[name]
+    if groups:
+        enter_environment([group for group in LOCKS if group in ("runtime " + groups).split()])
     from importlib import import_module
 
     module, function = target.split(":")

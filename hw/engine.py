@@ -304,7 +304,7 @@ def _new_unicorn(silicon: bool) -> Uc:
     # Without this, running stops at "until", and a jump to NULL looks like success.
     uc.ctl_exits_enabled(True)
     uc.ctl_set_exits([])
-    uc.ctl_tlb_mode(unicorn_const.UC_TLB_CPU if silicon else unicorn_const.UC_TLB_VIRTUAL)
+    uc.ctl_set_tlb_mode(unicorn_const.UC_TLB_CPU if silicon else unicorn_const.UC_TLB_VIRTUAL)
     return uc
 
 

@@ -371,8 +371,8 @@ def make_venv(folder: str) -> None:
 def install(python: str, lock: str) -> None:
     """Install exactly what the lock file says."""
     lines = Path(lock).read_text(encoding="utf-8").splitlines()
-    count = len({line.partition("==")[0] for line in lines if line[:1].isalnum()})
-    _say(f"  installing {count} packages of {os.path.basename(lock)}")
+    names = sorted({line.partition("==")[0] for line in lines if line[:1].isalnum()})
+    _say(f"  installing {', '.join(names)} ({os.path.basename(lock)})")
     pip = [python, "-I", "-m", "pip", "--no-input", "--disable-pip-version-check"]
     step([*pip, "install", "--retries", "2", "--only-binary", ":all:", "-r", lock])
 

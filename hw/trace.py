@@ -207,6 +207,14 @@ class TraceFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = path.open("rb")
+        try:
+            self._read_head()
+        except TraceError:
+            self.close()
+            raise
+
+    def _read_head(self) -> None:
+        path = self.path
         head = self._file.read(16)
         if head[:8] != MAGIC or len(head) < 16:
             raise TraceError(f"{path} is not a Vantage trace")
@@ -220,6 +228,15 @@ class TraceFile:
         self._first_chunk = self._file.tell()
         self.chunks = self._read_index()
         """(file offset, first record, first cycle) of each chunk; empty if the file was cut off."""
+
+    def __enter__(self) -> TraceFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
 
     def __iter__(self) -> Iterator[Record]:
         return self.records_from(0)

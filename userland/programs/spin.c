@@ -6,6 +6,10 @@
 
 int main(int argc, char **argv) {
     unsigned long limit = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
+    if (!limit) {
+        puts("spinning; Ctrl-C ends it");
+        fflush(stdout);
+    }
     volatile unsigned long turns = 0;
     do turns++;
     while (turns != limit);

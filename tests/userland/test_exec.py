@@ -1,0 +1,110 @@
+"""`run.py exec`: a program on the host's terminal, pipes and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw.trace import TraceFile
+
+ROOT = Path(__file__).parents[2]
+EXEC = (sys.executable, str(ROOT / "run.py"), "exec")
+
+
+def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*EXEC, *words], input=stdin, capture_output=True, check=False)
+
+
+def test_output_and_arguments_go_through() -> None:
+    done = run("hello", "one", "two words")
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines()[1:] == [
+        "argv[0] = hello",
+        "argv[1] = one",
+        "argv[2] = two words",
+    ]
+    assert done.stderr == b""
+
+
+def test_a_signal_becomes_128_plus_its_number_and_a_sentence() -> None:
+    done = run("faults", "null-read")
+    assert done.returncode == 128 + signal.SIGSEGV
+    assert b"faults was ended by SIGSEGV" in done.stderr
+
+
+def test_a_program_by_path_and_one_that_is_no_program(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("#!/bin/sh\n")
+    assert run(str(ROOT / "userland" / "bin" / "hello")).returncode == 0
+    done = run(str(text))
+    assert done.returncode == 2
+    assert b"not a static x86-64 ELF" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_an_unknown_program_names_the_known_ones() -> None:
+    done = run("no-such-thing")
+    assert done.returncode == 2
+    assert b"there is no program no-such-thing" in done.stderr
+    assert b"hello" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--cpus", "9", "hello"), "--cpus takes 1 to 8, not 9"),
+        (("--ram", "0", "hello"), "--ram takes 1 to 4096 MiB, not 0"),
+        (("--itlb", "4", "hello"), "is not SETSxWAYS"),
+        (("--pcids", "0", "hello"), "--pcids takes 1 to 4095, not 0"),
+        (("--trace", "/no/such/folder/t", "hello"), "cannot write /no/such/folder/t"),
+        (("--ram", "1", "matmul", "400"), "SIGKILL"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(words: tuple[str, ...], sentence: str) -> None:
+    done = run(*words)
+    assert done.returncode != 0
+    assert sentence in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_strace_shows_calls_waits_and_signals() -> None:
+    log = run("--strace", "forks", "1").stderr.decode()
+    assert "[1] fork() = 2" in log
+    assert "wait4 waits for child" in log
+    assert "write(1, " in log
+    assert "null-jump" not in log
+    assert "SIGSEGV at 0x0: killed" in run("--strace", "faults", "null-jump").stderr.decode()
+
+
+def test_a_recorded_run_can_be_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "run.vtrace"
+    assert run("--trace", str(path), "cow").returncode == 0
+    with TraceFile(path) as recorded:
+        kinds = {record.kind.name for record in recorded}
+    assert {"syscall", "fault", "pte", "frame", "tlb_fill", "run", "console_output"} <= kinds
+    assert recorded.header["config"]["seed"] == 1
+    assert recorded.header["calls"]["57"].startswith("fork(")
+
+
+@pytest.mark.parametrize("clock", ["exact", "fast"])
+def test_ctrl_c_ends_an_endless_program(clock: str) -> None:
+    command = [*EXEC, "--clock", clock, "spin"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # it says that it spins
+        os.kill(child.pid, signal.SIGINT)
+        _, errors = child.communicate()
+    assert child.returncode == 130
+    assert errors.decode() == "Interrupted.\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--mmu", "silicon"), ("--cpus", "4"), ("--no-pcid",)])
+def test_every_machine_option_runs_the_same_program(options: tuple[str, ...]) -> None:
+    done = run(*options, "sha256", "3")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"76b99ab4")
