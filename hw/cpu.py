@@ -49,11 +49,13 @@ DIVIDE, DEBUG, BREAKPOINT, OVERFLOW, INVALID_OPCODE = 0, 1, 3, 4, 6
 GENERAL_PROTECTION, PAGE_FAULT, FPU, SIMD = 13, 14, 16, 19
 USER_VECTORS = (BREAKPOINT, OVERFLOW)
 """The vectors that INT n may name in ring 3; any other is a general protection fault."""
+INT_BYTES = 2
 
 RESUME, LEAVE, REFUSE = range(3)
 """Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
 
 SYSCALL_BYTES = 2
+RDPMC = b"\x0f\x33"
 RDTSC, RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
 
@@ -121,6 +123,9 @@ class Core:
         self._scratch = bytearray(self.engine.fresh_context)
         self._writable: set[int] = set()
         self._pending: tuple[int, int, int] | None = None
+        self._rip_after: int | None = None
+        self._begun: int | None = None
+        self._undo: dict[str, int] = {}
         self._unretired = 0
         self._seen = 0
         self._failure: BaseException | None = None
@@ -164,7 +169,7 @@ class Core:
                 failure, self._failure = self._failure, None
                 raise failure
             if self._pending is not None:
-                self._deliver(*self._pending)
+                left -= self._deliver(*self._pending)
         self.pausing = False
         return left
 
@@ -178,14 +183,17 @@ class Core:
         engine = self.engine
         self._refresh_code()
         self._pending, self._unretired, self._seen = None, 0, 0
-        self._rip_after: int | None = None
+        self._rip_after = self._begun = None
         status = engine.run(self.state.rip, budget)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
                 f"core {self.state.id}: {engine.describe(status)} at {engine.rip():#x}"
             )
         self.state.rip = engine.rip() if self._rip_after is None else self._rip_after
-        begun = engine.count()
+        begun = engine.count() if self._begun is None else self._begun
+        if self._undo:
+            engine.set_registers(self._undo)
+            self._undo = {}
         if self._pending is not None:
             self._settle(*self._pending)
         retired = min(begun, budget) - self._unretired if budget else 0
@@ -214,16 +222,16 @@ class Core:
                 self._unretired = 0 if error & ERR_FETCH else 1
         self._pending = (vector, error, va)
 
-    def _deliver(self, vector: int, error: int, va: int) -> None:
-        """Act on the exception that stopped the guest."""
+    def _deliver(self, vector: int, error: int, va: int) -> int:
+        """Act on the exception that stopped the guest; returns how many instructions retired."""
         if vector == GENERAL_PROTECTION and self._emulate_timestamp():
-            return
+            return 1
         if self.silicon or vector != PAGE_FAULT:
             self.charge(costs.EXCEPTION)
         resolvable = self.silicon and vector == PAGE_FAULT
-        if resolvable and self.vectors.page_fault(self, va & ~0xFFF, error) != REFUSE:
-            return
-        self.vectors.exception(self, vector, error, va)
+        if not (resolvable and self.vectors.page_fault(self, va & ~0xFFF, error) != REFUSE):
+            self.vectors.exception(self, vector, error, va)
+        return 0
 
     def _emulate_timestamp(self) -> bool:
         """RDTSC and RDTSCP trap, so that they answer with the cycle clock and not host time."""
@@ -363,6 +371,10 @@ class Core:
     def _walk_or_fault(self, va: int, kind: int) -> Entry | None:
         begun = self.engine.count()
         self._retire(begun if kind == FETCH else begun - 1)
+        if not is_canonical(va):
+            self._pending = (GENERAL_PROTECTION, 0, 0)
+            self._unretired = 0 if kind == FETCH else 1
+            return None
         while True:
             try:
                 return self.mmu.translate(va, kind)
@@ -373,9 +385,6 @@ class Core:
     def _fault(self, fault: PageFault) -> bool:
         """True if the kernel resolved it on the spot."""
         self._unretired = 0 if fault.error & ERR_FETCH else 1
-        if not is_canonical(fault.va):
-            self._pending = (GENERAL_PROTECTION, 0, 0)
-            return False
         self.charge(costs.EXCEPTION)
         answer = self.vectors.page_fault(self, fault.va, fault.error)
         if answer == RESUME and not self.memory.code.was_written:
@@ -437,36 +446,55 @@ class Core:
         """A CPU exception, or INT n."""
         try:
             rip = self.engine.rip()
-            if self.code_at(rip - 2, 2) == bytes((0xCD, vector)) and vector not in USER_VECTORS:
-                self._pending, self._rip_after = (GENERAL_PROTECTION, vector * 8 + 2, 0), rip - 2
+            if vector in USER_VECTORS:
+                self._except(vector)
+            elif self.engine.is_software_interrupt(self._scratch):
+                self._except(GENERAL_PROTECTION, vector * 8 + 2, rip - INT_BYTES)
             else:
-                self._pending = (vector, 0, 0)
-            self._unretired = 0 if vector in USER_VECTORS else 1
-            self.engine.stop()
+                # A jump that went nowhere has retired; the fetch behind it failed.
+                self._except(vector, retired=vector != PAGE_FAULT and not is_canonical(rip))
         except BaseException as failure:
             self._fail(failure)
 
     def on_invalid(self, _uc: int, _: int) -> bool:
-        """An undefined instruction."""
-        self._pending, self._unretired = (INVALID_OPCODE, 0, 0), 1
-        self.engine.stop()
+        """An undefined instruction, or INT 6."""
+        try:
+            if self.engine.is_software_interrupt(self._scratch):
+                self._except(GENERAL_PROTECTION, INVALID_OPCODE * 8 + 2)
+            elif self.code_at(self.engine.rip(), 2) == RDPMC:
+                self._except(GENERAL_PROTECTION)  # what silicon says where CR4.PCE is clear
+            else:
+                self._except(INVALID_OPCODE)
+        except BaseException as failure:
+            self._fail(failure)
         return True
 
     def on_sysenter(self, _uc: int, _: int) -> None:
         """SYSENTER has no entry point set, so it is a general protection fault."""
-        self._protection_fault()
+        self._refuse_instruction()
 
     def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int:
         """Ports are closed in ring 3; the emulator by itself would let this pass."""
-        self._protection_fault()
+        self._refuse_instruction()
         return 0
 
     def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None:
-        self._protection_fault()
+        self._refuse_instruction()
 
-    def _protection_fault(self) -> None:
-        self._pending, self._unretired = (GENERAL_PROTECTION, 0, 0), 1
-        self._rip_after = self.engine.rip()
+    def _refuse_instruction(self) -> None:
+        """A protection fault for an instruction that the emulator goes on to execute: what it
+        does to the registers is undone."""
+        self._undo = self.registers()
+        self._undo["rip"] = self.engine.rip()
+        self._except(GENERAL_PROTECTION, rip=self._undo["rip"])
+        self._begun = self.engine.count()
+
+    def _except(
+        self, vector: int, error: int = 0, rip: int | None = None, *, retired: bool = False
+    ) -> None:
+        """Stop the guest for an exception; `rip` where the emulator's own is not the right one."""
+        self._pending, self._rip_after = (vector, error, 0), rip
+        self._unretired = 0 if retired or vector in USER_VECTORS else 1
         self.engine.stop()
 
     def _fail(self, failure: BaseException) -> bool:

@@ -33,7 +33,7 @@ SYSRET, SYSCALL = b"\x48\x0f\x07", b"\x0f\x05"
 MSR_EFER, MSR_STAR = 0xC0000080, 0xC0000081
 EFER_SCE, EFER_NXE = 1 << 0, 1 << 11
 CR4 = 1 << 2 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10  # TSD, PAE, PGE, OSFXSR, OSXMMEXCPT
-CR0 = 0x8001_0011  # PG, WP, ET, PE
+CR0, CR0_PAGING = 0x0001_0031, 1 << 31  # WP, NE, ET, PE; PG
 RFLAGS_AT_START = 0x202  # IF and the bit that is always one
 
 MASK64 = (1 << 64) - 1
@@ -108,6 +108,7 @@ class Calibration:
     fault_address_offset: int  # 64-bit address of the last refused access, behind the handle
     old_exception_offset: int  # int32 in a saved context: the exception being delivered, or -1
     error_code_offset: int  # int32 in a saved context: the error code of the last exception
+    is_software_offset: int  # int32 in a saved context: 1 if the last exception was INT n
 
 
 class Engine:
@@ -203,6 +204,11 @@ class Engine:
             return int(self.uc.reg_read(x86_const.UC_X86_REG_CR2))
         return self._fault.value
 
+    def is_software_interrupt(self, context: bytearray) -> bool:
+        """Did the program ask for the last exception by INT n?  `context` is scratch space."""
+        cells = memoryview(self.save(context)).cast("i")
+        return cells[self._calibration.is_software_offset // 4] == 1
+
     def finish_exception(self, context: bytearray) -> int:
         """Tell the CPU that its last exception was delivered, and return its error code.
 
@@ -268,8 +274,9 @@ class Engine:
         if self.silicon:
             write_boot_tables(self.memory)
             uc.reg_write(x86_const.UC_X86_REG_CR3, BOOT_TABLES_PFN * PAGE_SIZE)
-            uc.reg_write(x86_const.UC_X86_REG_CR0, CR0)
+            uc.reg_write(x86_const.UC_X86_REG_CR0, CR0 | CR0_PAGING)
         else:
+            uc.reg_write(x86_const.UC_X86_REG_CR0, CR0)
             temporary.append(self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(_identity_fill)))
         uc.reg_write(x86_const.UC_X86_REG_RCX, entry_pa + len(SYSRET))
         uc.reg_write(x86_const.UC_X86_REG_R11, RFLAGS_AT_START)
@@ -375,10 +382,12 @@ def calibrate() -> Calibration:
     old_exception = _only(
         _context_cells(model, {b"\xf4": 13, b"\x31\xc9\xf7\xf1": 0}, before=-1), "old exception"
     )
+    interrupts = {b"\xcd\x20": 1, b"\xf4": 0, b"\xcc": 1, b"\x31\xc9\xf7\xf1": 0}
+    is_software = _only(_context_cells(model, interrupts), "kind of the exception")
     silicon = _probe_engine(silicon=True)
     faults = {_load(0x7000_0000): 4, _store(0x7000_0000): 6}
     error_code = _only(_context_cells(silicon, faults), "error code")
-    return Calibration(count, fault_address, old_exception, error_code)
+    return Calibration(count, fault_address, old_exception, error_code, is_software)
 
 
 def _load(address: int) -> bytes:

@@ -9,6 +9,7 @@ checkpoint from a stranger can be wrong, but it cannot run code.
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +22,11 @@ from kernel.kernel import Kernel
 from kernel.syscalls import load_all
 
 VERSION = 1
+DAMAGE = (
+    *(pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError),
+    *(ArithmeticError, MemoryError, RecursionError, AssertionError),
+)
+"""What reading changed bytes can raise."""
 _BUILT_IN = {("builtins", "bytearray"), ("builtins", "set"), ("builtins", "complex")}
 
 
@@ -71,7 +77,7 @@ def load(
             page = kept.content[i * PAGE_SIZE : (i + 1) * PAGE_SIZE]
             machine.memory.bytes[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] = page
         kernel = _Unpickler(stream, machine).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"the checkpoint is damaged: {error}") from error
     if not isinstance(kernel, Kernel):
         raise CheckpointError("the checkpoint holds no kernel")
@@ -104,8 +110,10 @@ class _Unpickler(pickle.Unpickler):
         return self._machine
 
     def find_class(self, module: str, name: str) -> Any:
-        ours = module.split(".")[0] in ("hw", "kernel") and "." not in name
-        found = super().find_class(module, name) if ours or (module, name) in _BUILT_IN else None
-        if not isinstance(found, type):
-            raise pickle.UnpicklingError(f"{module}.{name} does not belong in a checkpoint")
-        return found
+        if (module, name) not in _BUILT_IN:
+            if module not in sys.modules or module.partition(".")[0] not in ("hw", "kernel"):
+                raise pickle.UnpicklingError(f"{module}.{name} does not belong in a checkpoint")
+            found = getattr(sys.modules[module], name, None)
+            if not (isinstance(found, type) and found.__module__ == module):
+                raise pickle.UnpicklingError(f"{module}.{name} does not belong in a checkpoint")
+        return super().find_class(module, name)

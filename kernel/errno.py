@@ -47,11 +47,15 @@ class KernelError(Exception):
 
 
 class Blocked(Exception):
-    """The call must wait on `channel`; the thread executes it again when woken."""
+    """The call must wait on `channel`; the thread executes it again when woken.
 
-    def __init__(self, channel: Channel) -> None:
+    Signals do not end the wait if it is not `interruptible`; SIGKILL does.
+    """
+
+    def __init__(self, channel: Channel, *, interruptible: bool = True) -> None:
         super().__init__(channel)
         self.channel = channel
+        self.interruptible = interruptible
 
 
 Channel = tuple[str, int, int]

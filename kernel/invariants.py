@@ -120,7 +120,9 @@ def regions(kernel: Kernel) -> Iterator[str]:
                 yield f"space {space.id}: region at {region.start:#x} is out of place"
             at = region.end
             holds[region.object.id] += 1
-            known[region.object.id] += region in region.object.regions
+            known[region.object.id] += 1
+            if region not in region.object.regions:
+                yield f"object {region.object.id} does not know its region at {region.start:#x}"
     for made in live_objects(kernel).values():
         if made.source is not None:
             holds[made.source.id] += 1

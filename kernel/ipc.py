@@ -106,7 +106,7 @@ class Ipc:
                 raise KernelError(E.PIPE)
             message = self._message(thread, endpoint, handle.badge, operation)
             message = replace(message, words=words, data=data, caps=caps, one_way=one_way)
-            call.message = message.id
+            call.message, call.endpoint = message.id, endpoint.id
             self.callers[message.id] = thread
             self._deliver(message)
         if not isinstance(call.reply, Reply):
@@ -146,9 +146,14 @@ class Ipc:
             self.reply(number, Reply(-E.PIPE))
 
     def cancel(self, call: Call) -> None:
-        """The caller was interrupted or killed: withdraw what was not taken yet."""
-        self.callers.pop(call.message, None)
-        for endpoint in self.endpoints.values():
+        """The caller was interrupted or killed: withdraw its message, if it has sent one."""
+        if self.callers.pop(call.message, None) is None:
+            return
+        endpoint = self.endpoints.get(call.endpoint)
+        if endpoint is not None and endpoint.server:
+            withdrawal = self._message(None, endpoint, 0, "cancel", expect_reply=False)
+            self._deliver(replace(withdrawal, words=(call.message,)))
+        elif endpoint is not None:
             endpoint.queue = [m for m in endpoint.queue if m.id != call.message]
 
     # Python servers -----------------------------------------------------------------------------

@@ -214,7 +214,7 @@ class Kernel:
     def _nothing_pending(self) -> bool:
         """Fast clock: may the guest run uncounted?"""
         busy = sum(1 for seat in self.seats if seat.thread)
-        return self.alone and busy == 1 and not self.timers
+        return self.alone and busy == 1 and self._next_alarm() is None
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
@@ -222,14 +222,15 @@ class Kernel:
         budget = ALONE_INSTRUCTIONS if busy == 1 else TURN_INSTRUCTIONS
         if len(self.policy):
             budget = min(budget, max(1, thread.slice_left))
-        if self.timers:
-            budget = min(budget, max(1, self.timers[0][0] - core.state.cycles))
+        alarm = self._next_alarm()
+        if alarm is not None:
+            budget = min(budget, max(1, alarm - core.state.cycles))
         return budget
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""
-        if self.timers:
-            deadline = self.timers[0][0]
+        deadline = self._next_alarm()
+        if deadline is not None:
             for core in self.machine.cores:
                 core.state.cycles = max(core.state.cycles, deadline)
             self._ring_alarms()
@@ -377,12 +378,20 @@ class Kernel:
         self.timers_made += 1
         heapq.heappush(self.timers, (deadline, self.timers_made, thread.tid))
 
-    def _ring_alarms(self) -> None:
-        while self.timers and self.timers[0][0] <= self.now():
-            deadline, _, tid = heapq.heappop(self.timers)
+    def _next_alarm(self) -> int | None:
+        """The earliest deadline that a call still waits for."""
+        while self.timers:
+            deadline, _, tid = self.timers[0]
             thread = self.threads.get(tid)
-            waits = thread is not None and thread.state == BLOCKED and thread.call is not None
-            if waits and thread is not None and thread.call.deadline == deadline:  # type: ignore[union-attr]
+            if thread is not None and thread.call is not None and thread.call.deadline == deadline:
+                return deadline
+            heapq.heappop(self.timers)
+        return None
+
+    def _ring_alarms(self) -> None:
+        while (deadline := self._next_alarm()) is not None and deadline <= self.now():
+            thread = self.threads[heapq.heappop(self.timers)[2]]
+            if thread.state == BLOCKED:
                 self._unblock(thread)
 
     # Spaces ---------------------------------------------------------------------------------

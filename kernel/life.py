@@ -17,7 +17,6 @@ from kernel.process import (
     Descriptors,
     Handle,
     Process,
-    Signal,
     SignalAction,
     Thread,
 )
@@ -99,7 +98,9 @@ class Life:
             raise KernelError(E.AGAIN)
         flags = request.flags
         shares = flags & CLONE_VM
-        if flags & CLONE_THREAD and not (shares and flags & CLONE_SIGHAND):
+        if (flags & CLONE_THREAD and not flags & CLONE_SIGHAND) or (
+            flags & CLONE_SIGHAND and not shares
+        ):
             raise KernelError(E.INVAL)
         space = parent.space if shares else parent.space.fork(self.kernel.new_space_id())
         tid = self._new_id()
@@ -110,6 +111,8 @@ class Life:
         thread = self._add_thread(process, space, tid, context)
         thread.rip, thread.mask = parent.rip, parent.mask
         thread.result = 0
+        if not shares or flags & CLONE_VFORK:
+            thread.alternate_stack = parent.alternate_stack
         if request.stack:
             thread.registers["rsp"] = request.stack
         if flags & CLONE_SETTLS:
@@ -174,6 +177,7 @@ class Life:
         for other in list(process.threads):
             if other is not thread:
                 self._end_thread(other, 0)
+        self._become_leader(thread)
         self._leave_space(thread)
         space.users += 1
         process.space = thread.space = space
@@ -186,6 +190,12 @@ class Life:
         self.kernel.unload(thread)
         self.kernel.wake(("vfork", process.pid, 0))
         self._emit(EXEC, process.pid, space.id, path)
+
+    def _become_leader(self, thread: Thread) -> None:
+        """The thread that calls exec has the id of its process from then on (execve(2))."""
+        del self.kernel.threads[thread.tid]
+        thread.tid = thread.pid
+        self.kernel.threads[thread.tid] = thread
 
     def _load(
         self,
@@ -229,8 +239,7 @@ class Life:
         if parent.actions.get(SIGCHLD, SignalAction()).handler == SIG_IGN:
             self._reap(parent, process)
         else:
-            child = Signal(SIGCHLD, 1, process.pid, process.credentials.uid)
-            signals.send(self.kernel, parent, child)
+            signals.send(self.kernel, parent, signals.of_child(process))
         self.kernel.wake(("child", parent.pid, 0))
 
     def _hand_over_children(self, process: Process) -> None:

@@ -69,7 +69,11 @@ class Server(Protocol):
     name: str
 
     def handle(self, message: Message, port: Port) -> Reply | None:
-        """Act on a message; None if the reply comes later."""
+        """Act on a message; None if the reply comes later.
+
+        Every server gets "close" when the last descriptor of a badge goes, and "cancel" with a
+        message's id when its sender does not wait for the reply any more.
+        """
 
     def interrupt(self, port: Port) -> None:
         """Its device has something new."""

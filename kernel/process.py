@@ -99,14 +99,16 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal on its way: number, si_code, and the sender or the faulting address."""
+    """A signal on its way: number, si_code, and the sender (for SIGCHLD, the child and its
+    status) or the faulting address and the exception's vector."""
 
     number: int
     code: int = 0
     pid: int = 0
     uid: int = 0
+    status: int = 0
     address: int = 0
-    vector: int = 0
+    vector: int = -1
     error: int = 0
 
 
@@ -114,7 +116,7 @@ class Signal:
 class Call:
     """A system call that has not been answered yet, and how far it has come.
 
-    `message` is set once it was sent on; `woken`: a futex wake meant it; `interrupted`: a
+    `message` and `endpoint` are set once it was sent on; `woken`: a futex wake meant it; `interrupted`: a
     signal did; `deadline` in cycles; `child` is whom a vfork waits for;
     `replied`: the first half of a reply-and-receive is done.
     """
@@ -122,6 +124,7 @@ class Call:
     number: int
     arguments: tuple[int, int, int, int, int, int]
     message: int = 0
+    endpoint: int = 0
     reply: object = None
     deadline: int | None = None
     woken: bool = False

@@ -33,6 +33,7 @@ SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_RESETHAND = (
 )
 SI_USER, SI_TKILL, SI_KERNEL = 0, -6, 0x80
 SEGV_MAPERR, SEGV_ACCERR = 1, 2
+CLD_EXITED, CLD_KILLED = 1, 2
 SS_ONSTACK, SS_DISABLE = 1, 2
 
 NAMES = (
@@ -47,7 +48,7 @@ FRAME_REGISTERS = (
 ).split()
 _UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
 _SIGCONTEXT = struct.Struct("<18QHHHHQQQQQ64x")
-_SIGINFO = struct.Struct("<iiiiQ104x")
+_SIGINFO_HEAD, SIGINFO_BYTES = struct.Struct("<iiii"), 128
 UCONTEXT_BYTES = _UCONTEXT_HEAD.size + _SIGCONTEXT.size + 8
 USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program may set
 
@@ -81,6 +82,13 @@ def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> 
     number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
     address = 0 if code == SI_KERNEL else rip
     return Signal(number, code, address=address, vector=vector, error=error)
+
+
+def of_child(child: Process) -> Signal:
+    """The SIGCHLD that tells of a child's end."""
+    number = child.exit_status & 0x7F
+    code, status = (CLD_KILLED, number) if number else (CLD_EXITED, child.exit_status >> 8)
+    return Signal(SIGCHLD, code, child.pid, child.credentials.uid, status)
 
 
 def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> None:
@@ -146,7 +154,7 @@ def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
 
 def _call_handler(thread: Thread, core: Core, signal: Signal, action: SignalAction) -> None:
     registers = core.registers()
-    size = 8 + UCONTEXT_BYTES + _SIGINFO.size
+    size = 8 + UCONTEXT_BYTES + SIGINFO_BYTES
     top = _stack_for(thread, action, registers["rsp"])
     image_at = top - fpu.FXSAVE_BYTES & ~63
     frame_at = (image_at - size & ~15) - 8
@@ -209,7 +217,7 @@ def _pack_ucontext(
     general = [registers[register] for register in FRAME_REGISTERS]
     cause = (
         signal.error,
-        signal.vector,
+        max(signal.vector, 0),
         mask,
         signal.address if signal.vector == cpu.PAGE_FAULT else 0,
     )
@@ -221,8 +229,12 @@ def _pack_ucontext(
 
 
 def _pack_siginfo(signal: Signal) -> bytes:
-    where = signal.address if signal.vector or signal.address else signal.pid | signal.uid << 32
-    return _SIGINFO.pack(signal.number, 0, signal.code, 0, where)
+    head = _SIGINFO_HEAD.pack(signal.number, 0, signal.code, 0)
+    if signal.vector >= 0:
+        tail = struct.pack("<Q", signal.address)
+    else:
+        tail = struct.pack("<IIi", signal.pid, signal.uid, signal.status)
+    return (head + tail).ljust(SIGINFO_BYTES, b"\0")
 
 
 def _next(thread: Thread) -> Signal | None:

@@ -179,29 +179,26 @@ class AddressSpace:
         return start if start + size_bytes <= MAP_TOP else None
 
     def unmap(self, start: int, end: int) -> None:
-        """Remove everything in a page-aligned range."""
+        """Remove everything in a page-aligned range.  ENOMEM: a split makes too many regions."""
         frames: list[int] = []
-        for region in self.map.overlapping(start, end):
-            inside = self._cut(region, max(start, region.start), min(end, region.end))
-            frames += self._remove(inside)
+        for region in self._isolate(start, end):
+            frames += self._remove(region)
         self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
         if MAP_BASE <= start < self.hint:
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
         """Change what may be done with a fully mapped range.  Raises ENOMEM if it has holes."""
-        regions = self.map.overlapping(start, end)
-        if not _covers(regions, start, end):
+        if not _covers(self.map.overlapping(start, end), start, end):
             raise KernelError(E.NOMEM)
         stale: list[int] = []
-        for region in regions:
+        for region in self._isolate(start, end):
             if region.prot != prot:
-                inside = self._cut(region, max(start, region.start), min(end, region.end))
-                inside.prot = prot
-                self._changed(inside)
-                stale += self._reprotect(inside)
+                region.prot = prot
+                self._changed(region)
+                stale += self._reprotect(region)
         for region in self.map.overlapping(start - 1, end + 1):
-            self._merge_with_next(region)
+            self._merge_upwards(region)
         self.shootdowns.invalidate(self, stale, [])
 
     def _reprotect(self, region: Region) -> list[int]:
@@ -241,38 +238,30 @@ class AddressSpace:
             region = Region(old_top, new_top, prot, self.objects.anonymous(), name="[heap]")
             self.map_region(region)
 
-    def _cut(self, region: Region, start: int, end: int) -> Region:
-        """Split `region` so that one region is exactly `start`..`end`, and return that one."""
-        if region.start < start:
-            region = self._split(region, start)
-        if end < region.end:
-            self._split(region, end)
-        return region
+    def _isolate(self, start: int, end: int) -> list[Region]:
+        """Split regions at both ends of a range, and return those that are exactly inside."""
+        for edge in (start, end):
+            region = self.map.find(edge)
+            if region is not None and region.start < edge:
+                self._split(region, edge)
+        return self.map.overlapping(start, end)
 
-    def _split(self, region: Region, at: int) -> Region:
-        """Cut a region in two at `at`; returns the upper part."""
-        upper = Region(
-            at,
-            region.end,
-            region.prot,
-            region.object,
-            region.object_page(at),
-            region.shared,
-            region.name,
-        )
+    def _split(self, region: Region, at: int) -> None:
+        """Cut a region in two at `at`.  Raises ENOMEM past the limit of regions."""
+        if len(self.map) >= MAX_REGIONS:
+            raise KernelError(E.NOMEM)
+        shape = (at, region.end, region.prot, region.object, region.object_page(at))
+        upper = Region(*shape, region.shared, region.name, region.floor)
         region.end = at
         self._changed(region)
-        return self.map_region(upper)
+        self.map_region(upper)
 
-    def _merge_with_next(self, region: Region) -> None:
-        after = self.map.find(region.end)
-        if (
-            after is not None
-            and after.object is region.object
-            and after.page == region.object_page(after.start)
-            and (after.prot, after.shared, after.name) == (region.prot, region.shared, region.name)
-            and self.map.find(region.start) is region
-        ):
+    def _merge_upwards(self, region: Region) -> None:
+        """Make one region of this one and those behind it that continue it."""
+        while self.map.find(region.start) is region:
+            after = self.map.find(region.end)
+            if after is None or not _continues(region, after):
+                return
             self._forget(after)
             after.object.drop()
             region.end = after.end
@@ -421,7 +410,7 @@ class AddressSpace:
                 if not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
                 child.map_region(_copy_region(region, twin))
-                stale += self._share_leaves(region, child)
+                self._share_leaves(region, child, stale)
         except KernelError:
             child.destroy()
             raise
@@ -429,17 +418,15 @@ class AddressSpace:
             self.shootdowns.invalidate(self, stale, [])
         return child
 
-    def _share_leaves(self, region: Region, child: AddressSpace) -> list[int]:
-        """Copy a region's leaves; private ones lose W on both sides.  Returns what went stale."""
+    def _share_leaves(self, region: Region, child: AddressSpace, stale: list[int]) -> None:
+        """Copy a region's leaves; private ones lose W on both sides, and are added to `stale`."""
         # BEGIN SOLUTION lab3.fork
-        stale = []
         for va, entry in self.table.entries(region.start, region.end):
             if not region.shared and entry & W:
                 entry &= ~W
                 self.table.change(va, entry)
                 stale.append(va)
             child.table.set(va, entry & ~(A | D))
-        return stale
         # END SOLUTION lab3.fork
         # PROMPT lab3.fork: give the child the parent's frames, so that the next store faults.
 
@@ -474,6 +461,15 @@ class AddressSpace:
 def page_up(va: int) -> int:
     """Round up to a page boundary."""
     return va + PAGE_MASK & ~PAGE_MASK
+
+
+def _continues(region: Region, after: Region) -> bool:
+    return (
+        after.object is region.object
+        and after.page == region.object_page(after.start)
+        and (after.prot, after.shared, after.name, after.floor)
+        == (region.prot, region.shared, region.name, region.floor)
+    )
 
 
 def _copy_region(region: Region, twin: MemoryObject) -> Region:

@@ -125,7 +125,8 @@ class Traps:
         try:
             result = self._execute(TABLE[call.number], thread)
         except Blocked as blocked:
-            if not (call.interrupted and signals.waiting(thread)):
+            may_end = blocked.interruptible or thread.killed
+            if not (call.interrupted and may_end and signals.waiting(thread)):
                 call.interrupted = False
                 self._block(thread, blocked)
                 return False

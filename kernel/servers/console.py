@@ -21,6 +21,9 @@ class Console:
             return Reply(len(message.data))
         if message.operation == "read":
             return self._read(message, port)
+        if message.operation == "cancel":
+            self.readers = [reader for reader in self.readers if reader.id != message.words[0]]
+            return None
         return Reply(0 if message.operation == "close" else -E.INVAL)
 
     def interrupt(self, port: Port) -> None:

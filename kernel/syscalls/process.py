@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from kernel.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
 from kernel.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
@@ -12,7 +10,7 @@ from kernel.process import Credentials, Thread
 from kernel.syscalls import Flags, Id, Int, Long, Path, Pid, Ptr, Size, syscall
 
 ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
-MAX_PATH_BYTES, MAX_ARGUMENTS, MAX_GROUPS = 4096, 4096, 32
+MAX_PATH_BYTES, MAX_STRING_BYTES, MAX_ARGUMENTS, MAX_GROUPS = 4096, 1 << 17, 4096, 32
 CLOCK_REALTIME, CLOCK_COARSE_REALTIME = 0, 5
 KNOWN_CLOCKS = range(8)
 
@@ -75,7 +73,7 @@ def _clone(k: Kernel, t: Thread, request: CloneRequest) -> int:
     child = k.processes.get(call.child)
     borrowed = child is not None and not child.zombie and child.space is t.space
     if request.flags & CLONE_VFORK and borrowed:
-        raise Blocked(("vfork", call.child, 0))
+        raise Blocked(("vfork", call.child, 0), interruptible=False)
     return call.child
 
 
@@ -93,12 +91,13 @@ def execve(k: Kernel, t: Thread, path: Path, argv: Ptr, envp: Ptr) -> int | None
 def _string_list(t: Thread, address: int) -> list[bytes]:
     strings: list[bytes] = []
     while address and (at := t.space.read_u64(address + 8 * len(strings))):
-        if len(strings) == MAX_ARGUMENTS:
+        try:
+            strings.append(t.space.read_string(at, MAX_STRING_BYTES))
+        except KernelError as error:
+            too_long = error.number == E.NAMETOOLONG
+            raise KernelError(E.BIG if too_long else error.number) from error
+        if len(strings) > MAX_ARGUMENTS:
             raise KernelError(E.BIG)
-        with suppress(KernelError):
-            strings.append(t.space.read_string(at, 1 << 17))
-            continue
-        raise KernelError(E.FAULT)
     return strings
 
 
