@@ -127,13 +127,15 @@ class Ipc:
         thread.call.reply = reply
         self.kernel.wake(("reply", message_id, 0))
 
-    def receive(self, endpoint: Endpoint, process: Process) -> Message:
+    def next_message(self, endpoint: Endpoint) -> Message:
         """The oldest message of a program's endpoint.  Raises `Blocked` if there is none."""
         if not endpoint.queue:
             raise Blocked(("receive", endpoint.id, 0))
-        message = endpoint.queue.pop(0)
-        self.received[message.id] = process.pid
-        return message
+        return endpoint.queue[0]
+
+    def take(self, endpoint: Endpoint, process: Process) -> None:
+        """`process` has received the oldest message, and owes the reply."""
+        self.received[endpoint.queue.pop(0).id] = process.pid
 
     def owes_reply(self, process: Process, message_id: int) -> bool:
         """Has this process received the message, and not answered it?"""
@@ -142,8 +144,22 @@ class Ipc:
     def abandon(self, process: Process) -> None:
         """A process ends: whoever waits for its replies learns that there will be none."""
         owed = [number for number, pid in self.received.items() if pid == process.pid]
+        for endpoint in list(self.endpoints.values()):
+            if endpoint.queue and not self._can_be_served(endpoint):
+                owed += [message.id for message in endpoint.queue]
+                endpoint.queue.clear()
         for number in owed:
             self.reply(number, Reply(-E.PIPE))
+
+    def _can_be_served(self, endpoint: Endpoint) -> bool:
+        """Is there a thread that could receive from it: one that does not itself wait there?"""
+        waiting = {message.id for message in endpoint.queue}
+        return any(
+            thread.call is None or thread.call.message not in waiting
+            for process in self.kernel.processes.values()
+            if endpoint.handle in process.descriptors.handles.values()
+            for thread in process.threads
+        )
 
     def cancel(self, call: Call) -> None:
         """The caller was interrupted or killed: withdraw its message, if it has sent one."""
@@ -206,7 +222,8 @@ class Ipc:
             machine.trace.emit(MESSAGE, *shape, operation, len(message.data))
         if not endpoint.server:
             endpoint.queue.append(message)
-            self.kernel.wake(("receive", endpoint.id, 0), 1)
+            # All of them: one that is woken may end before it has taken the message.
+            self.kernel.wake(("receive", endpoint.id, 0))
             return
         reply = self.servers[endpoint.server].handle(message, self)
         if reply is not None and message.id:

@@ -20,7 +20,7 @@ from kernel.process import (
     SignalAction,
     Thread,
 )
-from kernel.signals import SIG_IGN, SIGCHLD
+from kernel.signals import SIG_IGN, SIGCHLD, SIGKILL
 from kernel.space import AddressSpace
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ CLONE_VM, CLONE_FILES, CLONE_SIGHAND, CLONE_VFORK, CLONE_THREAD = (
 CLONE_SETTLS, CLONE_PARENT_SETTID = 0x80000, 0x100000
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x200000, 0x1000000
 WNOHANG = 1
+FIRST = 1
 
 
 @dataclass(slots=True)
@@ -223,7 +224,10 @@ class Life:
             self._end_thread(thread, status)
 
     def exit_process(self, process: Process, status: int) -> None:
-        """All threads end, everything is given back; the parent may ask for `status`."""
+        """All threads end, everything is given back; the parent may ask for `status`.
+
+        With the first process everybody ends, as in a container (pid_namespaces(7)).
+        """
         for thread in list(process.threads):
             self._end_thread(thread, status)
         for handle in process.descriptors.handles.values():
@@ -233,6 +237,9 @@ class Life:
         self._hand_over_children(process)
         process.zombie, process.exit_status = True, status
         self.kernel.wake(("vfork", process.pid, 0))
+        if process.pid == FIRST:
+            for other in [p for p in self.kernel.processes.values() if not p.zombie]:
+                self.exit_process(other, SIGKILL)
         parent = process.parent
         if parent is None:
             return
@@ -244,7 +251,7 @@ class Life:
 
     def _hand_over_children(self, process: Process) -> None:
         """Orphans get the first process as their parent, like everywhere in Unix."""
-        heir = self.kernel.processes.get(1)
+        heir = self.kernel.processes.get(FIRST)
         for child in process.children:
             child.parent = heir if heir is not process else None
             if child.parent is not None:

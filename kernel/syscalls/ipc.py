@@ -49,7 +49,11 @@ class UserMessage:
     def store(
         self, k: Kernel, t: Thread, at: int, label: int, content: Message | Reply, pid: int
     ) -> None:
-        """Overwrite the struct with what came; data that does not fit is cut off."""
+        """Overwrite the struct with what came; data that does not fit is cut off.
+
+        Whatever can fail comes before the descriptor is made.
+        """
+        t.space.write(at, t.space.read(at, _LAYOUT.size))
         data = content.data[: self.capacity]
         if data:
             t.space.write(self.data_at, data)
@@ -110,9 +114,10 @@ def ipc_recv(k: Kernel, t: Thread, ep: Fd, msg: Ptr) -> int:
 
 def _receive(k: Kernel, t: Thread, ep: int, msg: int) -> int:
     endpoint, room = _endpoint(k, t, ep), UserMessage.read(t, msg)
-    message = k.ipc.receive(endpoint, t.process)
+    message = k.ipc.next_message(endpoint)
     assert isinstance(message.operation, int)
     room.store(k, t, msg, message.operation, message, message.pid)
+    k.ipc.take(endpoint, t.process)
     if message.one_way:
         k.ipc.reply(message.id, Reply())
         return 0
