@@ -50,13 +50,18 @@ GENERAL_PROTECTION, PAGE_FAULT, FPU, SIMD = 13, 14, 16, 19
 USER_VECTORS = (BREAKPOINT, OVERFLOW)
 """The vectors that INT n may name in ring 3; any other is a general protection fault."""
 INT_BYTES = 2
+FLUSH_SINGLY = 3
+"""Up to so many pages are dropped one by one from the emulator's own cache."""
+ASKED_TOO_OFTEN = 2_000
+"""So many hits that the emulator had to ask for show that its own cache is too small.  It grows
+when it is flushed while well filled, so it is: no entry of ours changes."""
 
 RESUME, LEAVE, REFUSE = range(3)
 """Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
 
 SYSCALL_BYTES = 2
 RDPMC = b"\x0f\x33"
-RDTSC, RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
+RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
 
 
@@ -122,6 +127,9 @@ class Core:
         self.mmu = Mmu(state.mmu, memory.words, self.charge, self._shrink)
         self._scratch = bytearray(self.engine.fresh_context)
         self._writable: set[int] = set()
+        """Frames that the emulator may store into without asking."""
+        self._given: set[int] = set()
+        """Pages that the emulator may have in its own cache."""
         self._pending: tuple[int, int, int] | None = None
         self._rip_after: int | None = None
         self._begun: int | None = None
@@ -201,12 +209,17 @@ class Core:
         return retired
 
     def _refresh_code(self) -> None:
-        if self.memory.code.was_written:
+        """Drop translations of code that was changed under them, before running on."""
+        code = self.memory.code
+        if code.was_written:
+            code.was_written = False
+            if not self.silicon:  # there the next fetch would not tell
+                code.fetched.clear()
             for core in self.peers:
-                core.code_is_stale = True
-            self.memory.code.was_written = False
-            self.memory.code.fetched.clear()
-        if self.code_is_stale:
+                core.code_is_stale = False
+                core.engine.flush_code()
+                core._shrink()
+        elif self.code_is_stale:
             self.code_is_stale = False
             self.engine.flush_code()
             self._shrink()
@@ -234,17 +247,13 @@ class Core:
         return 0
 
     def _emulate_timestamp(self) -> bool:
-        """RDTSC and RDTSCP trap, so that they answer with the cycle clock and not host time."""
-        code = self.code_at(self.state.rip, 3)
-        length = 2 if code[:2] == RDTSC else 3 if code == RDTSCP else 0
-        if not length:
+        """RDTSC traps, so that it answers with the cycle clock and not with host time."""
+        state = self.state
+        if self.code_at(state.rip, len(RDTSC)) != RDTSC:
             return False
-        registers = {"rax": self.state.cycles & 0xFFFF_FFFF, "rdx": self.state.cycles >> 32}
-        if length == 3:
-            registers["rcx"] = self.state.id
-        self.engine.set_registers(registers)
-        self.state.rip += length
-        self.state.instructions += 1
+        self.engine.set_registers({"rax": state.cycles & 0xFFFF_FFFF, "rdx": state.cycles >> 32})
+        state.rip += len(RDTSC)
+        state.instructions += 1
         self.charge(costs.INSTRUCTION)
         return True
 
@@ -348,9 +357,18 @@ class Core:
         else:
             drop()
 
-    def _shrink(self) -> None:
-        self._writable.clear()
-        self.engine.flush_tlb()
+    def _shrink(self, gone: list[Entry] | None = None) -> None:
+        """The emulator must not translate by itself any more what has left the TLBs."""
+        if gone is None or len(gone) > FLUSH_SINGLY:
+            self._writable.clear()
+            self._given.clear()
+            self.mmu.hits = 0
+            self.engine.flush_tlb()
+        else:
+            for entry in gone:
+                if entry.vpn in self._given:
+                    self._given.remove(entry.vpn)
+                    self.engine.flush_page(entry.vpn << 12)
 
     # Hooks: called by the emulator while the guest runs ---------------------------------------
 
@@ -358,17 +376,21 @@ class Core:
         """The emulator has no translation for the page at `va`."""
         try:
             kind = _ACCESS[access]
-            entry = self.mmu.lookup(va >> 12, kind) or self._walk_or_fault(va, kind)
+            entry = self._translate(va, kind)
             if entry is None:
                 return False
+            rights = self._emulator_rights(va >> 12, entry, kind)
+            if self.memory.code.was_written:  # start the instruction again, without old code
+                self._unretired = 0 if kind == FETCH else 1
+                return False
             out = FillEntry.from_address(entry_address)
-            out.paddr = entry.pfn << 12
-            out.perms = self._emulator_rights(va >> 12, entry, kind)
+            out.paddr, out.perms = entry.pfn << 12, rights
             return True
         except BaseException as failure:
             return self._fail(failure)
 
-    def _walk_or_fault(self, va: int, kind: int) -> Entry | None:
+    def _translate(self, va: int, kind: int) -> Entry | None:
+        """The entry for an access, after as many faults as it takes; None: leave the guest."""
         begun = self.engine.count()
         self._retire(begun if kind == FETCH else begun - 1)
         if not is_canonical(va):
@@ -377,10 +399,14 @@ class Core:
             return None
         while True:
             try:
-                return self.mmu.translate(va, kind)
+                entry = self.mmu.translate(va >> 12, kind)
             except PageFault as fault:
                 if not self._fault(fault):
                     return None
+                continue
+            if self.mmu.hits > ASKED_TOO_OFTEN:
+                self._shrink()
+            return entry
 
     def _fault(self, fault: PageFault) -> bool:
         """True if the kernel resolved it on the spot."""
@@ -396,27 +422,37 @@ class Core:
 
     def _emulator_rights(self, vpn: int, entry: Entry, kind: int) -> int:
         """What the emulator may do by itself from now on: what both TLBs allow together."""
+        self._given.add(vpn)
         state, pfn = self.state.mmu, entry.pfn
         code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
         data = state.dtlb.lookup(vpn, state.pcid) if kind == FETCH else entry
         rights = 0
         if code is not None and code.pfn == pfn and not code.rights & NX:
             rights = PROT_EXEC
-            self.memory.code.fetched.add(pfn)
-            for core in self.peers:
-                if pfn in core._writable:
-                    core._shrink()
+            self._fetches(pfn)
         if data is not None and data.pfn == pfn:
             rights |= PROT_READ
             if data.dirty and data.rights & W:
                 rights |= PROT_WRITE
                 self._writable.add(pfn)
                 if pfn in self.memory.code.fetched:
-                    self._code_may_change()
+                    self._code_may_change(by_another_page=not rights & PROT_EXEC)
         return rights
 
-    def _code_may_change(self) -> None:
-        """This core can now store into code; it notices by itself, the others do not."""
+    def _fetches(self, pfn: int) -> None:
+        """Code comes from this frame from now on; who may store into it must ask again."""
+        if pfn not in self.memory.code.fetched:
+            self.memory.code.fetched.add(pfn)
+        for core in self.peers:
+            if pfn in core._writable:
+                core._shrink()
+
+    def _code_may_change(self, *, by_another_page: bool) -> None:
+        """This core can store into code from now on.  It notices that by itself where the code
+        runs at the same address; other cores, and other addresses, need a fresh start."""
+        if by_another_page:
+            self.memory.code.was_written = True
+            return
         for core in self.peers:
             if core is not self:
                 core.code_is_stale = True
@@ -424,21 +460,21 @@ class Core:
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""
         try:
-            number, a, b, c, d, e, f, rip, flags = self.engine.syscall_frame.read()
-            self._retire(self.engine.count())
-            state = self.state
+            engine, state = self.engine, self.state
+            number, a, b, c, d, e, f, rip, flags = engine.syscall_frame.read()
+            self._retire(engine.count())
             state.counts[costs.SYSCALL] += 1
             state.cycles += self.costs[costs.SYSCALL]
             result = self.vectors.syscall(self, number, a, b, c, d, e, f)
             if result is None:
                 self._rip_after = rip
                 self.leave = True
-                self.engine.stop()
+                engine.stop()
                 return
-            self.engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
+            engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
             if self.leave or self.pausing or self.memory.code.was_written:
                 self._rip_after = rip + SYSCALL_BYTES
-                self.engine.stop()
+                engine.stop()
         except BaseException as failure:
             self._fail(failure)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_bool, c_int, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from unicorn import Uc, UcError, unicorn_const, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from hw import paging
+from hw.host import read_own_memory
 from hw.memory import PAGE_SHIFT, PAGE_SIZE, WORDS_PER_PAGE, PhysicalMemory
 
 MONITOR_PFN = 1
@@ -108,6 +110,7 @@ class Calibration:
     fault_address_offset: int  # 64-bit address of the last refused access, behind the handle
     old_exception_offset: int  # int32 in a saved context: the exception being delivered, or -1
     error_code_offset: int  # int32 in a saved context: the error code of the last exception
+    cpu_offset: int  # pointer behind the handle to what `tlb_flush_page` takes, or 0: not usable
     is_software_offset: int  # int32 in a saved context: 1 if the last exception was INT n
 
 
@@ -136,9 +139,11 @@ class Engine:
         self.general = RegisterBatch(self._handle, GENERAL_REGISTERS)
         self._rip = RegisterBatch(self._handle, ["rip"])
         self._count = self._fault = c_uint64(0)
+        self._cpu = 0
         self._enter_ring3()
         self.fresh_context = self._first_context()
         """The context of a thread that has not run: ring 3, all registers zero."""
+        self._context_type = ctypes.c_char * len(self.fresh_context)
         self._install_hooks()
 
     # Running ----------------------------------------------------------------------------
@@ -147,6 +152,8 @@ class Engine:
         """Tell the engine what `calibrate` found."""
         if self.counted:
             self._count = c_uint64.from_address(self._handle + calibration.count_offset)
+        if calibration.cpu_offset:
+            self._cpu = c_uint64.from_address(self._handle + calibration.cpu_offset).value
         self._fault = c_uint64.from_address(self._handle + calibration.fault_address_offset)
         self._calibration = calibration
 
@@ -187,12 +194,12 @@ class Engine:
 
     def save(self, context: bytearray) -> bytearray:
         """Copy all CPU state (FPU and SSE too) into `context`, made from `fresh_context`."""
-        _context_save(self._handle, (ctypes.c_char * len(context)).from_buffer(context))
+        _context_save(self._handle, self._context_type.from_buffer(context))
         return context
 
     def restore(self, context: bytearray) -> None:
         """Load CPU state.  Nothing is flushed: the caller does that when CR3 changes."""
-        _context_restore(self._handle, (ctypes.c_char * len(context)).from_buffer(context))
+        _context_restore(self._handle, self._context_type.from_buffer(context))
 
     def set_cr3(self, cr3: int) -> None:
         """Silicon only: load CR3, which flushes."""
@@ -227,6 +234,13 @@ class Engine:
     def flush_tlb(self) -> None:
         """Drop every translation that the emulator itself has cached."""
         _ctl(self._handle, TLB_FLUSH)
+
+    def flush_page(self, va: int) -> None:
+        """Drop the translation of one page, or all where the library offers no more."""
+        if self._cpu:
+            _flush_page(self._cpu, va)
+        else:
+            self.flush_tlb()
 
     def flush_code(self) -> None:
         """Drop all translated code: physical memory was changed under it."""
@@ -285,6 +299,11 @@ class Engine:
             raise EngineError("SYSRET did not reach ring 3 in this build of Unicorn")
         uc.reg_write(x86_const.UC_X86_REG_RCX, 0)
         uc.reg_write(x86_const.UC_X86_REG_R11, 0)
+        # What the ABI promises to a new process (System V, AMD64, 3.4.1): double extended
+        # precision, all exceptions masked, an empty stack.
+        uc.reg_write(x86_const.UC_X86_REG_FPCW, 0x37F)
+        uc.reg_write(x86_const.UC_X86_REG_FPTAG, 0xFFFF)
+        uc.reg_write(x86_const.UC_X86_REG_MXCSR, 0x1F80)
         for hook in temporary:
             uclib.uc_hook_del(c_void_p(self._handle), hook)
         self.flush_tlb()
@@ -341,7 +360,11 @@ class _Probe:
 
     engine: Engine
 
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
     def on_fill(self, uc: int, va: int, access: int, entry_address: int, _: int) -> bool:
+        self.asked.append(va)
         if va >= self.engine.memory.size_bytes:
             return False
         return _identity_fill(uc, va, access, entry_address, _)
@@ -368,6 +391,7 @@ class _Probe:
 
 PROBE_PA = 0x8000
 HANDLE_BYTES = 4800  # how much of the engine's private struct is searched
+CPU_BYTES = 1 << 17  # the registers lie this far behind the start of the emulated CPU, at most
 
 
 @functools.cache
@@ -387,7 +411,42 @@ def calibrate() -> Calibration:
     silicon = _probe_engine(silicon=True)
     faults = {_load(0x7000_0000): 4, _store(0x7000_0000): 6}
     error_code = _only(_context_cells(silicon, faults), "error code")
-    return Calibration(count, fault_address, old_exception, error_code, is_software)
+    cpu = _cpu_offset(model)
+    return Calibration(count, fault_address, old_exception, error_code, cpu, is_software)
+
+
+def _cpu_offset(engine: Engine) -> int:
+    """Where the handle points to the emulated CPU: nearest below the registers' own store.
+
+    The function that takes it is exported but not documented, so it is used only if the
+    experiment finds it and it then does what it should.
+    """
+    if not hasattr(uclib, "tlb_flush_page_x86_64"):
+        return 0
+    magic = [0x1122_3344_5566_0000 + i for i in range(4)]
+    engine.set_registers(dict(zip(("rax", "rcx", "rdx", "rbx"), magic, strict=True)))
+    pattern, near = struct.pack("<4Q", *magic), {}
+    handle = memoryview(ctypes.string_at(engine._handle, HANDLE_BYTES)).cast("Q")
+    for cell, pointer in enumerate(handle):
+        if pointer > PAGE_SIZE and not pointer & 15 and not pointer >> 47:
+            distance = read_own_memory(pointer, CPU_BYTES).find(pattern)
+            if distance >= 0:
+                near[distance] = cell * 8
+    return near[min(near)] if near and _flushes_one_page(engine, near[min(near)]) else 0
+
+
+def _flushes_one_page(engine: Engine, offset: int) -> bool:
+    """Load from two pages, flush one, load again: only that one may be asked for."""
+    pages = (0x9000, 0xA000)
+    engine.memory.write(PROBE_PA, _load(pages[0]) + _load(pages[1]) + b"\x0f\x05")
+    engine.flush_code()
+    engine.run(PROBE_PA, 1000)
+    _flush_page(c_uint64.from_address(engine._handle + offset).value, pages[0])
+    probe = engine.hooks
+    assert isinstance(probe, _Probe)
+    probe.asked.clear()
+    engine.run(PROBE_PA, 1000)
+    return [va for va in probe.asked if va in pages] == [pages[0]]
 
 
 def _load(address: int) -> bytes:
@@ -476,3 +535,8 @@ _emu_stop = _c("uc_emu_stop", c_void_p)
 _context_save = _c("uc_context_save", c_void_p, c_void_p)
 _context_restore = _c("uc_context_restore", c_void_p, c_void_p)
 _ctl = _c("uc_ctl", c_void_p, c_int)
+_flush_page = (
+    _c("tlb_flush_page_x86_64", c_void_p, c_uint64)
+    if hasattr(uclib, "tlb_flush_page_x86_64")
+    else _c("uc_ctl", c_void_p, c_int)  # never called: `cpu_offset` is 0
+)

@@ -49,6 +49,22 @@ class UserError(Exception):
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
 
 
+# Memory -------------------------------------------------------------------------------------
+
+
+def read_own_memory(address: int, size_bytes: int) -> bytes:
+    """What this process has at `address`, or b"" where nothing is mapped or the host cannot tell.
+
+    Unlike a read through a pointer, a wrong address is not the end of the process.
+    """
+    try:
+        with open("/proc/self/mem", "rb", buffering=0) as memory:
+            memory.seek(address)
+            return memory.read(size_bytes)
+    except (OSError, OverflowError, ValueError):
+        return b""
+
+
 # Signals ------------------------------------------------------------------------------------
 
 # How long the main thread sleeps before it looks whether a signal arrived elsewhere. A lock

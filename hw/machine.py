@@ -122,6 +122,8 @@ class Machine:
         """The messages waiting for the current core, in order.  None arrives before it was sent."""
         state = self.core.state
         mailbox = self.state.mailboxes[state.id]
+        if not mailbox:
+            return []
         taken, mailbox[:] = list(mailbox), []
         for source, message, sent in taken:
             state.cycles = max(state.cycles, sent)

@@ -26,7 +26,7 @@ class CodeFrames:
     """
 
     fetched: set[int] = field(default_factory=set)
-    """Frames that instructions came from since translated code was last dropped."""
+    """Frames that instructions may have come from since translated code was last dropped."""
     was_written: bool = False
     """The kernel has stored into one of them: cores must drop their translations."""
 
@@ -77,6 +77,13 @@ class PhysicalMemory:
         src, dst = source << PAGE_SHIFT, target << PAGE_SHIFT
         self.bytes[dst : dst + PAGE_SIZE] = self.bytes[src : src + PAGE_SIZE]
         self._wrote(target)
+
+    def executable(self, pfn: int) -> None:
+        """A table entry that allows fetching from frame `pfn` is being written.
+
+        On silicon nobody sees what is fetched, so whoever writes tables has to say so.
+        """
+        self.code.fetched.add(pfn)
 
     def _wrote(self, pfn: int) -> None:
         if pfn in self.code.fetched:

@@ -1,8 +1,8 @@
 """The model MMU of one core: an instruction and a data TLB in front of the page walk.
 
 The emulator asks here whenever it has no translation of its own.  What it caches is always a
-subset of the two TLBs: whenever an entry leaves, `on_shrink` empties the emulator's cache.  So
-hits may go unseen, but every miss, fill and eviction is exact.
+subset of the two TLBs: whenever entries leave, `on_shrink` drops them from the emulator's cache
+too.  So hits may go unseen, but every miss, fill and eviction is exact.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ class MmuState:
     cr3: int = 0
     pcid: int = 0
     misses: list[list[int]] = field(default_factory=lambda: [[0] * len(CAUSES) for _ in SIDES])
-    walk_steps: int = 0
     roots: dict[int, int] = field(default_factory=dict)
     """The table root that each PCID was last used with."""
     departed: dict[int, list[dict[int, int]]] = field(default_factory=dict)
@@ -68,77 +67,77 @@ class MmuState:
 
 
 class Mmu:
-    """Translation for one core.  `words` is physical memory; `charge` bills a primitive."""
+    """Translation for one core.  `words` is physical memory; `charge` bills a primitive;
+    `on_shrink` is told the entries that have left, or None for any number of them."""
 
     def __init__(
         self,
         state: MmuState,
         words: Words,
         charge: Callable[[int, int], None],
-        on_shrink: Callable[[], None],
+        on_shrink: Callable[[list[Entry] | None], None],
     ) -> None:
         self.state = state
         self.words = words
         self.charge = charge
         self.on_shrink = on_shrink
+        self.hits = 0
+        """How often the emulator asked for what was there: not a count of all hits."""
         self.trace: trace.Trace | None = None
 
-    def lookup(self, vpn: int, access: int) -> Entry | None:
-        """A usable entry for this access, without walking."""
+    def translate(self, vpn: int, access: int) -> Entry:
+        """A usable entry for this access, from the TLB or by a walk.  Raises `PageFault`."""
         state = self.state
-        entry = (state.itlb if access == FETCH else state.dtlb).lookup(vpn, state.pcid)
-        if entry is not None and _allows(entry, access):
+        tlb = state.itlb if access == FETCH else state.dtlb
+        entry = tlb.lookup(vpn, state.pcid)
+        if entry is None:
+            return self._miss(vpn, access, tlb)
+        if access == READ or (
+            not entry.rights & NX if access == FETCH else entry.dirty and entry.rights & W
+        ):
+            self.hits += 1
             return entry
-        return None
+        return self._upgrade(entry, access, tlb)
 
-    def translate(self, va: int, access: int) -> Entry:
-        """The entry for `va`, from the TLB or by a walk.  Raises `PageFault`."""
-        vpn = va >> 12
-        return self.lookup(vpn, access) or self._miss(va, vpn, access)
-
-    def _miss(self, va: int, vpn: int, access: int) -> Entry:
-        state = self.state
-        side = 0 if access == FETCH else 1
-        tlb = state.dtlb if side else state.itlb
-        stale = tlb.lookup(vpn, state.pcid)
-        cause = self._cause(stale, side, vpn)
-        state.misses[side][cause] += 1
-        if self.trace:
-            self.trace.emit(TLB_MISS, side, cause, vpn, state.pcid)
-        if cause == PERMISSION:
-            # The tables decide, not the stale entry (SDM vol. 3A, 4.10.4.1).
-            self._dropped(tlb.flush_page(vpn, state.pcid), side, FLUSH_PERMISSION, vpn)
-        leaf, level, rights = self._walk(va, access)
-        if cause == DIRTY:
-            assert stale is not None
-            stale.dirty = True
-            if self.trace:
-                self.trace.emit(TLB_DIRTY, stale.set_index, stale.way, vpn)
-            return stale
+    def _miss(self, vpn: int, access: int, tlb: Tlb) -> Entry:
+        """Walk the tables for a page that has no entry, and give it one."""
+        state, side = self.state, int(access != FETCH)
+        gone = state.departed.get(state.cr3)
+        self._count(side, gone[side].get(vpn, COLD) if gone else COLD, vpn)
+        va = vpn << 12
+        leaf, level, rights = walk(self.words, state.cr3, va, access)
+        self.charge(costs.WALK_STEP, 5 - level)
         tag = GLOBAL if leaf & G else state.pcid
-        entry = Entry(vpn, tag, page_frame(leaf, level, va), rights, bool(leaf & D), level)
-        self._filled(side, entry, tlb.fill(entry))
+        entry = Entry(vpn, tag, page_frame(leaf, level, va), rights, leaf & D != 0, level)
+        self._filled(side, tlb, entry, tlb.fill(entry))
         return entry
 
-    def _walk(self, va: int, access: int) -> tuple[int, int, int]:
-        leaf, level, rights = walk(self.words, self.state.cr3, va, access)
-        steps = 5 - level
-        self.state.walk_steps += steps
-        self.charge(costs.WALK_STEP, steps)
-        return leaf, level, rights
+    def _upgrade(self, entry: Entry, access: int, tlb: Tlb) -> Entry:
+        """There is an entry, but the tables must be asked: for D, or for a right."""
+        side, vpn = int(access != FETCH), entry.vpn
+        if access == FETCH or not entry.rights & W:
+            # The tables decide, not the stale entry (SDM vol. 3A, 4.10.4.1).
+            self._dropped(tlb.flush_page(vpn, self.state.pcid), side, FLUSH_PERMISSION, vpn)
+            self._departed(side, entry.tag)[vpn] = PERMISSION
+            return self._miss(vpn, access, tlb)
+        self._count(side, DIRTY, vpn)
+        _, level, _ = walk(self.words, self.state.cr3, vpn << 12, access)
+        self.charge(costs.WALK_STEP, 5 - level)
+        entry.dirty = True
+        if self.trace:
+            self.trace.emit(TLB_DIRTY, entry.set_index, entry.way, vpn)
+        return entry
 
-    def _cause(self, stale: Entry | None, side: int, vpn: int) -> int:
-        if stale is not None:
-            return DIRTY if stale.rights & W and not stale.dirty else PERMISSION
-        gone = self.state.departed.get(self.state.cr3)
-        return gone[side].get(vpn, COLD) if gone else COLD
+    def _count(self, side: int, cause: int, vpn: int) -> None:
+        self.state.misses[side][cause] += 1
+        if self.trace:
+            self.trace.emit(TLB_MISS, side, cause, vpn, self.state.pcid)
 
-    def _filled(self, side: int, new: Entry, old: Entry | None) -> None:
+    def _filled(self, side: int, tlb: Tlb, new: Entry, old: Entry | None) -> None:
         if old is not None:
-            tlb = self.state.dtlb if side else self.state.itlb
-            full = len(tlb) == tlb.sets * tlb.ways
+            full = len(tlb.index) == tlb.sets * tlb.ways
             self._departed(side, old.tag)[old.vpn] = CAPACITY if full else CONFLICT
-            self.on_shrink()
+            self.on_shrink([old])
         if self.trace:
             was = (old.vpn, old.tag, old.pfn, old.rights, old.dirty) if old else (0, 0, 0, 0, 0)
             now = (new.vpn, new.tag, new.pfn, new.rights, new.dirty)
@@ -146,7 +145,10 @@ class Mmu:
 
     def _departed(self, side: int, tag: int) -> dict[int, int]:
         root = self.state.roots.get(tag, self.state.cr3)
-        return self.state.departed.setdefault(root, [{}, {}])[side]
+        gone = self.state.departed.get(root)
+        if gone is None:
+            gone = self.state.departed[root] = [{}, {}]
+        return gone[side]
 
     # Invalidation -------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Mmu:
             self._flush(FLUSH_CR3, pcid, 0, lambda tlb: tlb.flush_pcid(pcid))
         state.cr3, state.pcid = value & ADDRESS, pcid
         state.roots[pcid] = state.cr3
-        self.on_shrink()
+        self.on_shrink(None)
 
     def invlpg(self, va: int, pcid: int) -> None:
         """Drop one page of `pcid` (INVLPG for the current one, INVPCID type 0 for another)."""
@@ -189,18 +191,10 @@ class Mmu:
             return
         for entry in gone:
             self._departed(side, entry.tag)[entry.vpn] = FLUSHED
-        self.on_shrink()
+        self.on_shrink(gone)
         if self.trace:
             entries = b"".join(_pack_entry(side, entry) for entry in gone)
             self.trace.emit(TLB_FLUSH, why, pcid, vpn, len(gone), entries)
-
-
-def _allows(entry: Entry, access: int) -> bool:
-    if access == READ:
-        return True
-    if access == FETCH:
-        return not entry.rights & NX
-    return entry.dirty and bool(entry.rights & W)
 
 
 def _pack_entry(side: int, entry: Entry) -> bytes:

@@ -29,10 +29,7 @@ class Entry:
     level: int  # 1, 2 or 3: the size of the page it is a piece of
     set_index: int = 0
     way: int = 0
-
-    @property
-    def key(self) -> int:
-        return self.vpn << TAG_BITS | self.tag
+    key: int = 0  # vpn << TAG_BITS | tag: set when it is filled in
 
 
 @dataclass(slots=True)
@@ -46,6 +43,8 @@ class Tlb:
     """For each set, the ways in use, oldest first."""
     index: dict[int, Entry] = field(default_factory=dict)
     """Every resident entry by `vpn << 13 | tag`, so that a look-up costs one hash."""
+    large: int = 0
+    """How many of them are pieces of large pages."""
 
     def __post_init__(self) -> None:
         if self.sets < 1 or self.ways < 1:
@@ -83,10 +82,12 @@ class Tlb:
             victim = ways[way]
             assert victim is not None
             del self.index[victim.key]
+            self.large -= victim.level > 1
         ages.append(way)
         entry.set_index, entry.way = set_index, way
-        ways[way] = entry
-        self.index[entry.key] = entry
+        entry.key = entry.vpn << TAG_BITS | entry.tag
+        ways[way] = self.index[entry.key] = entry
+        self.large += entry.level > 1
         return victim
         # END SOLUTION lab2.fill
         # PROMPT lab2.fill: choose an empty way or evict the oldest, then insert the entry.
@@ -97,12 +98,12 @@ class Tlb:
         Returns what went.
         """
         # BEGIN SOLUTION lab2.flush_page
-        gone = [
-            entry
-            for entry in self.index.values()
-            if entry.tag in (pcid, GLOBAL) and _same_page(entry, vpn)
-        ]
-        return self._drop(gone)
+        if self.large:
+            mine = [entry for entry in self.index.values() if entry.tag in (pcid, GLOBAL)]
+            return self._drop([entry for entry in mine if _same_page(entry, vpn)])
+        key = vpn << TAG_BITS
+        found = (self.index.get(key | pcid), self.index.get(key | GLOBAL))
+        return self._drop([entry for entry in found if entry is not None])
         # END SOLUTION lab2.flush_page
         # PROMPT lab2.flush_page: drop this page's entries, every piece of a large page too.
 
@@ -122,6 +123,7 @@ class Tlb:
             self.slots[entry.set_index][entry.way] = None
             self.ages[entry.set_index].remove(entry.way)
             del self.index[entry.key]
+            self.large -= entry.level > 1
         return gone
 
 

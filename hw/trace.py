@@ -34,6 +34,10 @@ _CHUNK_HEAD = struct.Struct("<III")
 _RECORD_HEAD = "<BBQ"
 
 
+UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, struct.error)
+"""What reading a file that was made up or changed can raise."""
+
+
 class TraceError(Exception):
     """The file is not a trace, is of another version, or is damaged; the text says which."""
 
@@ -68,6 +72,7 @@ class Record:
 
 
 KINDS: dict[str, Kind] = {}
+CODES = "BHIQqs"
 
 
 def declare(name: str, fields: str, doc: str) -> Kind:
@@ -75,7 +80,7 @@ def declare(name: str, fields: str, doc: str) -> Kind:
     pairs = [pair.partition(":") for pair in fields.split()]
     names, codes = tuple(pair[0] for pair in pairs), "".join(pair[2] for pair in pairs)
     kind = Kind(len(KINDS), name, names, codes, doc)
-    if name in KINDS or set(codes) - set("BHIQqs"):
+    if name in KINDS or set(codes) - set(CODES):
         raise ValueError(f"bad or repeated record kind {name}")
     KINDS[name] = kind
     return kind
@@ -101,20 +106,22 @@ class _Codec:
         return layout.pack(kind.id, core, cycles, *numbers) + b"".join(strings)
 
     def unpack(self, raw: bytes) -> Iterator[Record]:
-        """The records of one chunk.  Raises `TraceError`."""
+        """The records of one chunk.  Raises `TraceError` with what is wrong with the file."""
         at = 0
         while at < len(raw):
             kind = self.kinds.get(raw[at])
             if kind is None:
-                raise TraceError(f"record of unknown kind {raw[at]}: the file is damaged")
+                raise TraceError(f"it has a record of unknown kind {raw[at]}")
             layout = self._structs[kind.id]
             if at + layout.size > len(raw):
-                raise TraceError("a record is cut off: the file is damaged")
+                raise TraceError("one of its records is cut off")
             _, core, cycles, *values = layout.unpack_from(raw, at)
             at += layout.size
             for i, code in enumerate(kind.codes):
                 if code == "s":
                     length = values[i]
+                    if at + length > len(raw):
+                        raise TraceError("one of its records is cut off")
                     values[i] = raw[at : at + length]
                     at += length
             yield Record(kind, core, cycles, tuple(values))
@@ -209,6 +216,9 @@ class TraceFile:
         self._file = path.open("rb")
         try:
             self._read_head()
+        except UNSOUND as error:
+            self.close()
+            raise TraceError(f"{path} is damaged: its header makes no sense") from error
         except TraceError:
             self.close()
             raise
@@ -246,10 +256,16 @@ class TraceFile:
         before = [chunk for chunk in self.chunks if chunk[1] <= number]
         offset, first, _ = before[-1] if before else (self._first_chunk, 0, 0)
         for raw in self._chunks_from(offset):
-            for record in self._codec.unpack(raw):
+            for record in self._records_of(raw):
                 if first >= number:
                     yield record
                 first += 1
+
+    def _records_of(self, raw: bytes) -> Iterator[Record]:
+        try:
+            yield from self._codec.unpack(raw)
+        except TraceError as error:
+            raise TraceError(f"{self.path} is damaged: {error}") from error
 
     def _chunks_from(self, offset: int) -> Iterator[bytes]:
         while True:
@@ -277,7 +293,10 @@ class TraceFile:
         self._file.seek(struct.unpack_from("<Q", tail)[0])
         packed_bytes, _, _ = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
         rows = json.loads(self._inflate(self._file.read(packed_bytes), "index"))
-        return [(row[0], row[1], row[2]) for row in rows]
+        chunks = [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
+        if any(not self._first_chunk <= offset < size for offset, _, _ in chunks):
+            raise TraceError(f"{self.path} is damaged: its index points outside")
+        return chunks
 
     def _inflate(self, packed: bytes, what: str) -> bytes:
         try:
@@ -297,7 +316,10 @@ def _kind_to_json(kind: Kind) -> dict[str, Any]:
 
 
 def _kind_from_json(row: dict[str, Any]) -> Kind:
-    return Kind(row["id"], row["name"], tuple(row["fields"]), row["codes"], row["doc"])
+    kind = Kind(int(row["id"]), row["name"], tuple(row["fields"]), row["codes"], row["doc"])
+    if len(kind.fields) != len(kind.codes) or set(kind.codes) - set(CODES):
+        raise ValueError(f"the kind of record {kind.name} makes no sense")
+    return kind
 
 
 def _show(value: Any) -> str:

@@ -7,6 +7,7 @@ read: sections are for people, and a damaged section table must not stop a progr
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from io import BytesIO
@@ -57,6 +58,7 @@ class Image:
     header_count: int
 
 
+@functools.lru_cache(maxsize=64)
 def parse(data: bytes) -> Image:
     """Read the headers of an ELF file.  Raises ENOEXEC for anything that cannot run here."""
     structs = ELFStructs(little_endian=True, elfclass=64)

@@ -217,13 +217,9 @@ def threads(kernel: Kernel) -> Iterator[str]:
 
 def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
-    own = (kernel.root, kernel.names, kernel.system, kernel.console)
-    holds = Counter(id(handle) for handle in own)
-    handles = {id(handle): handle for handle in own}
+    holds = Counter((kernel.root, kernel.names, kernel.system, kernel.console))
     for process in kernel.processes.values():
-        for handle in process.descriptors.handles.values():
-            holds[id(handle)] += 1
-            handles[id(handle)] = handle
-    for key, handle in handles.items():
-        if handle.holds != holds[key]:
-            yield f"a handle should have {holds[key]} holders, has {handle.holds}"
+        holds.update(process.descriptors.handles.values())
+    for handle, count in holds.items():
+        if handle.holds != count:
+            yield f"a handle should have {count} holders, has {handle.holds}"

@@ -218,8 +218,8 @@ class Kernel:
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
-        busy = sum(1 for seat in self.seats if seat.thread or seat.waiting)
-        budget = ALONE_INSTRUCTIONS if busy == 1 else TURN_INSTRUCTIONS
+        alone = len(self.seats) == 1 or sum(1 for s in self.seats if s.thread or s.waiting) == 1
+        budget = ALONE_INSTRUCTIONS if alone else TURN_INSTRUCTIONS
         if len(self.policy):
             budget = min(budget, max(1, thread.slice_left))
         alarm = self._next_alarm()

@@ -41,6 +41,9 @@ class PageTable:
     frames: Frames
     root_pfn: int = field(init=False)
     used: dict[int, int] = field(default_factory=dict)
+    span: int = -1
+    """The 2 MiB span that was last written to, and the word index of its table."""
+    span_slot: int = 0
 
     def __post_init__(self) -> None:
         self.root_pfn = self._new_table()
@@ -59,6 +62,13 @@ class PageTable:
 
         Raises ENOMEM, and then nothing has changed but for empty tables.
         """
+        if va >> 21 != self.span:
+            self.span_slot = self._make_tables(va)
+            self.span = va >> 21
+        return self._write(self.span_slot + (va >> 12 & 511), 1, entry)
+
+    def _make_tables(self, va: int) -> int:
+        """The word index of the lowest table for `va`."""
         words = self.frames.machine.memory.words
         table = self.root_pfn
         for level, shift in ((4, 39), (3, 30), (2, 21)):
@@ -68,7 +78,7 @@ class PageTable:
                 below = self._new_table() << 12 | TABLE_FLAGS
                 self._write(slot, level, below)
             table = (below & ADDRESS) >> 12
-        return self._write(table * WORDS_PER_PAGE + (va >> 12 & 511), 1, entry)
+        return table * WORDS_PER_PAGE
 
     def clear(self, va: int) -> int:
         """Remove the leaf for `va`, and tables that become empty; returns the old entry."""
@@ -138,6 +148,7 @@ class PageTable:
             if self.used[table]:
                 return
             del self.used[table]
+            self.span = -1
             self._write(path[3 - level], level + 1, 0)
             self.frames.release(table)
 
@@ -153,6 +164,8 @@ class PageTable:
         machine.memory.words[slot] = entry
         table = slot // WORDS_PER_PAGE
         self.used[table] += (entry & P) - (old & P)
+        if level == 1 and entry & P and not entry & NX:
+            machine.memory.executable((entry & ADDRESS) >> 12)
         machine.charge(costs.PTE_WRITE)
         if machine.trace:
             machine.trace.emit(

@@ -112,17 +112,21 @@ class Signal:
     error: int = 0
 
 
+Registers = tuple[int, int, int, int, int, int]
+"""The argument registers of a system call: RDI, RSI, RDX, R10, R8, R9."""
+
+
 @dataclass(slots=True)
 class Call:
     """A system call that has not been answered yet, and how far it has come.
 
-    `message` and `endpoint` are set once it was sent on; `woken`: a futex wake meant it; `interrupted`: a
-    signal did; `deadline` in cycles; `child` is whom a vfork waits for;
+    `message` and `endpoint` are set once it was sent on; `woken`: a futex wake meant it;
+    `interrupted`: a signal did; `deadline` in cycles; `child` is whom a vfork waits for;
     `replied`: the first half of a reply-and-receive is done.
     """
 
     number: int
-    arguments: tuple[int, int, int, int, int, int]
+    arguments: Registers
     message: int = 0
     endpoint: int = 0
     reply: object = None

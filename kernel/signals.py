@@ -120,6 +120,8 @@ def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
 
 def waiting(thread: Thread) -> bool:
     """Is there a signal that this thread should take now?"""
+    if not (thread.pending or thread.process.pending):
+        return thread.killed
     return thread.killed or _next(thread) is not None
 
 

@@ -56,5 +56,12 @@ def _argument(kind: ArgumentType, value: int, texts: list[bytes]) -> str:
 
 def _result(result: int) -> str:
     if -4096 < result < 0:
-        return f"-1 E{E(-result).name}" if -result in list(E) else str(result)
+        return f"-1 {error_name(-result)}"
     return f"{result:#x}" if result > 1 << 16 else str(result)
+
+
+def error_name(number: int) -> str:
+    """`ENOENT` for 2; the number itself where it has no name here."""
+    if number == E.BIG:
+        return "E2BIG"
+    return f"E{E(number).name}" if number in list(E) else str(number)

@@ -13,7 +13,7 @@ from hw import trace
 from hw.cpu import LEAVE, REFUSE, RESUME, Core
 from kernel import signals
 from kernel.errno import Blocked, E, KernelError
-from kernel.process import Call, Thread
+from kernel.process import Call, Registers, Thread
 from kernel.signals import SA_RESTART
 from kernel.syscalls import TABLE, SystemCall
 
@@ -38,6 +38,8 @@ EXCEPTION = trace.declare(
     "exception", "tid:Q vector:B error:H rip:Q va:Q", "The program must answer for it."
 )
 
+MAX_UNKNOWN = 512
+"""So many unknown numbers are logged; a program could make up any number of them."""
 NO_RESTART = frozenset((35, 202, 230))
 """nanosleep, futex and clock_nanosleep end with EINTR even under SA_RESTART (signal(7))."""
 
@@ -48,7 +50,8 @@ class Traps:
 
     kernel: Kernel
     seats: list[Seat]
-    frame: tuple[int, ...] = (0,) * 7
+    number: int = 0
+    registers: Registers = (0,) * 6
     """Number and argument registers of the call that is being executed."""
     taken: int = 0
     """How many traps there have been."""
@@ -67,12 +70,19 @@ class Traps:
         row = TABLE.get(number)
         if row is None:
             return self._unknown(number)
-        self.frame = (number, a, b, c, d, e, f)
+        self.number, self.registers = number, (a, b, c, d, e, f)
         if row.stops_guest:
-            thread.call = Call(number, (a, b, c, d, e, f))
+            thread.call = Call(number, self.registers)
             return None
+        result: int | None
         try:
-            result = self._execute(row, thread)
+            if kernel.machine.trace is None:  # the common case, and the one that is measured
+                result = row.invoke(kernel, thread, a, b, c, d, e, f)
+                thread.call = None
+            else:
+                result = self._execute(row, thread)
+        except KernelError as error:
+            thread.call, result = None, -error.number
         except Blocked as blocked:
             self._block(thread, blocked)
             result = None
@@ -111,7 +121,7 @@ class Traps:
     def current_call(self, thread: Thread) -> Call:
         """The call that `thread` is in, as something that outlives this trap."""
         if thread.call is None:
-            thread.call = Call(self.frame[0], self.frame[1:])  # type: ignore[arg-type]
+            thread.call = Call(self.number, self.registers)
         return thread.call
 
     def finish(self, thread: Thread, core: Core) -> bool:
@@ -121,7 +131,7 @@ class Traps:
         """
         call = thread.call
         assert call is not None
-        self.frame = (call.number, *call.arguments)
+        self.number, self.registers = call.number, call.arguments
         try:
             result = self._execute(TABLE[call.number], thread)
         except Blocked as blocked:
@@ -140,7 +150,7 @@ class Traps:
         port, result = self.kernel.machine.trace, 0
         strings = self._strings(row, thread) if port and row.has_strings else b""
         try:
-            answer = row.invoke(self.kernel, thread, *self.frame[1:])
+            answer = row.invoke(self.kernel, thread, *self.registers)
             if answer is None:
                 thread.call = None
                 return None
@@ -150,7 +160,7 @@ class Traps:
         if thread.call is not None:
             thread.call = None
         if port:
-            port.emit(SYSCALL, thread.tid, *self.frame, result, strings)
+            port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings)
         return result
 
     def _block(self, thread: Thread, blocked: Blocked) -> None:
@@ -174,7 +184,7 @@ class Traps:
         core.finish_syscall(-E.INTR)
 
     def _unknown(self, number: int) -> int:
-        if number not in self.unknown:
+        if number not in self.unknown and len(self.unknown) < MAX_UNKNOWN:
             self.unknown.append(number)
             self.kernel.log(f"system call {number} is not known here: ENOSYS")
         return -E.NOSYS
@@ -182,7 +192,7 @@ class Traps:
     def _strings(self, row: SystemCall, thread: Thread) -> bytes:
         """The string arguments, as far as they can be read without touching the machine."""
         found = b""
-        for (_, kind), address in zip(row.arguments, self.frame[1:], strict=False):
+        for (_, kind), address in zip(row.arguments, self.registers, strict=False):
             if kind.string:
                 found += thread.space.peek_string(address) + b"\0"
         return found

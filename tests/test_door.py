@@ -224,6 +224,8 @@ def test_an_unknown_command_is_answered_with_the_closest_one(
 def test_every_command_of_the_table_exists(target: str) -> None:
     module, function = target.split(":")
     path = ROOT / (module.replace(".", "/") + ".py")
+    if not path.exists():
+        path = path.with_suffix("") / "__init__.py"
     assert path.exists(), f"{target}: no {path.name}"
     names = [n.name for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)]
     assert function in names, f"{target}: no such function"
@@ -301,7 +303,7 @@ def test_a_group_is_added_when_a_command_first_needs_it(checkout: Checkout) -> N
     checkout.call()
     checkout.call("test", "--help")
     checkout.call("test", "--help")
-    assert checkout.steps == ["venv", "install", "install"]
+    assert checkout.steps == ["venv", *["install"] * 3], "the tests, and the compiler that they use"
     assert checkout.call().err == ""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import pdb
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from kernel.boot import Config, add_machine_options, boot, config_from, spawn, t
 from kernel.errno import E, KernelError
 from kernel.kernel import Deadlock, Kernel
 from kernel.process import Process
-from kernel.strace import Strace
+from kernel.strace import Strace, error_name
 from userland.programs import built_in, read_program
 
 EXAMPLES = """\
@@ -60,7 +59,7 @@ def main(argv: list[str]) -> int:
         try:
             process = spawn(kernel, program, arguments, environment, config.user)
         except KernelError as error:
-            remedy = CANNOT_RUN.get(error.number, error.number.name)
+            remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError(f"cannot run {options.program}", remedy) from error
         return run_on_terminal(kernel, process, debug=options.pdb)
 
@@ -75,6 +74,8 @@ def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) ->
             raise
         except Exception:
             if debug:
+                import pdb
+
                 pdb.post_mortem(sys.exc_info()[2])
             raise
 

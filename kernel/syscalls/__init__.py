@@ -107,7 +107,7 @@ def _invoker(
 ) -> Callable[..., int | None]:
     decoders = [kind.decode for _, kind in arguments]
     if not decoders:
-        return lambda kernel, thread, *_: handler(kernel, thread)
+        return lambda kernel, thread, a, b, c, d, e, f: handler(kernel, thread)
     return lambda kernel, thread, *registers: handler(
         kernel, thread, *[decode(r) for decode, r in zip(decoders, registers, strict=False)]
     )

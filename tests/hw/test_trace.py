@@ -1,0 +1,400 @@
+"""The trace: what goes in comes out, the digest is of the records alone, and a damaged file says
+so in a sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw import trace
+from hw.trace import KINDS, MAGIC, RECORDS_PER_CHUNK, TAIL, VERSION, Record, Trace, TraceError
+from hw.trace import TraceFile as File
+from kernel.syscalls import load_all
+
+load_all()
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "B": st.integers(0, 2**8 - 1),
+    "H": st.integers(0, 2**16 - 1),
+    "I": st.integers(0, 2**32 - 1),
+    "Q": st.integers(0, 2**64 - 1),
+    "q": st.integers(-(2**63), 2**63 - 1),
+    "s": st.binary(max_size=40),
+}
+NAMES = sorted(KINDS)
+MISS = KINDS["tlb_miss"]
+HEADER = {"config": {"seed": 7}, "calls": {"1": "write"}}
+
+Row = tuple[str, int, int, tuple[Any, ...]]
+
+
+def rows_of(name: str) -> st.SearchStrategy[Row]:
+    values = st.tuples(*(VALUES[code] for code in KINDS[name].codes))
+    return st.tuples(st.just(name), st.integers(0, 7), st.integers(0, 2**64 - 1), values)
+
+
+ROWS = st.sampled_from(NAMES).flatmap(rows_of)
+
+
+def write(port: Trace, rows: list[Row]) -> None:
+    for name, core, cycles, values in rows:
+        port.core, port.cycles = core, cycles
+        port.emit(KINDS[name], *values)
+
+
+def recorded(rows: list[Row]) -> bytes:
+    """The bytes of a file with these records."""
+    sink = io.BytesIO()
+    port = Trace(HEADER, sink)
+    write(port, rows)
+    port.close()
+    return sink.getvalue()
+
+
+def many(count: int) -> list[Row]:
+    return [("tlb_miss", n % 4, 10 * n, (n & 1, n % 6, n, n % 4096)) for n in range(count)]
+
+
+def plain(record: Record) -> Row:
+    return record.kind.name, record.core, record.cycles, record.values
+
+
+def read(path: Path, data: bytes, start: int = 0) -> list[Row]:
+    path.write_bytes(data)
+    with File(path) as file:
+        return [plain(record) for record in file.records_from(start)]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trace") / "t.vtrace"
+
+
+# Round trip -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_comes_back_as_it_was(name: str, path: Path) -> None:
+    @settings(max_examples=12)
+    @given(st.lists(rows_of(name), min_size=1, max_size=4))
+    def check(rows: list[Row]) -> None:
+        assert read(path, recorded(rows)) == rows
+
+    check()
+
+
+@settings(max_examples=100)
+@given(st.lists(ROWS, max_size=30), st.integers(0, 35))
+def test_records_from_a_number_are_the_slice_from_there(
+    path: Path, rows: list[Row], number: int
+) -> None:
+    assert read(path, recorded(rows), number) == rows[number:]
+
+
+@pytest.mark.parametrize("count", [0, 1, RECORDS_PER_CHUNK, RECORDS_PER_CHUNK + 1, 10_000])
+def test_chunks_do_not_show(count: int, path: Path) -> None:
+    rows = many(count)
+    path.write_bytes(recorded(rows))
+    with File(path) as file:
+        assert [plain(record) for record in file] == rows
+        for number in (0, 1, 4095, 4096, 4097, 9_999, 10_000, 99_999):
+            found = [plain(record) for record in file.records_from(number)]
+            assert found == rows[number:]
+
+
+def test_the_header_carries_the_declarations_and_what_was_given(path: Path) -> None:
+    path.write_bytes(recorded(many(3)))
+    with File(path) as file:
+        assert {name: file.header[name] for name in HEADER} == HEADER
+        assert {kind["name"] for kind in file.header["kinds"]} == set(KINDS)
+        (first, *_) = file
+    assert (first.kind.doc, first.kind.fields) == (MISS.doc, MISS.fields)
+    assert first["pcid"] == 0
+    assert str(first) == "         0 c0 tlb_miss side=0 cause=0 vpn=0 pcid=0"
+
+
+def test_a_reader_does_not_need_our_declarations(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = recorded(many(3))
+    monkeypatch.setattr(trace, "KINDS", {})
+    assert read(path, data) == many(3)
+
+
+def test_two_runs_give_the_same_bytes() -> None:
+    assert recorded(many(9_000)) == recorded(many(9_000))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"), [("tlb_miss", "side:B"), ("new_kind", "x:Z"), ("new_kind", "x")]
+)
+def test_a_repeated_or_unsound_declaration_is_refused(name: str, fields: str) -> None:
+    before = dict(KINDS)
+    if fields == "x":
+        fields = "x:?"
+    with pytest.raises(ValueError, match=name):
+        trace.declare(name, fields, "")
+    assert before == KINDS
+
+
+def test_declared_kinds_are_numbered_in_order_and_fit_a_byte() -> None:
+    assert [kind.id for kind in KINDS.values()] == list(range(len(KINDS)))
+    assert len(KINDS) <= 256
+    for kind in KINDS.values():
+        assert len(set(kind.fields)) == len(kind.fields) == len(kind.codes)
+        assert kind.doc.endswith(".")
+
+
+# The index ------------------------------------------------------------------------------------
+
+
+def test_going_to_a_late_record_reads_one_chunk_and_not_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = many(20 * RECORDS_PER_CHUNK)
+    path.write_bytes(recorded(rows))
+    inflated: list[str] = []
+    inflate = File._inflate
+
+    def counting(file: File, packed: bytes, what: str) -> bytes:
+        inflated.append(what)
+        return inflate(file, packed, what)
+
+    monkeypatch.setattr(File, "_inflate", counting)
+    with File(path) as file:
+        assert inflated == ["header", "index"]
+        assert len(file.chunks) == 20
+        assert [first for _, first, _ in file.chunks] == list(range(0, len(rows), 4096))
+        assert [cycle for _, _, cycle in file.chunks] == [rows[4096 * n][2] for n in range(20)]
+        for number in (5, len(rows) // 2, len(rows) - 1):
+            del inflated[:]
+            assert plain(next(file.records_from(number))) == rows[number]
+            assert inflated == ["chunk"]
+
+
+# The digest -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.lists(ROWS, max_size=20))
+def test_the_digest_does_not_depend_on_the_sink_or_on_the_header(rows: list[Row]) -> None:
+    ports = [Trace({}), Trace(HEADER, io.BytesIO()), Trace({}, observer=lambda kind, values: None)]
+    for port in ports:
+        write(port, rows)
+    assert len({port.digest() for port in ports}) == 1
+
+
+def test_asking_for_the_digest_changes_nothing() -> None:
+    asked, left_alone = Trace({}), Trace({})
+    for row in many(9_000):
+        for port in (asked, left_alone):
+            write(port, [row])
+        if row[2] % 7_770 == 0:
+            asked.digest()
+    assert asked.digest() == asked.digest() == left_alone.digest()
+
+
+@settings(max_examples=60)
+@given(st.lists(ROWS, min_size=1, max_size=8), st.data())
+def test_the_digest_tells_any_change_of_any_record(rows: list[Row], data: st.DataObject) -> None:
+    which = data.draw(st.integers(0, len(rows) - 1))
+    other = data.draw(ROWS.filter(lambda row: row != rows[which]))
+    changed = [*rows[:which], other, *rows[which + 1 :]]
+    digests = set()
+    for version in (rows, changed):
+        port = Trace({})
+        write(port, version)
+        digests.add(port.digest())
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4_095, 4_096, 4_097, 8_999])
+def test_a_trace_continued_from_a_checkpoint_ends_with_the_digest_of_the_whole(cut: int) -> None:
+    rows, whole, part = many(9_000), Trace({}), Trace({}, io.BytesIO())
+    write(whole, rows)
+    write(part, rows[:cut])
+    rest = pickle.loads(pickle.dumps(part))
+    write(rest, rows[cut:])
+    assert rest.digest() == whole.digest()
+    assert rest.records == whole.records
+
+
+def test_an_observer_sees_each_record_at_once() -> None:
+    seen: list[tuple[str, tuple[Any, ...]]] = []
+    port = Trace({}, observer=lambda kind, values: seen.append((kind.name, values)))
+    for number, row in enumerate(many(5), 1):
+        write(port, [row])
+        assert len(seen) == number
+        assert seen[-1] == (row[0], row[3])
+
+
+# Damage -----------------------------------------------------------------------------------------
+
+GOOD, SHORT = recorded(many(5_000)), recorded(many(20))
+
+
+def chunk_head(packed: bytes, count: int = 1) -> bytes:
+    return struct.pack("<III", len(packed), 0, count) + packed
+
+
+def forged(header: object, *chunks: bytes, tail: bytes = b"") -> bytes:
+    """A file whose parts are whole, whatever they say."""
+    packed = zlib.compress(json.dumps(header).encode())
+    body = MAGIC + struct.pack("<II", VERSION, len(packed)) + packed
+    return body + b"".join(chunk_head(zlib.compress(chunk)) for chunk in chunks) + tail
+
+
+def kinds(**changes: object) -> dict[str, object]:
+    row = {"id": 0, "name": "k", "fields": ["a"], "codes": "s", "doc": ""}
+    return {"kinds": [{**row, **changes}]}
+
+
+def index_tail(rows: object, at: int) -> bytes:
+    packed = zlib.compress(json.dumps(rows).encode())
+    return chunk_head(packed, 0) + struct.pack("<Q", at) + TAIL
+
+
+END = len(forged({"kinds": []}))
+
+UNSOUND: dict[str, bytes] = {
+    "empty": b"",
+    "a few bytes": b"VANT",
+    "magic only": MAGIC,
+    "foreign": b"\x7fELF" + bytes(100),
+    "text": b"This is not a trace, it is a letter.\n" * 3,
+    "header cut": GOOD[:40],
+    "header of another length": GOOD[:12] + struct.pack("<I", 7) + GOOD[16:],
+    "huge header length": GOOD[:12] + b"\xff\xff\xff\xff" + GOOD[16:],
+    "header is no JSON": MAGIC + struct.pack("<II", VERSION, 11) + zlib.compress(b"{{{"),
+    "header is no text": MAGIC + struct.pack("<II", VERSION, 12) + zlib.compress(b"\xff\xfe\xfd"),
+    "header is a list": forged([1, 2]),
+    "header without kinds": forged({"config": {}}),
+    "kinds are a number": forged({"kinds": 5}),
+    "a kind without a name": forged({"kinds": [{"id": 0}]}),
+    "a kind of unknown codes": forged(kinds(codes="Z")),
+    "a kind of more fields than codes": forged(kinds(fields=["a", "b"]), bytes(14)),
+    "a kind whose number is a word": forged(kinds(id="zero"), bytes(14)),
+    "a kind that is declared twice": forged({"kinds": [*kinds()["kinds"]] * 2}, bytes(14)),  # type: ignore[misc]
+    "unknown kind of record": forged(kinds(), b"\x05" + bytes(13)),
+    "record cut": forged(kinds(), bytes(7)),
+    "string longer than the chunk": forged(kinds(), bytes(10) + b"\x09\0\0\0abc"),
+    "no end": GOOD[: len(GOOD) // 2],
+    "index beyond the file": forged({"kinds": []}, tail=index_tail([], 1 << 40)),
+    "index beyond all files": forged({"kinds": []}, tail=index_tail([], (1 << 64) - 1)),
+    "index is a word": forged({"kinds": []}, tail=index_tail("index", END)),
+    "index of numbers": forged({"kinds": []}, tail=index_tail([1, 2], END)),
+    "index of words": forged({"kinds": []}, tail=index_tail([["a", "b", "c"]], END)),
+    "index of short rows": forged({"kinds": []}, tail=index_tail([[1]], END)),
+    "index that points past the end": forged(
+        {"kinds": []}, tail=index_tail([[1 << 70, 0, 0]], END)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_an_unsound_file_is_refused_in_a_sentence(name: str, path: Path) -> None:
+    with pytest.raises(TraceError) as caught:
+        read(path, UNSOUND[name])
+    assert str(caught.value).count("\n") == 0
+    assert str(path) in str(caught.value), "which file"
+    assert len(str(caught.value)) > len(str(path)) + 10
+
+
+def test_a_file_of_another_version_says_which_it_is_and_which_this_reads(path: Path) -> None:
+    with pytest.raises(TraceError, match=f"version 9; this reads version {VERSION}"):
+        read(path, GOOD[:8] + struct.pack("<I", 9) + GOOD[12:])
+
+
+def test_a_missing_file_stays_the_hosts_error(path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        File(path.with_name("none"))
+
+
+@pytest.mark.parametrize(("behind", "whole"), [(-1, 0), (0, 1), (5, 1), (200, 1)])
+def test_a_file_that_was_cut_off_gives_its_whole_chunks_first(
+    behind: int, whole: int, path: Path
+) -> None:
+    """Cut this far behind the start of the second chunk."""
+    path.write_bytes(GOOD)
+    with File(path) as file:
+        second = file.chunks[1][0]
+    path.write_bytes(GOOD[: second + behind])
+    rows: list[Row] = many(5_000)
+    found: list[Row] = []
+    with File(path) as file, pytest.raises(TraceError, match="ends early"):
+        found.extend(plain(record) for record in file)
+    assert found == rows[: RECORDS_PER_CHUNK * whole]
+
+
+@pytest.mark.parametrize("missing", [1, 8, 16, 17])
+def test_a_file_that_lacks_a_part_of_its_index_has_all_its_records(
+    missing: int, path: Path
+) -> None:
+    assert read(path, GOOD[:-missing], 4_090) == many(5_000)[4_090:]
+
+
+def survives(path: Path, data: bytes) -> None:
+    """Reads as some records, or ends in a TraceError; nothing else."""
+    path.write_bytes(data)
+    try:
+        with File(path) as file:
+            for record in file:
+                str(record)
+            list(file.records_from(7))
+    except TraceError:
+        pass
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(SHORT) - 1), st.integers(1, 255))
+def test_any_byte_may_be_wrong(path: Path, at: int, change: int) -> None:
+    survives(path, SHORT[:at] + bytes([SHORT[at] ^ change]) + SHORT[at + 1 :])
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 20), st.binary(min_size=1, max_size=8))
+def test_the_head_and_the_tail_may_be_anything(path: Path, at: int, noise: bytes) -> None:
+    survives(path, SHORT[:at] + noise + SHORT[at + len(noise) :])
+    end = len(SHORT) - at
+    survives(path, SHORT[: end - len(noise)] + noise + SHORT[end:])
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=200))
+def test_a_chunk_may_hold_anything(path: Path, raw: bytes) -> None:
+    header = {"kinds": [trace._kind_to_json(kind) for kind in KINDS.values()]}
+    survives(path, forged(header, raw))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200)
+@given(JSON, JSON, JSON)
+def test_the_header_and_the_index_may_say_anything(
+    path: Path, header: object, value: object, index: object
+) -> None:
+    changes: list[Callable[[], object]] = [
+        lambda: header,
+        lambda: {"kinds": value},
+        lambda: kinds(id=value),
+        lambda: kinds(codes=value),
+        lambda: kinds(fields=value),
+    ]
+    for change in changes:
+        survives(path, forged(change(), bytes(14)))
+    survives(path, forged({"kinds": []}, tail=index_tail(index, END)))
+    survives(path, forged({"kinds": []}, tail=index_tail([[value, value, 0]], END)))

@@ -1,0 +1,246 @@
+"""Running programs and kernels in tests, and what can be seen of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hw import costs, paging
+from hw.machine import MachineConfig
+from hw.trace import Kind, Trace
+from kernel import invariants, signals, trap
+from kernel.boot import Config, boot, spawn, trace_header
+from kernel.errno import KernelError
+from kernel.kernel import LOG, Kernel
+from kernel.life import Life
+from kernel.process import Call, Credentials, Process, Thread
+from kernel.syscalls import TABLE
+from tests.kernel.asm import NUMBERS, Program
+from userland.programs import built_in, read_program
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = [b"HOME=/"]
+BUILT_IN = built_in()
+
+SMALL: dict[str, tuple[str, ...]] = {
+    "cow": ("4",), "faults": (), "forkbench": ("8", "2"), "forks": ("2",), "hello": ("a", "b"),
+    "many": ("4",), "maps": (), "matmul": ("8",), "nullcall": ("20",), "pie": (),
+    "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",), "sieve": ("3000",),
+    "signals": (), "spin": ("500",), "stream": ("512", "2", "512"), "switcher": ("10",),
+    "threads": ("3", "20"), "touch": ("100",),
+}  # fmt: skip
+"""Arguments that make each program short."""
+
+
+@dataclass
+class Wish:
+    """How a test wants its system."""
+
+    cpus: int = 1
+    ram: int = 32
+    mmu: str = "model"
+    pcid: bool = True
+    pcids: int = 6
+    clock: str = "exact"
+    seed: int = 1
+    user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
+    files: dict[bytes, bytes] = field(default_factory=dict)
+    source: Callable[[], bytes] | None = None
+    walks: bool = True
+    """Are page walks charged?"""
+    checked: bool = False
+    """Check all invariants after every trap?"""
+    traced: bool = True
+    turns: int = 5_000
+    """A program that takes more turns than this does not end."""
+    watched: bool = True
+    """Take a picture of memory at the end?  A checkpoint cannot hold a class of the tests."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A system call as the trace has it; `result` is signed."""
+
+    tid: int
+    name: str
+    arguments: tuple[int, ...]
+    result: int
+
+
+@dataclass
+class Run:
+    """What can be seen of a run after its end."""
+
+    status: int
+    output: bytes
+    faults: list[tuple[Any, ...]]
+    calls: list[Ended]
+    logs: list[bytes]
+    memory: str
+    """The contents of all pages that were mapped when the first process ended."""
+    leaves: list[tuple[int, int, int]]
+    """(space, va, entry) of all of them, at the same moment."""
+    digest: str
+    instructions: int
+    cycles: list[int]
+
+    @property
+    def exit_code(self) -> int:
+        assert not self.status & 0x7F, f"ended by signal {self.status & 0x7F}: {self.output!r}"
+        return self.status >> 8
+
+    @property
+    def signal(self) -> int:
+        return self.status & 0x7F
+
+    def results(self, name: str, tid: int | None = None) -> list[int]:
+        """The results of all calls of this name, in order."""
+        return [c.result for c in self.calls if c.name == name and tid in (None, c.tid)]
+
+
+class WatchedLife(Life):
+    """Takes a picture of all memory when the first process ends."""
+
+    memory = ""
+    leaves: Iterable[tuple[int, int, int]] = ()
+
+    def exit_process(self, process: Process, status: int) -> None:
+        if process.pid == 1:
+            self.memory, self.leaves = picture(self.kernel)
+        super().exit_process(process, status)
+
+
+def picture(kernel: Kernel) -> tuple[str, list[tuple[int, int, int]]]:
+    """A digest of every mapped page of every space, and the leaf entries."""
+    digest, entries = hashlib.sha256(), []
+    for space in sorted(invariants.live_spaces(kernel), key=lambda space: space.id):
+        for va, entry, _, _ in paging.leaves(kernel.machine.memory.words, space.table.root_pa):
+            entries.append((space.id, va, entry))
+            page = kernel.machine.memory.read(entry & paging.ADDRESS, 4096)
+            digest.update(f"{space.id} {va:x} ".encode() + page)
+    return digest.hexdigest(), entries
+
+
+class System:
+    """A booted system with one program that has not run yet."""
+
+    def __init__(self, program: bytes | str | Program, *arguments: str, **wishes: Any) -> None:
+        self.wish = Wish(**wishes)
+        self.written: list[bytes] = []
+        self.faults: list[tuple[Any, ...]] = []
+        self.calls: list[Ended] = []
+        self.logs: list[bytes] = []
+        self.kernel = self._boot()
+        data, name = program, "test"
+        if isinstance(program, Program):
+            data = program.elf()
+        elif isinstance(program, str):
+            data, name = read_program(program), program
+        assert isinstance(data, bytes)
+        words = [word.encode() for word in (name, *arguments)]
+        self.process = spawn(self.kernel, data, words, ENVIRONMENT, self.wish.user)
+
+    def _boot(self) -> Kernel:
+        wish = self.wish
+        machine = MachineConfig(
+            cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock
+        )
+        config = Config(machine, wish.seed, wish.pcids, wish.user)
+        kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
+        if not wish.walks:
+            for core in kernel.machine.cores:
+                core.costs[costs.WALK_STEP] = 0
+        self.life = WatchedLife(kernel)
+        if wish.watched:
+            kernel.life = self.life
+        if wish.checked:
+            kernel.after_trap = invariants.check
+        if wish.traced:
+            self.trace = Trace(trace_header(kernel), None, self._observe)
+            kernel.machine.attach_trace(self.trace)
+        return kernel
+
+    def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
+        if kind in (trap.FAULT, signals.SIGNAL, trap.EXCEPTION):
+            self.faults.append((kind.name, *values))
+        elif kind is trap.SYSCALL:
+            tid, number, *registers, result, _ = values
+            self.calls.append(Ended(tid, TABLE[number].name, tuple(registers), result))
+        elif kind is LOG:
+            self.logs.append(values[0])
+
+    @property
+    def thread(self) -> Thread:
+        return self.process.threads[0]
+
+    def run(self) -> Run:
+        """To the end of the first process, which must come."""
+        turns = itertools.count()
+        self.kernel.run(lambda: self.process.zombie or next(turns) > self.wish.turns)
+        assert self.process.zombie, "the program does not end"
+        return self.finish(self.process.exit_status)
+
+    def finish(self, status: int) -> Run:
+        machine = self.kernel.machine
+        return Run(
+            status,
+            b"".join(self.written),
+            self.faults,
+            self.calls,
+            self.logs,
+            self.life.memory,
+            list(self.life.leaves),
+            self.trace.digest() if self.wish.traced else "",
+            machine.instructions(),
+            [core.state.cycles for core in machine.cores],
+        )
+
+    def ask(self, name: str, *arguments: int, thread: Thread | None = None) -> int:
+        """Call a handler directly, without the emulator; an error is its negated number."""
+        row = TABLE[NUMBERS[name]]
+        thread = thread or self.thread
+        a, b, c, d, e, f = (*[value & (1 << 64) - 1 for value in arguments], *[0] * 6)[:6]
+        registers = (a, b, c, d, e, f)
+        thread.call = Call(row.number, registers)
+        try:
+            result = row.invoke(self.kernel, thread, *registers)
+        except KernelError as error:
+            result = -error.number
+        assert result is not None
+        thread.call = None
+        return result
+
+
+def boot_program(name: str, *arguments: str, **wishes: Any) -> Run:
+    """Run a built-in program to its end."""
+    return System(name, *arguments, **wishes).run()
+
+
+def run_code(program: Program, **wishes: Any) -> Run:
+    """Run a program of `asm`, with all invariants checked, to its end."""
+    return System(program, **{"checked": True, "ram": 4, **wishes}).run()
+
+
+def still(**wishes: Any) -> System:
+    """A system whose one process never runs: its handlers are called with `ask`."""
+    idle = Program()
+    idle.spin()
+    return System(idle, **{"ram": 4, **wishes})
+
+
+def run_python(code: str, *arguments: str, hash_seed: str = "0", data: bytes = b"") -> bytes:
+    """Run Python code in a process of its own; returns what it printed."""
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, env=environment, input=data, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout

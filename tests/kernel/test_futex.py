@@ -1,0 +1,134 @@
+"""Futexes: one word in memory, whoever maps it and wherever."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel import futex, life
+from kernel.errno import E
+from tests.kernel.asm import Program
+from tests.kernel.system import run_code, still
+
+HERE, THERE, PAGE, SLEEP = 0x10_0000_0000, 0x20_0000_0000, 4096, 1_000_000
+WAIT, WAKE, PRIVATE_FLAG = 0, 1, 128
+SHARED, PRIVATE = 0x31, 0x32
+
+
+def mapped(kind: int) -> Program:
+    program = Program()
+    program.call("mmap", HERE, PAGE, 3, kind, -1, 0)
+    return program
+
+
+def test_a_wake_reaches_another_process_through_shared_memory() -> None:
+    program = mapped(SHARED)
+    program.fork("child")
+    program.call("futex", HERE + 8, WAIT, 0, 0)
+    program.exit()
+    program.label("child")
+    program.sleep(SLEEP)
+    program.call("futex", HERE + 8, WAKE, 5)
+    program.exit()
+    assert run_code(program).results("futex", 2) == [1]
+
+
+def test_a_wake_does_not_leave_private_memory() -> None:
+    program = mapped(PRIVATE)
+    program.fork("child")
+    program.call("futex", HERE, WAIT, 0, program.words(1, 0))
+    program.exit()
+    program.label("child")
+    program.sleep(SLEEP)
+    program.call("futex", HERE, WAKE, 5)
+    program.exit()
+    run = run_code(program)
+    assert run.results("futex", 1) == [-E.TIMEDOUT]
+    assert run.results("futex", 2) == [0]
+
+
+def test_the_word_is_known_by_its_object_and_offset_not_by_its_address() -> None:
+    system = still()
+    system.ask("mmap", HERE, 4 * PAGE, 3, SHARED, -1, 0)
+    twin = system.kernel.life.clone(system.thread, life.CloneRequest()).space
+    one = futex.channel(system.thread.space, HERE + PAGE + 4)
+    assert futex.channel(twin, HERE + PAGE + 4) == one
+    assert one[2] == PAGE + 4
+    system.ask("munmap", HERE, PAGE)
+    assert futex.channel(system.thread.space, HERE + PAGE + 4) == one
+    system.ask("mmap", THERE, PAGE, 3, SHARED, -1, 0)
+    assert futex.channel(system.thread.space, THERE + 4) != one
+
+
+def test_a_wait_for_a_value_that_is_not_there_returns_at_once() -> None:
+    program = mapped(PRIVATE)
+    program.call("futex", HERE, WAIT, 1, 0)
+    program.call("futex", HERE, WAIT | PRIVATE_FLAG, 1, 0)
+    program.exit()
+    assert run_code(program).results("futex") == [-E.AGAIN, -E.AGAIN]
+
+
+def test_a_wait_ends_with_its_timeout() -> None:
+    program = mapped(PRIVATE)
+    clock = program.room(16)
+    program.call("futex", HERE, WAIT, 0, program.words(2, 500_000_000))
+    program.call("futex", HERE, WAIT, 0, program.words(0, 0))
+    program.call("clock_gettime", 1, clock)
+    program.dump(clock, 16)
+    program.exit()
+    run = run_code(program)
+    assert run.results("futex") == [-E.TIMEDOUT, -E.TIMEDOUT]
+    assert int.from_bytes(run.output[:8], "little") == 2
+    assert 500_000_000 <= int.from_bytes(run.output[8:], "little") < 501_000_000
+
+
+@pytest.mark.parametrize(("count", "woken"), [(0, 0), (1, 1), (2, 2), (0xFFFF_FFFF, 3)])
+def test_as_many_sleepers_wake_as_asked_the_oldest_first(count: int, woken: int) -> None:
+    program = mapped(SHARED)
+    for name in (b"a", b"b", b"c"):
+        program.call("fork")
+        program.jump_unless_zero(f"after {name!r}")
+        program.call("futex", HERE, WAIT, 0, 0)
+        program.say(name)
+        program.exit()
+        program.label(f"after {name!r}")
+        program.sleep(SLEEP)
+    program.call("futex", HERE, WAKE, count)
+    program.sleep(SLEEP)
+    program.exit()
+    run = run_code(program)
+    assert run.results("futex", 1) == [woken]
+    assert run.output == b"abc"[:woken]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((HERE + 1, WAIT, 0, 0), E.INVAL),
+        ((HERE + 2, WAKE, 1, 0), E.INVAL),
+        ((8, WAIT, 0, 0), E.FAULT),
+        ((8, WAKE, 1, 0), E.FAULT),
+        ((1 << 47, WAIT, 0, 0), E.FAULT),
+        ((HERE, WAIT, 0, 8), E.FAULT),
+        ((HERE, 99, 0, 0), E.NOSYS),
+    ],
+)
+def test_errors(arguments: tuple[int, ...], error: E) -> None:
+    program = mapped(PRIVATE)
+    program.call("futex", *arguments)
+    program.exit()
+    assert run_code(program).results("futex") == [-error]
+
+
+def test_a_timeout_that_is_no_time_is_refused() -> None:
+    program = mapped(PRIVATE)
+    program.call("futex", HERE, WAIT, 0, program.words(0, 10**9))
+    program.exit()
+    assert run_code(program).results("futex") == [-E.INVAL]
+
+
+def test_a_wait_on_memory_that_may_not_be_read_is_a_fault() -> None:
+    program = Program()
+    program.call("mmap", HERE, PAGE, 0, PRIVATE, -1, 0)
+    program.call("futex", HERE, WAIT, 0, 0)
+    program.exit()
+    assert run_code(program).results("futex") == [-E.FAULT]

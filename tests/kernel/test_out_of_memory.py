@@ -1,0 +1,116 @@
+"""However little memory there is: an errno or SIGKILL, nothing broken, nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel import invariants
+from kernel.boot import spawn
+from kernel.errno import E, KernelError
+from kernel.process import Credentials, Process
+from tests.kernel.asm import Program
+from tests.kernel.system import BUILT_IN, Run, System, still
+
+PAGE, HERE = 4096, 0x10_0000_0000
+PRIVATE, FIXED, ANON, RW = 2, 0x10, 0x20, 3
+
+
+def toucher() -> Program:
+    """Maps, touches, forks, touches in both, executes, waits: every path that takes frames."""
+    program = Program()
+    program.call("mmap", HERE, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0)
+    for page in range(3):
+        program.store_byte(HERE + page * PAGE, 1)
+    program.call("brk", 0)
+    program.keep("rbx")
+    program.raw("4881c300200000")  # add rbx, 8192
+    program.call("brk", "rbx")
+    program.fork("child")
+    program.store_byte(HERE, 2)
+    program.wait()
+    program.exit()
+    program.label("child")
+    for page in range(8):
+        program.store_byte(HERE + page * PAGE, 3)
+    name = program.put(b"/bin/pie\0")
+    program.call("execve", name, program.words(name, 0), 0)
+    program.exit(1)
+    return program
+
+
+def starve(system: System, frames_left: int) -> list[int]:
+    """Take all but a few frames out of circulation; returns them."""
+    table = system.kernel.frames
+    taken = table.free[:-frames_left] if frames_left else list(table.free)
+    del table.free[: len(taken)]
+    for pfn in taken:
+        table.refs[pfn], table.owners[pfn] = 1, 1
+    return taken
+
+
+def give_back(system: System, taken: list[int]) -> None:
+    table = system.kernel.frames
+    for pfn in taken:
+        table.refs[pfn], table.owners[pfn] = 0, 0
+    table.free[:0] = taken
+
+
+def run_starved(frames_left: int, cpus: int) -> Run:
+    system = System(toucher(), ram=1, cpus=cpus)
+    taken = starve(system, frames_left)
+
+    def check(kernel: object) -> None:
+        give_back(system, taken)
+        invariants.check(system.kernel)
+        assert starve(system, len(system.kernel.frames.free) - len(taken)) == taken
+
+    system.kernel.after_trap = check
+    run = system.run()
+    give_back(system, taken)
+    invariants.check(system.kernel)
+    files = sum(len(o.frames) for o in invariants.live_objects(system.kernel).values())
+    assert len(system.kernel.frames.used()) == system.kernel.machine.first_free_frame + 1 + files
+    return run
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_however_little_memory_there_is_a_run_ends_in_order(cpus: int) -> None:
+    """With n frames, for every n until the program succeeds: an errno or SIGKILL, no harm."""
+    ends = []
+    for frames_left in range(70):
+        run = run_starved(frames_left, cpus)
+        ends.append(run.status)
+        if run.status == 0 and b"pointers in data work" in run.output:
+            break
+        assert run.status in (0, 9), frames_left
+        assert all(r in (-E.NOMEM, 2) for r in run.results("fork")), frames_left
+    else:
+        raise AssertionError("the program never had enough")
+    assert 9 in ends
+    assert ends[-1] == 0
+
+
+def try_to_spawn(system: System, image: bytes) -> tuple[Process | None, int]:
+    """The process, or the error number."""
+    try:
+        return spawn(system.kernel, image, [b"it"], [], Credentials()), 0
+    except KernelError as error:
+        return None, error.number
+
+
+@pytest.mark.parametrize("name", ["hello", "pie"])
+def test_a_spawn_without_memory_fails_and_gives_everything_back(name: str) -> None:
+    system = still(ram=1)
+    kernel = system.kernel
+    image = next(data for path, data in BUILT_IN.items() if path == b"/bin/" + name.encode())
+    for frames_left in range(60):
+        taken = starve(system, frames_left)
+        process, answer = try_to_spawn(system, image)
+        give_back(system, taken)
+        invariants.check(kernel)
+        assert answer in (0, E.NOMEM)
+        if process is not None:
+            kernel.life.exit_process(process, 0)
+            invariants.check(kernel)
+            return
+    raise AssertionError("there never was enough")

@@ -1,0 +1,592 @@
+"""How processes and threads come and go, and what they may do to each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel import invariants, life, process
+from kernel.errno import E
+from kernel.process import Credentials
+from tests.kernel.asm import Part, Program, R, X, write_elf
+from tests.kernel.system import System, boot_program, run_code, still
+
+WNOHANG, SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGSEGV = 1, 9, 10, 15, 17, 11
+ROOT_USER, OTHER = Credentials(), Credentials(1001, 1001)
+SLEEP = 1_000_000
+
+
+def program_of(*calls: tuple[str | int, ...]) -> Program:
+    """A program that makes these calls and ends with 0."""
+    program = Program()
+    for name, *arguments in calls:
+        program.call(name, *arguments)
+    program.exit()
+    return program
+
+
+# Waiting ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [(("exit", 0), 0), (("exit", 7), 0x700), (("exit_group", 300), 44 << 8)]
+)
+def test_a_parent_learns_how_its_child_ended(end: tuple[str, int], status: int) -> None:
+    program = Program()
+    where = program.room(16)
+    program.fork("child")
+    program.wait(-1, where)
+    program.dump(where, 4)
+    program.exit()
+    program.label("child")
+    program.call(*end)
+    run = run_code(program)
+    assert run.results("wait4") == [2]
+    assert int.from_bytes(run.output, "little") == status
+
+
+def test_a_child_killed_by_a_signal_says_which() -> None:
+    program = Program()
+    where = program.room(16)
+    program.fork("child")
+    program.wait(-1, where)
+    program.dump(where, 4)
+    program.exit()
+    program.label("child")
+    program.store_byte(0x10, 1)
+    assert run_code(program).output == bytes([SIGSEGV, 0, 0, 0])
+
+
+def test_without_children_there_is_nothing_to_wait_for() -> None:
+    run = run_code(program_of(("wait4", -1, 0, 0), ("wait4", 1, 0, 0), ("wait4", -1, 0, WNOHANG)))
+    assert run.results("wait4") == [-E.CHILD] * 3
+
+
+def test_a_wait_that_must_not_hang_does_not_and_a_second_wait_finds_nobody() -> None:
+    program = Program()
+    program.fork("child")
+    program.keep("rbx")
+    program.wait(-1, 0, WNOHANG)
+    program.sleep(3 * SLEEP)
+    program.wait("rbx", 0, WNOHANG)
+    program.wait("rbx", 0, WNOHANG)
+    program.exit()
+    program.label("child")
+    program.sleep(SLEEP)
+    program.exit()
+    assert run_code(program).results("wait4") == [0, 2, -E.CHILD]
+
+
+def test_one_may_wait_for_one_child_and_for_a_group() -> None:
+    program = Program()
+    program.fork("slow")
+    program.keep("rbx")
+    program.fork("fast")
+    program.wait("rbx")
+    program.wait(0)
+    program.wait(0)
+    program.wait(-5)
+    program.exit()
+    program.label("slow")
+    program.sleep(SLEEP)
+    program.exit(1)
+    program.label("fast")
+    program.exit(2)
+    run = run_code(program)
+    assert run.results("wait4", 1) == [2, 3, -E.CHILD, -E.CHILD]
+
+
+def test_a_child_stays_a_zombie_until_it_is_waited_for() -> None:
+    program = Program()
+    program.fork("child")
+    program.keep("rbx")
+    program.sleep(SLEEP)
+    program.call("null_call")
+    program.wait("rbx")
+    program.exit()
+    program.label("child")
+    program.exit()
+    system = System(program, ram=1)
+    while 2 not in system.kernel.processes or not system.kernel.processes[2].zombie:
+        system.kernel.run_traps(1)
+    assert [t.tid for t in system.kernel.threads.values()] == [1]
+    invariants.check(system.kernel)
+    run = system.run()
+    assert run.results("wait4") == [2]
+    assert list(system.kernel.processes) == [1]
+
+
+def test_orphans_go_to_the_first_process() -> None:
+    program = Program()
+    program.fork("parent")
+    program.wait()
+    program.wait()
+    program.exit()
+    program.label("parent")
+    program.fork("orphan")
+    program.exit()
+    program.label("orphan")
+    program.sleep(SLEEP)
+    program.call("getppid")
+    program.exit()
+    run = run_code(program)
+    assert run.results("getppid") == [1]
+    assert run.results("wait4") == [2, 3]
+
+
+def test_children_of_a_parent_that_ignores_them_are_not_kept() -> None:
+    program = Program()
+    program.on_signal(SIGCHLD, 1)
+    program.fork("child")
+    program.wait()
+    program.exit()
+    program.label("child")
+    program.exit()
+    assert run_code(program).results("wait4") == [-E.CHILD]
+
+
+# Threads ----------------------------------------------------------------------------------------
+
+
+def test_the_last_thread_ends_the_process_and_gives_its_status() -> None:
+    program = Program()
+    program.thread("thread")
+    program.call("exit", 1)
+    program.label("thread")
+    program.sleep(SLEEP)
+    program.call("exit", 5)
+    assert run_code(program).exit_code == 5
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_exit_group_ends_threads_wherever_they_are(cpus: int) -> None:
+    program = Program()
+    for _ in range(3):
+        program.thread("spin")
+    program.thread("sleep")
+    program.sleep(SLEEP)
+    program.exit(4)
+    program.label("spin")
+    program.spin()
+    program.label("sleep")
+    program.sleep(10**15)
+    assert run_code(program, cpus=cpus, checked=False).exit_code == 4
+
+
+def test_a_thread_is_joined_by_its_cleared_tid() -> None:
+    program = Program()
+    word = program.words(99)
+    program.thread("thread", 0x50F00 | 0x200000 | 0x100000, word, word)
+    program.keep("rbx")
+    program.call("futex", word, 0, 2, 0)
+    program.dump(word, 4)
+    program.exit()
+    program.label("thread")
+    program.sleep(SLEEP)
+    program.call("exit", 0)
+    run = run_code(program)
+    assert run.results("clone") == [2]
+    assert run.results("futex") == [0]
+    assert run.output == bytes(4)
+
+
+@pytest.mark.parametrize("flags", [0x10000, 0x10100, 0x10800, 0x800])
+def test_flags_of_clone_that_do_not_fit_are_refused(flags: int) -> None:
+    assert run_code(program_of(("clone", flags, 0, 0, 0, 0))).results("clone") == [-E.INVAL]
+
+
+def test_vfork_lends_its_memory_and_sleeps_until_the_child_is_gone() -> None:
+    program = Program()
+    cell = program.words(1)
+    program.call("vfork")
+    program.jump_if_zero("child")
+    program.dump(cell, 1)
+    program.wait()
+    program.exit()
+    program.label("child")
+    program.sleep(SLEEP)
+    program.store(cell, 2)
+    program.exit(3)
+    run = run_code(program)
+    assert run.output == b"\x02"
+    assert run.results("vfork") == [0, 2] or run.results("vfork") == [2]
+
+
+def test_vfork_sleeps_until_the_child_runs_another_program() -> None:
+    program = Program()
+    program.call("vfork")
+    program.jump_if_zero("child")
+    program.say(b"parent\n")
+    program.wait()
+    program.exit()
+    program.label("child")
+    name = program.put(b"/bin/hello\0")
+    program.call("execve", name, program.words(name, 0), 0)
+    program.exit(1)
+    run = run_code(program)
+    assert b"parent\n" in run.output
+    assert b"Hello from ring 3." in run.output
+    assert run.results("wait4") == [2]
+
+
+@pytest.mark.parametrize("flags", [0, 0x1000_0000])
+def test_a_signal_does_not_end_a_vfork(flags: int) -> None:
+    """The child exists: an EINTR would lose it, and starting anew would make a second."""
+    program = Program()
+    program.on_signal(SIGUSR1, "@handler", flags)
+    program.call("vfork")
+    program.jump_if_zero("child")
+    program.keep("rbx")
+    program.wait()
+    program.exit()
+    program.label("handler")
+    program.raw("c3")
+    program.label("child")
+    program.call("kill", 1, SIGUSR1)
+    program.sleep(SLEEP)
+    program.exit(0)
+    run = run_code(program, turns=100)
+    assert run.results("vfork", 1) == [2]
+    assert run.results("wait4", 1) == [2]
+
+
+@pytest.mark.parametrize("call", ["fork", "clone"])
+def test_too_many_tasks_are_refused(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "MAX_TASKS", 1)
+    assert run_code(program_of((call, 0x50F00, 0, 0, 0, 0))).results(call) == [-E.AGAIN]
+
+
+# Credentials and permission ---------------------------------------------------------------------
+
+
+def test_only_root_becomes_somebody_else() -> None:
+    calls = [("setuid", 0), ("setgid", 0), ("setgroups", 0, 0), ("setuid", 1000), ("setgid", 1000)]
+    run = run_code(program_of(*calls))
+    assert [c.result for c in run.calls] == [-E.PERM, -E.PERM, -E.PERM, 0, 0]
+
+
+def test_root_gives_its_rights_away_for_good() -> None:
+    program = Program()
+    groups = program.put(b"\x07\0\0\0\x08\0\0\0")
+    for call in (("setgroups", 2, groups), ("setgid", 5), ("setuid", 6), ("setuid", 0)):
+        program.call(*call)
+    for name in ("getuid", "geteuid", "getgid", "getegid"):
+        program.call(name)
+    program.call("getgroups", 2, groups)
+    program.exit()
+    run = run_code(program, user=ROOT_USER)
+    assert [c.result for c in run.calls] == [0, 0, 0, -E.PERM, 6, 6, 5, 5, 2]
+
+
+def test_credentials_refuse_what_makes_no_sense() -> None:
+    program = Program()
+    for call in (("setuid", -1), ("setgid", -1), ("setgroups", 33, 0), ("setgroups", 1, 0)):
+        program.call(*call)
+    program.exit()
+    run = run_code(program, user=ROOT_USER)
+    assert [c.result for c in run.calls] == [-E.INVAL, -E.INVAL, -E.INVAL, -E.FAULT]
+
+
+def test_too_little_room_for_the_groups() -> None:
+    many = Credentials(1000, 1000, (1, 2, 3))
+    program = program_of(("getgroups", 0, 0), ("getgroups", 2, 0), ("getgroups", 3, 0))
+    assert run_code(program, user=many).results("getgroups") == [3, -E.INVAL, -E.FAULT]
+
+
+@pytest.mark.parametrize(
+    ("sender", "answer"), [(ROOT_USER, 0), (Credentials(1000), 0), (OTHER, -E.PERM)]
+)
+def test_who_may_send_a_signal(sender: Credentials, answer: int) -> None:
+    system = still()
+    other = system.kernel.life.clone(system.thread, life.CloneRequest())
+    other.process.credentials = sender
+    for call in (("kill", 1, 0), ("tgkill", 1, 1, 0), ("kill", 1, SIGTERM)):
+        assert system.ask(*call, thread=other) == answer
+    assert bool(system.process.pending) == (answer == 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (("kill", 99, 0), -E.SRCH),
+        (("kill", 1, 65), -E.INVAL),
+        (("kill", 1, -1), -E.INVAL),
+        (("kill", -99, 0), -E.SRCH),
+        (("kill", -1, 0), -E.SRCH),
+        (("kill", 0, 0), 0),
+        (("kill", -1 << 31, 0), -E.SRCH),
+        (("tgkill", 1, 99, 0), -E.SRCH),
+        (("tgkill", 99, 1, 0), -E.SRCH),
+        (("tgkill", 0, 1, 0), -E.INVAL),
+        (("tgkill", 1, 1, 65), -E.INVAL),
+    ],
+)
+def test_errors_of_kill(call: tuple[str, int], answer: int) -> None:
+    assert run_code(program_of(call)).calls[0].result == answer
+
+
+def test_a_signal_to_everybody_spares_the_sender_and_the_first_process() -> None:
+    program = Program()
+    program.fork("sleeper")
+    program.fork("sleeper")
+    program.fork("killer")
+    for _ in range(3):
+        program.wait()
+    program.exit()
+    program.label("sleeper")
+    program.sleep(10**15)
+    program.label("killer")
+    program.sleep(SLEEP)
+    program.call("kill", -1, SIGTERM)
+    program.exit(0)
+    run = run_code(program)
+    assert sorted(run.results("wait4")) == [2, 3, 4]
+    assert run.status == 0
+
+
+# Exec -------------------------------------------------------------------------------------------
+
+
+BAD_FILES = {
+    b"/bin/garbage": b"#!/bin/sh\n" * 20,
+    b"/bin/empty": b"",
+    b"/bin/cut": write_elf([Part(0x400000, bytes(5000), None, R | X)], 0x400000)[:3000],
+    b"/bin/big": write_elf([Part(0x400000, b"\x90" * 100, 1 << 40, R | X)], 0x400000),
+}
+
+
+def exec_of(path: bytes, arguments: int = -1, environment: int = 0) -> Program:
+    program = Program()
+    cell = program.words(5)
+    name = program.put(path + b"\0")
+    vector = program.words(name, 0) if arguments == -1 else arguments
+    program.call("execve", name, vector, environment)
+    program.dump(cell, 1)
+    program.exit(7)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        (b"/bin/nothing", E.NOENT),
+        (b"", E.NOENT),
+        (b"/bin/garbage", E.NOEXEC),
+        (b"/bin/empty", E.NOEXEC),
+        (b"/bin/cut", E.NOEXEC),
+        (b"/" * 4096, E.NAMETOOLONG),
+    ],
+)
+def test_a_failed_exec_leaves_its_caller_alive_and_unharmed(path: bytes, error: E) -> None:
+    run = run_code(exec_of(path), files=BAD_FILES)
+    assert run.results("execve") == [-error]
+    assert (run.output, run.exit_code) == (b"\x05", 7)
+
+
+def test_exec_with_bad_pointers_is_a_fault() -> None:
+    for vector, environment in ((8, 0), (0, 8), (1 << 47, 0), ((1 << 64) - 8, 0)):
+        run = run_code(exec_of(b"/bin/hello", vector, environment))
+        assert run.results("execve") == [-E.FAULT]
+        assert run.exit_code == 7
+    assert run_code(program_of(("execve", 8, 0, 0))).results("execve") == [-E.FAULT]
+
+
+@pytest.mark.parametrize("size", [131_072, 200_000])
+def test_an_argument_that_is_too_long_is_too_big(size: int) -> None:
+    program = Program()
+    text = program.put(b"a" * size + b"\0")
+    name = program.put(b"/bin/hello\0")
+    program.call("execve", name, program.words(name, text, 0), 0)
+    program.exit(7)
+    run = run_code(program)
+    assert run.results("execve") == [-E.BIG]
+    assert run.exit_code == 7
+
+
+def test_too_many_arguments_are_too_big() -> None:
+    program = Program()
+    name = program.put(b"/bin/hello\0")
+    program.call("execve", name, program.words(*[name] * 4097, 0), 0)
+    program.call("execve", name, program.words(*[name] * 20_000, 0), 0)
+    program.exit(7)
+    run = run_code(program)
+    assert run.results("execve") == [-E.BIG, -E.BIG]
+
+
+def test_arguments_and_environment_arrive() -> None:
+    program = Program()
+    words = [program.put(word + b"\0") for word in (b"/bin/hello", b"one", b"", b"three")]
+    program.call("execve", words[0], program.words(*words, 0), program.words(words[1], 0))
+    output = run_code(program).output
+    assert b"argv[0] = /bin/hello\nargv[1] = one\nargv[2] = \nargv[3] = three\n" in output
+
+
+def test_no_arguments_at_all_are_no_crash() -> None:
+    run = run_code(exec_of(b"/bin/hello", 0))
+    assert run.output == b"Hello from ring 3.\n"
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_exec_ends_the_other_threads_and_resets_handlers(cpus: int) -> None:
+    """The new program makes calls of its own: what it inherits is seen by those."""
+    inner = Program()
+    at = inner.room(32)
+    for number in (SIGUSR1, SIGTERM):
+        inner.call("rt_sigaction", number, 0, at, 8)
+        inner.dump(at, 8)
+    inner.call("rt_sigprocmask", 0, 0, at, 8)
+    inner.dump(at, 8)
+    inner.call("getpid")
+    inner.exit(0)
+    program = Program()
+    program.on_signal(SIGUSR1, "@handler")
+    program.on_signal(SIGTERM, 1)
+    mask = program.words(1 << 11)
+    program.call("rt_sigprocmask", 0, mask, 0, 8)
+    program.thread("other")
+    name = program.put(b"/bin/inner\0")
+    program.call("execve", name, program.words(name, 0), 0)
+    program.exit(1)
+    program.label("other")
+    program.label("handler")
+    program.spin()
+    run = run_code(program, cpus=cpus, files={b"/bin/inner": inner.elf()})
+    words = [int.from_bytes(run.output[i : i + 8], "little") for i in range(0, 24, 8)]
+    assert words == [0, 1, 1 << 11]
+    assert run.results("getpid") == [1]
+    assert run.exit_code == 0
+
+
+def test_a_thread_that_executes_another_program_becomes_its_process() -> None:
+    inner = program_of(("getpid",), ("gettid",))
+    program = Program()
+    program.thread("other")
+    program.sleep(10**15)
+    program.label("other")
+    name = program.put(b"/bin/inner\0")
+    program.call("execve", name, program.words(name, 0), 0)
+    run = run_code(program, files={b"/bin/inner": inner.elf()})
+    assert run.results("getpid") == run.results("gettid") == [1]
+
+
+# Descriptors ------------------------------------------------------------------------------------
+
+
+def test_descriptors_take_the_lowest_number() -> None:
+    run = run_code(program_of(("dup", 1), ("close", 0), ("dup", 1), ("dup", 9), ("close", 9)))
+    assert [c.result for c in run.calls] == [3, 0, 0, -E.BADF, -E.BADF]
+
+
+def test_descriptors_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MAX_DESCRIPTORS", 5)
+    calls: list[tuple[str | int, ...]] = [("dup", 1), ("dup", 1), ("dup", 1), ("ipc_endpoint",)]
+    run = run_code(program_of(*calls, ("close", 3), ("ipc_endpoint",)))
+    assert [c.result for c in run.calls] == [3, 4, -E.MFILE, -E.MFILE, 0, 3]
+
+
+def test_a_child_has_descriptors_of_its_own() -> None:
+    program = Program()
+    program.fork("child")
+    program.wait()
+    program.say(b"still open")
+    program.exit()
+    program.label("child")
+    program.call("close", 1)
+    program.say(b"closed here")
+    program.exit()
+    run = run_code(program)
+    assert run.output == b"still open"
+    assert run.results("write") == [-E.BADF, 10]
+
+
+# Time and the rest ------------------------------------------------------------------------------
+
+
+def test_sleeping_takes_as_long_as_asked() -> None:
+    program = Program()
+    before, after = program.room(16), program.room(16)
+    program.call("clock_gettime", 1, before)
+    program.sleep(2_500_000_000)
+    program.call("clock_gettime", 1, after)
+    program.dump(before, 16)
+    program.dump(after, 16)
+    program.exit()
+    output = run_code(program).output
+    times = [
+        int.from_bytes(output[i : i + 8], "little") * 10**9
+        + int.from_bytes(output[i + 8 : i + 16], "little")
+        for i in (0, 16)
+    ]
+    assert 2_500_000_000 <= times[1] - times[0] < 2_501_000_000
+
+
+def test_an_alarm_that_nobody_waits_for_any_more_does_not_move_the_clock() -> None:
+    """A futex with a long timeout is woken early; then all wait for input."""
+    program = Program()
+    word, clock = program.words(0), program.room(16)
+    program.thread("waker")
+    program.call("futex", word, 0, 0, program.words(5000, 0))
+    program.call("read", 0, clock, 1)
+    program.call("clock_gettime", 1, clock)
+    program.dump(clock, 8)
+    program.exit()
+    program.label("waker")
+    program.sleep(SLEEP)
+    program.call("futex", word, 1, 1)
+    program.call("exit", 0)
+    run = run_code(program, source=lambda: b"x")
+    assert run.results("futex") == [1, 0]
+    assert int.from_bytes(run.output, "little") < 1
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (("clock_gettime", 99, 0x600000), -E.INVAL),
+        (("clock_gettime", 1, 8), -E.FAULT),
+        (("nanosleep", 8, 0), -E.FAULT),
+        (("getrandom", 0x600000, 9999, 0), 256),
+        (("getrandom", 0x600000, 8, 4), -E.INVAL),
+        (("getrandom", 8, 8, 0), -E.FAULT),
+        (("arch_prctl", 99, 0), -E.INVAL),
+        (("arch_prctl", 0x1002, 1 << 47), -E.PERM),
+        (("arch_prctl", 0x1003, 8), -E.FAULT),
+        (("uname", 8), -E.FAULT),
+        (("read", 99, 0x600000, 1), -E.BADF),
+        (("write", 99, 0x600000, 1), -E.BADF),
+        (("write", 1, 8, 1), -E.FAULT),
+        (("write", 1, (1 << 64) - 1, 1), -E.FAULT),
+        (("write", 1, 0x600000, 0), 0),
+        (("read", 0, 8, 1), -E.FAULT),
+        (("set_tid_address", 0), 1),
+        (("getpid",), 1),
+        (("getppid",), 0),
+    ],
+)
+def test_answers_of_small_calls(call: tuple[str | int, ...], answer: int) -> None:
+    assert run_code(program_of(call), source=lambda: b"x").calls[0].result == answer
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(-1, 0), (0, -1), (0, 10**9)])
+def test_a_time_that_is_none_is_refused(seconds: int, rest: int) -> None:
+    program = Program()
+    program.call("nanosleep", program.words(seconds, rest), 0)
+    program.exit()
+    assert run_code(program).results("nanosleep") == [-E.INVAL]
+
+
+def test_the_input_of_the_console_arrives_in_pieces_and_ends() -> None:
+    pieces = [b"abcde", b"", b"never"]
+    program = Program()
+    at = program.room(16)
+    for _ in range(4):
+        program.call("read", 0, at, 3)
+    program.dump(at, 3)
+    program.exit()
+    run = run_code(program, source=lambda: pieces.pop(0))
+    assert run.results("read") == [3, 2, 0, 0]
+    assert run.output == b"dec"
+
+
+def test_the_forks_of_a_tree_all_end_and_nothing_is_left() -> None:
+    run = boot_program("forks", "4", cpus=4, ram=4)
+    assert run.output == b"A tree of depth 4 has 31 processes: right\n"

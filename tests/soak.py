@@ -1,0 +1,427 @@
+"""`run.py soak`: random inputs, by the thousand, until something breaks.
+
+A case is decided by the seed and its number alone, so a failure can be had again with
+`--seed S --first N --count 1`.  The functions are also called by the tests, with small counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hw import host
+from hw.machine import MachineConfig
+from hw.trace import Trace
+from kernel import invariants, signals
+from kernel.boot import Config, boot, record, spawn, trace_header
+from kernel.choose import DATA, Chooser
+from kernel.errno import KernelError
+from kernel.kernel import Deadlock, Kernel
+from kernel.process import Credentials, Process, Signal
+from kernel.signals import SIGKILL
+from kernel.syscalls import TABLE, load_all
+from tests.bench import guest
+from userland.programs import built_in
+
+ROOT = Path(__file__).resolve().parents[1]
+MASK = (1 << 64) - 1
+MAX_TRAPS, MAX_INSTRUCTIONS = 3_000, 4_000_000
+SECONDS_BETWEEN_LINES = 3
+
+EXAMPLES = """\
+examples:
+  run.py soak elfs --count 10000         damaged programs
+  run.py soak calls --seed 7             wild system calls
+  run.py soak calls --seed 7 --first 412 --count 1    one case again
+"""
+
+
+class Random(Chooser):
+    """The kernel's own generator, with what a soak asks of it."""
+
+    def below(self, bound: int) -> int:
+        return self.choose(DATA, bound)
+
+    def pick(self, options: tuple[int, ...]) -> int:
+        return options[self.below(len(options))]
+
+    def word(self) -> int:
+        return int.from_bytes(self.bytes(8), "little")
+
+
+def generator(seed: int, case: int) -> Random:
+    """The generator of one case."""
+    return Random(seed << 32 ^ case)
+
+
+@dataclass
+class Report:
+    """What came of a soak: how often each outcome, and what went wrong."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    """The options that show one again, and what happened."""
+
+    def __str__(self) -> str:
+        outcomes = ", ".join(f"{count} {name}" for name, count in self.outcomes.most_common())
+        return f"{sum(self.outcomes.values())} cases: {outcomes}; {len(self.failures)} failures"
+
+
+Case = Callable[[int, int], str]
+"""Seed and number of a case -> its outcome.  Raises whatever went wrong."""
+
+
+def soak(case: Case, count: int, seed: int, first: int = 0, *, talk: bool = False) -> Report:
+    """Run cases `first` to `first + count - 1`; a failed one does not stop the rest."""
+    report, last_line = Report(), time.monotonic()
+    for number in range(first, first + count):
+        try:
+            report.outcomes[case(seed, number)] += 1
+        except Exception as error:
+            report.outcomes["failed"] += 1
+            again = f"--seed {seed} --first {number} --count 1"
+            report.failures.append((again, _brief(error)))
+        if talk and time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
+            print(f"  {number - first + 1} of {count}: {report}", file=sys.stderr, flush=True)
+    return report
+
+
+def causes(report: Report) -> dict[str, list[str]]:
+    """Failures that ended at the same place of the code, under the words of the first."""
+    words: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    for again, brief in report.failures:
+        first = words.setdefault(brief.rpartition(" (")[2], brief)
+        found.setdefault(first, []).append(again)
+    return found
+
+
+def _brief(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-2:]
+    where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+    return f"{type(error).__name__}: {str(error)[:300]} ({where})"
+
+
+# A system under test --------------------------------------------------------------------------
+
+
+def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = False) -> str:
+    """Run for a while, kill what is left, and check that everything was given back."""
+    outcome = _run_for_a_while(kernel, check_often)
+    invariants.check(kernel)
+    _kill_all(kernel)
+    invariants.check(kernel)
+    files = [*kernel.held_files, *kernel.ipc.published.values()]
+    kept = {pfn for file in files for pfn in file.frames.values()}
+    lost = set(kernel.frames.used()) - used_before - kept
+    if lost:
+        raise AssertionError(f"{len(lost)} frames were not given back: {sorted(lost)[:8]}")
+    return outcome
+
+
+def _run_for_a_while(kernel: Kernel, check_often: bool) -> str:
+    last_trap = kernel.traps.taken + MAX_TRAPS
+
+    def enough() -> bool:
+        if check_often:
+            invariants.check(kernel)
+        spent = kernel.machine.instructions() >= MAX_INSTRUCTIONS
+        return spent or kernel.traps.taken >= last_trap or not kernel.threads
+
+    try:
+        kernel.run_until(enough)
+    except Deadlock:
+        return "waits for ever"
+    if kernel.threads:
+        return "runs on"
+    first = kernel.processes.get(1)
+    return "exits" if first is None or not first.exit_status & 0x7F else "is killed"
+
+
+def _kill_all(kernel: Kernel) -> None:
+    for process in list(kernel.processes.values()):
+        if not process.zombie:
+            signals.send(kernel, process, Signal(SIGKILL))
+    kernel.run(lambda: not kernel.threads)
+
+
+def _start(kernel: Kernel, program: bytes, user: Credentials, *words: bytes) -> Process:
+    return spawn(kernel, program, [b"soak", *words], [b"A=1"], user)
+
+
+# Damaged programs -----------------------------------------------------------------------------
+
+HEADER_BYTES, PROGRAM_HEADER_BYTES = 64, 56
+EDGES = (0, 1, 7, 0xFFF, 0x1000, 0x1001, 1 << 31, (1 << 32) - 1, 1 << 46, 0x7FFF_FFFF_E000,
+         1 << 47, 1 << 62, 1 << 63, MASK, MASK - 0xFFF)  # fmt: skip
+
+
+def damage_header(elf: bytearray, random: Random) -> None:
+    elf[random.below(HEADER_BYTES)] = random.below(256)
+
+
+def damage_program_header(elf: bytearray, random: Random) -> None:
+    count = max(1, int.from_bytes(elf[56:58], "little"))
+    at = HEADER_BYTES + random.below(count) * PROGRAM_HEADER_BYTES + 8 * random.below(7)
+    value = random.pick(EDGES) if random.below(2) else random.word() >> random.below(64)
+    elf[at : at + 8] = value.to_bytes(8, "little")
+
+
+def damage_bytes(elf: bytearray, random: Random) -> None:
+    for _ in range(1 + random.below(64)):
+        elf[random.below(len(elf))] = random.below(256)
+
+
+def damage_run(elf: bytearray, random: Random) -> None:
+    start, size = random.below(len(elf)), 1 + random.below(256)
+    elf[start : start + size] = random.bytes(min(size, len(elf) - start))
+
+
+def truncate(elf: bytearray, random: Random) -> None:
+    del elf[random.below(len(elf)) :]
+
+
+DAMAGES: tuple[Callable[[bytearray, Random], None], ...] = (
+    damage_header, damage_program_header, damage_program_header, damage_bytes, damage_run, truncate
+)  # fmt: skip
+
+
+def mutated_elf(seed: int, case: int) -> bytes:
+    """A program of userland/, damaged in one to three ways."""
+    random, programs = generator(seed, case), list(built_in().values())
+    elf = bytearray(programs[random.below(len(programs))])
+    for _ in range(1 + random.below(3)):
+        if len(elf) > HEADER_BYTES + PROGRAM_HEADER_BYTES:
+            DAMAGES[random.below(len(DAMAGES))](elf, random)
+    return bytes(elf)
+
+
+def elf_case(seed: int, case: int) -> str:
+    """A damaged program gets an errno, or runs and ends like any other."""
+    kernel = boot(Config(MachineConfig(ram_mib=16)), {}, lambda _: None)
+    used_before = set(kernel.frames.used())
+    try:
+        _start(kernel, mutated_elf(seed, case), Config().user)
+    except KernelError as error:
+        run_and_clear(kernel, used_before)
+        return error.number.name
+    return run_and_clear(kernel, used_before)
+
+
+# Wild system calls ----------------------------------------------------------------------------
+
+AREA, AREA_PAGES, CALLS_EACH = 0x1000_0000, 16, 40
+MAP_FIXED, GETRANDOM = 0x10, 318
+USERS = (Credentials(), Credentials(1000, 1000, (1000,)), Credentials(2000, 2000, ()))
+RARE = frozenset((15, 60, 231))
+"""Calls after which little can follow: sigreturn and the exits."""
+CHECK_EVERY_TRAP = 16
+"""One case in so many checks all invariants after every trap; the others at the end."""
+
+
+def wild_argument(random: Random) -> int:
+    """What a careless or a hostile program might pass."""
+    kinds: tuple[Callable[[], int], ...] = (
+        lambda: random.below(8),
+        lambda: random.below(1 << 12),
+        lambda: AREA + 8 * random.below(512 * AREA_PAGES),
+        lambda: AREA + 4096 * random.below(AREA_PAGES + 2),
+        lambda: AREA + AREA_PAGES * 4096 - random.below(64),
+        lambda: 4096 * random.below(64),
+        lambda: guest.BASE + random.below(4096),
+        lambda: 1 << random.below(64),
+        lambda: -random.below(4096) & MASK,
+        lambda: random.pick(EDGES),
+        random.word,
+    )
+    return kinds[random.below(len(kinds))]()
+
+
+PLAUSIBLE: dict[str, Callable[[Random], int]] = {
+    "fd": lambda random: random.below(6),
+    "pid_t": lambda random: random.below(8) - 1 & MASK,
+    "int": lambda random: random.below(40),
+    "unsigned": lambda random: random.below(4),
+    "size_t": lambda random: 1 << random.below(16),
+    "void *": lambda random: AREA + 8 * random.below(512 * AREA_PAGES),
+    "const char *": lambda random: AREA + random.below(4096 * AREA_PAGES),
+}
+"""By the C type of an argument, what a program that means well might pass."""
+
+
+def wild_call(random: Random) -> bytes:
+    """A call of the table (rarely one that is not in it), with arguments half wild."""
+    numbers = tuple(TABLE)
+    number = random.pick(numbers)
+    if number in RARE and random.below(8):
+        number = random.pick(numbers)
+    if not random.below(50):
+        return guest.call(random.word() >> random.below(64), *random_words(random))
+    means_well = [PLAUSIBLE.get(kind.c_name, wild_argument) for _, kind in TABLE[number].arguments]
+    return guest.call(
+        number, *((wild_argument if not random.below(4) else make)(random) for make in means_well)
+    )
+
+
+def random_words(random: Random) -> list[int]:
+    return [wild_argument(random) for _ in range(6)]
+
+
+def wild_program(random: Random) -> bytes:
+    """Memory at `AREA` with random words in it, then wild calls."""
+    flags = guest.PRIVATE_ANONYMOUS | MAP_FIXED
+    size = AREA_PAGES * 4096
+    head = [
+        guest.call(guest.MMAP, AREA, size, guest.READ_WRITE, flags, MASK, 0),
+        guest.call(GETRANDOM, AREA, 256, 0),
+    ]
+    return guest.straight_line(head + [wild_call(random) for _ in range(CALLS_EACH)])
+
+
+def call_case(seed: int, case: int) -> str:
+    """Three processes of three users make wild calls on one to three cores."""
+    load_all()
+    random = generator(seed, case)
+    machine = MachineConfig(cpus=1 + random.below(3), ram_mib=16)
+    kernel = boot(Config(machine, seed=case), built_in(), lambda _: None, lambda: b"")
+    used_before = set(kernel.frames.used())
+    for user in USERS:
+        _start(kernel, wild_program(random), user)
+    return run_and_clear(kernel, used_before, check_often=case % CHECK_EVERY_TRAP == 0)
+
+
+# Checkpoints ------------------------------------------------------------------------------------
+
+INTERRUPTED: tuple[tuple[bytes, ...], ...] = (
+    (b"threads", b"2", b"50"), (b"forks", b"3"), (b"signals",), (b"pingpong",), (b"cow",),
+    (b"racy",), (b"switcher", b"30"), (b"switcher", b"30", b"threads"), (b"many", b"10"),
+)  # fmt: skip
+FINISH = "import sys; from tests.soak import finish; print(finish(sys.argv[1]))"
+
+
+def _recorded(seed: int, case: int) -> Kernel:
+    words = INTERRUPTED[case % len(INTERRUPTED)]
+    machine = MachineConfig(cpus=1 + case // len(INTERRUPTED) % 4)
+    kernel = boot(Config(machine, seed=generator(seed, case).word()), built_in(), lambda _: None)
+    record(kernel, Trace(trace_header(kernel)))
+    program = built_in()[b"/bin/" + words[0]]
+    spawn(kernel, program, list(words), [], Config().user)
+    return kernel
+
+
+def _digest_at_end(kernel: Kernel) -> str:
+    kernel.run(lambda: 1 not in kernel.processes or kernel.processes[1].zombie)
+    assert kernel.machine.trace is not None
+    return kernel.machine.trace.digest()
+
+
+def finish(path: str) -> str:
+    """Load the checkpoint in a file and run it to its end; returns the digest of the trace."""
+    from kernel import checkpoint
+
+    return _digest_at_end(checkpoint.load(Path(path).read_bytes(), lambda _: None))
+
+
+def checkpoint_case(seed: int, case: int) -> str:
+    """A run that is saved at some trap, and goes on in another process, is the same run."""
+    from kernel import checkpoint
+
+    whole = _recorded(seed, case)
+    expected = _digest_at_end(whole)
+    halted = _recorded(seed, case)
+    halted.run_traps(1 + generator(seed, ~case & MASK).below(whole.traps.taken - 1))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint"
+        path.write_bytes(checkpoint.save(halted))
+        command = [sys.executable, "-c", FINISH, str(path)]
+        found = subprocess.check_output(command, cwd=ROOT, text=True).strip()
+    if found != expected:
+        raise AssertionError(f"{found[:16]} after loading, {expected[:16]} without")
+    return "same"
+
+
+# Page tables ------------------------------------------------------------------------------------
+
+TABLES_AT_A_TIME = 100
+
+
+def table_case(seed: int, case: int) -> str:
+    """A hundred random page tables: our walk against the emulated CPU's own."""
+    oracle = importlib.import_module("tests.hw.table_oracle")
+    differences = oracle.compare(TABLES_AT_A_TIME, seed << 32 ^ case).differences
+    if differences:
+        raise AssertionError(f"{len(differences)} of {TABLES_AT_A_TIME} differ: {differences[0]}")
+    return "same"
+
+
+# The command ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """A kind of case, and how many make a soak of a minute or so."""
+
+    case: Case
+    count: int
+
+
+SOAKS: dict[str, Soak] = {
+    "tables": Soak(table_case, 100),
+    "elfs": Soak(elf_case, 2_000),
+    "calls": Soak(call_case, 1_000),
+    "checkpoints": Soak(checkpoint_case, 100),
+}
+
+
+def mutated_elfs(count: int, seed: int) -> Report:
+    return soak(elf_case, count, seed)
+
+
+def wild_calls(count: int, seed: int) -> Report:
+    return soak(call_case, count, seed)
+
+
+def checkpoints(count: int, seed: int) -> Report:
+    return soak(checkpoint_case, count, seed)
+
+
+def main(argv: list[str]) -> int:
+    """The soak command; 1 if any case failed."""
+    options = _parser().parse_args(argv)
+    row = SOAKS[options.name]
+    count = row.count if options.count is None else options.count
+    talk = host.is_terminal(sys.stderr)
+    report = soak(row.case, count, options.seed, options.first, talk=talk)
+    for cause, places in causes(report).items():
+        print(f"run.py soak {options.name} {places[0]}: {cause}")
+        if len(places) > 1:
+            print(f"    and {len(places) - 1} more of this kind")
+    print(f"{options.name}, seed {options.seed}: {report}")
+    return 1 if report.failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = "".join(f"\n  {name:12} {row.case.__doc__}" for name, row in SOAKS.items())
+    parser = argparse.ArgumentParser(
+        prog="run.py soak",
+        description="Random inputs until something breaks.\n\nsoaks:" + names,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=SOAKS, help="which soak")
+    parser.add_argument("--count", type=int, metavar="N", help="how many cases")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides all (default 1)")
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="N", help="number of the first case"
+    )
+    return parser
