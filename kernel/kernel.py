@@ -176,6 +176,9 @@ class Kernel:
     def _prepare(self, seat: Seat, thread: Thread, core: Core) -> bool:
         """Make `thread` able to run user code; False if it is not on the core any more."""
         while seat.thread is thread:
+            if thread.process.stopped and not thread.killed:
+                self.block(thread, ("stopped", thread.pid, 0))
+                return False
             self._load(seat, thread, core)
             if thread.call is not None:
                 if not self.traps.finish(thread, core):

@@ -43,7 +43,7 @@ CLONE_VM, CLONE_FILES, CLONE_SIGHAND, CLONE_VFORK, CLONE_THREAD = (
 )
 CLONE_SETTLS, CLONE_PARENT_SETTID = 0x80000, 0x100000
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x200000, 0x1000000
-WNOHANG = 1
+WNOHANG, WUNTRACED = 1, 2
 FIRST = 1
 
 
@@ -290,8 +290,9 @@ class Life:
     # Wait -----------------------------------------------------------------------------------
 
     def wait(self, process: Process, which: int, options: int) -> tuple[int, int]:
-        """(pid, status) of a child that ended.  (0, 0) if none has and WNOHANG is given.
+        """(pid, status) of a child that ended, or with WUNTRACED was stopped.
 
+        (0, 0) if there is none now and WNOHANG is given.
         Raises ECHILD if there is none to wait for.
         """
         children = [child for child in process.children if _matches(child, which, process)]
@@ -301,6 +302,9 @@ class Life:
             if child.zombie:
                 self._reap(process, child)
                 return child.pid, child.exit_status
+            if options & WUNTRACED and child.stop_is_news:
+                child.stop_is_news = False
+                return child.pid, child.stopped << 8 | 0x7F
         if options & WNOHANG:
             return 0, 0
         raise Blocked(("child", process.pid, 0))

@@ -93,6 +93,10 @@ class Process:
     children: list[Process] = field(default_factory=list)
     actions: dict[int, SignalAction] = field(default_factory=dict)
     pending: list[Signal] = field(default_factory=list)
+    stopped: int = 0
+    """The signal that stopped it, until SIGCONT."""
+    stop_is_news: bool = False
+    """The parent has not been told yet by wait."""
     exit_status: int = 0
     zombie: bool = False
 

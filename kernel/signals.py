@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hw import cpu, fpu, trace
 from hw.cpu import Core
-from kernel.errno import KernelError
+from kernel.errno import E, KernelError
 from kernel.process import Process, Signal, SignalAction, Thread
 from kernel.space import KUSER
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 4, 5, 7, 8, 9, 11, 13
 SIGCHLD, SIGCONT, SIGSTOP, SIGURG, SIGWINCH = 17, 18, 19, 23, 28
+STOPPED_BY_DEFAULT = (SIGSTOP, 20, 21, 22)  # STOP, TSTP, TTIN, TTOU
+FIRST_REAL_TIME = 32
 SIGNALS = 64
 IGNORED_BY_DEFAULT = (SIGCHLD, SIGCONT, SIGURG, SIGWINCH)
 UNBLOCKABLE = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
@@ -33,7 +35,7 @@ SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_RESETHAND = (
 )
 SI_USER, SI_TKILL, SI_KERNEL = 0, -6, 0x80
 SEGV_MAPERR, SEGV_ACCERR = 1, 2
-CLD_EXITED, CLD_KILLED = 1, 2
+CLD_EXITED, CLD_KILLED, CLD_STOPPED = 1, 2, 5
 SS_ONSTACK, SS_DISABLE = 1, 2
 
 NAMES = (
@@ -55,7 +57,7 @@ USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program m
 SIGNAL = trace.declare(
     "signal",
     "pid:Q tid:Q number:B action:B address:Q",
-    "Delivered: action 0 kills, 1 is ignored, 2 calls the handler.",
+    "Delivered: action 0 kills, 1 is ignored, 2 calls the handler, 3 stops.",
 )
 
 EXCEPTIONS = {
@@ -93,10 +95,15 @@ def of_child(child: Process) -> Signal:
 
 def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> None:
     """Queue a signal for a process, or for one of its threads; interrupts a thread that waits."""
-    if process.zombie or _ignored(process, signal.number):
+    if process.zombie:
+        return
+    if signal.number in (SIGCONT, SIGKILL):
+        _go_on(kernel, process)
+    if _ignored(process, signal.number):
         return
     queue = thread.pending if thread else process.pending
-    if not any(waiting.number == signal.number for waiting in queue):
+    waits = any(waiting.number == signal.number for waiting in queue)
+    if signal.number >= FIRST_REAL_TIME or not waits:
         queue.append(signal)
     if signal.number == SIGKILL:
         for each in process.threads:
@@ -140,12 +147,13 @@ def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
     queue = thread.pending if signal in thread.pending else thread.process.pending
     queue.remove(signal)
     action = thread.process.actions.get(signal.number, SignalAction())
-    ignored = _ignored(thread.process, signal.number)
-    kind = 1 if ignored else 0 if action.handler == SIG_DFL else 2
+    kind = _what_happens(thread.process, signal.number, action)
     if kernel.machine.trace:
         shape = (thread.pid, thread.tid, signal.number, kind, signal.address)
         kernel.machine.trace.emit(SIGNAL, *shape)
-    if kind == 0:
+    if kind == 3:
+        _stop(kernel, thread.process, signal.number)
+    elif kind == 0:
         kernel.life.exit_process(thread.process, signal.number)
     elif kind == 2:
         try:
@@ -154,12 +162,38 @@ def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
             kernel.life.exit_process(thread.process, SIGSEGV)
 
 
+def _what_happens(process: Process, number: int, action: SignalAction) -> int:
+    if _ignored(process, number):
+        return 1
+    if action.handler != SIG_DFL:
+        return 2
+    return 3 if number in STOPPED_BY_DEFAULT else 0
+
+
+def _stop(kernel: Kernel, process: Process, number: int) -> None:
+    """No thread of the process runs user code until SIGCONT."""
+    process.stopped, process.stop_is_news = number, True
+    parent = process.parent
+    if parent is not None:
+        told = Signal(SIGCHLD, CLD_STOPPED, process.pid, process.credentials.uid, number)
+        send(kernel, parent, told)
+        kernel.wake(("child", parent.pid, 0))
+
+
+def _go_on(kernel: Kernel, process: Process) -> None:
+    process.stopped, process.stop_is_news = 0, False
+    kernel.wake(("stopped", process.pid, 0))
+
+
 def _call_handler(thread: Thread, core: Core, signal: Signal, action: SignalAction) -> None:
     registers = core.registers()
     size = 8 + UCONTEXT_BYTES + SIGINFO_BYTES
     top = _stack_for(thread, action, registers["rsp"])
     image_at = top - fpu.FXSAVE_BYTES & ~63
     frame_at = (image_at - size & ~15) - 8
+    base, _ = thread.alternate_stack
+    if on_alternate_stack(thread, top) and frame_at < base:
+        raise KernelError(E.FAULT)
     thread.space.write(image_at, fpu.save(core.engine))
     mask = thread.mask if thread.saved_mask is None else thread.saved_mask
     frame = struct.pack("<Q", KUSER) + _pack_ucontext(thread, registers, signal, mask, image_at)
@@ -240,9 +274,11 @@ def _pack_siginfo(signal: Signal) -> bytes:
 
 
 def _next(thread: Thread) -> Signal | None:
-    for signal in (*thread.pending, *thread.process.pending):
-        if not thread.mask >> signal.number - 1 & 1:
-            return signal
+    """The one to take now: the thread's own before the process's, the lowest number first."""
+    for queue in (thread.pending, thread.process.pending):
+        open_ones = [signal for signal in queue if not thread.mask >> signal.number - 1 & 1]
+        if open_ones:
+            return min(open_ones, key=lambda signal: signal.number)
     return None
 
 

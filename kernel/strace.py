@@ -12,7 +12,7 @@ from kernel.errno import E
 from kernel.life import EXEC, THREAD_END
 from kernel.syscalls import TABLE, ArgumentType
 
-ACTIONS = ("killed", "ignored", "handler called")
+ACTIONS = ("killed", "ignored", "handler called", "stopped")
 
 
 class Strace:

@@ -41,7 +41,8 @@ EXCEPTION = trace.declare(
 MAX_UNKNOWN = 512
 """So many unknown numbers are logged; a program could make up any number of them."""
 NO_RESTART = frozenset((35, 202, 230))
-"""nanosleep, futex and clock_nanosleep end with EINTR even under SA_RESTART (signal(7))."""
+"""nanosleep, futex and clock_nanosleep end with EINTR even under SA_RESTART (signal(7)); so does
+a call whose message a program has taken already."""
 
 
 @dataclass(slots=True)
@@ -172,10 +173,10 @@ class Traps:
 
     def _interrupt(self, thread: Thread, core: Core, call: Call) -> None:
         """A signal ends the wait: EINTR, or the call starts anew after the handler."""
+        may_restart = call.number not in NO_RESTART and call.message not in self.kernel.ipc.received
         self.kernel.ipc.cancel(call)
         thread.call = None
-        action = signals.next_action(thread)
-        if action.flags & SA_RESTART and call.number not in NO_RESTART:
+        if signals.next_action(thread).flags & SA_RESTART and may_restart:
             return
         if self.kernel.machine.trace:
             self.kernel.machine.trace.emit(

@@ -127,8 +127,6 @@ def _from(t: Thread, number: int, code: int) -> Signal:
 
 
 def _is_target(process: Process, pid: int, sender: Process) -> bool:
-    if process.zombie:
-        return False
     if pid > 0:
         return process.pid == pid
     if pid == -1:
