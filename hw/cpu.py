@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hw import costs
+from hw import costs, fpu
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
@@ -319,6 +319,17 @@ class Core:
         flags = self.engine.syscall_frame.read()[-1]
         self.state.rip += SYSCALL_BYTES
         self.engine.answer_syscall(result, self.state.rip, flags)
+
+    def copy_context(self, context: bytearray) -> None:
+        """As `save`, but only to look: nothing is charged."""
+        self.engine.save(context)
+
+    def fpu_image(self) -> bytes:
+        """FPU and SSE state as an FXSAVE image."""
+        return fpu.save(self.engine)
+
+    def load_fpu_image(self, image: bytes) -> None:
+        fpu.restore(self.engine, image)
 
     def registers(self) -> dict[str, int]:
         """The general registers, RFLAGS and the segment bases, by name; RIP is `state.rip`."""

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 
 from hw import trace
 
-CONSOLE_OUTPUT = trace.declare("console_output", "data:s", "The program wrote to the console.")
+OUTPUT, ERRORS = 1, 2
+CONSOLE_OUTPUT = trace.declare(
+    "console_output", "stream:B data:s", "A program wrote; stream 1 is output, 2 is errors."
+)
 CONSOLE_INPUT = trace.declare(
     "console_input", "instructions:Q data:s", "Bytes arrived; none means end of input."
 )
@@ -30,7 +33,8 @@ class ConsoleState:
 class Console:
     """A terminal or a pair of pipes.
 
-    `sink` takes output; `source` blocks until the host has input and returns it, b"" at the end.
+    `sink` takes output and, unless `error_sink` is set, errors too; `source` blocks until the
+    host has input and returns it, b"" at the end.
     """
 
     def __init__(
@@ -41,13 +45,14 @@ class Console:
     ) -> None:
         self.state = state
         self.sink = sink
+        self.error_sink = sink
         self.source = source
         self.trace: trace.Trace | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, stream: int = OUTPUT) -> None:
         if self.trace:
-            self.trace.emit(CONSOLE_OUTPUT, data)
-        self.sink(data)
+            self.trace.emit(CONSOLE_OUTPUT, stream, data)
+        (self.error_sink if stream == ERRORS else self.sink)(data)
 
     def wait(self, instructions: int) -> bool:
         """Block until input arrives; False if there is nothing more to wait for."""

@@ -44,9 +44,12 @@ class TraceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of record: field names and codes, and one sentence on what it says."""
+    """A kind of record: field names and codes, and one sentence on what it says.
 
-    id: int
+    Its number in a trace is its place among all kinds in the order of their names, whatever
+    order the modules that declare them were imported in.
+    """
+
     name: str
     fields: tuple[str, ...]
     codes: str
@@ -79,7 +82,7 @@ def declare(name: str, fields: str, doc: str) -> Kind:
     """Declare a kind of record: `fields` is like `"va:Q error:B"`."""
     pairs = [pair.partition(":") for pair in fields.split()]
     names, codes = tuple(pair[0] for pair in pairs), "".join(pair[2] for pair in pairs)
-    kind = Kind(len(KINDS), name, names, codes, doc)
+    kind = Kind(name, names, codes, doc)
     if name in KINDS or set(codes) - set(CODES):
         raise ValueError(f"bad or repeated record kind {name}")
     KINDS[name] = kind
@@ -91,19 +94,19 @@ class _Codec:
 
     def __init__(self, kinds: dict[int, Kind]) -> None:
         self.kinds = kinds
-        self._structs = {
-            kind.id: struct.Struct(_RECORD_HEAD + kind.codes.replace("s", "I"))
-            for kind in kinds.values()
+        self._layouts = {
+            kind.name: (number, struct.Struct(_RECORD_HEAD + kind.codes.replace("s", "I")))
+            for number, kind in kinds.items()
         }
 
     def pack(self, kind: Kind, core: int, cycles: int, values: tuple[Any, ...]) -> bytes:
         """The canonical bytes of one record."""
-        layout = self._structs[kind.id]
+        number, layout = self._layouts[kind.name]
         if "s" not in kind.codes:
-            return layout.pack(kind.id, core, cycles, *values)
+            return layout.pack(number, core, cycles, *values)
         numbers = [len(value) if type(value) is bytes else value for value in values]
         strings = [value for value in values if type(value) is bytes]
-        return layout.pack(kind.id, core, cycles, *numbers) + b"".join(strings)
+        return layout.pack(number, core, cycles, *numbers) + b"".join(strings)
 
     def unpack(self, raw: bytes) -> Iterator[Record]:
         """The records of one chunk.  Raises `TraceError` with what is wrong with the file."""
@@ -112,7 +115,7 @@ class _Codec:
             kind = self.kinds.get(raw[at])
             if kind is None:
                 raise TraceError(f"it has a record of unknown kind {raw[at]}")
-            layout = self._structs[kind.id]
+            _, layout = self._layouts[kind.name]
             if at + layout.size > len(raw):
                 raise TraceError("one of its records is cut off")
             _, core, cycles, *values = layout.unpack_from(raw, at)
@@ -148,9 +151,9 @@ class Trace:
     _chain: bytes = b""
 
     def __post_init__(self) -> None:
-        self._codec = _Codec({kind.id: kind for kind in KINDS.values()})
+        self._codec = _Codec(_numbered())
         if self.sink:
-            header = {"kinds": [_kind_to_json(kind) for kind in KINDS.values()], **self.header}
+            header = {"kinds": [_kind_to_json(*row) for row in _numbered().items()], **self.header}
             packed = zlib.compress(json.dumps(header, sort_keys=True).encode())
             self._write(MAGIC + struct.pack("<II", VERSION, len(packed)) + packed)
 
@@ -182,15 +185,14 @@ class Trace:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a checkpoint keeps: the chain, but not where the records go."""
-        pending = [(kind.id, *rest) for kind, *rest in self._pending]
+        pending = [(kind.name, *rest) for kind, *rest in self._pending]
         keep = ("header", "core", "cycles", "records", "_chain")
         return {name: getattr(self, name) for name in keep} | {"_pending": pending}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        by_id = {kind.id: kind for kind in KINDS.values()}
         self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0)
-        self._pending = [(by_id[id], *rest) for id, *rest in state["_pending"]]
-        self._codec = _Codec(by_id)
+        self._pending = [(KINDS[name], *rest) for name, *rest in state["_pending"]]
+        self._codec = _Codec(_numbered())
 
     def close(self) -> None:
         """Write what is pending and the index; the sink itself belongs to the caller."""
@@ -234,7 +236,7 @@ class TraceFile:
                 f"{path} is a trace of version {version}; this reads version {VERSION}"
             )
         self.header: dict[str, Any] = json.loads(self._inflate(self._file.read(length), "header"))
-        self._codec = _Codec({row["id"]: _kind_from_json(row) for row in self.header["kinds"]})
+        self._codec = _Codec({int(row["id"]): _kind_from_json(row) for row in self.header["kinds"]})
         self._first_chunk = self._file.tell()
         self.chunks = self._read_index()
         """(file offset, first record, first cycle) of each chunk; empty if the file was cut off."""
@@ -305,9 +307,13 @@ class TraceFile:
             raise TraceError(f"{self.path} is damaged: its {what} does not decompress") from error
 
 
-def _kind_to_json(kind: Kind) -> dict[str, Any]:
+def _numbered() -> dict[int, Kind]:
+    return dict(enumerate(sorted(KINDS.values(), key=lambda kind: kind.name)))
+
+
+def _kind_to_json(number: int, kind: Kind) -> dict[str, Any]:
     return {
-        "id": kind.id,
+        "id": number,
         "name": kind.name,
         "fields": list(kind.fields),
         "codes": kind.codes,
@@ -316,7 +322,7 @@ def _kind_to_json(kind: Kind) -> dict[str, Any]:
 
 
 def _kind_from_json(row: dict[str, Any]) -> Kind:
-    kind = Kind(int(row["id"]), row["name"], tuple(row["fields"]), row["codes"], row["doc"])
+    kind = Kind(row["name"], tuple(row["fields"]), row["codes"], row["doc"])
     if len(kind.fields) != len(kind.codes) or set(kind.codes) - set(CODES):
         raise ValueError(f"the kind of record {kind.name} makes no sense")
     return kind

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw import costs
+from hw.devices import ERRORS, OUTPUT
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
 from kernel.choose import Chooser
-from kernel.errno import KernelError
-from kernel.kernel import Deadlock, Kernel, describe
+from kernel.kernel import Kernel, describe
 from kernel.process import Credentials, Handle, Process
 from kernel.sched import RoundRobin
 from kernel.servers.console import Console
@@ -42,60 +42,24 @@ class Config:
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command which boots a machine has."""
-    group = parser.add_argument_group("the machine")
-    defaults = MachineConfig()
-    group.add_argument(
-        "--cpus", type=int, default=defaults.cpus, metavar="N", help="1 to 8 cores (default 1)"
-    )
-    group.add_argument(
-        "--ram",
-        type=int,
-        default=defaults.ram_mib,
-        metavar="MIB",
-        help="memory in MiB (default 64)",
-    )
-    group.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="decides every free choice (default 1)"
-    )
-    group.add_argument(
-        "--mmu",
-        choices=(MODEL, SILICON),
-        default=MODEL,
-        help="who translates: our model, or the emulated CPU",
-    )
-    group.add_argument(
-        "--itlb",
-        type=tlb_shape,
-        default=defaults.itlb,
-        metavar="SETSxWAYS",
-        help="instruction TLB (default 8x4)",
-    )
-    group.add_argument(
-        "--dtlb",
-        type=tlb_shape,
-        default=defaults.dtlb,
-        metavar="SETSxWAYS",
-        help="data TLB (default 16x4)",
-    )
-    group.add_argument(
-        "--pcid",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="tag TLB entries with PCIDs",
-    )
-    group.add_argument(
-        "--pcids",
-        type=int,
-        default=DEFAULT_PCIDS,
-        metavar="N",
-        help=f"tags per core (default {DEFAULT_PCIDS})",
-    )
-    group.add_argument(
-        "--clock",
-        choices=(EXACT, FAST),
-        default=EXACT,
-        help="count every instruction, or only where it matters",
-    )
+    group, default = parser.add_argument_group("the machine"), MachineConfig()
+    number: dict[str, Any] = {"type": int, "metavar": "N"}
+    shape: dict[str, Any] = {"type": tlb_shape, "metavar": "SETSxWAYS"}
+    yes_no: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+    for name, start, kind, text in (
+        ("--cpus", default.cpus, number, "1 to 8 cores (default 1)"),
+        ("--ram", default.ram_mib, number | {"metavar": "MIB"}, "memory (default 64 MiB)"),
+        ("--seed", 1, number, "decides every free choice (default 1)"),
+        ("--mmu", MODEL, {"choices": (MODEL, SILICON)}, "who translates: our model (default), "
+         "or the emulated CPU itself"),
+        ("--itlb", default.itlb, shape, "instruction TLB (default 8x4)"),
+        ("--dtlb", default.dtlb, shape, "data TLB (default 16x4)"),
+        ("--pcid", True, yes_no, "tag TLB entries with PCIDs (default: yes)"),
+        ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
+        ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
+         "only where it matters"),
+    ):  # fmt: skip
+        group.add_argument(name, default=start, help=text, **kind)
 
 
 def config_from(options: argparse.Namespace) -> Config:
@@ -138,7 +102,8 @@ def boot(
     kernel.root = Handle(kernel.ipc.attach(Files(programs)).id, 0, 1)
     kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
     kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
-    kernel.console = Handle(kernel.ipc.attach(Console()).id, 0, 1)
+    console = kernel.ipc.attach(Console()).id
+    kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
     return kernel
 
 
@@ -156,7 +121,8 @@ def spawn(
     file = kernel.objects.file(program)
     file.holds += 1
     kernel.held_files.append(file)
-    return kernel.life.spawn(file, arguments, environment, user, [kernel.console] * 3)
+    streams = [kernel.console, kernel.console, kernel.console_errors]
+    return kernel.life.spawn(file, arguments, environment, user, streams)
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:
@@ -180,6 +146,3 @@ def trace_header(kernel: Kernel) -> dict[str, Any]:
 def record(kernel: Kernel, trace: Trace) -> None:
     """From now on, everything goes to `trace`."""
     kernel.machine.attach_trace(trace)
-
-
-__all__ = ["Config", "Deadlock", "Kernel", "KernelError", "boot", "run_to_end", "spawn"]

@@ -51,7 +51,7 @@ def save(kernel: Kernel) -> bytes:
     machine = kernel.machine
     for seat in kernel.seats:
         if seat.loaded is not None:
-            machine.cores[seat.id].engine.save(seat.loaded.context)
+            machine.cores[seat.id].copy_context(seat.loaded.context)
     used = kernel.frames.used()
     memory = machine.memory.bytes
     content = b"".join([memory[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] for pfn in used])

@@ -217,7 +217,8 @@ def threads(kernel: Kernel) -> Iterator[str]:
 
 def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
-    holds = Counter((kernel.root, kernel.names, kernel.system, kernel.console))
+    own = (kernel.root, kernel.names, kernel.system, kernel.console, kernel.console_errors)
+    holds = Counter(own)
     for process in kernel.processes.values():
         holds.update(process.descriptors.handles.values())
     for handle, count in holds.items():

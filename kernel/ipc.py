@@ -184,8 +184,8 @@ class Ipc:
     def is_alive(self, endpoint: int) -> bool:
         return endpoint in self.endpoints
 
-    def console_write(self, data: bytes) -> None:
-        self.kernel.machine.console.write(data)
+    def console_write(self, data: bytes, stream: int) -> None:
+        self.kernel.machine.console.write(data, stream)
 
     def console_read(self, size_bytes: int) -> bytes | None:
         return self.kernel.machine.console.read(size_bytes)

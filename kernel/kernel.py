@@ -16,7 +16,7 @@ from hw.cpu import Core
 from hw.machine import FAST, Machine
 from kernel import frames, signals
 from kernel.choose import SCHEDULE, Chooser
-from kernel.errno import Channel, KernelError
+from kernel.errno import Channel
 from kernel.frames import Frames
 from kernel.ipc import Ipc
 from kernel.life import Life
@@ -62,6 +62,7 @@ class Kernel:
     names: Handle = field(init=False)
     system: Handle = field(init=False)
     console: Handle = field(init=False)
+    console_errors: Handle = field(init=False)
     kuser_pfn: int = field(init=False)
     held_files: list[MemoryObject] = field(default_factory=list)
     """Programs that were started from outside."""
@@ -432,6 +433,3 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
         "pcids": kernel.pcids, "seed": kernel.chooser.seed,
     }  # fmt: skip
-
-
-__all__ = ["Deadlock", "Kernel", "KernelError", "describe"]

@@ -56,8 +56,8 @@ class Port(Protocol):
     def is_alive(self, endpoint: int) -> bool:
         """Can the endpoint with this id still be reached?"""
 
-    def console_write(self, data: bytes) -> None:
-        """Bytes to the console."""
+    def console_write(self, data: bytes, stream: int) -> None:
+        """Bytes to the console: stream 1 is output, 2 is errors."""
 
     def console_read(self, size_bytes: int) -> bytes | None:
         """Bytes that arrived; b"" at the end of input; None if there are none yet."""

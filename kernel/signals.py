@@ -10,8 +10,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from hw import cpu, fpu, trace
+from hw import cpu, trace
 from hw.cpu import Core
+from hw.fpu import FXSAVE_BYTES
 from kernel.errno import E, KernelError
 from kernel.process import Process, Signal, SignalAction, Thread
 from kernel.space import KUSER
@@ -189,12 +190,12 @@ def _call_handler(thread: Thread, core: Core, signal: Signal, action: SignalActi
     registers = core.registers()
     size = 8 + UCONTEXT_BYTES + SIGINFO_BYTES
     top = _stack_for(thread, action, registers["rsp"])
-    image_at = top - fpu.FXSAVE_BYTES & ~63
+    image_at = top - FXSAVE_BYTES & ~63
     frame_at = (image_at - size & ~15) - 8
     base, _ = thread.alternate_stack
     if on_alternate_stack(thread, top) and frame_at < base:
         raise KernelError(E.FAULT)
-    thread.space.write(image_at, fpu.save(core.engine))
+    thread.space.write(image_at, core.fpu_image())
     mask = thread.mask if thread.saved_mask is None else thread.saved_mask
     frame = struct.pack("<Q", KUSER) + _pack_ucontext(thread, registers, signal, mask, image_at)
     thread.space.write(frame_at, frame + _pack_siginfo(signal))
@@ -223,13 +224,13 @@ def sigreturn(thread: Thread, core: Core) -> None:
     context = thread.space.read(at, UCONTEXT_BYTES)
     values = _SIGCONTEXT.unpack_from(context, _UCONTEXT_HEAD.size)
     image_at = values[26]
-    image = thread.space.read(image_at, fpu.FXSAVE_BYTES) if image_at else b""
+    image = thread.space.read(image_at, FXSAVE_BYTES) if image_at else b""
     registers = dict(zip(FRAME_REGISTERS, values, strict=False))
     registers["eflags"] = registers["eflags"] & USER_FLAGS | 0x202
     thread.mask = int.from_bytes(context[-8:], "little") & ~UNBLOCKABLE
     core.set_registers(registers)
     if image:
-        fpu.restore(core.engine, image)
+        core.load_fpu_image(image)
 
 
 def on_alternate_stack(thread: Thread, rsp: int) -> bool:

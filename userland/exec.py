@@ -54,6 +54,7 @@ def main(argv: list[str]) -> int:
     program = read_program(options.program)
     environment = [b"PATH=/bin", b"HOME=/", b"TERM=" + os.environ.get("TERM", "dumb").encode()]
     kernel = boot(config, built_in(), write_out, read_in)
+    kernel.machine.console.error_sink = write_errors
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
     with recording(kernel, Recording(options.trace, options.strace)):
         try:
@@ -140,6 +141,12 @@ def write_out(data: bytes) -> None:
     """Console output to the host's standard output, at once."""
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
+
+
+def write_errors(data: bytes) -> None:
+    """The program's errors to the host's standard error, at once."""
+    sys.stderr.buffer.write(data)
+    sys.stderr.buffer.flush()
 
 
 def read_in() -> bytes:

@@ -1,4 +1,7 @@
-"""The console server: descriptors 0, 1 and 2 of a program lead here."""
+"""The console server: descriptors 0, 1 and 2 of a program lead here.
+
+The badge of a descriptor is the stream that it writes to: 1 output, 2 errors.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class Console:
 
     def handle(self, message: Message, port: Port) -> Reply | None:
         if message.operation == "write":
-            port.console_write(message.data)
+            port.console_write(message.data, message.badge)
             return Reply(len(message.data))
         if message.operation == "read":
             return self._read(message, port)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from hw.machine import EXACT, MachineConfig
 from hw.trace import Trace
-from kernel.boot import Config, Kernel, boot, record, run_to_end, spawn
+from kernel.boot import Config, boot, record, run_to_end, spawn
 from kernel.boot import trace_header as header_of
+from kernel.kernel import Kernel
 from tests.bench.floor import Bare
 
 _CPU = time.get_clock_info("process_time").resolution <= 1e-6

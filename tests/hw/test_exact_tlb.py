@@ -19,7 +19,8 @@ from hw.cpu import RESUME, Core
 from hw.machine import MachineConfig
 from hw.paging import NX, A, D, G, P, U, W
 from hw.trace import Kind, Trace
-from kernel.boot import Config, Kernel, boot, run_to_end, spawn
+from kernel.boot import Config, boot, run_to_end, spawn
+from kernel.kernel import Kernel
 from tests.hw.bare import CODE, DATA, READ_ONLY, READ_WRITE, Bare
 from tests.hw.reference_tlb import CODE_SIDE, DATA_SIDE, Event, Reference
 from userland.programs import built_in, read_program

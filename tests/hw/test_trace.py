@@ -146,8 +146,15 @@ def test_a_repeated_or_unsound_declaration_is_refused(name: str, fields: str) ->
     assert before == KINDS
 
 
-def test_declared_kinds_are_numbered_in_order_and_fit_a_byte() -> None:
-    assert [kind.id for kind in KINDS.values()] == list(range(len(KINDS)))
+def test_kinds_are_numbered_by_name_whatever_was_imported_first(path: Path) -> None:
+    path.write_bytes(recorded(many(20)))
+    with File(path) as file:
+        rows = file.header["kinds"]
+    assert [row["name"] for row in rows] == sorted(KINDS)
+    assert [row["id"] for row in rows] == list(range(len(KINDS)))
+
+
+def test_declared_kinds_fit_a_byte_and_are_explained() -> None:
     assert len(KINDS) <= 256
     for kind in KINDS.values():
         assert len(set(kind.fields)) == len(kind.fields) == len(kind.codes)
@@ -371,7 +378,7 @@ def test_the_head_and_the_tail_may_be_anything(path: Path, at: int, noise: bytes
 @settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_a_chunk_may_hold_anything(path: Path, raw: bytes) -> None:
-    header = {"kinds": [trace._kind_to_json(kind) for kind in KINDS.values()]}
+    header = {"kinds": [trace._kind_to_json(*row) for row in enumerate(KINDS.values())]}
     survives(path, forged(header, raw))
 
 

@@ -108,3 +108,11 @@ def test_every_machine_option_runs_the_same_program(options: tuple[str, ...]) ->
     done = run(*options, "sha256", "3")
     assert done.returncode == 0
     assert done.stdout.startswith(b"76b99ab4")
+
+
+def test_standard_input_output_and_errors_are_three_streams() -> None:
+    done = run("upper", stdin=b"first line\nand a last one without an end")
+    assert done.returncode == 0
+    assert done.stdout == b"FIRST LINE\nAND A LAST ONE WITHOUT AN END"
+    assert done.stderr == b"upper: 2 lines, 40 bytes\n"
+    assert run("upper").stderr == b"upper: 0 lines, 0 bytes\n"
