@@ -402,8 +402,9 @@ class Core:
 
     def _translate(self, va: int, kind: int) -> Entry | None:
         """The entry for an access, after as many faults as it takes; None: leave the guest."""
-        begun = self.engine.count()
-        self._retire(begun if kind == FETCH else begun - 1)
+        if self.engine.counted:
+            begun = self.engine.count()
+            self._retire(begun if kind == FETCH else begun - 1)
         if not is_canonical(va):
             self._pending = (GENERAL_PROTECTION, 0, 0)
             self._unretired = 0 if kind == FETCH else 1
@@ -434,13 +435,15 @@ class Core:
     def _emulator_rights(self, vpn: int, entry: Entry, kind: int) -> int:
         """What the emulator may do by itself from now on: what both TLBs allow together."""
         self._given.add(vpn)
-        state, pfn = self.state.mmu, entry.pfn
-        code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
-        data = state.dtlb.lookup(vpn, state.pcid) if kind == FETCH else entry
-        rights = 0
-        if code is not None and code.pfn == pfn and not code.rights & NX:
-            rights = PROT_EXEC
-            self._fetches(pfn)
+        state, pfn, rights = self.state.mmu, entry.pfn, 0
+        data: Entry | None = entry
+        if kind == FETCH:
+            data = state.dtlb.lookup(vpn, state.pcid)
+        if not entry.rights & NX:
+            code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
+            if code is not None and code.pfn == pfn:
+                rights = PROT_EXEC
+                self._fetches(pfn)
         if data is not None and data.pfn == pfn:
             rights |= PROT_READ
             if data.dirty and data.rights & W:

@@ -107,9 +107,14 @@ class Mmu:
         va = vpn << 12
         leaf, level, rights = walk(self.words, state.cr3, va, access)
         self.charge(costs.WALK_STEP, 5 - level)
+        pfn = (leaf & ADDRESS) >> 12 if level == 1 else page_frame(leaf, level, va)
         tag = GLOBAL if leaf & G else state.pcid
-        entry = Entry(vpn, tag, page_frame(leaf, level, va), rights, leaf & D != 0, level)
-        self._filled(side, tlb, entry, tlb.fill(entry))
+        entry = Entry(vpn, tag, pfn, rights, leaf & D != 0, level)
+        old = tlb.fill(entry)
+        if old is not None:
+            self._evicted(side, tlb, old)
+        if self.trace:
+            self._record_fill(side, entry, old)
         return entry
 
     def _upgrade(self, entry: Entry, access: int, tlb: Tlb) -> Entry:
@@ -133,15 +138,16 @@ class Mmu:
         if self.trace:
             self.trace.emit(TLB_MISS, side, cause, vpn, self.state.pcid)
 
-    def _filled(self, side: int, tlb: Tlb, new: Entry, old: Entry | None) -> None:
-        if old is not None:
-            full = len(tlb.index) == tlb.sets * tlb.ways
-            self._departed(side, old.tag)[old.vpn] = CAPACITY if full else CONFLICT
-            self.on_shrink([old])
-        if self.trace:
-            was = (old.vpn, old.tag, old.pfn, old.rights, old.dirty) if old else (0, 0, 0, 0, 0)
-            now = (new.vpn, new.tag, new.pfn, new.rights, new.dirty)
-            self.trace.emit(TLB_FILL, side, new.set_index, new.way, *now, *was)
+    def _evicted(self, side: int, tlb: Tlb, old: Entry) -> None:
+        full = len(tlb.index) == tlb.sets * tlb.ways
+        self._departed(side, old.tag)[old.vpn] = CAPACITY if full else CONFLICT
+        self.on_shrink([old])
+
+    def _record_fill(self, side: int, new: Entry, old: Entry | None) -> None:
+        assert self.trace is not None
+        was = (old.vpn, old.tag, old.pfn, old.rights, old.dirty) if old else (0, 0, 0, 0, 0)
+        now = (new.vpn, new.tag, new.pfn, new.rights, new.dirty)
+        self.trace.emit(TLB_FILL, side, new.set_index, new.way, *now, *was)
 
     def _departed(self, side: int, tag: int) -> dict[int, int]:
         root = self.state.roots.get(tag, self.state.cr3)
