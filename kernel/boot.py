@@ -131,9 +131,10 @@ def run_to_end(kernel: Kernel, process: Process) -> int:
     return process.exit_status
 
 
-def trace_header(kernel: Kernel) -> dict[str, Any]:
-    """What a reader of the trace needs to know of this system."""
+def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What a reader of the trace needs to know of this system, and of its first program."""
     return {
+        "program": program or {},
         "config": describe(kernel),
         "calls": {row.number: row.prototype() for row in TABLE.values()},
         "costs": [

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from hw.host import UserError, run_interruptible
 from hw.trace import Trace
@@ -19,7 +19,7 @@ from kernel.errno import E, KernelError
 from kernel.kernel import Deadlock, Kernel
 from kernel.process import Process
 from kernel.strace import Strace, error_name
-from userland.programs import built_in, read_program
+from userland.programs import built_in, describe, read_program
 
 EXAMPLES = """\
 examples:
@@ -45,6 +45,8 @@ class Recording:
 
     path: Path | None = None
     strace: bool = False
+    program: dict[str, Any] | None = None
+    """What the header says of the program."""
 
 
 def main(argv: list[str]) -> int:
@@ -56,7 +58,8 @@ def main(argv: list[str]) -> int:
     kernel = boot(config, built_in(), write_out, read_in)
     kernel.machine.console.error_sink = write_errors
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
-    with recording(kernel, Recording(options.trace, options.strace)):
+    about = describe(options.program, program) if options.trace else None
+    with recording(kernel, Recording(options.trace, options.strace, about)):
         try:
             process = spawn(kernel, program, arguments, environment, config.user)
         except KernelError as error:
@@ -116,7 +119,7 @@ def recording(kernel: Kernel, wish: Recording) -> Iterator[None]:
         return
     with _open_for_writing(wish.path) as sink:
         observer = Strace(lambda line: print(line, file=sys.stderr)) if wish.strace else None
-        trace = Trace(trace_header(kernel), sink, observer)
+        trace = Trace(trace_header(kernel, wish.program), sink, observer)
         kernel.machine.attach_trace(trace)
         try:
             yield

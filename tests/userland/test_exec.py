@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 
 from hw.trace import TraceFile
+from userland.programs import BIN, describe
 
 ROOT = Path(__file__).parents[2]
 EXEC = (sys.executable, str(ROOT / "run.py"), "exec")
@@ -89,6 +91,22 @@ def test_a_recorded_run_can_be_read_back(tmp_path: Path) -> None:
     assert {"syscall", "fault", "pte", "frame", "tlb_fill", "run", "console_output"} <= kinds
     assert recorded.header["config"]["seed"] == 1
     assert recorded.header["calls"]["57"].startswith("fork(")
+    program = recorded.header["program"]
+    assert "main" in [name for _, _, name in program["symbols"]]
+    (address, code), *_ = program["code"]
+    assert b64decode(code) in (BIN / "cow").read_bytes()
+    assert any(
+        address <= start < address + len(b64decode(code)) for start, _, _ in program["symbols"]
+    )
+
+
+def test_a_file_whose_symbols_make_no_sense_has_none() -> None:
+    good = (BIN / "hello").read_bytes()
+    assert describe("hello", good)["symbols"]
+    for at in range(0x28, 0x40):
+        broken = good[:at] + b"\xff" + good[at + 1 :]
+        assert isinstance(describe("hello", broken)["symbols"], list)
+    assert describe("text", b"no program") == {"name": "text", "symbols": [], "code": []}
 
 
 @pytest.mark.parametrize("clock", ["exact", "fast"])
