@@ -131,12 +131,16 @@ def set_up(env, groups):
 # Name -> what it does, the function that does it, and the groups of packages that it needs.
 # The function takes the arguments after the name and returns the exit status.
 COMMANDS = {
-    "tour": ("look around: a program, a view, a switch, step by step", "labs.tour:main", "runtime"),
+    "tour": (
+        "look around: a few programs, their page tables and TLBs",
+        "labs.tour:main",
+        "runtime",
+    ),
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
-    "bench": ("measure what a view switch costs", "tests.bench:main", "runtime"),
-    "soak": ("run random programs until something breaks", "tests.soak:main", "runtime"),
+    "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime"),
+    "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
     "test": ("run the tests", "run:test", "test compiler"),
     "lint": ("check style and types", "run:lint", "test"),
     "doctor": ("say what is wrong with this set-up, and the remedy", "run:doctor", ""),
@@ -274,7 +278,8 @@ def door(argv):
         try:
             return main(argv)
         finally:
-            sys.stdout.flush()
+            if sys.stdout:  # it may be closed
+                sys.stdout.flush()
     except KeyboardInterrupt:
         say("Interrupted.")
         return 130

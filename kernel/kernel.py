@@ -33,6 +33,8 @@ TURN_INSTRUCTIONS = 4_000
 ALONE_INSTRUCTIONS = 2_000_000
 """The same where no other thread waits for a core."""
 
+MAX_MESSAGES = 100
+
 RUN = trace.declare(
     "run", "tid:Q space:Q previous:Q", "A core runs a thread; previous is whom it ran before."
 )
@@ -73,6 +75,8 @@ class Kernel:
     """A heap of (deadline in cycles, serial number, tid)."""
     timers_made: int = 0
     spaces_made: int = 0
+    messages: list[str] = field(default_factory=list)
+    """What the kernel had to say, the first of it."""
     unfinished: tuple[int, int] | None = None
     """A turn that a pause cut short: its core, and the instructions left of it."""
     after_trap: Callable[[Kernel], None] | None = None
@@ -122,7 +126,9 @@ class Kernel:
         self.run_until(lambda: self.traps.taken >= last or first.zombie)
 
     def log(self, text: str) -> None:
-        """A line for people, in the trace."""
+        """A line for people, in the trace and among the messages."""
+        if len(self.messages) < MAX_MESSAGES:
+            self.messages.append(text)
         if self.machine.trace:
             self.machine.trace.emit(LOG, text.encode())
 

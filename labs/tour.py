@@ -17,6 +17,12 @@ from kernel.process import Process
 from userland.exec import configuration
 from userland.programs import built_in, read_program
 
+EXAMPLES = """\
+examples:
+  run.py                       the tour
+  run.py tour --dtlb 1x2       with a data TLB of two entries: count the misses
+  run.py tour --mmu silicon    with the emulated CPU's own walker
+"""
 WIDTH = 78
 NEXT = "Next: `run.py exec --strace forks` shows every system call of a family of processes."
 
@@ -36,7 +42,12 @@ class Stop:
 
 def main(argv: list[str]) -> int:
     """The tour; returns 0."""
-    parser = argparse.ArgumentParser(prog="run.py tour", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="run.py tour",
+        description="A walk through the machine, with real programs.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_machine_options(parser)
     config = configuration(parser.parse_args(argv))
     for title, room in ROOMS:

@@ -185,6 +185,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="run.py build",
         description="Build userland/programs into userland/bin.",
+        epilog="examples:\n  run.py build\n  run.py build hello cow\n  run.py build --check",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a program (none named: all)")
     parser.add_argument("--check", action="store_true", help="only compare a fresh build with bin")
@@ -216,6 +218,8 @@ def cc(argv: Sequence[str]) -> int:
         prog="run.py cc",
         usage="run.py cc FILE.c... [-o OUT] [--pie] [compiler flags, such as -Wall -O2 -DN=8]",
         description="Compile C files and link them with the library of userland/.",
+        epilog="examples:\n  run.py cc mine.c -o mine\n  run.py cc a.c b.c -o both -Wall -O2 -DN=8",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("-o", dest="output", type=Path, metavar="OUT", help="the program to make")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from hw.host import UserError, run_interruptible
 from hw.trace import Trace
@@ -88,9 +88,8 @@ def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) ->
     except Deadlock as deadlock:
         print(f"run.py exec: {deadlock}", file=sys.stderr)
         return 1
-    finally:
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.flush()
+    for message in kernel.messages:
+        print(f"kernel: {message}", file=sys.stderr)
     return exit_status(process)
 
 
@@ -141,15 +140,19 @@ def _open_for_writing(path: Path | None) -> Iterator[BinaryIO | None]:
 
 
 def write_out(data: bytes) -> None:
-    """Console output to the host's standard output, at once."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Console output to the host's standard output, at once; nowhere, if that is closed."""
+    _write(sys.stdout, data)
 
 
 def write_errors(data: bytes) -> None:
     """The program's errors to the host's standard error, at once."""
-    sys.stderr.buffer.write(data)
-    sys.stderr.buffer.flush()
+    _write(sys.stderr, data)
+
+
+def _write(stream: TextIO | None, data: bytes) -> None:
+    if stream is not None:
+        stream.buffer.write(data)
+        stream.buffer.flush()
 
 
 def read_in() -> bytes:

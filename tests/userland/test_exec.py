@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -134,3 +135,18 @@ def test_standard_input_output_and_errors_are_three_streams() -> None:
     assert done.stdout == b"FIRST LINE\nAND A LAST ONE WITHOUT AN END"
     assert done.stderr == b"upper: 2 lines, 40 bytes\n"
     assert run("upper").stderr == b"upper: 0 lines, 0 bytes\n"
+
+
+def test_the_kernel_says_why_it_killed_a_program() -> None:
+    done = run("touch", "100000")
+    assert done.returncode == 128 + signal.SIGKILL
+    assert b"kernel: out of memory: process 1 (touch) is killed" in done.stderr
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_is_no_error(stream: str) -> None:
+    command = " ".join([*map(shlex.quote, EXEC), "hello", stream])
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert (b"Hello" in done.stdout) == (stream != ">&-")
