@@ -228,8 +228,8 @@ class Kernel:
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
-        alone = len(self.seats) == 1 or sum(1 for s in self.seats if s.thread or s.waiting) == 1
-        budget = ALONE_INSTRUCTIONS if alone else TURN_INSTRUCTIONS
+        busy = len(self.policy) or sum(1 for s in self.seats if s.thread or s.waiting) > 1
+        budget = TURN_INSTRUCTIONS if len(self.seats) > 1 and busy else ALONE_INSTRUCTIONS
         if len(self.policy):
             budget = min(budget, max(1, thread.slice_left))
         alarm = self._next_alarm()
