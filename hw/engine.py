@@ -40,7 +40,7 @@ RFLAGS_AT_START = 0x202  # IF and the bit that is always one
 
 MASK64 = (1 << 64) - 1
 ERR_OK, ERR_EXCEPTION = unicorn_const.UC_ERR_OK, unicorn_const.UC_ERR_EXCEPTION
-FETCH_ACCESS, WRITE_ACCESS = 18, 17  # access kinds that the TLB-fill hook is told; 16 is a read
+FETCH_ACCESS = 18  # what the TLB-fill hook is told of a fetch; 16 is a read, 17 a write
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 TLB_FLUSH = unicorn_const.UC_CTL_IO_WRITE << 30 | unicorn_const.UC_CTL_TLB_FLUSH
 

@@ -31,7 +31,6 @@ class Endpoint:
 
     id: int
     server: str = ""
-    owner: int = 0
     queue: list[Message] = field(default_factory=list)
     handle: Handle = field(init=False)
     """What all descriptors for a program's endpoint share: the last one ends it."""
@@ -56,9 +55,9 @@ class Ipc:
 
     # Endpoints ------------------------------------------------------------------------------
 
-    def create(self, server: str = "", owner: int = 0) -> Endpoint:
+    def create(self, server: str = "") -> Endpoint:
         self.made += 1
-        endpoint = self.endpoints[self.made] = Endpoint(self.made, server, owner)
+        endpoint = self.endpoints[self.made] = Endpoint(self.made, server)
         return endpoint
 
     def attach(self, server: Server) -> Endpoint:

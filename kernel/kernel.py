@@ -426,10 +426,6 @@ class Kernel:
         self.log(f"out of memory: process {thread.pid} ({thread.process.name}) is killed")
         signals.send(self, thread.process, Signal(SIGKILL, signals.SI_KERNEL))
 
-    def find_process(self, pid: int) -> Process | None:
-        process = self.processes.get(pid)
-        return process if process is not None and not process.zombie else None
-
 
 def describe(kernel: Kernel) -> dict[str, Any]:
     """The configuration, as a trace header carries it."""

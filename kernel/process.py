@@ -13,7 +13,6 @@ from kernel.errno import Channel, E, KernelError
 from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
-STATES = ("ready", "running", "blocked", "dead")
 
 MAX_DESCRIPTORS = 1024
 MAX_TASKS = 4096

@@ -90,7 +90,7 @@ def _receivable(k: Kernel, t: Thread, fd: int) -> Handle:
 @syscall(1200)
 def ipc_endpoint(k: Kernel, t: Thread) -> int:
     """Make an endpoint; returns its descriptor.  EMFILE."""
-    return t.process.descriptors.add(k.ipc.create(owner=t.process.pid).handle)
+    return t.process.descriptors.add(k.ipc.create().handle)
 
 
 @syscall(1201)
