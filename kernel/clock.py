@@ -20,6 +20,11 @@ def cycles_to_timespec(cycles: int, offset_seconds: int = 0) -> bytes:
     return _TIMESPEC.pack(seconds + offset_seconds, rest * NANOSECONDS // CYCLES_PER_SECOND)
 
 
+def now_nanoseconds(cycles: int) -> int:
+    """The time of day in nanoseconds since the epoch."""
+    return BOOT_SECONDS * NANOSECONDS + cycles * NANOSECONDS // CYCLES_PER_SECOND
+
+
 def timespec_to_cycles(data: bytes) -> int:
     """The cycles of a struct timespec, rounded up.  Raises EINVAL."""
     seconds, nanoseconds = (int(part) for part in _TIMESPEC.unpack(data))

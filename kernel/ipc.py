@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from hw import costs, trace
 from kernel.errno import Blocked, E, KernelError
 from kernel.message import Message, Reply, Server
+from kernel.port import CorePort
 from kernel.process import Call, Handle, Process, Thread
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
-    from kernel.objects import MemoryObject
 
 MESSAGE = trace.declare(
     "message", "id:Q endpoint:Q pid:Q badge:Q operation:s bytes:Q", "A message was sent."
@@ -50,8 +50,11 @@ class Ipc:
     """Who waits for the reply to a message."""
     received: dict[int, int] = field(default_factory=dict)
     """The process that has taken a message and owes the reply."""
-    published: dict[int, MemoryObject] = field(default_factory=dict)
+    port: CorePort = field(init=False)
     made: int = 0
+
+    def __post_init__(self) -> None:
+        self.port = CorePort(self.kernel)
 
     # Endpoints ------------------------------------------------------------------------------
 
@@ -99,7 +102,7 @@ class Ipc:
         """Send and wait for the answer.  Raises `Blocked` until it is there, and then
         `KernelError` for a server's error.  The system call is executed again when it comes."""
         call = self.kernel.traps.current_call(thread)
-        if not call.message:
+        if call.used == len(call.replies) and not call.message:
             endpoint = self.endpoints.get(handle.endpoint)
             if endpoint is None:
                 raise KernelError(E.PIPE)
@@ -108,11 +111,13 @@ class Ipc:
             call.message, call.endpoint = message.id, endpoint.id
             self.callers[message.id] = thread
             self._deliver(message)
-        if not isinstance(call.reply, Reply):
+        if call.used == len(call.replies):
             raise Blocked(("reply", call.message, 0))
-        if call.reply.result < 0:
-            raise KernelError(E(-call.reply.result))
-        return call.reply
+        reply = call.replies[call.used]
+        call.used += 1
+        if reply.result < 0:
+            raise KernelError(E(-reply.result))
+        return reply
 
     def reply(self, message_id: int, reply: Reply) -> None:
         """Answer a message; a caller that is gone misses nothing."""
@@ -123,7 +128,8 @@ class Ipc:
         if thread is None or thread.call is None or thread.call.message != message_id:
             return
         self.kernel.machine.charge(costs.MESSAGE)
-        thread.call.reply = reply
+        thread.call.message = 0
+        thread.call.replies.append(reply)
         self.kernel.wake(("reply", message_id, 0))
 
     def next_message(self, endpoint: Endpoint) -> Message:
@@ -171,27 +177,9 @@ class Ipc:
         elif endpoint is not None:
             endpoint.queue = [m for m in endpoint.queue if m.id != call.message]
 
-    # Python servers -----------------------------------------------------------------------------
-
-    def publish(self, data: bytes) -> int:
-        """A server puts a file into memory; returns the capability id of the object."""
-        made = self.kernel.objects.file(data)
-        made.holds += 1
-        self.published[made.id] = made
-        return made.id
-
-    def is_alive(self, endpoint: int) -> bool:
-        return endpoint in self.endpoints
-
-    def console_write(self, data: bytes, stream: int) -> None:
-        self.kernel.machine.console.write(data, stream)
-
-    def console_read(self, size_bytes: int) -> bytes | None:
-        return self.kernel.machine.console.read(size_bytes)
-
     def interrupt(self, server: str) -> None:
         """A device of `server` has something new."""
-        self.servers[server].interrupt(self)
+        self.servers[server].interrupt(self.port)
 
     # Inside ---------------------------------------------------------------------------------
 
@@ -205,12 +193,15 @@ class Ipc:
         expect_reply: bool = True,
     ) -> Message:
         self.made += 1
-        sender: Process | None = thread.process if thread else None
-        pid = sender.pid if sender else 0
-        uid = sender.credentials.uid if sender else 0
-        gid = sender.credentials.gid if sender else 0
         number = self.made if expect_reply else 0
-        return Message(number, endpoint.id, pid, uid, gid, badge, operation)
+        if thread is None:
+            return Message(number, endpoint.id, 0, 0, 0, badge, operation)
+        sender = thread.process
+        who = sender.credentials
+        return Message(
+            number, endpoint.id, sender.pid, who.uid, who.gid, badge, operation,
+            groups=who.groups, group=sender.group, session=sender.session, umask=sender.umask,
+        )  # fmt: skip
 
     def _deliver(self, message: Message) -> None:
         machine, endpoint = self.kernel.machine, self.endpoints[message.endpoint]
@@ -224,6 +215,6 @@ class Ipc:
             # All of them: one that is woken may end before it has taken the message.
             self.kernel.wake(("receive", endpoint.id, 0))
             return
-        reply = self.servers[endpoint.server].handle(message, self)
+        reply = self.servers[endpoint.server].handle(message, self.port)
         if reply is not None and message.id:
             self.reply(message.id, reply)

@@ -78,7 +78,7 @@ class Life:
             raise
         pid = self._new_id()
         name = arguments[0].decode(errors="replace")
-        process = Process(pid, None, space, credentials, name, pid)
+        process = Process(pid, None, space, credentials, name, pid, pid, self._root())
         for handle in handles:
             process.descriptors.add(handle)
         self.kernel.processes[pid] = process
@@ -118,10 +118,11 @@ class Life:
 
     def _child(self, parent: Thread, space: AddressSpace, pid: int) -> Process:
         mother = parent.process
-        child = Process(pid, mother, space, mother.credentials, mother.name, mother.group)
-        child.descriptors = Descriptors(dict(mother.descriptors.handles))
-        for handle in child.descriptors.handles.values():
-            handle.holds += 1
+        mother.cwd.holds += 1
+        child = Process(
+            pid, mother, space, mother.credentials, mother.name, mother.group, mother.session,
+            mother.cwd, mother.umask, mother.descriptors.copy(),
+        )  # fmt: skip
         child.actions = dict(mother.actions)
         mother.children.append(child)
         self.kernel.processes[pid] = child
@@ -150,6 +151,10 @@ class Life:
         self._emit(THREAD_NEW, tid, process.pid, parent, space.id, process.name.encode())
         return thread
 
+    def _root(self) -> Handle:
+        self.kernel.root.holds += 1
+        return self.kernel.root
+
     def _new_id(self) -> int:
         self.last_id += 1
         return self.last_id
@@ -160,8 +165,9 @@ class Life:
         self, thread: Thread, path: bytes, arguments: list[bytes], environment: list[bytes]
     ) -> None:
         """Replace the program of the thread's process; the other threads end."""
-        reply = self.kernel.ipc.call(thread, self.kernel.root, "image", data=path)
-        file = self.kernel.ipc.published[reply.caps[0]]
+        start = self.kernel.root if path.startswith(b"/") else thread.process.cwd
+        reply = self.kernel.ipc.call(thread, start, "image", data=path)
+        file = self.kernel.ipc.port.published[reply.caps[0]]
         process = thread.process
         space = self.kernel.new_space()
         try:
@@ -179,6 +185,8 @@ class Life:
         process.name = path.rpartition(b"/")[2].decode(errors="replace")
         handled = {n: a for n, a in process.actions.items() if a.handler == SIG_IGN}
         process.actions = handled
+        for number in sorted(process.descriptors.closes_on_exec):
+            self.kernel.ipc.close(process.descriptors.remove(number))
         thread.alternate_stack, thread.clear_tid_address = (0, 0), 0
         thread.context = self.kernel.machine.core.fresh_context()
         thread.rip, thread.registers = image
@@ -226,7 +234,8 @@ class Life:
             self._end_thread(thread, status)
         for handle in process.descriptors.handles.values():
             self.kernel.ipc.close(handle)
-        process.descriptors.handles.clear()
+        process.descriptors = Descriptors()
+        self.kernel.ipc.close(process.cwd)
         self.kernel.ipc.abandon(process)
         self._hand_over_children(process)
         process.zombie, process.exit_status = True, status

@@ -17,6 +17,8 @@ class Message:
 
     `id` is what a reply refers to; 0 says that none is expected.  `badge` tells the server which
     of its open things is meant.  `words` are integers; `caps` are endpoint or object ids.
+    `uid`, `gid` and `groups` are the sender's effective ones; `group` and `session` are the
+    process group and the session it belongs to.
     """
 
     id: int
@@ -31,6 +33,10 @@ class Message:
     caps: tuple[int, ...] = ()
     one_way: bool = False
     """The sender waits until it was received, and for nothing else."""
+    groups: tuple[int, ...] = ()
+    group: int = 0
+    session: int = 0
+    umask: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,21 @@ class Port(Protocol):
 
     def publish(self, data: bytes) -> int:
         """Make a memory object with this content; returns its capability id."""
+
+    def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
+        """The bytes of a published object, up to its end."""
+
+    def store(self, cap: int, offset: int, data: bytes) -> None:
+        """Change a published object, which grows to hold them.  Raises ENOMEM."""
+
+    def resize(self, cap: int, size_bytes: int) -> None:
+        """Cut a published object off, or let it grow by a hole."""
+
+    def drop(self, cap: int) -> None:
+        """The server needs the object no more; regions that map it keep it alive."""
+
+    def now(self) -> int:
+        """The time of day, in nanoseconds since the epoch, from the cycle clock."""
 
     def is_alive(self, endpoint: int) -> bool:
         """Can the endpoint with this id still be reached?"""

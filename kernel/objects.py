@@ -16,10 +16,11 @@ more than one reference is shared and is copied by the first who writes to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hw.memory import PAGE_SIZE
+from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel import frames as owner_tags
 from kernel.frames import Frames
 
@@ -33,6 +34,7 @@ class MemoryObject:
 
     `source` and `source_page` say where the pages of a private copy come from.  `regions` lists
     every region that maps the object; `holds` counts those and whoever else keeps it alive.
+    `data` is a file's first content, put into frames page by page; only a file has a size.
     """
 
     id: int
@@ -44,6 +46,48 @@ class MemoryObject:
     frames: dict[int, int] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
     holds: int = 0
+    size_bytes: int | None = None
+
+    # A file's content -------------------------------------------------------------------------
+
+    def load(self, offset: int, size_bytes: int) -> bytes:
+        """The bytes of a file from `offset` on, up to its end; takes no frames."""
+        assert self.size_bytes is not None
+        end = min(offset + size_bytes, self.size_bytes)
+        return b"".join([self._peek(at, room) for at, room in pieces(offset, end - offset)])
+
+    def _peek(self, offset: int, size_bytes: int) -> bytes:
+        pfn = self.frames.get(offset >> 12)
+        if pfn is None:
+            return self.data[offset : offset + size_bytes].ljust(size_bytes, b"\0")
+        return self.table.machine.memory.read(pfn << 12 | offset & PAGE_MASK, size_bytes)
+
+    def store(self, offset: int, data: bytes) -> None:
+        """Change a file, which grows to hold `data`.  Raises ENOMEM, perhaps with a part stored."""
+        assert self.size_bytes is not None
+        done = 0
+        for at, room in pieces(offset, len(data)):
+            pfn = self.frame_to_write(at >> 12, shared=True)
+            pa = pfn << 12 | at & PAGE_MASK
+            self.table.machine.memory.write(pa, data[done : done + room])
+            done += room
+            self.size_bytes = max(self.size_bytes, at + room)
+
+    def resize(self, size_bytes: int) -> None:
+        """Cut a file off at `size_bytes`, or let it grow by a hole that reads as zeroes."""
+        assert self.size_bytes is not None
+        if size_bytes < self.size_bytes:
+            self.data = self.data[:size_bytes]
+            first = size_bytes + PAGE_MASK >> 12
+            for pfn in self.discard(first, (self.size_bytes + PAGE_MASK >> 12) - first):
+                self.table.release(pfn)
+            pfn = self.frames.get(size_bytes >> 12, 0)
+            if pfn:
+                tail = bytes(-size_bytes & PAGE_MASK)
+                self.table.machine.memory.write(pfn << 12 | size_bytes & PAGE_MASK, tail)
+        self.size_bytes = size_bytes
+
+    # Pages ------------------------------------------------------------------------------------
 
     def frame_to_read(self, page: int) -> int:
         """The frame that shows page `page`, taken from the source where this has no own."""
@@ -126,7 +170,9 @@ class Objects:
 
     def file(self, data: bytes) -> MemoryObject:
         """The contents of a file."""
-        return self._make(owner_tags.FILE, data)
+        made = self._make(owner_tags.FILE, data)
+        made.size_bytes = len(data)
+        return made
 
     def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
         """A private copy of `source` from page `source_page` on; pages are copied when written."""
@@ -143,3 +189,12 @@ class Objects:
     def _make(self, owner: int, data: bytes = b"") -> MemoryObject:
         self.made += 1
         return MemoryObject(self.made, self.table, owner, data)
+
+
+def pieces(start: int, size_bytes: int) -> Iterator[tuple[int, int]]:
+    """A range cut at page boundaries, as (start, bytes)."""
+    end = start + size_bytes
+    while start < end:
+        room = min(PAGE_SIZE - (start & PAGE_MASK), end - start)
+        yield start, room
+        start += room

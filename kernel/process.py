@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kernel.errno import Channel, E, KernelError
+from kernel.message import Reply
 from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
@@ -45,20 +46,47 @@ class Handle:
 
 @dataclass(slots=True, eq=False)
 class Descriptors:
-    """The capability table of a process, with Linux's rule that the lowest number is next."""
+    """The capability table of a process, with Linux's rule that the lowest number is next.
+
+    `closes_on_exec` holds the numbers that execve closes; no number below `first_free` is free.
+    """
 
     handles: dict[int, Handle] = field(default_factory=dict)
+    closes_on_exec: set[int] = field(default_factory=set)
+    first_free: int = 0
 
-    def add(self, handle: Handle, lowest: int = 0) -> int:
+    def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""
-        number = lowest
+        number = max(lowest, self.first_free)
         while number in self.handles:
             number += 1
         if number >= MAX_DESCRIPTORS:
             raise KernelError(E.MFILE)
+        if lowest <= self.first_free:
+            self.first_free = number + 1
+        self.put(number, handle, closes_on_exec=closes_on_exec)
+        return number
+
+    def put(self, number: int, handle: Handle, *, closes_on_exec: bool = False) -> None:
+        """Install `handle` at a number that is free."""
         self.handles[number] = handle
         handle.holds += 1
-        return number
+        if closes_on_exec:
+            self.closes_on_exec.add(number)
+
+    def remove(self, number: int) -> Handle:
+        """Take a number out; whoever does so closes the handle.  Raises EBADF."""
+        handle = self.get(number)
+        del self.handles[number]
+        self.closes_on_exec.discard(number)
+        self.first_free = min(self.first_free, number)
+        return handle
+
+    def copy(self) -> Descriptors:
+        """What fork gives to the child."""
+        for handle in self.handles.values():
+            handle.holds += 1
+        return Descriptors(dict(self.handles), set(self.closes_on_exec), self.first_free)
 
     def get(self, number: int) -> Handle:
         """Raises EBADF."""
@@ -79,7 +107,10 @@ class SignalAction:
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """A process; it is a zombie from its last thread's end until its parent waits."""
+    """A process; it is a zombie from its last thread's end until its parent waits.
+
+    `group` and `session` are the ids of their leaders; `cwd` is an open directory.
+    """
 
     pid: int
     parent: Process | None
@@ -87,6 +118,9 @@ class Process:
     credentials: Credentials
     name: str
     group: int
+    session: int
+    cwd: Handle
+    umask: int = 0o022
     descriptors: Descriptors = field(default_factory=Descriptors)
     threads: list[Thread] = field(default_factory=list)
     children: list[Process] = field(default_factory=list)
@@ -123,16 +157,19 @@ Registers = tuple[int, int, int, int, int, int]
 class Call:
     """A system call that has not been answered yet, and how far it has come.
 
-    `message` and `endpoint` are set once it was sent on; `woken`: a futex wake meant it;
-    `interrupted`: a signal did; `deadline` in cycles; `child` is whom a vfork waits for;
-    `replied`: the first half of a reply-and-receive is done.
+    A handler may send several messages, the same ones in the same order each time it is
+    executed: `message` at `endpoint` is the one that has no answer yet, `replies` are the
+    answers so far, and `used` of them were taken since the handler began.
+    `woken`: a futex wake meant it; `interrupted`: a signal did; `deadline` in cycles; `child` is
+    whom a vfork waits for; `replied`: the first half of a reply-and-receive is done.
     """
 
     number: int
     arguments: Registers
     message: int = 0
     endpoint: int = 0
-    reply: object = None
+    replies: list[Reply] = field(default_factory=list)
+    used: int = 0
     deadline: int | None = None
     woken: bool = False
     interrupted: bool = False

@@ -23,7 +23,7 @@ from hw import costs, trace
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, USER_TOP, A, D, G, P, U, W
 from kernel.errno import E, KernelError
-from kernel.objects import MemoryObject, Objects
+from kernel.objects import MemoryObject, Objects, pieces
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE, PageTable, leaf_flags
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ class AddressSpace:
         """Copy in.  Raises EFAULT."""
         self._check_range(va, size_bytes)
         memory, parts = self.objects.table.machine.memory, []
-        for at, room in _pieces(va, size_bytes):
+        for at, room in pieces(va, size_bytes):
             pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
             parts.append(memory.read(pa, room))
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -340,7 +340,7 @@ class AddressSpace:
         """Copy out.  Raises EFAULT, perhaps after some pages were written."""
         self._check_range(va, len(data))
         memory, done = self.objects.table.machine.memory, 0
-        for at, room in _pieces(va, len(data)):
+        for at, room in pieces(va, len(data)):
             pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
             memory.write(pa, data[done : done + room])
             done += room
@@ -492,12 +492,3 @@ def _covers(regions: list[Region], start: int, end: int) -> bool:
             return False
         at = region.end
     return at >= end
-
-
-def _pieces(va: int, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """A range cut at page boundaries, as (address, bytes)."""
-    end = va + size_bytes
-    while va < end:
-        room = min(PAGE_SIZE - (va & PAGE_MASK), end - va)
-        yield va, room
-        va += room

@@ -132,7 +132,7 @@ class Traps:
         """
         call = thread.call
         assert call is not None
-        self.number, self.registers = call.number, call.arguments
+        self.number, self.registers, call.used = call.number, call.arguments, 0
         try:
             result = self._execute(TABLE[call.number], thread)
         except Blocked as blocked:

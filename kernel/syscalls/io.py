@@ -31,9 +31,7 @@ def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
 @syscall(3)
 def close(k: Kernel, t: Thread, fd: Fd) -> int:
     """Give a descriptor back.  EBADF."""
-    handle = t.process.descriptors.get(fd)
-    del t.process.descriptors.handles[fd]
-    k.ipc.close(handle)
+    k.ipc.close(t.process.descriptors.remove(fd))
     return 0
 
 

@@ -442,7 +442,7 @@ def test_every_message_can_be_written_down_and_read_back(name: str) -> None:
         fields = {k: v.hex() if isinstance(v, bytes) else v for k, v in asdict(each).items()}
         back = json.loads(json.dumps(fields))
         back["data"] = bytes.fromhex(back["data"])
-        for key in ("words", "caps"):
+        for key in {"words", "caps", "groups"} & set(back):
             back[key] = tuple(back[key])
         assert type(each)(**back) == each
 
