@@ -35,6 +35,7 @@ class E(IntEnum):
     NAMETOOLONG = 36
     NOSYS = 38
     LOOP = 40
+    OPNOTSUPP = 95
     TIMEDOUT = 110
 
 
