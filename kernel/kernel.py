@@ -144,6 +144,8 @@ class Kernel:
             if self.unfinished is not None:
                 self._go_on(*self.unfinished)
                 continue
+            if self.machine.console.look(self.machine.instructions(), self.now()):
+                self.ipc.interrupt("console")
             core = self._next_core()
             if core is None:
                 self._idle()
@@ -231,7 +233,12 @@ class Kernel:
         """Fast clock: may the guest run uncounted?"""
         running = [seat.thread.process for seat in self.seats if seat.thread]
         busy = len(running) + any(process.timers for process in running)
-        return self.alone and busy == 1 and self._next_alarm() is None
+        return (
+            self.alone
+            and busy == 1
+            and self._next_alarm() is None
+            and not self.machine.console.is_live
+        )
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
@@ -249,15 +256,20 @@ class Kernel:
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""
         deadline = self._next_alarm()
-        if deadline is not None:
-            for core in self.machine.cores:
-                core.state.cycles = max(core.state.cycles, deadline)
-            self._ring_alarms()
-        elif self.machine.console.wait(self.machine.instructions()):
+        arrived = self.machine.console.wait(self.machine.instructions(), self.now(), deadline)
+        if arrived is not None:
+            self._let_time_pass(arrived)
             self.ipc.interrupt("console")
+        elif deadline is not None:
+            self._let_time_pass(deadline)
+            self._ring_alarms()
         else:
             waiting = ", ".join(f"{t.tid} in {t.channel}" for t in self.threads.values())
             raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")
+
+    def _let_time_pass(self, until: int) -> None:
+        for core in self.machine.cores:
+            core.state.cycles = max(core.state.cycles, until)
 
     # Threads and cores --------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ WNOTHREAD = 0x2000_0000
 WAIT4_OPTIONS = WNOHANG | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE
 WAITID_OPTIONS = WAIT4_OPTIONS | WEXITED | WNOWAIT
 LOWEST_PID = -(1 << 31)
-_CHILD_INFO = struct.Struct("<iiiiIIi100x")
+_CHILD_INFO = struct.Struct("<iiiiIIi")
 
 
 @syscall(24)
@@ -144,9 +144,12 @@ def waitid(k: Kernel, t: Thread, kind: Int, id: Pid, info: Ptr, options: Flags, 
     """
     if options & ~WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | WCONTINUED):
         raise KernelError(E.INVAL)
-    change = k.life.wait(t.process, _which(t, kind, id), options)
-    if info:
-        t.space.write(info, _pack_child(change))
+    try:
+        change = k.life.wait(t.process, _which(t, kind, id), options)
+    except KernelError:
+        _tell(t, info, Change())
+        raise
+    _tell(t, info, change)
     if change.pid and usage:
         t.space.write(usage, pack_rusage(change.usage))
     return 0
@@ -163,10 +166,12 @@ def _which(t: Thread, kind: int, id: int) -> int:
     raise KernelError(E.INVAL)
 
 
-def _pack_child(change: Change) -> bytes:
-    number = SIGCHLD if change.pid else 0
-    fields = (number, 0, change.code, 0, change.pid, change.uid, change.status)
-    return _CHILD_INFO.pack(*fields)
+def _tell(t: Thread, info: int, change: Change) -> None:
+    """Store the fields of a siginfo_t; all zero if there is nothing to tell, errors too."""
+    if info:
+        number = SIGCHLD if change.pid else 0
+        fields = (number, 0, change.code, 0, change.pid, change.uid, change.status)
+        t.space.write(info, _CHILD_INFO.pack(*fields))
 
 
 @syscall(110)
