@@ -13,7 +13,7 @@ from kernel.process import Process, Signal, SignalAction, Thread
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-SIGHUP, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV = 1, 4, 5, 7, 8, 9, 11
+SIGHUP, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 1, 4, 5, 7, 8, 9, 11, 13
 SIGALRM, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP = 14, 17, 18, 19, 20
 SIGURG, SIGVTALRM, SIGPROF, SIGWINCH, SIGSYS = 23, 26, 27, 28, 31
 STOPPED_BY_DEFAULT = (SIGSTOP, SIGTSTP, 21, 22)  # STOP, TSTP, TTIN, TTOU
@@ -191,10 +191,7 @@ def set_mask(kernel: Kernel, thread: Thread, mask: int) -> None:
 
 
 def borrow_mask(thread: Thread, mask: int) -> None:
-    """Another mask until the call ends; a handler that ends it returns to the thread's own.
-
-    Before it, a call must have found that it has to wait.
-    """
+    """For this call the thread has another mask; a handler that ends it returns to its own."""
     if thread.saved_mask is None:
         thread.saved_mask = thread.mask
     thread.mask = mask & ~UNBLOCKABLE

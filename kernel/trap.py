@@ -16,6 +16,7 @@ from kernel.errno import Blocked, E, KernelError
 from kernel.process import DEAD, Call, Registers, Thread
 from kernel.signals import SA_RESTART
 from kernel.syscalls import TABLE, SystemCall
+from kernel.syscalls.linux import NAMES
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -87,10 +88,13 @@ class Traps:
             if kernel.machine.trace is None:  # the common case, and the one that is measured
                 result = row.invoke(kernel, thread, a, b, c, d, e, f)
                 thread.call = None
+                if thread.saved_mask is not None:
+                    signals.return_mask(thread)
             else:
                 result = self._execute(row, thread)
         except KernelError as error:
             thread.call, result = None, -error.number
+            signals.return_mask(thread)
         except Blocked as blocked:
             self._block(thread, blocked, core)
             result = None
@@ -174,6 +178,8 @@ class Traps:
     def _block(self, thread: Thread, blocked: Blocked, core: Core) -> None:
         """Let the thread sleep, unless there is a signal that would end its sleep at once."""
         call = self.current_call(thread)
+        if blocked.channel[0] != "reply":
+            call.replies.clear()
         if (blocked.interruptible or thread.killed) and signals.waiting(thread):
             call.interrupted = core.leave = True
             return
@@ -183,7 +189,7 @@ class Traps:
         self.kernel.block(thread, blocked.channel)
 
     def _interrupt(self, thread: Thread, core: Core, call: Call) -> None:
-        """A signal ends the wait: EINTR, or the call starts anew after the handler.
+        """A signal ends the wait: EINTR, what was moved so far, or the call starts anew.
 
         If no handler will be called, the call goes on where it was when the signal has been
         taken (which may mean that the process stops, and continues much later).
@@ -195,15 +201,17 @@ class Traps:
             if call.number not in ENDED_BY_STOP or thread.state == DEAD:
                 return
             signals.return_mask(thread)
-        self.kernel.ipc.cancel(call)
+        self.kernel.ipc.cancel(thread, call)
         thread.call = None
-        if action is not None and action.flags & SA_RESTART and self._may_restart(call):
+        restarts = action is not None and action.flags & SA_RESTART
+        if not call.done and restarts and self._may_restart(call):
             return
+        result = call.done or -E.INTR
         if self.kernel.machine.trace:
             self.kernel.machine.trace.emit(
-                SYSCALL, thread.tid, call.number, *call.arguments, -E.INTR, b""
+                SYSCALL, thread.tid, call.number, *call.arguments, result, b""
             )
-        core.finish_syscall(-E.INTR)
+        core.finish_syscall(result)
 
     def _may_restart(self, call: Call) -> bool:
         if call.number == FUTEX and call.deadline is not None:
@@ -213,7 +221,8 @@ class Traps:
     def _unknown(self, number: int) -> int:
         if number not in PROBED and number not in self.unknown and len(self.unknown) < MAX_UNKNOWN:
             self.unknown.append(number)
-            self.kernel.log(f"system call {number} is not known here: ENOSYS")
+            name = f"{NAMES[number]} ({number})" if number in NAMES else str(number)
+            self.kernel.log(f"system call {name} is not known here: ENOSYS")
         return -E.NOSYS
 
     def _strings(self, row: SystemCall, thread: Thread) -> bytes:

@@ -127,14 +127,18 @@ def load_all() -> None:
     """Import every module that declares calls."""
     from kernel.syscalls import (  # noqa: F401
         credentials,
+        descriptors,
+        files,
         futex,
         io,
         ipc,
         jobs,
         limits,
         memory,
+        poll,
         process,
         settings,
         signal,
+        system,
         time,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from kernel import paths
 from kernel.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
 from kernel.life import (
@@ -24,7 +25,7 @@ from kernel.signals import SIGCHLD
 from kernel.syscalls import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
 from kernel.syscalls.limits import pack_rusage
 
-MAX_PATH_BYTES, MAX_STRING_BYTES, MAX_ARGUMENTS = 4096, 1 << 17, 4096
+MAX_STRING_BYTES, MAX_ARGUMENTS = 1 << 17, 4096
 P_ALL, P_PID, P_PGID = 0, 1, 2
 WNOTHREAD = 0x2000_0000
 WAIT4_OPTIONS = WNOHANG | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE
@@ -86,7 +87,7 @@ def execve(k: Kernel, t: Thread, path: Path, argv: Ptr, envp: Ptr) -> int | None
 
     ENOENT; EACCES; ENOEXEC: not a static x86-64 ELF; E2BIG; ENOMEM; EFAULT.
     """
-    name = t.space.read_string(path, MAX_PATH_BYTES - 1)
+    name = paths.read(t, path)
     k.life.exec(t, name, _string_list(t, argv), _string_list(t, envp))
     return None
 
