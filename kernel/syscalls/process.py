@@ -15,13 +15,6 @@ CLOCK_REALTIME, CLOCK_COARSE_REALTIME = 0, 5
 KNOWN_CLOCKS = range(8)
 
 
-@syscall(24)
-def sched_yield(k: Kernel, t: Thread) -> int:
-    """Let the other ready threads run first."""
-    k.yield_core(t)
-    return 0
-
-
 @syscall(35)
 def nanosleep(k: Kernel, t: Thread, duration: Ptr, remaining: Ptr) -> int:
     """Sleep.  EINTR: a signal came, and `remaining` holds what was left; EINVAL; EFAULT."""
