@@ -8,7 +8,7 @@ OSDI 2000, section 2.1).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kernel.choose import Chooser
@@ -52,8 +52,6 @@ class Cores:
     """A heap of (time, core) of the cores whose slice is over."""
     running: dict[int, tuple[Thread, int]] = field(default_factory=dict)
     owner: Process = field(default_factory=lambda: still().process)
-    waits: dict[Thread, int] = field(default_factory=dict)
-    """The longest time that each had to wait for a core."""
 
     def __post_init__(self) -> None:
         self.free = [(0, core) for core in range(self.count)]
@@ -64,12 +62,8 @@ class Cores:
         thread.scheduling = Scheduling(nice, affinity=affinity)
         self.policy.pinned |= affinity != -1
         self.threads.append(thread)
-        self.wake(thread)
-        return thread
-
-    def wake(self, thread: Thread) -> None:
-        thread.ready_at = self.free[0][0]
         self.policy.enqueue(thread)
+        return thread
 
     def pause(self, thread: Thread) -> None:
         """`thread`, which runs, sleeps from here on."""
@@ -81,14 +75,11 @@ class Cores:
         """The slice of one core is over, and it takes the next thread."""
         time, core = heapq.heappop(self.free)
         if core in self.running:
-            thread = self._account(core)
-            thread.ready_at = time
-            self.policy.enqueue(thread)
+            self.policy.enqueue(self._account(core))
         chosen = self.policy.pick(core)
         length = SLICE_INSTRUCTIONS
         if chosen is not None:
             length = slice_length(self.policy.chooser, self.policy.slice(chosen))
-            self.waits[chosen] = max(self.waits.get(chosen, 0), time - chosen.ready_at)
             self.running[core] = (chosen, length)
         heapq.heappush(self.free, (time + length, core))
 
@@ -113,7 +104,7 @@ def cores_with(name: str, nices: Sequence[int], count: int = 1, seed: int = 1) -
     return made
 
 
-# Whole systems --------------------------------------------------------------------------------------
+# Whole systems ------------------------------------------------------------------------------------
 
 
 def spinning(nices: Sequence[int], **wishes: object) -> System:
@@ -143,7 +134,8 @@ def measured(system: System, warm_up: int, instructions: int) -> list[int]:
     return [t.instructions - b for t, b in zip(spinners_of(system), before, strict=True)]
 
 
-def until_all(system: System, count: int) -> Iterator[Thread]:
-    """Run until there are `count` spinners."""
-    system.kernel.run(lambda: len(spinners_of(system)) == count)
-    return iter(spinners_of(system))
+def until_all(system: System, nices: Sequence[int]) -> list[Thread]:
+    """Run until all spinners exist and have their nice values."""
+    wanted = list(nices)
+    system.kernel.run(lambda: [t.scheduling.nice for t in spinners_of(system)] == wanted)
+    return spinners_of(system)
