@@ -379,7 +379,7 @@ def sched_case(seed: int, case: int) -> str:
     """Shares within 2 % of the weights (stride, eevdf), and everybody runs (all policies)."""
     random = generator(seed, case)
     sched, cpus = PRE_EMPTIVE[case % len(PRE_EMPTIVE)], random.pick((1, 2, 4))
-    nices = [random.below(15) - 9 for _ in range(1 + random.below(12))]
+    nices = [random.below(10) - 5 for _ in range(1 + random.below(12))]
     weights = [WEIGHTS[nice + 20] for nice in nices]
     if cpus * max(weights) > sum(weights):
         cpus = 1  # who has a core alone has no switches to pay for: the fluid model has none at all
