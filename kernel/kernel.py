@@ -226,18 +226,23 @@ class Kernel:
         self.machine.take_turn(core)
         thread = self.seat.thread
         assert thread is not None
+        self.alone = not self.policy.has(core_id)
         self._run_guest(thread, core, budget)
 
     def _run_guest(self, thread: Thread, core: Core, budget: int) -> None:
         """Run user code for up to `budget` instructions, and see to the slice."""
-        seat, self.unfinished = self.seat, None
-        self.alone = was_alone = not self.policy.has(seat.id)
+        seat, was_alone, self.unfinished = self.seat, self.alone, None
         counted = not (self.machine.config.clock == FAST and self._nothing_pending())
         left = core.run(budget, counted=counted)
         thread.rip = core.state.rip
-        self._account(thread, budget - left)
+        thread.instructions += budget - left
         if not was_alone:
             thread.slice_left -= budget - left
+        self.policy.ran(thread, budget - left)
+        if thread.state == BLOCKED:
+            self.policy.sleep(thread)
+        if self.policy.moves:
+            self._report_moves()
         if left and not core.leave and not core.aborted:
             self.unfinished = (core.state.id, left)
         elif seat.reschedule:
@@ -245,15 +250,6 @@ class Kernel:
         elif seat.thread is thread and thread.slice_left <= 0:
             self._end_slice(seat, thread)
         self.alone = False
-
-    def _account(self, thread: Thread, instructions: int) -> None:
-        """`thread` ran; the policy hears of that before it hears that the thread sleeps."""
-        thread.instructions += instructions
-        self.policy.ran(thread, instructions)
-        if thread.state == BLOCKED:
-            self.policy.sleep(thread)
-        if self.policy.moves:
-            self._report_moves()
 
     def _report_moves(self) -> None:
         moves, self.policy.moves = self.policy.moves, []
@@ -268,14 +264,19 @@ class Kernel:
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
-        busy = len(self.policy) or sum(1 for s in self.seats if s.thread or s.waiting) > 1
-        budget = TURN_INSTRUCTIONS if len(self.seats) > 1 and busy else ALONE_INSTRUCTIONS
-        if self.policy.has(core.state.id):
+        budget = TURN_INSTRUCTIONS if self._cores_take_turns() else ALONE_INSTRUCTIONS
+        self.alone = not self.policy.has(core.state.id)
+        if not self.alone:
             budget = min(budget, max(1, thread.slice_left))
         alarm = self._next_alarm()
         if alarm is not None:
             budget = min(budget, max(1, alarm - core.state.cycles))
         return budget
+
+    def _cores_take_turns(self) -> bool:
+        if len(self.seats) == 1:
+            return False
+        return bool(self.policy) or sum(1 for s in self.seats if s.thread or s.waiting) > 1
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""

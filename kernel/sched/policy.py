@@ -53,7 +53,9 @@ class Policy:
 
     def has(self, core: int) -> bool:
         """Does a thread wait that may run on `core`?"""
-        return len(self) > 0 and (not self.pinned or bool(self.able(self.waiting(), core)))
+        if self.pinned:
+            return bool(self.able(self.waiting(), core))
+        return len(self) > 0
 
     def ran(self, thread: Thread, instructions: int) -> None:
         """`thread`, which is on a core or just leaves it, ran so long."""
@@ -93,13 +95,11 @@ class Policy:
 
     def able(self, threads: list[Thread], core: int) -> list[Thread]:
         """Those of `threads` that may run on `core`."""
-        if not self.pinned:
-            return threads
         return [thread for thread in threads if thread.scheduling.affinity >> core & 1]
 
     def choose_from(self, queue: list[Thread], core: int) -> Thread | None:
         """Take out one of `queue` that may run on `core`: the first, or an explorer's choice."""
-        able = self.able(queue, core)
+        able = self.able(queue, core) if self.pinned else queue
         if not able:
             return None
         thread = able[self.chooser.choose(SCHEDULE, len(able))]
