@@ -105,6 +105,15 @@
 #define SYS_personality 135
 #define SYS_statfs 137
 #define SYS_fstatfs 138
+#define SYS_getpriority 140
+#define SYS_setpriority 141
+#define SYS_sched_setparam 142
+#define SYS_sched_getparam 143
+#define SYS_sched_setscheduler 144
+#define SYS_sched_getscheduler 145
+#define SYS_sched_get_priority_max 146
+#define SYS_sched_get_priority_min 147
+#define SYS_sched_rr_get_interval 148
 #define SYS_prctl 157
 #define SYS_arch_prctl 158
 #define SYS_setrlimit 160
@@ -113,6 +122,8 @@
 #define SYS_tkill 200
 #define SYS_time 201
 #define SYS_futex 202
+#define SYS_sched_setaffinity 203
+#define SYS_sched_getaffinity 204
 #define SYS_epoll_create 213
 #define SYS_getdents64 217
 #define SYS_set_tid_address 218
