@@ -51,8 +51,10 @@ static const char *convert(const char *at) {
     size_t length = 1;
     for (at++; *at && strchr("-+ #0123456789.*", *at); at++) {
         char star[16];
-        if (*at == '*') snprintf(star, sizeof star, "%ld", number(next_word()));
-        else snprintf(star, sizeof star, "%c", *at);
+        if (*at == '*')
+            snprintf(star, sizeof star, "%ld", number(next_word()));
+        else
+            snprintf(star, sizeof star, "%c", *at);
         length += strlcpy(format + length, star, 30 - length);
         if (length > 29) length = 29;
     }
