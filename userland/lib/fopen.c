@@ -46,7 +46,7 @@ int fclose(FILE *stream) {
 
 ssize_t getdelim(char **line, size_t *room, int end, FILE *stream) {
     size_t length = 0;
-    for (int c = 0; c != end && (c = fgetc(stream)) != EOF;) {
+    for (int c = EOF; (length == 0 || c != end) && (c = fgetc(stream)) != EOF;) {
         if (length + 2 > *room || !*line) {
             size_t larger = *line && *room ? 2 * *room : 128;
             char *memory = realloc(*line, larger);

@@ -21,7 +21,8 @@ static const char *end_of_one(const char *at) {
     if (*at == '\\' && at[1]) return at + 2;
     if (*at != '[') return at + 1;
     const char *end = at + 1 + (at[1] == '^');
-    for (end += *end == ']'; *end && *end != ']'; end++);
+    for (end += *end == ']'; *end && *end != ']'; end++)
+        if (end[0] == '[' && end[1] == ':' && strstr(end, ":]")) end = strstr(end, ":]") + 1;
     return *end ? end + 1 : at + 1;
 }
 
