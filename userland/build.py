@@ -120,7 +120,16 @@ def link(
     """Link a program. Of the library only the objects that are asked for are taken."""
     stripped = () if lines else ("--strip-debug",)
     lazily = ("--undefined=_start", "--start-lib", *map(str, library), "--end-lib")
-    zig("ld.lld", *LINK_FLAGS, *placing.link_flags, *stripped, *map(str, objects), *lazily, "-o", str(target))
+    zig(
+        "ld.lld",
+        *LINK_FLAGS,
+        *placing.link_flags,
+        *stripped,
+        *map(str, objects),
+        *lazily,
+        "-o",
+        str(target),
+    )
 
 
 # ---- The programs of this folder ---------------------------------------------------------
