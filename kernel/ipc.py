@@ -148,11 +148,11 @@ class Ipc:
         """A passing reference to a server's node; nobody closes it."""
         return Handle(endpoint, badge)
 
-    def ask(self, endpoint: int, badge: int, operation: str) -> Reply:
+    def ask(self, endpoint: int, badge: int, operation: str, words: tuple[int, ...] = ()) -> Reply:
         """The core's own question to a Python server, on nobody's behalf."""
         self.made += 1
         name = self.endpoints[endpoint].server
-        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation))
+        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation, words))
 
     def reply(self, message_id: int, reply: Reply) -> None:
         """Answer a message; a caller that is gone misses nothing."""

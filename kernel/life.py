@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hw import trace
+from hw.devices import TERMINAL
 from kernel import clock, elf, futex, jobs, limits, paths, signals
 from kernel.errno import Blocked, E, KernelError
 from kernel.message import Reply
@@ -312,6 +313,9 @@ class Life:
         if process.pid == FIRST:
             for other in [p for p in self.kernel.processes.values() if not p.zombie]:
                 self.exit_process(other, SIGKILL)
+        if process.pid == process.session:
+            console = self.kernel.console.endpoint
+            self.kernel.ipc.ask(console, TERMINAL, "session_end", (process.pid,))
         signals.tell_orphaned(self.kernel, watched)
         if process.parent is not None:
             self._tell_parent(process.parent, process)

@@ -28,7 +28,7 @@ IOCTLS = {
     0x540E: (0, 0), 0x540F: (0, 4), 0x5410: (4, 0),  # TIOCSCTTY, TIOCGPGRP, TIOCSPGRP
     0x5413: (0, 8), 0x5414: (8, 0),  # TIOCGWINSZ, TIOCSWINSZ
     0x5422: (0, 0), 0x5429: (0, 4),  # TIOCNOTTY, TIOCGSID
-    FIONREAD: (0, 4),
+    0x5411: (0, 4), FIONREAD: (0, 4),  # TIOCOUTQ
 }  # fmt: skip
 """Bytes that a request reads and writes at its argument (ioctl_tty(2)); unknown ones: ENOTTY."""
 
