@@ -14,6 +14,7 @@ from hw.trace import Trace
 from kernel.choose import Chooser
 from kernel.kernel import Kernel, describe
 from kernel.process import Credentials, Handle, Process
+from kernel.replace import CLOCK, POLICIES, Replacement
 from kernel.sched import RoundRobin
 from kernel.servers.console import Console
 from kernel.servers.files import Files
@@ -34,6 +35,8 @@ class Config:
     pcids: int = DEFAULT_PCIDS
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
+    replace: str = CLOCK
+    """Which page leaves memory when it is short, if there is a paging disk."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.pcids <= 4095:
@@ -56,6 +59,9 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--dtlb", default.dtlb, shape, "data TLB (default 16x4)"),
         ("--pcid", True, yes_no, "tag TLB entries with PCIDs (default: yes)"),
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
+        ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
+         "(default: none)"),
+        ("--replace", CLOCK, {"choices": POLICIES}, "which page goes there (default clock)"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -72,8 +78,9 @@ def config_from(options: argparse.Namespace) -> Config:
         options.dtlb,
         options.pcid,
         options.clock,
+        options.swap,
     )
-    return Config(machine, options.seed, options.pcids)
+    return Config(machine, options.seed, options.pcids, replace=options.replace)
 
 
 def tlb_shape(text: str) -> tuple[int, int]:
@@ -99,6 +106,8 @@ def boot(
     chooser = Chooser(config.seed)
     kernel = Kernel(machine, chooser, RoundRobin(chooser), config.pcids)
     machine.connect(kernel.traps)
+    if config.machine.swap_mib:
+        kernel.frames.replacement = Replacement(kernel, config.replace)
     kernel.root = Handle(kernel.ipc.attach(Files(programs)).id, 0, 1)
     kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
     kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)

@@ -20,7 +20,7 @@ from kernel.space import KUSER
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-SIGILL, SIGTRAP, SIGFPE, SIGKILL, SIGSEGV = 4, 5, 8, 9, 11
+SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV = 4, 5, 7, 8, 9, 11
 SIGCHLD, SIGCONT, SIGSTOP, SIGURG, SIGWINCH = 17, 18, 19, 23, 28
 STOPPED_BY_DEFAULT = (SIGSTOP, 20, 21, 22)  # STOP, TSTP, TTIN, TTOU
 FIRST_REAL_TIME = 32
@@ -35,7 +35,7 @@ SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_RESETHAND = (
     0x8000_0000,
 )
 SI_USER, SI_TKILL, SI_KERNEL = 0, -6, 0x80
-SEGV_MAPERR, SEGV_ACCERR = 1, 2
+SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
 CLD_EXITED, CLD_KILLED, CLD_STOPPED = 1, 2, 5
 SS_ONSTACK, SS_DISABLE = 1, 2
 
@@ -80,7 +80,10 @@ def name(number: int) -> str:
 def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
     """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
     if vector == cpu.PAGE_FAULT:
-        code = SEGV_ACCERR if thread.space.map.find(va) else SEGV_MAPERR
+        region = thread.space.map.find(va)
+        if region is not None and region.allows(error) and region.is_past_end(va):
+            return Signal(SIGBUS, BUS_ADRERR, address=va, vector=vector, error=error)
+        code = SEGV_ACCERR if region else SEGV_MAPERR
         return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
     number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
     address = 0 if code == SI_KERNEL else rip

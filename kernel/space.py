@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 KUSER = USER_TOP - PAGE_SIZE
 MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
 STACK_TOP, STACK_BYTES, STACK_GUARD_PAGES = KUSER, 8 << 20, 16
+LOCKED, NOT_FORKED, WIPED_BY_FORK, STAYS_READ_ONLY = 1, 2, 4, 8
+"""Flags of a region: its pages never leave memory; a child does not get it; a child gets zeroes;
+it shows a file that was opened for reading only."""
+FAULT_FRAMES = 5
+"""What one fault takes at most: a page of a file, a copy of it, and three tables."""
 MAX_REGIONS = 65_530  # as Linux's vm.max_map_count
 
 REGION = trace.declare(
@@ -58,6 +63,8 @@ class Region:
     shared: bool = False
     name: str = ""
     floor: int = 0
+    flags: int = 0
+    space: AddressSpace = field(init=False)
 
     def object_page(self, va: int) -> int:
         return self.page + (va - self.start >> 12)
@@ -69,6 +76,13 @@ class Region:
         if error & ERR_WRITE:
             return bool(self.prot & PROT_WRITE)
         return bool(self.prot)
+
+    def is_past_end(self, va: int) -> bool:
+        """True where the file that the region shows has ended before this page: SIGBUS."""
+        made = self.object
+        if made.size_bytes is None and made.source is None:
+            return False
+        return not made.reaches(self.object_page(va))
 
 
 @dataclass(slots=True)
@@ -152,6 +166,7 @@ class AddressSpace:
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
         self.map.add(region)
+        region.space = self
         region.object.holds += 1
         region.object.regions.append(region)
         self._changed(region)
@@ -251,7 +266,7 @@ class AddressSpace:
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
         shape = (at, region.end, region.prot, region.object, region.object_page(at))
-        upper = Region(*shape, region.shared, region.name, region.floor)
+        upper = Region(*shape, region.shared, region.name, region.floor, region.flags)
         region.end = at
         self._changed(region)
         self.map_region(upper)
@@ -271,9 +286,8 @@ class AddressSpace:
         """Take a region out; returns the frames to release once no TLB can have them."""
         self._forget(region)
         frames = []
-        first, pages = region.page, region.end - region.start >> 12
-        if not region.object.data and not _mapped_elsewhere(region.object, first, pages):
-            frames = region.object.discard(first, pages)
+        if not region.shared:  # what is shared stays until its object dies
+            frames = region.object.discard(region.page, region.end - region.start >> 12)
         return frames + region.object.drop()
 
     def _forget(self, region: Region) -> None:
@@ -287,7 +301,7 @@ class AddressSpace:
         """Make an access to `page` possible, if a region allows it.  Raises ENOMEM."""
         # BEGIN SOLUTION lab3.demand
         region = self.map.find(page) or self._grow_stack(page)
-        if region is None or not region.allows(error):
+        if region is None or not region.allows(error) or region.is_past_end(page):
             return False
         self.show(region, page, write=bool(error & ERR_WRITE))
         return True
@@ -296,7 +310,10 @@ class AddressSpace:
 
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
-        index = region.object_page(page)
+        index, frames = region.object_page(page), self.objects.table
+        if frames.replacement is not None:
+            frames.replacement.faults += 1
+            frames.reserve(FAULT_FRAMES)
         if write:
             pfn = region.object.frame_to_write(index, shared=region.shared)
         else:
@@ -400,17 +417,23 @@ class AddressSpace:
 
     def fork(self, id: int) -> AddressSpace:
         """A copy-on-write copy.  Raises ENOMEM, and then the copy is gone again."""
+        self.objects.table.reserve(len(self.table.used))
         child = AddressSpace(id, self.objects, self.shootdowns, self.kuser_pfn)
         child.break_start, child.break_end, child.hint = self.break_start, self.break_end, self.hint
         twins: dict[int, MemoryObject] = {}
         stale: list[int] = []
         try:
             for region in self.map:
+                if region.flags & NOT_FORKED:
+                    continue
                 twin = region.object
-                if not region.shared:
+                if region.flags & WIPED_BY_FORK:
+                    twin = self.objects.anonymous()
+                elif not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
                 child.map_region(_copy_region(region, twin))
-                self._share_leaves(region, child, stale)
+                if not region.flags & WIPED_BY_FORK:
+                    self._share_leaves(region, child, stale)
         except KernelError:
             child.destroy()
             raise
@@ -469,20 +492,13 @@ def _continues(region: Region, after: Region) -> bool:
         and after.page == region.object_page(after.start)
         and (after.prot, after.shared, after.name, after.floor)
         == (region.prot, region.shared, region.name, region.floor)
+        and after.flags == region.flags
     )
 
 
 def _copy_region(region: Region, twin: MemoryObject) -> Region:
     shape = (region.start, region.end, region.prot, twin, region.page)
-    return Region(*shape, region.shared, region.name, region.floor)
-
-
-def _mapped_elsewhere(object: MemoryObject, first: int, pages: int) -> bool:
-    for region in object.regions:
-        start, size = region.page, region.end - region.start >> 12
-        if start < first + pages and first < start + size:
-            return True
-    return False
+    return Region(*shape, region.shared, region.name, region.floor, region.flags & ~LOCKED)
 
 
 def _covers(regions: list[Region], start: int, end: int) -> bool:

@@ -50,6 +50,8 @@ class Wish:
     pcids: int = 6
     clock: str = "exact"
     seed: int = 1
+    swap: int = 0
+    replace: str = "clock"
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
@@ -150,9 +152,10 @@ class System:
     def _boot(self) -> Kernel:
         wish = self.wish
         machine = MachineConfig(
-            cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock
-        )
-        config = Config(machine, wish.seed, wish.pcids, wish.user)
+            cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock,
+            swap_mib=wish.swap,
+        )  # fmt: skip
+        config = Config(machine, wish.seed, wish.pcids, wish.user, wish.replace)
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:
             for core in kernel.machine.cores:
