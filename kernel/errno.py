@@ -23,6 +23,7 @@ class E(IntEnum):
     FAULT = 14
     BUSY = 16
     EXIST = 17
+    NODEV = 19
     NOTDIR = 20
     ISDIR = 21
     INVAL = 22
@@ -35,6 +36,8 @@ class E(IntEnum):
     NAMETOOLONG = 36
     NOSYS = 38
     LOOP = 40
+    OVERFLOW = 75
+    OPNOTSUPP = 95
     TIMEDOUT = 110
 
 

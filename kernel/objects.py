@@ -108,10 +108,17 @@ class MemoryObject:
         """Forget every page from `first` on; private copies of them go too, as on Linux."""
         for copy in self.copies:
             copy._cut(first - copy.source_page)
-        self.punch([page for page in (*self.frames, *self.paged_out) if page >= first])
+        self._forget([page for page in (*self.frames, *self.paged_out) if page >= first])
 
-    def punch(self, pages: list[int]) -> None:
-        """Forget these pages, wherever they are mapped."""
+    def punch(self, first: int, end: int) -> None:
+        """The pages of a range hold zeroes again."""
+        start, stop = first * PAGE_SIZE, min(end * PAGE_SIZE, len(self.data))
+        if start < stop:
+            self.data = self.data[:start] + bytes(stop - start) + self.data[stop:]
+        own = (*self.frames, *self.paged_out)
+        self._forget([page for page in own if first <= page < end])
+
+    def _forget(self, pages: list[int]) -> None:
         rmap.unmap(self, pages)
         for page in pages:
             for pfn in self.discard(page, 1):

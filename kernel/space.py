@@ -149,6 +149,10 @@ class AddressSpace:
     break_start: int = 0
     break_end: int = 0
     hint: int = MAP_BASE
+    locks_new: int = 0
+    """mlockall: the flags for mappings to come."""
+    barriers: int = 0
+    """membarrier: the commands that the process has registered for."""
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.table)
@@ -203,9 +207,15 @@ class AddressSpace:
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
-        """Change what may be done with a fully mapped range.  Raises ENOMEM if it has holes."""
-        if not _covers(self.map.overlapping(start, end), start, end):
+        """Change what may be done with a fully mapped range.
+
+        Raises ENOMEM if it has holes, EACCES for stores to a file opened for reading.
+        """
+        affected = self.map.overlapping(start, end)
+        if not covers(affected, start, end):
             raise KernelError(E.NOMEM)
+        if prot & PROT_WRITE and any(region.flags & STAYS_READ_ONLY for region in affected):
+            raise KernelError(E.ACCES)
         stale: list[int] = []
         for region in self._isolate(start, end):
             if region.prot != prot:
@@ -215,6 +225,34 @@ class AddressSpace:
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
         self.shootdowns.invalidate(self, stale, [])
+
+    def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
+        """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
+        for region in self._isolate(start, end):
+            region.flags = region.flags & ~off | on
+        for region in self.map.overlapping(start - 1, end + 1):
+            self._merge_upwards(region)
+
+    def extend(self, region: Region, end: int) -> None:
+        """Let a region reach up to `end`, where nothing is mapped."""
+        region.end = end
+        self._changed(region)
+
+    def move(self, start: int, end: int, target: int, new_end: int) -> None:
+        """Show a part of one region at `target`..`new_end` instead, where nothing is mapped.
+
+        Private pages move to an object of their own, so that no two regions lead to one page.
+        """
+        if len(self.map) > MAX_REGIONS - 3:
+            raise KernelError(E.NOMEM)
+        (region,) = self._isolate(start, end)
+        memory = region.object
+        if not region.shared:
+            memory = self.objects.carve(memory, region.page, end - start >> 12)
+        shape = (target, new_end, region.prot, memory, region.page, region.shared, region.name)
+        self.map_region(Region(*shape, 0, region.flags))
+        frames = self._remove(region)
+        self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
 
     def _reprotect(self, region: Region) -> list[int]:
         """Make the leaves of a region follow it; returns what a TLB may have wrong."""
@@ -246,8 +284,7 @@ class AddressSpace:
     def _grow_heap(self, old_top: int, new_top: int) -> None:
         heap = self.map.find(old_top - 1)
         if heap is not None and heap.name == "[heap]" and heap.prot == PROT_READ | PROT_WRITE:
-            heap.end = new_top
-            self._changed(heap)
+            self.extend(heap, new_top)
         else:
             prot = PROT_READ | PROT_WRITE
             region = Region(old_top, new_top, prot, self.objects.anonymous(), name="[heap]")
@@ -501,7 +538,8 @@ def _copy_region(region: Region, twin: MemoryObject) -> Region:
     return Region(*shape, region.shared, region.name, region.floor, region.flags & ~LOCKED)
 
 
-def _covers(regions: list[Region], start: int, end: int) -> bool:
+def covers(regions: list[Region], start: int, end: int) -> bool:
+    """True if these regions, in order, leave no hole in a range."""
     at = start
     for region in regions:
         if region.start > at:

@@ -13,6 +13,10 @@
 #define SYS_rt_sigprocmask 14
 #define SYS_rt_sigreturn 15
 #define SYS_sched_yield 24
+#define SYS_mremap 25
+#define SYS_msync 26
+#define SYS_mincore 27
+#define SYS_madvise 28
 #define SYS_dup 32
 #define SYS_nanosleep 35
 #define SYS_getpid 39
@@ -34,6 +38,10 @@
 #define SYS_getgroups 115
 #define SYS_setgroups 116
 #define SYS_sigaltstack 131
+#define SYS_mlock 149
+#define SYS_munlock 150
+#define SYS_mlockall 151
+#define SYS_munlockall 152
 #define SYS_arch_prctl 158
 #define SYS_gettid 186
 #define SYS_futex 202
@@ -42,6 +50,8 @@
 #define SYS_exit_group 231
 #define SYS_tgkill 234
 #define SYS_getrandom 318
+#define SYS_membarrier 324
+#define SYS_mlock2 325
 #define SYS_ipc_endpoint 1200
 #define SYS_ipc_call 1201
 #define SYS_ipc_recv 1202
