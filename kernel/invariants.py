@@ -79,6 +79,7 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
 def paged_out(kernel: Kernel) -> Iterator[str]:
     """A page is in memory or out, in all objects that share it alike; blocks are held or free."""
     objects, pager = live_objects(kernel), kernel.frames.replacement
+    known = pager.queue.keys() | pager.locked.keys() if pager else set()
     holds: Counter[Away] = Counter()
     for made in objects.values():
         holds.update(made.paged_out.values())
@@ -86,7 +87,7 @@ def paged_out(kernel: Kernel) -> Iterator[str]:
             yield f"page {page:#x} of object {made.id} is in memory and paged out"
         if [m for m in made.family if m is made] != [made]:
             yield f"object {made.id} is not once in its family"
-        for pfn in sorted(set(made.frames.values()) - pager.queue.keys() if pager else ()):
+        for pfn in sorted(set(made.frames.values()) - known if pager else ()):
             yield f"frame {pfn:#x} of object {made.id} could never leave memory"
     for away, count in holds.items():
         if away.holds != count:

@@ -21,6 +21,7 @@ from hw import costs, trace
 from hw.memory import PAGE_SIZE
 from hw.paging import A
 from kernel import rmap
+from kernel.errno import E, KernelError
 from kernel.objects import MemoryObject
 from kernel.space import LOCKED, AddressSpace
 
@@ -32,6 +33,9 @@ POLICIES = (CLOCK, FIFO)
 IN_FILE = -1
 TALLY_FAULTS = 64
 """After so many major faults there is a `paging` record."""
+IN_VAIN_DISTANCE, IN_VAIN_FAULTS = 8, 1024
+"""So many pages in a row that had left just before: fewer are left than instructions need, the
+rest being page tables, and no instruction would ever end."""
 OLDEST, UNREFERENCED, ALL_REFERENCED = range(3)
 
 PAGE_OUT = trace.declare(
@@ -66,13 +70,15 @@ class Away:
 class Replacement:
     """The frames that may leave, and what has left.
 
-    `queue` has every frame with a page of a memory object, oldest first, and perhaps some that
-    were given back since.  A frame's page has one number in all objects that share it.
+    `queue` has every frame with a page of a memory object that is not locked, oldest first, and
+    perhaps some that were given back since.  A frame's page has one number in all objects that share it.
     """
 
     kernel: Kernel
     policy: str
     queue: dict[int, tuple[MemoryObject, int]] = field(default_factory=dict)
+    locked: dict[int, tuple[MemoryObject, int]] = field(default_factory=dict)
+    """What the hand found locked (mlock): not looked at again until a lock goes."""
     free_blocks: list[int] = field(default_factory=list)
     blocks_used: int = 0
     """Blocks below this were given out, and those in `free_blocks` were given back."""
@@ -80,6 +86,7 @@ class Replacement:
     majors: int = 0
     outs: int = 0
     refaults: int = 0
+    in_vain: int = 0
     passed: int = 0
     """How many frames the hand has passed over since it last took one."""
     recent: list[bool] = field(default_factory=list)
@@ -90,7 +97,13 @@ class Replacement:
     def arrived(self, pfn: int, made: MemoryObject, page: int) -> None:
         """Page `page` of `made` is in this frame now: the youngest of all."""
         self.queue.pop(pfn, None)
+        self.locked.pop(pfn, None)
         self.queue[pfn] = (made, page)
+
+    def unlocked(self) -> None:
+        """A locked region is gone, or locked no more."""
+        self.queue.update(self.locked)
+        self.locked.clear()
 
     # Out ----------------------------------------------------------------------------------------
 
@@ -98,7 +111,11 @@ class Replacement:
         """Take pages out of memory until `count` frames are free or nothing more can go.
 
         The guest is left, so that it fetches anew: even the page it runs in may have gone.
+        Raises ENOMEM where pages do nothing but come and go.
         """
+        if self.in_vain >= IN_VAIN_FAULTS:
+            self.in_vain = 0
+            raise KernelError(E.NOMEM)
         self.kernel.machine.core.leave = True
         while len(self.kernel.frames.free) < count:
             candidates, self.passed = len(self.queue), 0
@@ -135,7 +152,7 @@ class Replacement:
         holders = self._holders(pfn)
         if not holders or len(holders) != self.kernel.frames.refs[pfn]:
             return False
-        if any(region.flags & LOCKED for h in holders for region, _ in rmap.places(h, page)):
+        if self._is_locked(pfn):
             return False
         return self._has_block() or self._is_in_file(made, page, pfn)
 
@@ -154,9 +171,12 @@ class Replacement:
 
     def pass_over(self, pfn: int) -> None:
         """The hand moves on: the frame is the last to be looked at again.  One that holds no
-        page any more leaves the queue."""
+        page any more, or a locked one, leaves the queue."""
+        holders, locked = self._holders(pfn), self._is_locked(pfn)
         entry, self.passed = self.queue.pop(pfn), self.passed + 1
-        if any(member.frames.get(entry[1]) == pfn for member in entry[0].family):
+        if locked:
+            self.locked[pfn] = entry
+        elif holders:
             self.queue[pfn] = entry
 
     def _forget_accesses(self) -> None:
@@ -167,6 +187,11 @@ class Replacement:
     def _holders(self, pfn: int) -> list[MemoryObject]:
         made, page = self.queue[pfn]
         return [member for member in made.family if member.frames.get(page) == pfn]
+
+    def _is_locked(self, pfn: int) -> bool:
+        page = self.queue[pfn][1]
+        places = (place for h in self._holders(pfn) for place in rmap.places(h, page))
+        return any(region.flags & LOCKED for region, _ in places)
 
     def _evict(self, pfn: int, reason: int) -> None:
         """Write the page out, once no core can store into it any more."""
@@ -232,6 +257,7 @@ class Replacement:
         refault = distance <= len(self.queue)
         self.majors += 1
         self.refaults += refault
+        self.in_vain = self.in_vain + 1 if distance < IN_VAIN_DISTANCE else 0
         self.recent = [*self.recent[1 - TALLY_FAULTS :], refault]
         self._emit(PAGE_IN, pfn, made.id, page, away.block, distance, refault)
         if self.majors % TALLY_FAULTS == 0:

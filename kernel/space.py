@@ -230,6 +230,7 @@ class AddressSpace:
         """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
         for region in self._isolate(start, end):
             region.flags = region.flags & ~off | on
+        self._unlocked(off)
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
 
@@ -322,6 +323,7 @@ class AddressSpace:
     def _remove(self, region: Region) -> list[int]:
         """Take a region out; returns the frames to release once no TLB can have them."""
         self._forget(region)
+        self._unlocked(region.flags)
         frames = []
         if not region.shared:  # what is shared stays until its object dies
             frames = region.object.discard(region.page, region.end - region.start >> 12)
@@ -506,6 +508,12 @@ class AddressSpace:
     def resident_pages(self, region: Region) -> int:
         """How many pages of a region have a leaf."""
         return sum(1 for _ in self.table.entries(region.start, region.end))
+
+    def _unlocked(self, flags: int) -> None:
+        """These flags were taken from a region: pages may leave memory that could not before."""
+        replacement = self.objects.table.replacement
+        if flags & LOCKED and replacement is not None:
+            replacement.unlocked()
 
     def _changed(self, region: Region) -> None:
         self.objects.table.machine.charge(costs.REGION_CHANGE)
