@@ -71,7 +71,8 @@ class Replacement:
     """The frames that may leave, and what has left.
 
     `queue` has every frame with a page of a memory object that is not locked, oldest first, and
-    perhaps some that were given back since.  A frame's page has one number in all objects that share it.
+    perhaps some that were given back since.  A frame's page has one number in all objects that
+    share it.
     """
 
     kernel: Kernel

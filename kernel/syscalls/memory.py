@@ -6,16 +6,22 @@ import struct
 from contextlib import suppress
 
 from hw.memory import PAGE_MASK
-from kernel import futex as futexes
 from kernel import remap, residency
-from kernel.clock import timespec_to_cycles
 from kernel.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.objects import MemoryObject
+from kernel.nodes import O_ACCMODE, O_PATH, O_RDWR, O_WRONLY
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
 from kernel.process import Thread
 from kernel.residency import MCL_ONFAULT
-from kernel.space import LOCKED, MAP_LOWEST, MAP_TOP, AddressSpace, Region, page_up
+from kernel.space import (
+    LOCKED,
+    MAP_LOWEST,
+    MAP_TOP,
+    STAYS_READ_ONLY,
+    AddressSpace,
+    Region,
+    page_up,
+)
 from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
@@ -28,8 +34,9 @@ KNOWN_BY_VALIDATE = (
     | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB
 )  # fmt: skip
 PROT_SEM, PROT_ALL = 8, PROT_READ | PROT_WRITE | PROT_EXEC
+_Shape = tuple[int, int, int]
+"""Start, end and rights of a mapping."""
 MAX_FILE_PAGES, MAX_BYTES = 1 << 52, 1 << 62
-FUTEX_WAIT, FUTEX_WAKE, FUTEX_COMMAND = 0, 1, 0x7F
 _PAGE_LAYOUT = struct.Struct("<QQQQ")
 _REGION_LAYOUT = struct.Struct("<QQIIQ32s")
 
@@ -49,8 +56,8 @@ def mmap(
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
         raise KernelError(E.INVAL)
-    if not anonymous:
-        t.process.descriptors.get(fd)
+    if not anonymous and t.process.descriptors.get(fd).flags & O_PATH:
+        raise KernelError(E.BADF)
     if not length:
         raise KernelError(E.INVAL)
     size = page_up(length)
@@ -60,10 +67,13 @@ def mmap(
         raise KernelError(E.OVERFLOW)
     start = _place(t, addr, size, flags)
     _check_kind(flags)
-    file = None if anonymous else _file(k, t, fd, prot, flags)
+    shape = (start, start + size, prot & PROT_ALL)
+    if anonymous:
+        region = _anonymous_region(k, shape, flags)
+    else:
+        region = _file_region(k, t, fd, shape, flags, offset)
     if flags & MAP_FIXED:
         t.space.unmap(start, start + size)
-    region = _region(k, start, size, prot & PROT_ALL, flags, file, offset)
     t.space.map_region(region)
     _make_resident(t.space, region, flags)
     return start
@@ -95,27 +105,29 @@ def _check_kind(flags: int) -> None:
         raise KernelError(E.INVAL)
 
 
-def _file(k: Kernel, t: Thread, fd: int, prot: int, flags: int) -> MemoryObject:
-    """The memory object behind a descriptor.  Raises EACCES, ENODEV."""
-    handle = t.process.descriptors.get(fd)
+def _file_region(k: Kernel, t: Thread, fd: int, shape: _Shape, flags: int, offset: int) -> Region:
+    """A region that shows a file.  Raises EACCES, ENODEV."""
+    handle, private = t.process.descriptors.get(fd), flags & MAP_TYPE == MAP_PRIVATE
+    mode, (start, end, prot) = handle.flags & O_ACCMODE, shape
+    if mode == O_WRONLY or (not private and prot & PROT_WRITE and mode != O_RDWR):
+        raise KernelError(E.ACCES)
     try:
         reply = k.ipc.call(t, handle, "object", (prot, flags))
     except KernelError as error:
         unknown = error.number in (E.INVAL, E.NOSYS)  # what the server does not serve
         raise KernelError(E.NODEV) if unknown else error from error
-    return k.ipc.port.published[reply.caps[0]]
+    file, page = k.ipc.published[reply.caps[0]], offset >> 12
+    if private:
+        return Region(start, end, prot, k.objects.private(file, page))
+    file.changed |= mode == O_RDWR
+    fixed = 0 if mode == O_RDWR else STAYS_READ_ONLY
+    return Region(start, end, prot, file, page, shared=True, flags=fixed)
 
 
-def _region(
-    k: Kernel, start: int, size: int, prot: int, flags: int, file: MemoryObject | None, offset: int
-) -> Region:
-    end, page = start + size, offset >> 12
+def _anonymous_region(k: Kernel, shape: _Shape, flags: int) -> Region:
     if flags & MAP_TYPE == MAP_PRIVATE:
-        memory = k.objects.private(file, page) if file is not None else k.objects.anonymous()
-        return Region(start, end, prot, memory)
-    if file is None:
-        return Region(start, end, prot, k.objects.shared(size), shared=True)
-    return Region(start, end, prot, file, page, shared=True)
+        return Region(*shape, k.objects.anonymous())
+    return Region(*shape, k.objects.shared(shape[1] - shape[0]), shared=True)
 
 
 def _make_resident(space: AddressSpace, region: Region, flags: int) -> None:
@@ -172,23 +184,6 @@ def brk(k: Kernel, t: Thread, addr: Ptr) -> int:
     if now > before and heap is not None and t.space.locks_new:
         _make_resident(t.space, heap, 0)
     return now
-
-
-@syscall(202)
-def futex(
-    k: Kernel, t: Thread, uaddr: Ptr, op: Int, val: Flags, timeout: Ptr, uaddr2: Ptr, val3: Flags
-) -> int:
-    """FUTEX_WAIT: sleep while *uaddr is val.  FUTEX_WAKE: wake val sleepers, returns how many.
-
-    EAGAIN: *uaddr was not val; ETIMEDOUT; EINTR; EFAULT; EINVAL: unaligned; ENOSYS: another op.
-    """
-    command = op & FUTEX_COMMAND
-    if command == FUTEX_WAKE:
-        return futexes.wake(k, t, uaddr, val)
-    if command != FUTEX_WAIT:
-        raise KernelError(E.NOSYS)
-    limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
-    return futexes.wait(k, t, uaddr, val, limit)
 
 
 @syscall(1210)

@@ -11,6 +11,7 @@ from hw.memory import PAGE_SIZE
 from hw.trace import Kind, Trace
 from kernel import checkpoint, invariants, life
 from kernel.errno import E, KernelError, Panic
+from kernel.port import CorePort
 from kernel.replace import IN_FILE, PAGE_IN, PAGE_OUT, PAGING, POLICIES, Away
 from kernel.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
 from kernel.space import AddressSpace
@@ -91,7 +92,8 @@ def test_a_private_page_that_was_shared_by_fork_goes_out_once_and_stays_shared()
     child = child_of(system)
     everything_out(system)
     writes = system.kernel.machine.disk.state.writes
-    assert not parent.table.lookup(HERE) and not child.table.lookup(HERE)
+    assert not parent.table.lookup(HERE)
+    assert not child.table.lookup(HERE)
     assert child.read(HERE, 3) == b"old"
     pfn = child.table.lookup(HERE) >> 12 & 0xFFFFF
     assert system.kernel.frames.refs[pfn] == 2
@@ -122,7 +124,8 @@ def test_shared_memory_goes_out_of_every_space_at_once() -> None:
     parent.write(HERE, b"one")
     child.read(HERE, 1)
     everything_out(system)
-    assert not parent.table.lookup(HERE) and not child.table.lookup(HERE)
+    assert not parent.table.lookup(HERE)
+    assert not child.table.lookup(HERE)
     child.write(HERE, b"two")
     assert parent.read(HERE, 3) == b"two"
     invariants.check(system.kernel)
@@ -133,7 +136,8 @@ def test_code_is_dropped_and_not_written_since_its_file_has_it() -> None:
     code = system.thread.space.map.regions[0]
     system.thread.space.read(code.start, 1)
     source = code.object.source
-    assert source is not None and source.frames
+    assert source is not None
+    assert source.frames
     everything_out(system)
     assert not source.frames
     assert {away.block for away in source.paged_out.values()} == {IN_FILE}
@@ -142,8 +146,9 @@ def test_code_is_dropped_and_not_written_since_its_file_has_it() -> None:
 
 def test_a_file_that_was_changed_goes_to_the_disk() -> None:
     system = short()
-    cap = system.kernel.ipc.port.publish(b"a" * PAGE * 2)
-    file = system.kernel.ipc.port.published[cap]
+    port = CorePort(system.kernel, 0)
+    cap = port.publish(b"a" * PAGE * 2)
+    file = system.kernel.ipc.published[cap]
     file.store(10, b"changed")
     everything_out(system)
     (away,) = file.paged_out.values()
@@ -156,7 +161,7 @@ def test_a_file_that_was_changed_goes_to_the_disk() -> None:
     assert file.load(0, 99) == b"a" * 10 + b"ch" + bytes(8)
     file.store(0, b"b")
     assert file.load(0, 3) == b"baa"
-    system.kernel.ipc.port.drop(cap)
+    port.drop(cap)
     invariants.check(system.kernel)
 
 

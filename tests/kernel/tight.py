@@ -8,8 +8,8 @@ from kernel.boot import spawn
 from kernel.errno import KernelError
 from kernel.process import Credentials, Thread
 from kernel.replace import Replacement
-from kernel.space import FAULT_FRAMES
 from kernel.residency import MCL_CURRENT
+from kernel.space import FAULT_FRAMES
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 
