@@ -35,6 +35,7 @@ TURN_INSTRUCTIONS = 4_000
 ALONE_INSTRUCTIONS = 2_000_000
 """The same where no other thread waits for a core."""
 
+TABLES_OF_A_SPACE = 4
 MAX_MESSAGES = 100
 
 RUN = trace.declare(
@@ -557,7 +558,23 @@ class Kernel:
 
     def new_space(self) -> AddressSpace:
         """An empty address space.  Raises ENOMEM."""
+        self.frames.reserve(TABLES_OF_A_SPACE)
         return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
+
+    def settle(self) -> None:
+        """The current core waits inside the kernel until the others have taken their interrupts.
+
+        So no translation is stale afterwards, and what was shot down is released.
+        """
+        me, released = self.machine.core, []
+        for core in self.machine.cores:
+            if self.machine.state.mailboxes[core.state.id]:
+                self.machine.take_turn(core)
+                for message in self.machine.take_ipis():
+                    released += self.shootdowns.answer(message)
+        self.machine.take_turn(me)
+        for thread in released:
+            self.make_ready(thread)
 
     def retire_space(self, space: AddressSpace) -> None:
         """The last thread has left `space`."""
@@ -579,4 +596,6 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
         "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
         "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
+        "swap_mib": config.swap_mib,
+        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
     }  # fmt: skip
