@@ -15,8 +15,10 @@ from kernel.choose import Chooser
 from kernel.kernel import Kernel, describe
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
-from kernel.replace import CLOCK, POLICIES, Replacement
-from kernel.sched import RoundRobin
+from kernel.replace import CLOCK, Replacement
+from kernel.replace import POLICIES as REPLACEMENTS
+from kernel.sched import POLICIES
+from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
 from kernel.servers.devices import NAMES as DEVICES
 from kernel.servers.devices import Devices
@@ -52,8 +54,11 @@ class Config:
     """Whom the first program runs as."""
     replace: str = CLOCK
     """Which page leaves memory when it is short, if there is a paging disk."""
+    sched: str = RoundRobin.name
 
     def __post_init__(self) -> None:
+        if self.sched not in POLICIES:
+            raise ValueError(f"--sched takes {', '.join(POLICIES)}, not {self.sched}")
         if not 1 <= self.pcids <= 4095:
             raise ValueError(f"--pcids takes 1 to 4095, not {self.pcids}")
 
@@ -76,7 +81,9 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
         ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
          "(default: none)"),
-        ("--replace", CLOCK, {"choices": POLICIES}, "which page goes there (default clock)"),
+        ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
+        ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
+         "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -95,7 +102,9 @@ def config_from(options: argparse.Namespace) -> Config:
         options.clock,
         options.swap,
     )
-    return Config(machine, options.seed, options.pcids, replace=options.replace)
+    return Config(
+        machine, options.seed, options.pcids, sched=options.sched, replace=options.replace
+    )
 
 
 def tlb_shape(text: str) -> tuple[int, int]:
@@ -121,7 +130,7 @@ def boot(
     load_all()
     machine = Machine(config.machine, sink, source)
     chooser = Chooser(config.seed)
-    kernel = Kernel(machine, chooser, RoundRobin(chooser), config.pcids)
+    kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
     machine.connect(kernel.traps)
     if config.machine.swap_mib:
         kernel.frames.replacement = Replacement(kernel, config.replace)

@@ -130,6 +130,7 @@ class Life:
         core.save(context)
         thread = self._add_thread(process, space, tid, context)
         thread.rip, thread.mask = parent.rip, parent.mask
+        thread.scheduling = parent.scheduling.of_child()
         thread.result = 0
         if not shares or flags & CLONE_VFORK:
             thread.alternate_stack = parent.alternate_stack

@@ -138,6 +138,7 @@ def load_all() -> None:
         poll,
         process,
         residency,
+        sched,
         settings,
         signal,
         system,
