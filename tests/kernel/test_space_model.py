@@ -103,10 +103,15 @@ class Pair:
     ) -> None:
         """Move pages to `target`, or let them grow by one where they are.  Only what lies in one
         private mapping is asked for: where mappings begin and end, the model does not know."""
+        area = thread.space.map.overlapping(HERE, HERE + PAGES * PAGE)
+        private = [region for region in area if not region.shared]
+        if not private:
+            return
+        region = private[pages[0] % len(private)]
+        start, stop = (region.start - HERE) // PAGE, (region.end - HERE) // PAGE
+        pages = range(max(start, stop - len(pages)), stop)
         grown = len(pages) + (not fixed)
-        region = thread.space.map.find(HERE + pages[0] * PAGE)
-        inside = region is not None and region.end >= HERE + (pages[-1] + 1) * PAGE
-        if not inside or region is None or region.shared or target + grown > PAGES:
+        if max(target, pages[0] if not fixed else 0) + grown > PAGES:
             return
         flags, new = (3, HERE + target * PAGE) if fixed else (0, 0)
         sizes = len(pages) * PAGE, grown * PAGE
@@ -119,7 +124,7 @@ class Pair:
             if not overlap:
                 moved = [naive.pages.pop(page) for page in pages]
                 naive.pages.update(enumerate(moved, target))
-        elif pages.stop in naive.pages or region.end > HERE + pages.stop * PAGE:
+        elif pages.stop in naive.pages:
             assert answer == -E.NOMEM
         else:
             assert answer == HERE + pages[0] * PAGE
