@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw import costs
-from hw.devices import ERRORS, OUTPUT
+from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
 from kernel.choose import Chooser
 from kernel.kernel import Kernel, describe
+from kernel.life import FIRST
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
 from kernel.replace import CLOCK, Replacement
@@ -135,6 +136,7 @@ def boot(
     if config.machine.swap_mib:
         kernel.frames.replacement = Replacement(kernel, config.replace)
     console = kernel.ipc.attach(Console()).id
+    kernel.console_input = Handle(console, INPUT, 1)
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
     kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
     kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
@@ -164,8 +166,8 @@ def _attach_files(
     devices = kernel.ipc.attach(Devices()).id
     for name, minor in DEVICES.items():
         files.mount(b"/dev/" + name, S_IFCHR | 0o666, devices, minor)
-    for name in (b"tty", b"console"):
-        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, OUTPUT)
+    for name, stream in ((b"tty", TERMINAL), (b"console", OUTPUT)):
+        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, stream)
     for name, target in DEVICE_LINKS.items():
         files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
     root = endpoint, ROOT
@@ -190,8 +192,12 @@ def spawn(
     file = kernel.objects.file(program)
     file.holds += 1
     kernel.held_files.append(file)
-    streams = [kernel.console, kernel.console, kernel.console_errors]
-    return kernel.life.spawn(file, path, arguments, environment, user, streams)
+    streams = [kernel.console_input, kernel.console, kernel.console_errors]
+    process = kernel.life.spawn(file, path, arguments, environment, user, streams)
+    if process.pid == FIRST:
+        owner = (process.session, process.group)
+        kernel.ipc.ask(kernel.console.endpoint, TERMINAL, "adopt", owner)
+    return process
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:

@@ -247,7 +247,7 @@ def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
     own = (
         *(kernel.root, kernel.home, kernel.pipes, kernel.names, kernel.system),
-        *(kernel.console, kernel.console_errors),
+        *(kernel.console_input, kernel.console, kernel.console_errors),
     )
     holds = Counter(own)
     for process in kernel.processes.values():

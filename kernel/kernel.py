@@ -79,6 +79,7 @@ class Kernel:
     pipes: Handle = field(init=False)
     names: Handle = field(init=False)
     system: Handle = field(init=False)
+    console_input: Handle = field(init=False)
     console: Handle = field(init=False)
     console_errors: Handle = field(init=False)
     kuser_pfn: int = field(init=False)
@@ -88,7 +89,10 @@ class Kernel:
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
     alarms: list[tuple[int, int, int]] = field(default_factory=list)
-    """A heap of (deadline in cycles, serial number, thread), or minus a process for its timers."""
+    """A heap of (deadline in cycles, serial number, whom): a thread, minus a process for its
+    timers, or 0 for `bells`."""
+    bells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Deadline -> endpoints and badges that are to be tried again then."""
     alarms_made: int = 0
     spaces_made: int = 0
     messages: list[str] = field(default_factory=list)
@@ -497,6 +501,13 @@ class Kernel:
         self.traps.current_call(thread).deadline = deadline
         self.push_alarm(deadline, thread.tid)
 
+    def ring_at(self, deadline: int, endpoint: int, badge: int) -> None:
+        """Who waits for this badge of a server tries again at `deadline`."""
+        if deadline not in self.bells:
+            self.bells[deadline] = []
+            self.push_alarm(deadline, 0)
+        self.bells[deadline].append((endpoint, badge))
+
     def push_alarm(self, deadline: int, whom: int) -> None:
         """Look at a thread, or at the timers of process `-whom`, at `deadline`."""
         self.alarms_made += 1
@@ -506,6 +517,8 @@ class Kernel:
         """The earliest deadline that a call or a timer still waits for."""
         while self.alarms:
             deadline, _, whom = self.alarms[0]
+            if not whom:
+                return deadline
             if whom < 0:
                 process = self.processes.get(-whom)
                 if process is not None and timers.is_due(process, deadline):
@@ -520,7 +533,10 @@ class Kernel:
     def _ring_alarms(self) -> None:
         while (deadline := self._next_alarm()) is not None and deadline <= self.now():
             whom = heapq.heappop(self.alarms)[2]
-            if whom < 0:
+            if not whom:
+                for badge in self.bells.pop(deadline):
+                    self.ready.changed(*badge)
+            elif whom < 0:
                 timers.ring(self, self.processes[-whom])
             elif self.threads[whom].state == BLOCKED:
                 self.unblock(self.threads[whom])

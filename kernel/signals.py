@@ -212,10 +212,10 @@ def drop_ignored(process: Process, number: int) -> None:
         _forget(process, (number,))
 
 
-def is_ignored_or_blocked(process: Process, number: int) -> bool:
-    """Would the process take no notice of this signal?"""
-    action = process.actions.get(number, SignalAction())
-    return action.handler == SIG_IGN or bool(process.threads[0].mask >> number - 1 & 1)
+def takes_no_notice(thread: Thread, number: int) -> bool:
+    """Does the thread block this signal, or its process ignore it?"""
+    action = thread.process.actions.get(number, SignalAction())
+    return action.handler == SIG_IGN or bool(thread.mask >> number - 1 & 1)
 
 
 # Taking -----------------------------------------------------------------------------------------
