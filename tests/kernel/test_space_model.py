@@ -45,7 +45,7 @@ operations = st.lists(
         st.integers(1, 5),
         st.integers(1, 255),
     ),
-    min_size=5,
+    min_size=8,
     max_size=60,
 )
 
@@ -56,6 +56,9 @@ class Pair:
     def __init__(self) -> None:
         self.system = still(ram=2, swap=1)
         self.spaces = [(self.system.thread, Naive())]
+        self.step(("map", 0, 0, 8, 1))
+        for page in range(8):
+            self.step(("write", 0, page, 1, 100 + page))
 
     def step(self, operation: Operation) -> None:
         kind, which, first, count, value = operation
