@@ -561,21 +561,6 @@ class Kernel:
         self.frames.reserve(TABLES_OF_A_SPACE)
         return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
 
-    def settle(self) -> None:
-        """The current core waits inside the kernel until the others have taken their interrupts.
-
-        So no translation is stale afterwards, and what was shot down is released.
-        """
-        me, released = self.machine.core, []
-        for core in self.machine.cores:
-            if self.machine.state.mailboxes[core.state.id]:
-                self.machine.take_turn(core)
-                for message in self.machine.take_ipis():
-                    released += self.shootdowns.answer(message)
-        self.machine.take_turn(me)
-        for thread in released:
-            self.make_ready(thread)
-
     def retire_space(self, space: AddressSpace) -> None:
         """The last thread has left `space`."""
         for seat in self.seats:

@@ -199,7 +199,7 @@ class Replacement:
         frames, (made, page), holders = self.kernel.frames, self.queue[pfn], self._holders(pfn)
         for holder in holders:
             rmap.unmap(holder, [page])
-        self.kernel.settle()
+        self._settle()
         del self.queue[pfn]
         self.outs += 1
         block = IN_FILE
@@ -213,6 +213,22 @@ class Replacement:
             frames.release(pfn)
         shape = (pfn, holders[0].id, page, len(holders), block, reason, self.passed)
         self._emit(PAGE_OUT, *shape)
+
+    def _settle(self) -> None:
+        """The current core waits inside the kernel until the others have taken their interrupts.
+
+        So no translation is stale afterwards, and what was shot down is released.
+        """
+        kernel, machine = self.kernel, self.kernel.machine
+        me, released = machine.core, []
+        for core in machine.cores:
+            if machine.state.mailboxes[core.state.id]:
+                machine.take_turn(core)
+                for message in machine.take_ipis():
+                    released += kernel.shootdowns.answer(message)
+        machine.take_turn(me)
+        for thread in released:
+            kernel.make_ready(thread)
 
     def _is_in_file(self, made: MemoryObject, page: int, pfn: int) -> bool:
         """Is it a page of a file, and as it was when it came from there?"""

@@ -29,14 +29,16 @@ MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100
 MAP_DENYWRITE, MAP_EXECUTABLE, MAP_LOCKED, MAP_NORESERVE = 0x800, 0x1000, 0x2000, 0x4000
 MAP_POPULATE, MAP_NONBLOCK, MAP_STACK, MAP_HUGETLB = 0x8000, 0x10000, 0x20000, 0x40000
 MAP_FIXED_NOREPLACE = 0x100000
+MAP_32BIT, MAP_ABOVE4G, MAP_HUGE_SIZES = 0x40, 0x80, 0x7C000000
 KNOWN_BY_VALIDATE = (
     MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE
     | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB
+    | MAP_32BIT | MAP_ABOVE4G | MAP_HUGE_SIZES
 )  # fmt: skip
 PROT_SEM, PROT_ALL = 8, PROT_READ | PROT_WRITE | PROT_EXEC
 _Shape = tuple[int, int, int]
 """Start, end and rights of a mapping."""
-MAX_FILE_PAGES, MAX_BYTES = 1 << 52, 1 << 62
+MAX_FILE_BYTES, MAX_BYTES = (1 << 63) - 1, 1 << 62
 _PAGE_LAYOUT = struct.Struct("<QQQQ")
 _REGION_LAYOUT = struct.Struct("<QQIIQ32s")
 
@@ -63,7 +65,7 @@ def mmap(
     size = page_up(length)
     if size > MAP_TOP:
         raise KernelError(E.NOMEM)
-    if (offset + size >> 12) > MAX_FILE_PAGES:
+    if not anonymous and offset + size > MAX_FILE_BYTES:
         raise KernelError(E.OVERFLOW)
     start = _place(t, addr, size, flags)
     _check_kind(flags)

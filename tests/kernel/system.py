@@ -157,7 +157,9 @@ class System:
             cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock,
             swap_mib=wish.swap,
         )  # fmt: skip
-        config = Config(machine, wish.seed, wish.pcids, wish.user, wish.sched, wish.replace)
+        config = Config(
+            machine, wish.seed, wish.pcids, wish.user, sched=wish.sched, replace=wish.replace
+        )
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:
             for core in kernel.machine.cores:
