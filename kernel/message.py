@@ -60,7 +60,7 @@ class Message:
 
     `id` is what a reply refers to; 0 says that none is expected.  `badge` tells the server which
     of its open things is meant.  `words` are integers; `caps` are endpoint or object ids.
-    `uid`, `gid` and `groups` are the sender's effective ones; `group` and `session` are the
+    `uid`, `gid` and `groups` are those that files see; `group` and `session` are the
     process group and the session it belongs to.
     """
 

@@ -40,13 +40,15 @@ def send(
     operation: str,
     words: tuple[int, ...] = (),
     more: bytes = b"",
+    *,
+    as_real: bool = False,
 ) -> tuple[Reply, int]:
     """Ask for `operation` at the end of `path`; the answer, and the endpoint that gave it."""
     for _ in range(MAX_LINKS):
         if not kernel.ipc.serves_files(at):
             raise KernelError(E.NOTDIR if path else E.INVAL)
         data = path + b"\0" + more if more else path
-        reply = kernel.ipc.call(thread, at, operation, words, data)
+        reply = kernel.ipc.call(thread, at, operation, words, data, as_real=as_real)
         if reply.label != MOVED:
             return reply, at.endpoint
         at, path = Handle(reply.caps[0], reply.words[0]), reply.data

@@ -7,11 +7,11 @@ in, which is its process's unless it switches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kernel.errno import Channel, E, KernelError
 from kernel.message import Reply
-from kernel.nodes import O_NONBLOCK, O_RDWR
+from kernel.nodes import O_NONBLOCK, O_RDWR, S_ISGID, S_ISUID
 from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
@@ -52,6 +52,19 @@ class Credentials:
     @property
     def is_root(self) -> bool:
         return self.uid == 0
+
+    @property
+    def is_changed(self) -> bool:
+        """Does it act as somebody else than who started it?"""
+        return (self.uid, self.gid) != (self.real_uid, self.real_gid)
+
+    def running(self, mode: int, owner: int, group: int) -> Credentials:
+        """Who it is when it runs a file (execve(2)): S_ISUID and S_ISGID make it the file's."""
+        uid = owner if mode & S_ISUID else self.uid
+        gid = group if mode & S_ISGID and mode & 0o010 else self.gid
+        return replace(
+            self, uid=uid, gid=gid, saved_uid=uid, file_uid=uid, saved_gid=gid, file_gid=gid
+        )
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from kernel import paths, signals
 from kernel.errno import E, KernelError
@@ -127,9 +128,11 @@ def scatter(t: Thread, parts: list[tuple[int, int]], data: bytes) -> int:
     return done
 
 
-def _seekable(handle: Handle, offset: int) -> Handle:
+def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: int) -> Handle:
+    """A file that is open for reading or writing at `offset`."""
     if offset < 0:
         raise KernelError(E.INVAL)
+    handle = open_for(t, fd)
     if not handle.seekable:
         raise KernelError(E.SPIPE)
     return handle
@@ -156,7 +159,7 @@ def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
 @syscall(17, owner="files")
 def pread64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Read at `offset`; the file offset stays.  ESPIPE: not a file; EINVAL: negative."""
-    handle = _seekable(readable(t, fd), offset)
+    handle = _at(t, readable, fd, offset)
     data = ask(k, t, handle, "read", (min(count, MAX_TRANSFER_BYTES), offset)).data
     t.space.write(buf, data)
     return len(data)
@@ -165,7 +168,7 @@ def pread64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -
 @syscall(18, owner="files")
 def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Write at `offset`, or at the end under O_APPEND; the file offset stays.  ESPIPE; EINVAL."""
-    handle = _seekable(writable(t, fd), offset)
+    handle = _at(t, writable, fd, offset)
     return put(k, t, handle, t.space.read(buf, min(count, MAX_TRANSFER_BYTES)), offset)
 
 
@@ -186,7 +189,7 @@ def writev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
 @syscall(295, owner="files")
 def preadv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> int:
     """Read into several buffers from `offset` on.  As pread64."""
-    handle, parts = _seekable(readable(t, fd), offset), vectors(t, iov, count)
+    handle, parts = _at(t, readable, fd, offset), vectors(t, iov, count)
     room = sum(size for _, size in parts)
     return scatter(t, parts, ask(k, t, handle, "read", (room, offset)).data)
 
@@ -194,7 +197,7 @@ def preadv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> 
 @syscall(296, owner="files")
 def pwritev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> int:
     """Write several buffers at `offset`.  As pwrite64."""
-    handle = _seekable(writable(t, fd), offset)
+    handle = _at(t, writable, fd, offset)
     return put(k, t, handle, gather(t, vectors(t, iov, count)), offset)
 
 
