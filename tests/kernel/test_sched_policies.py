@@ -460,6 +460,17 @@ def test_lag_is_the_same_after_a_sleep(ahead: bool) -> None:
     assert lag(policy, sleeper) == pytest.approx(before, rel=1e-3)
 
 
+@pytest.mark.parametrize("nice", [-5, 5])
+def test_a_new_weight_changes_no_lag(nice: int) -> None:
+    policy, (changed, other) = eevdf_with([0, 0])
+    policy.ran(other, SLICE_INSTRUCTIONS)
+    before = lag(policy, changed)
+    changed.scheduling = Scheduling(nice)
+    policy.reweigh(changed)
+    assert lag(policy, changed) == pytest.approx(before, rel=1e-3)
+    assert sums_are_right(policy)
+
+
 def test_no_more_than_two_slices_of_lag_outlast_a_sleep() -> None:
     policy, (sleeper, other) = eevdf_with([0, 0])
     policy.ran(other, 100 * SLICE_INSTRUCTIONS)
