@@ -430,8 +430,10 @@ def truncate(k: Kernel, t: Thread, path: Path, size: Long) -> int:
 @syscall(77, owner="files")
 def ftruncate(k: Kernel, t: Thread, fd: Fd, size: Long) -> int:
     """As truncate, of a file that is open for writing.  EBADF; EINVAL: negative, or no file."""
+    if size < 0:
+        raise KernelError(E.INVAL)
     handle = t.process.descriptors.get(fd)
-    if size < 0 or not (handle.flags & O_ACCMODE or handle.flags & O_PATH):
+    if not (handle.flags & O_ACCMODE or handle.flags & O_PATH):
         raise KernelError(E.INVAL)
     if not handle.seekable and not handle.flags & O_PATH:
         raise KernelError(E.INVAL)
