@@ -106,14 +106,19 @@ class Descriptors:
 
     def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""
+        number = self.next_free(lowest)
+        if lowest <= self.first_free:
+            self.first_free = number + 1
+        self.put(number, handle, closes_on_exec=closes_on_exec)
+        return number
+
+    def next_free(self, lowest: int = 0) -> int:
+        """Raises EMFILE."""
         number = max(lowest, self.first_free)
         while number in self.handles:
             number += 1
         if number >= self.limit:
             raise KernelError(E.MFILE)
-        if lowest <= self.first_free:
-            self.first_free = number + 1
-        self.put(number, handle, closes_on_exec=closes_on_exec)
         return number
 
     def put(self, number: int, handle: Handle, *, closes_on_exec: bool = False) -> None:

@@ -111,6 +111,7 @@ def openat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mode: Flags)
     if flags & O_CREAT and flags & O_DIRECTORY and flags & O_TMPFILE == 0:
         raise KernelError(E.INVAL)
     name = paths.read(t, path)
+    t.process.descriptors.next_free()  # before anything is made
     start = paths.start(k, t, dirfd, name)
     handle = paths.open_file(k, t, start, name, flags | O_LARGEFILE, mode)
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))
@@ -223,9 +224,19 @@ def readlinkat(k: Kernel, t: Thread, dirfd: Fd, path: Path, buf: Ptr, size: Size
     """As readlink, from a directory.  EBADF; EINVAL: no link, or no room."""
     if not 0 < size < 1 << 31:
         raise KernelError(E.INVAL)
-    target = at(k, t, dirfd, path, "readlink", may_be_empty=True).data[:size]
+    target = _link(k, t, dirfd, path)[:size]
     t.space.write(buf, target)
     return len(target)
+
+
+def _link(k: Kernel, t: Thread, dirfd: int, path: int) -> bytes:
+    """Without a path `dirfd` is the link itself, and anything else does not exist."""
+    try:
+        return at(k, t, dirfd, path, "readlink", may_be_empty=True).data
+    except KernelError as error:
+        if error.number == E.INVAL:
+            paths.read(t, path)  # ENOENT
+        raise
 
 
 @syscall(137, owner="files")

@@ -357,8 +357,8 @@ def linux_rows() -> Iterator[Row]:
         )
     yield Row(
         "linux/stores", "us", ">= 4",
-        f"Filling {linux.STORED_KIB} KiB eight bytes at a time, uncounted, against the same code in "
-        "flat executable memory on the bare emulator, which is how Qiling runs programs.",
+        f"Filling {linux.STORED_KIB} KiB eight bytes at a time, uncounted, against the same code "
+        "in flat executable memory on the bare emulator, which is how Qiling runs programs.",
         linux.stores,
     )  # fmt: skip
 

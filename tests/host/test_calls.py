@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel.process import Credentials
-from tests.native import ROOT, USER, empty_folder, inside, needs_linux, on_host
+from tests.oracle import ROOT, USER, empty_folder, inside, needs_linux, on_host
 from userland import build
 
 HERE = Path(__file__).parent

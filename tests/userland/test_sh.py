@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native import empty_folder, inside, needs_linux, on_host
+from tests.oracle import empty_folder, inside, needs_linux, on_host
 from userland.programs import BIN
 
 SCRIPTS = {path.stem: path for path in sorted((Path(__file__).parent / "scripts").glob("*.sh"))}
