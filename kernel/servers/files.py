@@ -218,8 +218,9 @@ class Files:
     def _meet(self, message: Message, port: Port) -> Reply:
         """Has somebody been at the other end since the open?  Who opened both needs nobody."""
         pipe, (known,) = self._node(message).pipe, message.words
-        met = pipe is None or (pipe.readers and pipe.writers)
-        if not met and self._others(pipe, message.badge) < known:
+        if pipe is None or (pipe.readers and pipe.writers):
+            return Reply()
+        if self._others(pipe, message.badge) < known:
             raise KernelError(E.AGAIN)
         return Reply()
 
