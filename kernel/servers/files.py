@@ -152,11 +152,10 @@ class Files:
         by_name = creates and message.data.endswith(b"/")
         place = self._place(message, follow=follow, by_name=by_name)
         node = self._made_or_found(place, flags, mode, message, port)
-        ends = 0
-        if node.kind == S_IFIFO and not flags & O_PATH:
-            ends = self._open_fifo(node, flags & O_ACCMODE, port)
         node.opens += 1
-        return Reply(words=(node.number | ends, int(not ends), int(ends != 0)))
+        if node.kind == S_IFIFO and not flags & O_PATH:
+            return self._open_fifo(node, flags & O_ACCMODE, port)
+        return Reply(words=(node.number, 1, 0))
 
     def _made_or_found(
         self, place: Place, flags: int, mode: int, message: Message, port: Port
@@ -199,22 +198,29 @@ class Files:
         made = S_IFREG | permissions(mode, message)
         return self.tree.make(made, message.uid, message.gid, now)
 
-    def _open_fifo(self, node: Inode, access: int, port: Port) -> int:
+    def _open_fifo(self, node: Inode, access: int, port: Port) -> Reply:
+        """Says what has been opened by now, so that whoever comes later is noticed by `_meet` even
+        if he has left again."""
         pipe = node.pipe = node.pipe or Pipe()
-        ends = {0: READ_END, O_WRONLY: WRITE_END, O_RDWR: READ_END | WRITE_END}.get(access, 0)
-        pipe.readers += ends & READ_END != 0
-        pipe.writers += ends & WRITE_END != 0
+        ends = {0: READ_END, O_WRONLY: WRITE_END, O_RDWR: READ_END | WRITE_END}[access]
+        pipe.enter(reads=bool(ends & READ_END), writes=bool(ends & WRITE_END))
         self._fifo_changed(node, port)
-        return ends
+        return Reply(words=(node.number | ends, 0, 1 + self._others(pipe, ends)))
+
+    def _others(self, pipe: Pipe, ends: int) -> int:
+        """How often the other end has been opened."""
+        return pipe.writers_ever if ends & READ_END else pipe.readers_ever
 
     def _fifo_changed(self, node: Inode, port: Port) -> None:
         for ends in (READ_END, WRITE_END, READ_END | WRITE_END):
             port.changed(node.number | ends)
 
     def _meet(self, message: Message, port: Port) -> Reply:
-        """Is somebody at the other end?  Who opened both ends needs nobody."""
-        pipe = self._node(message).pipe
-        if pipe is not None and not (pipe.readers and pipe.writers):
+        """Has somebody been at the other end since the open?  Who opened both needs nobody."""
+        pipe, (known,) = self._node(message).pipe, message.words
+        if pipe is None or (pipe.readers and pipe.writers):
+            return Reply()
+        if self._others(pipe, message.badge) < known:
             raise KernelError(E.AGAIN)
         return Reply()
 
@@ -291,6 +297,8 @@ class Files:
         directory, (cookie, room) = self._node(message), message.words
         if not directory.is_directory:
             raise KernelError(E.NOTDIR)
+        if not directory.links:
+            raise KernelError(E.NOENT)
         packed = b""
         for own, name, node in self.tree.children(directory, cookie):
             entry = pack_entry(node.number, own, name, node.mode)

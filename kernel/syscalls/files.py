@@ -224,9 +224,19 @@ def readlinkat(k: Kernel, t: Thread, dirfd: Fd, path: Path, buf: Ptr, size: Size
     """As readlink, from a directory.  EBADF; EINVAL: no link, or no room."""
     if not 0 < size < 1 << 31:
         raise KernelError(E.INVAL)
-    target = at(k, t, dirfd, path, "readlink", may_be_empty=True).data[:size]
+    target = _link(k, t, dirfd, path)[:size]
     t.space.write(buf, target)
     return len(target)
+
+
+def _link(k: Kernel, t: Thread, dirfd: int, path: int) -> bytes:
+    """Without a path `dirfd` is the link itself, and anything else does not exist."""
+    try:
+        return at(k, t, dirfd, path, "readlink", may_be_empty=True).data
+    except KernelError as error:
+        if error.number == E.INVAL:
+            paths.read(t, path)  # ENOENT
+        raise
 
 
 @syscall(137, owner="files")

@@ -68,12 +68,14 @@ def writable(t: Thread, fd: int) -> Handle:
     return handle
 
 
-def take(k: Kernel, t: Thread, handle: Handle, count: int) -> bytes:
-    """Read at the file offset, which moves on."""
-    data = ask(k, t, handle, "read", (min(count, MAX_TRANSFER_BYTES), handle.offset)).data
+def take(k: Kernel, t: Thread, handle: Handle, parts: list[tuple[int, int]]) -> int:
+    """Read at the file offset into buffers; it moves on once the bytes have arrived."""
+    room = min(sum(size for _, size in parts), MAX_TRANSFER_BYTES)
+    data = ask(k, t, handle, "read", (room, handle.offset)).data
+    done = scatter(t, parts, data)
     if handle.seekable:
-        handle.offset += len(data)
-    return data
+        handle.offset += done
+    return done
 
 
 def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = None) -> int:
@@ -115,15 +117,30 @@ def vectors(t: Thread, at: int, count: int) -> list[tuple[int, int]]:
 
 
 def gather(t: Thread, parts: list[tuple[int, int]]) -> bytes:
-    return b"".join(t.space.read(base, size) for base, size in parts if size)
+    """What the buffers hold, up to one that cannot be read.  Raises EFAULT if that is the first."""
+    found = b""
+    for base, size in parts:
+        try:
+            found += t.space.read(base, size) if size else b""
+        except KernelError:
+            if not found:
+                raise
+            break
+    return found
 
 
 def scatter(t: Thread, parts: list[tuple[int, int]], data: bytes) -> int:
+    """Fill the buffers, up to one that cannot be written.  Raises EFAULT if that is the first."""
     done = 0
     for base, size in parts:
         piece = data[done : done + size]
-        if piece:
-            t.space.write(base, piece)
+        try:
+            if piece:
+                t.space.write(base, piece)
+        except KernelError:
+            if not done:
+                raise
+            break
         done += len(piece)
     return done
 
@@ -141,9 +158,7 @@ def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: i
 @syscall(0, owner="files")
 def read(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Read up to `count` bytes; 0 at the end.  EBADF; EFAULT; EINTR; EAGAIN; EISDIR; EINVAL."""
-    data = take(k, t, readable(t, fd), count)
-    t.space.write(buf, data)
-    return len(data)
+    return take(k, t, readable(t, fd), [(buf, count)])
 
 
 @syscall(1, owner="files")
@@ -176,7 +191,7 @@ def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) 
 def readv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Read into several buffers, one after the other.  As read; EINVAL: too many."""
     handle, parts = readable(t, fd), vectors(t, iov, count)
-    return scatter(t, parts, take(k, t, handle, sum(size for _, size in parts)))
+    return take(k, t, handle, parts)
 
 
 @syscall(20, owner="files")

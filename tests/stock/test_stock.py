@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.native import empty_folder, inside, needs_linux, on_host
+from tests.oracle import empty_folder, inside, needs_linux, on_host
 
 HERE = Path(__file__).parent
 C, GO, RUST, SCRIPT = (HERE / n for n in ("threads.c", "stock.go", "stock.rs", "busybox.sh"))
