@@ -16,6 +16,8 @@ from kernel.kernel import Kernel, describe
 from kernel.life import FIRST
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
+from kernel.replace import CLOCK, Replacement
+from kernel.replace import POLICIES as REPLACEMENTS
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
@@ -52,6 +54,8 @@ class Config:
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
     sched: str = RoundRobin.name
+    replace: str = CLOCK
+    """Which page leaves memory when it is short, if there is a paging disk."""
 
     def __post_init__(self) -> None:
         if self.sched not in POLICIES:
@@ -78,6 +82,9 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
         ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
          "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
+        ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
+         "(default: none)"),
+        ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -94,8 +101,11 @@ def config_from(options: argparse.Namespace) -> Config:
         options.dtlb,
         options.pcid,
         options.clock,
+        options.swap,
     )
-    return Config(machine, options.seed, options.pcids, sched=options.sched)
+    return Config(
+        machine, options.seed, options.pcids, sched=options.sched, replace=options.replace
+    )
 
 
 def tlb_shape(text: str) -> tuple[int, int]:
@@ -123,6 +133,8 @@ def boot(
     chooser = Chooser(config.seed)
     kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
     machine.connect(kernel.traps)
+    if config.machine.swap_mib:
+        kernel.frames.replacement = Replacement(kernel, config.replace)
     console = kernel.ipc.attach(Console()).id
     kernel.console_input = Handle(console, INPUT, 1)
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)

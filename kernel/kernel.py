@@ -35,6 +35,7 @@ TURN_INSTRUCTIONS = 4_000
 ALONE_INSTRUCTIONS = 2_000_000
 """The same where no other thread waits for a core."""
 
+TABLES_OF_A_SPACE = 4
 MAX_MESSAGES = 100
 
 RUN = trace.declare(
@@ -96,8 +97,8 @@ class Kernel:
     spaces_made: int = 0
     messages: list[str] = field(default_factory=list)
     """What the kernel had to say, the first of it."""
-    unfinished: tuple[int, int] | None = None
-    """A turn that a pause cut short: its core, and the instructions left of it."""
+    unfinished: tuple[int, int, int] | None = None
+    """A turn that a pause cut short: its core, and the instructions left of it and done in it."""
     after_trap: Callable[[Kernel], None] | None = None
     """Called after every trap and every turn; tests put `invariants.check` here."""
     debug: bool = False
@@ -231,36 +232,46 @@ class Kernel:
                 return not seat.waiting
         return False
 
-    def _go_on(self, core_id: int, budget: int) -> None:
+    def _go_on(self, core_id: int, budget: int, done: int) -> None:
         core = self.machine.cores[core_id]
         self.machine.take_turn(core)
         thread = self.seat.thread
         assert thread is not None
         self.alone = not self.policy.has(core_id)
-        self._run_guest(thread, core, budget)
+        self._run_guest(thread, core, budget, done)
         if self.unfinished is None:
             self._end_turn(thread, core)
 
-    def _run_guest(self, thread: Thread, core: Core, budget: int) -> None:
-        """Run user code for up to `budget` instructions, and see to the slice."""
+    def _run_guest(self, thread: Thread, core: Core, budget: int, done: int = 0) -> None:
+        """Run user code for up to `budget` instructions, and see to the slice.
+
+        The policy hears of the whole turn at its end, so that a pause, before which `done`
+        instructions of it were run, changes nothing.
+        """
         seat, was_alone, self.unfinished = self.seat, self.alone, None
         counted = not (self.machine.config.clock == FAST and self._nothing_pending())
         left = core.run(budget, counted=counted)
         thread.rip = core.state.rip
         if not was_alone:
             thread.slice_left -= budget - left
-        self.policy.ran(thread, budget - left)
+        self.alone = False
+        done += budget - left
+        if left and not core.leave and not core.aborted:
+            self.unfinished = (core.state.id, left, done)
+            return
+        self._account(thread, done)
+        if seat.reschedule:
+            self._reschedule(seat)
+        elif seat.thread is thread and thread.slice_left <= 0:
+            self._end_slice(seat, thread)
+
+    def _account(self, thread: Thread, instructions: int) -> None:
+        """The policy hears that `thread` ran before it hears that it sleeps."""
+        self.policy.ran(thread, instructions)
         if thread.state == BLOCKED:
             self.policy.sleep(thread)
         if self.policy.moves:
             self._report_moves()
-        if left and not core.leave and not core.aborted:
-            self.unfinished = (core.state.id, left)
-        elif seat.reschedule:
-            self._reschedule(seat)
-        elif seat.thread is thread and thread.slice_left <= 0:
-            self._end_slice(seat, thread)
-        self.alone = False
 
     def _report_moves(self) -> None:
         moves, self.policy.moves = self.policy.moves, []
@@ -557,6 +568,7 @@ class Kernel:
 
     def new_space(self) -> AddressSpace:
         """An empty address space.  Raises ENOMEM."""
+        self.frames.reserve(TABLES_OF_A_SPACE)
         return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
 
     def retire_space(self, space: AddressSpace) -> None:
@@ -579,4 +591,6 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
         "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
         "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
+        "swap_mib": config.swap_mib,
+        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
     }  # fmt: skip

@@ -106,14 +106,14 @@ class Descriptors:
 
     def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""
-        number = self.next_free(lowest)
+        number = self.lowest_free(lowest)
         if lowest <= self.first_free:
             self.first_free = number + 1
         self.put(number, handle, closes_on_exec=closes_on_exec)
         return number
 
-    def next_free(self, lowest: int = 0) -> int:
-        """Raises EMFILE."""
+    def lowest_free(self, lowest: int = 0) -> int:
+        """The number that the next descriptor gets.  Raises EMFILE."""
         number = max(lowest, self.first_free)
         while number in self.handles:
             number += 1

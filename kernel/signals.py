@@ -67,7 +67,10 @@ def name(number: int) -> str:
 def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
     """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
     if vector == cpu.PAGE_FAULT:
-        code = SEGV_ACCERR if thread.space.map.find(va) else SEGV_MAPERR
+        region = thread.space.map.find(va)
+        if region is not None and region.allows(error) and region.is_past_end(va):
+            return Signal(SIGBUS, BUS_ADRERR, address=va, vector=vector, error=error)
+        code = SEGV_ACCERR if region else SEGV_MAPERR
         return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
     number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
     address = 0 if code == SI_KERNEL else rip

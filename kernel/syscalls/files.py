@@ -111,7 +111,7 @@ def openat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mode: Flags)
     if flags & O_CREAT and flags & O_DIRECTORY and flags & O_TMPFILE == 0:
         raise KernelError(E.INVAL)
     name = paths.read(t, path)
-    t.process.descriptors.next_free()  # before anything is made
+    t.process.descriptors.lowest_free()
     start = paths.start(k, t, dirfd, name)
     handle = paths.open_file(k, t, start, name, flags | O_LARGEFILE, mode)
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))

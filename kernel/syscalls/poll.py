@@ -104,7 +104,7 @@ def ppoll(
 
 
 def _poll(k: Kernel, t: Thread, fds: int, count: int, limit: int | None) -> int:
-    if count > MAX_DESCRIPTORS:
+    if count > t.process.descriptors.limit:
         raise KernelError(E.INVAL)
     rows = list(_POLLFD.iter_unpack(t.space.read(fds, _POLLFD.size * count)))
     handles = t.process.descriptors.handles

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.oracle import empty_folder, inside, needs_linux, on_host
 
 HERE = Path(__file__).parent
 C, GO, RUST, SCRIPT = (HERE / n for n in ("threads.c", "stock.go", "stock.rs", "busybox.sh"))
-MACHINES: dict[str, dict[str, object]] = {
+MACHINES: dict[str, dict[str, Any]] = {
     "one core": {"cpus": 1},
     "four cores": {"cpus": 4, "seed": 5},
     "silicon": {"mmu": "silicon"},
@@ -94,7 +95,7 @@ def test_a_static_program_prints_what_it_prints_on_the_host(
     there = on_host([program])
     assert len(there.splitlines()) > 7
     assert there.endswith("status 0\n")
-    wishes = {"ram": 128, **MACHINES[machine]}
+    wishes: dict[str, Any] = {"ram": 128, **MACHINES[machine]}
     assert inside("HOME=/ exec /program", {b"/program": program.read_bytes()}, **wishes) == there
 
 
