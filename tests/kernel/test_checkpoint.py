@@ -88,8 +88,8 @@ def test_only_frames_in_use_are_kept() -> None:
     used = len(system.kernel.frames.used())
     size = len(save(system.kernel))
     assert used < 120
-    programs = sum(map(len, BUILT_IN.values()))
-    assert used * 4096 < size < used * 4096 + programs + 500_000
+    programs = sum(map(len, BUILT_IN.values()))  # as given, they lie beside memory
+    assert used * 4096 < size < used * 4096 + programs + 1_000_000
 
 
 def test_a_free_frame_does_not_travel() -> None:

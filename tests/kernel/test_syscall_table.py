@@ -11,10 +11,9 @@ from kernel import strace, syscalls
 from kernel.errno import E
 from kernel.strace import Strace, format_call
 from kernel.syscalls import TABLE, Flags, Int, Ptr, SystemCall, syscall
-from kernel.syscalls.linux import NAMES
 from tests.kernel.asm import NUMBERS, Program
 from tests.kernel.system import ROOT, System, run_code
-from userland import build
+from userland.build import FIRST_OF_OURS
 
 SERVERS = {"core", "files", "names", "pipes", "system"}
 C_TYPES = {"int", "fd", "pid_t", "id_t", "unsigned", "long", "size_t", "void *", "const char *"}
@@ -78,18 +77,10 @@ def test_a_declaration_is_whole(row: SystemCall) -> None:
 
 def test_names_and_numbers_are_unique_and_go_up_in_the_header() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
-    ours = {name: number for name, number in NUMBERS.items() if number >= build.FIRST_OF_OURS}
-    assert dict(numbers_in("vantage_calls.h")) == ours
-    for header in ("vantage_calls.h", "sys/syscall.h"):
-        defined = numbers_in(header)
-        assert all(one[1] < two[1] for one, two in pairwise(defined))
-    assert all(NAMES[number] == name for name, number in defined if number < build.FIRST_OF_OURS)
-    assert all(NAMES.get(row.number, row.name) == row.name for row in ROWS)
-
-
-def numbers_in(header: str) -> list[tuple[str, int]]:
-    text = (ROOT / "userland" / "include" / header).read_text(encoding="utf-8")
-    return [(name, int(n)) for name, n in re.findall(r"#define SYS_(\w+) (\d+)", text)]
+    text = (ROOT / "userland" / "include" / "vantage_calls.h").read_text(encoding="utf-8")
+    defined = [(name, int(n)) for name, n in re.findall(r"#define SYS_(\w+) (\d+)", text)]
+    assert dict(defined) == {name: n for name, n in NUMBERS.items() if n >= FIRST_OF_OURS}
+    assert all(one[1] < two[1] for one, two in pairwise(defined))
 
 
 def test_a_number_cannot_be_declared_twice() -> None:
