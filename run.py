@@ -37,6 +37,7 @@ LOCKS = {
     "runtime": "requirements.txt",
     "test": "requirements-test.txt",
     "compiler": "requirements-compiler.txt",
+    "panel": "requirements-panel.txt",
 }
 
 
@@ -141,8 +142,8 @@ COMMANDS = {
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
     "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
-    "test": ("run the tests", "run:test", "test compiler"),
-    "lint": ("check style and types", "run:lint", "test"),
+    "test": ("run the tests", "run:test", "test compiler panel"),
+    "lint": ("check style and types", "run:lint", "test panel"),
     "doctor": ("say what is wrong with this set-up, and the remedy", "run:doctor", ""),
 }
 

@@ -253,6 +253,31 @@ class TraceFile:
     def __iter__(self) -> Iterator[Record]:
         return self.records_from(0)
 
+    @property
+    def first_chunk(self) -> int:
+        """Where the first chunk begins."""
+        return self._first_chunk
+
+    def chunk_at(self, offset: int) -> tuple[list[Record], int] | None:
+        """The records of the chunk at `offset`, and where the next one begins; None where the
+        recording ends, or has not got to yet."""
+        self._file.seek(offset)
+        head = self._file.read(_CHUNK_HEAD.size)
+        if len(head) < _CHUNK_HEAD.size:
+            return None
+        packed_bytes, _, records = _CHUNK_HEAD.unpack(head)
+        packed = self._file.read(packed_bytes) if records else b""
+        if not records or len(packed) < packed_bytes:
+            return None
+        return list(self._records_of(self._inflate(packed, "chunk"))), self._file.tell()
+
+    @property
+    def complete(self) -> bool:
+        """The recording was closed: nothing will be added to it."""
+        size = self._file.seek(0, 2)
+        self._file.seek(max(0, size - len(TAIL)))
+        return self._file.read() == TAIL
+
     def records_from(self, number: int) -> Iterator[Record]:
         """All records from the `number`-th on; cost does not depend on how far in it is."""
         before = [chunk for chunk in self.chunks if chunk[1] <= number]

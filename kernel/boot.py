@@ -11,7 +11,10 @@ from hw import costs
 from hw.devices import ERRORS, OUTPUT
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
+from kernel import signals
 from kernel.choose import Chooser
+from kernel.errno import E
+from kernel.frames import OWNERS
 from kernel.kernel import Kernel, describe
 from kernel.process import Credentials, Handle, Process
 from kernel.sched import RoundRobin
@@ -19,6 +22,7 @@ from kernel.servers.console import Console
 from kernel.servers.files import Files
 from kernel.servers.names import Names
 from kernel.servers.system import System
+from kernel.strace import error_name
 from kernel.syscalls import TABLE, load_all
 
 DEFAULT_PCIDS = 6
@@ -136,11 +140,25 @@ def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[
     return {
         "program": program or {},
         "config": describe(kernel),
+        "held": [
+            [pfn, kernel.frames.refs[pfn], kernel.frames.owners[pfn]]
+            for pfn in kernel.frames.used()
+        ],
+        "names": _names(),
         "calls": {row.number: row.prototype() for row in TABLE.values()},
         "costs": [
             {"name": c.name, "cycles": c.cycles, "low": c.low, "high": c.high, "source": c.source}
             for c in costs.TABLE
         ],
+    }
+
+
+def _names() -> dict[str, Any]:
+    """What numbers in records are called."""
+    return {
+        "owners": list(OWNERS),
+        "errors": {number.value: error_name(number) for number in E},
+        "signals": {number: signals.name(number) for number in range(1, signals.SIGNALS + 1)},
     }
 
 

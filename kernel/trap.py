@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 SYSCALL = trace.declare(
     "syscall",
-    "tid:Q number:H a:Q b:Q c:Q d:Q e:Q f:Q result:q strings:s",
-    "A system call ended; `strings` are its string arguments, each with a NUL.",
+    "tid:Q number:H a:Q b:Q c:Q d:Q e:Q f:Q result:q strings:s rip:Q",
+    "A system call ended; `strings` are its string arguments, each with a NUL; `rip` is where "
+    "its SYSCALL instruction is.",
 )
 WAIT = trace.declare(
     "wait", "tid:Q number:H channel:s", "The call cannot finish yet: its thread sleeps."
@@ -161,7 +162,8 @@ class Traps:
         if thread.call is not None:
             thread.call = None
         if port:
-            port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings)
+            rip = self.kernel.machine.core.state.rip
+            port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings, rip)
         return result
 
     def _block(self, thread: Thread, blocked: Blocked) -> None:
@@ -180,7 +182,7 @@ class Traps:
             return
         if self.kernel.machine.trace:
             self.kernel.machine.trace.emit(
-                SYSCALL, thread.tid, call.number, *call.arguments, -E.INTR, b""
+                *(SYSCALL, thread.tid, call.number, *call.arguments, -E.INTR, b"", core.state.rip)
             )
         core.finish_syscall(-E.INTR)
 
