@@ -271,6 +271,19 @@ class TraceFile:
             return None
         return list(self._records_of(self._inflate(packed, "chunk"))), self._file.tell()
 
+    def digest(self) -> str:
+        """The digest of the run, computed anew from the records, in hex."""
+        chain, raw, count, offset = b"", b"", 0, self._first_chunk
+        while True:
+            self._file.seek(offset)
+            packed_bytes, _, records = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
+            if not records:
+                return hashlib.sha256(chain + raw).hexdigest()
+            raw += self._inflate(self._file.read(packed_bytes), "chunk")
+            count, offset = count + records, self._file.tell()
+            if count == RECORDS_PER_CHUNK:
+                chain, raw, count = hashlib.sha256(chain + raw).digest(), b"", 0
+
     @property
     def complete(self) -> bool:
         """The recording was closed: nothing will be added to it."""

@@ -40,8 +40,8 @@ FLUSHED = CAUSES.index("flushed")
 GONE = 255
 CR3_BITS = ADDRESS | 0xFFF
 KINDS_OF_BOUNDARY = frozenset(
-    "syscall wait fault exception run thread_new thread_end exec signal log ipi_taken "
-    "console_input vas_switch".split()
+    "syscall wait fault exception thread_new thread_end exec signal log ipi_taken "
+    "console_input vas_switch tlb_fill tlb_dirty".split()
 )
 """Records that end a step: what came before them, back to the last one, belongs to them."""
 

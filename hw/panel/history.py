@@ -24,7 +24,7 @@ from hw.trace import Record, TraceFile
 SEGMENT = 256
 KEYFRAME_SEGMENTS = 64
 JOURNAL_SEGMENTS = 6
-CHUNKS_KEPT = 4
+CHUNKS_KEPT, RECORDS_REMEMBERED = 6, 4000
 STEP_RECORDS = 2 * SEGMENT
 """A step that is longer shows its last records only."""
 
@@ -51,6 +51,7 @@ class History:
         self._offsets: list[int] = []
         self._firsts: list[int] = []
         self._chunks: OrderedDict[int, list[Record]] = OrderedDict()
+        self._remembered: dict[int, Record] = {}
         self._journal: list[list[Edit]] = []
         """The edits of each of the last records, back to where a segment begins."""
 
@@ -93,12 +94,26 @@ class History:
             if len(self._segments) % KEYFRAME_SEGMENTS == 0:
                 self._keyframes.append(_pack(self._scan.state.shelves))
 
+    @property
+    def digest(self) -> str:
+        """The run's digest, or nothing if the recording was cut off."""
+        return self.file.digest() if self.file.complete else ""
+
     # Records by number --------------------------------------------------------------------------
 
     def record(self, number: int) -> Record:
         """Record `number`, counted from 0."""
         index = bisect_right(self._firsts, number) - 1
         return self._chunk(index)[number - self._firsts[index]]
+
+    def remembered(self, number: int) -> Record:
+        """As `record`, for records that are asked for again and again though they are far apart."""
+        found = self._remembered.get(number)
+        if found is None:
+            if len(self._remembered) >= RECORDS_REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[number] = self.record(number)
+        return found
 
     def _chunk(self, index: int) -> list[Record]:
         if index in self._chunks:
@@ -210,5 +225,3 @@ class History:
 
 def _pack(value: object) -> bytes:
     return zlib.compress(pickle.dumps(value, protocol=5), 1)
-
-

@@ -18,6 +18,7 @@ from tests.hw.panel.recordings import PROGRAMS, closing, folder, opened, record
 
 __all__ = ["closing", "folder"]
 
+
 def shelves(history: History) -> list[dict[object, object]]:
     return [dict(shelf) for shelf in history.state.shelves]
 

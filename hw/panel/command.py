@@ -1,0 +1,173 @@
+"""`run.py panel shot|text|gif|check|replay FILE`: a trace, looked at."""
+
+from __future__ import annotations
+
+import argparse
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hw.host import UserError
+from hw.panel.history import History
+from hw.panel.layout import PANELS, describe
+from hw.panel.moment import View
+from hw.panel.pictures import save_gif, save_png, view_of
+from hw.panel.places import SORT_NAMES, position_of
+from hw.panel.theme import THEMES
+from hw.panel.tracks import SORTS
+from hw.trace import TraceError
+
+EXAMPLES = """\
+examples:
+  run.py panel shot t.vtrace --at 50% -o x.png     a picture, 1280x720
+  run.py panel shot t.vtrace --at fault:3 --panel walk --zoom --theme light -o x.png
+  run.py panel text t.vtrace --at switch:2         the same as text
+  run.py panel gif t.vtrace --from fault:1 --to fault:9 --by fault -o x.gif
+  run.py panel check t.vtrace                      is it whole, and what is its digest
+
+a place is a number of records, 50%, start, end, or fault:3, switch:-1 (the last), call:7
+"""
+MOST_PICTURES = 400
+
+
+def main(argv: list[str]) -> int:
+    """The commands that take a file; returns the exit status."""
+    options = _parser().parse_args(argv)
+    with opened(options.file) as history:
+        return int(COMMANDS[options.command](history, options))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[History]:
+    """The history of a file, wholly scanned; what is wrong with it as a sentence."""
+    try:
+        history = History(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror}", "record one: run.py exec --trace"
+        ) from error
+    except TraceError as error:
+        raise UserError(str(error), "record one with run.py exec --trace FILE PROGRAM") from error
+    try:
+        history.scan_all()
+        yield history
+    except TraceError as error:
+        raise UserError(str(error), "record it again") from error
+    finally:
+        history.close()
+
+
+def _shot(history: History, options: argparse.Namespace) -> int:
+    history.seek(position_of(history, options.at))
+    save_png(_view(history, options), options.size, THEMES[options.theme], options.output)
+    return 0
+
+
+def _text(history: History, options: argparse.Namespace) -> int:
+    history.seek(position_of(history, options.at))
+    print("\n".join(describe(_view(history, options), [options.panel] if options.panel else None)))
+    return 0
+
+
+def _gif(history: History, options: argparse.Namespace) -> int:
+    first, last = position_of(history, options.first), position_of(history, options.last)
+    marks = history.tracks.marks[SORT_NAMES.get(options.by, options.by)]
+    stops = [n + 1 for n in marks[bisect_left(marks, first - 1) : bisect_left(marks, last)]]
+    if not 0 < len(stops) <= MOST_PICTURES:
+        raise UserError(
+            f"a film of {len(stops):,} pictures",
+            f"choose --from, --to and --by for 1 to {MOST_PICTURES}",
+        )
+
+    def views() -> Iterator[View]:
+        for stop in stops:
+            history.seek(stop)
+            yield _view(history, options)
+
+    count = save_gif(views(), options.size, THEMES[options.theme], options.fps, options.output)
+    print(f"{options.output}: {count} pictures")
+    return 0
+
+
+def _check(history: History, options: argparse.Namespace) -> int:
+    """Whole or cut off, the digest, and that the fold comes to the same state from both ends."""
+    history.seek(history.scanned)
+    there = [dict(shelf) for shelf in history.state.shelves]
+    history.seek(0)
+    while history.forward():
+        pass
+    same = there == history.state.shelves
+    print(f"{options.file}: {history.scanned:,} records")
+    print(f"  digest   {history.digest or 'none: the recording was cut off'}")
+    print(f"  the state at its end is {'the same' if same else 'NOT the same'} folded and sought")
+    return 0 if same and history.file.complete else 1
+
+
+def _view(history: History, options: argparse.Namespace) -> View:
+    chosen = {"zoomed": options.zoom, "projector": options.projector, "mode": "REPLAY"}
+    if options.panel:
+        chosen["chosen"] = options.panel
+    view = view_of(history, **chosen)
+    if options.va is not None:
+        view.focus.va = options.va
+    return view
+
+
+COMMANDS = {"shot": _shot, "text": _text, "gif": _gif, "check": _check}
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """`1280x720` as (1280, 720)."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 1280x720")
+    if not (640 <= int(width) <= 7680 and 360 <= int(height) <= 4320):
+        raise argparse.ArgumentTypeError("a picture has 640x360 to 7680x4320 pixels")
+    return int(width), int(height)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py panel",
+        description="Look at a recorded trace.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, words in (
+        ("shot", "a picture of one moment"),
+        ("text", "one moment in words"),
+        ("gif", "a film from one moment to another"),
+        ("check", "whether the file is whole, and its digest"),
+    ):
+        part = commands.add_parser(name, help=words, description=words)
+        part.add_argument("file", type=Path, help="a trace")
+        if name != "check":
+            _add_looks(part)
+        if name in ("shot", "text"):
+            part.add_argument("--at", default="50%", metavar="PLACE", help="when (default 50%%)")
+        if name in ("shot", "gif"):
+            part.add_argument("-o", dest="output", type=Path, required=True, metavar="FILE")
+    film = commands.choices["gif"]
+    film.add_argument("--from", dest="first", default="start", metavar="PLACE")
+    film.add_argument("--to", dest="last", default="end", metavar="PLACE")
+    film.add_argument(
+        "--by",
+        default="event",
+        choices=sorted([*SORTS, *SORT_NAMES]),
+        help="a picture for each (default: event)",
+    )
+    film.add_argument("--fps", type=float, default=2, help="pictures a second (default 2)")
+    return parser
+
+
+def _add_looks(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--panel", choices=sorted(PANELS), help="the panel in view")
+    part.add_argument("--zoom", action="store_true", help="only that one, on the whole window")
+    part.add_argument("--projector", action="store_true", help="large text, two panels")
+    part.add_argument("--theme", choices=sorted(THEMES), default="dark")
+    part.add_argument("--size", type=size_of, default=(1280, 720), metavar="WxH")
+    part.add_argument(
+        "--va", type=lambda text: int(text, 0), metavar="ADDRESS", help="the address in view"
+    )
