@@ -36,7 +36,9 @@ ALONE_INSTRUCTIONS = 2_000_000
 MAX_MESSAGES = 100
 
 RUN = trace.declare(
-    "run", "tid:Q space:Q previous:Q", "A core runs a thread; previous is whom it ran before."
+    "run",
+    "tid:Q space:Q previous:Q rip:Q",
+    "A core runs a thread, which goes on at rip; previous is whom it ran before.",
 )
 LOG = trace.declare("log", "text:s", "The kernel says something.")
 
@@ -275,7 +277,7 @@ class Kernel:
             seat.loaded, thread.loaded_on = thread, seat.id
             if self.machine.trace:
                 before = previous.tid if previous else 0
-                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before)
+                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before, thread.rip)
         self.shootdowns.load(thread.space)
 
     def _save(self, seat: Seat) -> None:

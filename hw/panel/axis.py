@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import log2
 
-LOWEST, HIGHEST, GAP = 15, 90, 16
+TALLEST, GAP = 90, 16
 STRETCH = 4.0
 """How much taller than wished a run may be made where there is room."""
 
@@ -62,13 +62,14 @@ class Axis:
         return [((a.bottom + b.top) / 2, b.start - a.end) for a, b in pairs if b.start > a.end]
 
 
-def build(ranges: Iterable[tuple[int, int]], height: float) -> Axis:
-    """An axis of at most `height` pixels for all ranges (start, end), whatever space has them."""
-    rows = _folded(_pieces(set(ranges)), height)
+def build(ranges: Iterable[tuple[int, int]], height: float, least: int = 15) -> Axis:
+    """An axis of at most `height` pixels for all ranges (start, end), whatever space has them.
+    A run is `least` pixels tall, twice that where there is room, and more if it has many pages."""
+    rows = _folded(_pieces(set(ranges)), height, least)
     if not rows:
         return Axis((), 0.0)
     between = [GAP if two[0] > one[1] else 0 for one, two in itertools.pairwise(rows)]
-    heights = _heights([_wish(end - start) for start, end, _ in rows], height - sum(between))
+    heights = _heights([_wish(end - start) for start, end, _ in rows], height - sum(between), least)
     runs, y = [], 0.0
     for (start, end, folded), tall, gap in zip(rows, heights, [*between, 0], strict=True):
         runs.append(Run(start, end, y, y + tall, folded))
@@ -98,11 +99,11 @@ def _pieces(ranges: set[tuple[int, int]]) -> list[tuple[int, int]]:
     return pieces
 
 
-def _folded(pieces: list[tuple[int, int]], height: float) -> list[tuple[int, int, int]]:
+def _folded(pieces: list[tuple[int, int]], height: float, least: int) -> list[tuple[int, int, int]]:
     """Rows (start, end, pieces in it) that fit: the closest and smallest neighbours go together."""
-    most = max(1, int((height + GAP) / (LOWEST + GAP)))
+    most = max(1, int((height + GAP) / (least + GAP)))
     gaps = sum(1 for one, two in itertools.pairwise(pieces) if two[0] > one[1])
-    if len(pieces) * LOWEST + gaps * GAP <= height:
+    if len(pieces) * least + gaps * GAP <= height:
         most = len(pieces)
     nearest = sorted(
         range(1, len(pieces)),
@@ -120,13 +121,13 @@ def _folded(pieces: list[tuple[int, int]], height: float) -> list[tuple[int, int
 
 
 def _wish(size: int) -> float:
-    return min(HIGHEST, max(LOWEST, 8 * log2(1 + (size >> 12))))
+    return min(TALLEST, 8 * log2(1 + (size >> 12)))
 
 
-def _heights(wished: list[float], room: float) -> list[float]:
-    """Heights in proportion to what is above the lowest, as far as there is room."""
-    floor = max(1.0, min(LOWEST, room / len(wished)))
+def _heights(wished: list[float], room: float, least: int) -> list[float]:
+    """The same for each, and what is left in proportion to what is wished above that."""
+    floor = max(1.0, min(2.2 * least, room / len(wished)))
     spare = max(0.0, room - floor * len(wished))
-    above = [max(1.0, wish - floor) for wish in wished]
+    above = [max(1.0, wish - least) for wish in wished]
     scale = min(STRETCH, spare / sum(above))
     return [floor + extra * scale for extra in above]

@@ -152,13 +152,13 @@ def _exec(fold: Fold, record: Record) -> None:
 
 
 def _run(fold: Fold, record: Record) -> None:
-    tid, space, _ = record.values
+    tid, space, _, rip = record.values
     core = fold.core(record)
     kind = 0 if not core.space else THREAD_SWITCH if core.space == space else PROCESS_SWITCH
     fold.put(
         CORES,
         record.core,
-        core._replace(tid=tid, space=space, cycles=record.cycles, switch=kind, rip=0),
+        core._replace(tid=tid, space=space, cycles=record.cycles, switch=kind, rip=rip),
     )
     fold.count("switch", kind)
     if core.tid != tid:

@@ -59,7 +59,7 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
     size = text_size(width, height, projector=view.projector)
     row = line_height(size)
     status, words = row + 2, 2 * row + 8
-    tracks = min(height // 6, 7 * row) if not view.projector else 4 * row
+    tracks = 5 * row if view.projector else max(7 * row, height // 6)
     body = height - status - words - tracks
     found = {
         "caption": Rect(0, body, width, words),

@@ -146,8 +146,10 @@ THEMES = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST, PRINT)}
 
 
 def ink_on(hue: str) -> str:
-    """What to write in on a fill of this hue: white on blue, black on all others."""
-    return "white" if hue == "blue" else "black"
+    """What to write in on a fill: white on blue, black on other hues, the usual on surfaces."""
+    if hue in _HUES:
+        return "white" if hue == "blue" else "black"
+    return "ink"
 
 
 def hue_of(number: int) -> str:

@@ -56,12 +56,15 @@ class Tracks:
     open: dict[int, int] = field(default_factory=dict)
     """Core -> the slice that has not ended."""
     records: int = 0
+    switching: bool = False
+    """The last record belongs to a switch, which the next one may go on with."""
 
     def add(self, record: Record, number: int, state: State) -> None:
         """Take note of record `number`; `state` is the one after it."""
         name = record.kind.name
         for sort in OF_KIND.get(name, ()):
             self.marks[sort].append(number)
+        self._follow_switch(name, number)
         if number % CLOCK_RECORDS == 0:
             self.clock.append(record.cycles)
         self.records = number + 1
@@ -71,6 +74,13 @@ class Tracks:
             self._end(record.core, record["tid"], number)
         if name in ("thread_new", "exec", "run"):
             self._name(record, state)
+
+    def _follow_switch(self, name: str, number: int) -> None:
+        """A switch is over when CR3 is written and what that flushed is gone."""
+        if self.switching and name in ("cr3_load", "tlb_flush"):
+            self.marks["switch"][-1] = number
+        else:
+            self.switching = name in SORTS["switch"]
 
     def _name(self, record: Record, state: State) -> None:
         tid = record["pid"] if record.kind.name == "exec" else record["tid"]

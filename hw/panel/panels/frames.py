@@ -10,7 +10,7 @@ from hw.panel.theme import ink_on
 
 KINDS = {
     "free": (".", "free"),
-    "machine": ("M", "dim"),
+    "machine": ("M", "faint"),
     "page table": ("T", "blue"),
     "anonymous": ("a", "orange"),
     "file": ("f", "sky"),
@@ -97,7 +97,7 @@ def _small(view: View, c: Canvas, shown: int) -> None:
     each = -(-shown // (across * down))
     roles = (
         "free",
-        "dim",
+        "faint",
         "blue",
         "orange",
         "sky",

@@ -52,7 +52,9 @@ def graph(view: View, most: int = MOST_NODES) -> Graph:
     edges: list[Edge] = []
     for tid, thread in sorted(state.threads.items()):
         runs = tid in running
-        nodes[0][tid] = Node(0, tid, f"T{tid} {thread.doing}", "sky", runs)
+        nodes[0][tid] = Node(
+            0, tid, f"T{tid} {thread.doing.replace('running', 'runs')}", "sky", runs
+        )
         nodes[1].setdefault(
             thread.pid, Node(1, thread.pid, f"P{thread.pid} {thread.name}", "green", runs)
         )

@@ -74,7 +74,7 @@ def draw(view: View, c: Canvas) -> None:
     shown = columns(view, most)
     top = c.y(2) + 4
     ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
-    scale = axis.build(ranges, c.rect.bottom - top - 2)
+    scale = axis.build(ranges, c.rect.bottom - top - 2, c.row + 1)
     _strip(c, scale, top)
     _labels(c, scale, top, left)
     wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
@@ -86,7 +86,7 @@ def draw(view: View, c: Canvas) -> None:
     _focus(view, c, scale, top, left, wide)
     hidden = len(view.moment.state.spaces) - len(shown)
     if hidden > 0:
-        words = f"+{hidden} more space{'s' if hidden > 1 else ''}"
+        words = f"+{hidden} more"
         c.text(c.rect.x + STRIP + 6, c.y(0), words, "dim", width=left - c.rect.x - STRIP - 8)
 
 

@@ -59,10 +59,9 @@ def threads(view: View, most: int) -> list[int]:
 def draw(view: View, c: Canvas) -> None:
     area, (first, last) = track_area(c), span_of(view)
     scale = area.w / max(1, last - first)
-    lines = max(2, c.rows)
-    rows = threads(view, max(1, lines - 2))
+    rows = threads(view, max(1, c.rows - 2))
     _tracks(view, c, rows, area, scale)
-    y = c.y(min(len(rows), lines - 2))
+    y = c.y(len(rows))
     _marks(view, c, y, area, scale)
     _density(view, c, Rect(area.x, y + c.row, area.w, c.rect.bottom - y - c.row - 1))
     c.text(c.rect.x, y, "calls, faults", "dim")
