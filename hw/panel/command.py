@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hw.host import UserError
 from hw.panel.history import History
@@ -14,12 +16,15 @@ from hw.panel.layout import PANELS, describe
 from hw.panel.moment import View
 from hw.panel.pictures import save_gif, save_png, view_of
 from hw.panel.places import SORT_NAMES, position_of
+from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.tracks import SORTS
+from hw.panel.window import Window
 from hw.trace import TraceError
 
 EXAMPLES = """\
 examples:
+  run.py panel replay t.vtrace                     a window; ? shows the keys
   run.py panel shot t.vtrace --at 50% -o x.png     a picture, 1280x720
   run.py panel shot t.vtrace --at fault:3 --panel walk --zoom --theme light -o x.png
   run.py panel text t.vtrace --at switch:2         the same as text
@@ -29,6 +34,7 @@ examples:
 a place is a number of records, 50%, start, end, or fault:3, switch:-1 (the last), call:7
 """
 MOST_PICTURES = 400
+SCENES = "see hw/panel/README.md"
 
 
 def main(argv: list[str]) -> int:
@@ -114,7 +120,50 @@ def _view(history: History, options: argparse.Namespace) -> View:
     return view
 
 
-COMMANDS = {"shot": _shot, "text": _text, "gif": _gif, "check": _check}
+def _replay(history: History, options: argparse.Namespace) -> int:
+    history.seek(position_of(history, options.at))
+    session = Session(
+        history,
+        size=options.size,
+        theme=options.theme,
+        projector=options.projector,
+        zoomed=options.zoom,
+        chosen=options.panel or "walk",
+        scenes=read_scenes(options.scenes) if options.scenes else [],
+    )
+    session.show_scene(1)
+    open_window(session)
+    return 0
+
+
+def open_window(session: Session) -> None:
+    """Show a session until it is closed.  Raises `UserError` where there is no display."""
+    import pygame
+
+    try:
+        window = Window(session, folder=Path.cwd())
+    except pygame.error as error:
+        raise UserError(
+            f"there is no display to open a window on ({error})",
+            "use run.py panel shot, gif or text, which need none",
+        ) from error
+    window.run()
+
+
+def read_scenes(path: Path) -> list[dict[str, Any]]:
+    """The scenes of a file: a JSON list of {"at", "panel", "zoom", "va", "space", "say"}."""
+    try:
+        scenes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read scenes from {path}: {error}", "see hw/panel/README.md"
+        ) from error
+    if not isinstance(scenes, list) or not all(isinstance(scene, dict) for scene in scenes):
+        raise UserError(f"{path} holds no list of scenes", SCENES)
+    return scenes
+
+
+COMMANDS = {"replay": _replay, "shot": _shot, "text": _text, "gif": _gif, "check": _check}
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -136,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, words in (
+        ("replay", "a window: forwards and backwards through all of it"),
         ("shot", "a picture of one moment"),
         ("text", "one moment in words"),
         ("gif", "a film from one moment to another"),
@@ -145,10 +195,15 @@ def _parser() -> argparse.ArgumentParser:
         part.add_argument("file", type=Path, help="a trace")
         if name != "check":
             _add_looks(part)
-        if name in ("shot", "text"):
-            part.add_argument("--at", default="50%", metavar="PLACE", help="when (default 50%%)")
+        if name in ("shot", "text", "replay"):
+            usual = "start" if name == "replay" else "50%"
+            words = f"when (default {usual})".replace("%", "%%")
+            part.add_argument("--at", default=usual, metavar="PLACE", help=words)
         if name in ("shot", "gif"):
             part.add_argument("-o", dest="output", type=Path, required=True, metavar="FILE")
+    commands.choices["replay"].add_argument(
+        "--scenes", type=Path, metavar="FILE", help="PageDown goes through these moments"
+    )
     film = commands.choices["gif"]
     film.add_argument("--from", dest="first", default="start", metavar="PLACE")
     film.add_argument("--to", dest="last", default="end", metavar="PLACE")

@@ -213,6 +213,13 @@ class History:
             start -= 1
         return max(0, start)
 
+    def edits_of_last(self) -> list[Edit]:
+        """What the last record changed."""
+        if not self.position:
+            return []
+        self._reach_back(self.position - 1)
+        return self._journal[-1]
+
     def step(self) -> tuple[list[Record], list[Edit]]:
         """The records of the last step, and the edits that they meant."""
         if not self.position:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hw.panel.draw import Canvas, Command, Rect, line_height
+from hw.panel.draw import Box, Canvas, Command, Rect, line_height
 from hw.panel.moment import View
 from hw.panel.panels import caption, cpu, frames, graph, log, maps, race, timeline, tlb, walk
 
@@ -40,23 +40,26 @@ PANELS = {
         Panel(10, "caption", "What just happened", caption.title, caption.draw, caption.describe),
     )
 }
-LECTURE = {"walk": ("maps",), "maps": ("walk",), "tlb": ("walk",), "frames": ("maps",)}
+LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk"}
+"""In projector mode: chosen panel -> the one that goes with it; the maps, for all others."""
 
 
 def text_size(width: int, height: int, *, projector: bool) -> int:
-    """13 pixels at 720p, as the mock-up has; a projector has at least 20."""
-    small = min(width / 1280, height / 720)
-    return max(
-        12,
-        min(
-            28, round((20 if projector else 12.6 + 3.4 * (small - 1)) * (small if projector else 1))
-        ),
-    )
+    """13 pixels at 720p, as a large window shows more rather than larger; a projector has 20
+    there, and grows with the window."""
+    scale = min(width / 1280, height / 720)
+    wished = 20 * scale if projector else 12.6 + 6.8 * (scale - 1)
+    return max(12, min(28, round(wished)))
+
+
+def size_for(view: View, width: int, height: int) -> int:
+    """The size of the text of a view."""
+    return max(11, text_size(width, height, projector=view.projector) + view.text_step)
 
 
 def places(view: View, width: int, height: int) -> dict[str, Rect]:
     """Where each visible panel is, heading included."""
-    size = text_size(width, height, projector=view.projector)
+    size = size_for(view, width, height)
     row = line_height(size)
     status, words = row + 2, 2 * row + 8
     tracks = 5 * row if view.projector else max(7 * row, height // 6)
@@ -65,12 +68,11 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
         "caption": Rect(0, body, width, words),
         "timeline": Rect(0, body + words, width, tracks),
     }
+    if view.zoomed and view.chosen == "timeline":
+        below = height - status - words
+        return {"caption": Rect(0, below, width, words), "timeline": Rect(0, 0, width, below)}
     if view.zoomed:
-        return (
-            {**found, view.chosen: Rect(0, 0, width, body)}
-            if view.chosen not in found
-            else found | {view.chosen: Rect(0, 0, width, body)}
-        )
+        return {**found, view.chosen: Rect(0, 0, width, body)}
     if view.projector:
         return found | _lecture(view, width, body)
     return found | _lab(width, body, row)
@@ -79,7 +81,7 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
 def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
     """The chosen panel and the one that goes with it."""
     chosen = view.chosen if view.chosen not in ("timeline", "caption") else "maps"
-    other = LECTURE.get(chosen, ("maps",))[0]
+    other = LECTURE.get(chosen, "maps")
     left, right = (chosen, other) if PANELS[chosen].digit < PANELS[other].digit else (other, chosen)
     return {
         left: Rect(0, 0, width // 2, body),
@@ -117,13 +119,22 @@ def content(rect: Rect, size: int, name: str) -> Rect:
 
 def compose(view: View, width: int, height: int) -> list[Command]:
     """The whole window."""
-    size = text_size(width, height, projector=view.projector)
-    window = Canvas(Rect(0, 0, width, height), size, "paper", 2 if view.projector else 1)
-    window.box(0, 0, width, height, "paper")
-    for name, rect in places(view, width, height).items():
-        window.commands += panel_commands(view, name, rect, size)
-    _status(view, window)
-    return window.commands
+    window: list[Command] = [Box(0, 0, width, height, "paper")]
+    for commands in parts(view, width, height).values():
+        window += commands
+    return window
+
+
+def parts(view: View, width: int, height: int) -> dict[str, list[Command]]:
+    """The window panel by panel, so that what has not changed need not be painted again."""
+    size = size_for(view, width, height)
+    found = {
+        name: panel_commands(view, name, rect, size)
+        for name, rect in places(view, width, height).items()
+    }
+    bar = Canvas(Rect(0, 0, width, height), size, "paper")
+    _status(view, bar)
+    return found | {"status": bar.commands}
 
 
 def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command]:
@@ -157,6 +168,7 @@ def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command
 def _status(view: View, c: Canvas) -> None:
     """The last line: the mode in words, where it stands, and how to go on."""
     y = c.rect.bottom - c.row - 1
+    c.box(0, y - 1, c.rect.w, c.row + 2, "paper")
     moment = view.moment
     x = c.text(6, y, f" {view.mode} ", "black", paper="yellow", bold=True)
     where = (

@@ -201,6 +201,8 @@ class View:
     source: str = ""
     """What is shown: a file's name."""
     digest: str = ""
+    text_step: int = 0
+    """How much larger than usual the text is, in pixels."""
 
     @property
     def space(self) -> int:

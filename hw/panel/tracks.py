@@ -114,6 +114,24 @@ class Tracks:
         low = max(0, bisect_left(self.starts, first) - 16)
         return [s for s in self.slices[low:high] if not s.end or s.end > first]
 
+    def slice_at(self, core: int, number: int) -> Slice | None:
+        """What ran on a core at a record."""
+        for index in range(bisect_right(self.starts, number) - 1, -1, -1):
+            piece = self.slices[index]
+            if piece.core == core:
+                return piece
+        return None
+
+    def space_at(self, core: int, number: int) -> int:
+        """The space of a core at a record; 0 before its first thread."""
+        piece = self.slice_at(core, number)
+        return piece.space if piece else 0
+
+    def tid_at(self, core: int, number: int) -> int:
+        """The thread on a core at a record; 0 before its first one."""
+        piece = self.slice_at(core, number)
+        return piece.tid if piece else 0
+
     def count(self, sort: str, first: int, last: int) -> int:
         """How many records of a sort there are in `first`..`last` (exclusive)."""
         marks = self.marks[sort]

@@ -47,15 +47,28 @@ def hue(view: View, frame: Frame) -> str:
 
 
 def draw(view: View, c: Canvas) -> None:
-    frames = view.moment.state.frames
-    area = c.inside(c.rect._replace(h=c.rect.h - 2 * c.row - 2))
-    shown = min(view.moment.about.ram_frames, max(frames, default=0) + 1)
-    cell = _cell_size(area, max(shown, 32))
+    area, shown, cell = _shape(view, c)
     if cell >= c.size:
         _large(view, area, shown, cell)
     else:
         _small(view, area, shown)
     _legend(view, c, shown)
+
+
+def frame_at(view: View, c: Canvas, x: int, y: int) -> int | None:
+    """The frame under a pixel, where each has a cell."""
+    area, shown, cell = _shape(view, c)
+    across = area.rect.w // cell
+    column, row = (x - area.rect.x) // cell, (y - area.rect.y) // cell
+    pfn = row * across + column
+    return pfn if cell >= c.size and 0 <= column < across and 0 <= pfn < shown else None
+
+
+def _shape(view: View, c: Canvas) -> tuple[Canvas, int, int]:
+    """Where the cells are, how many frames they show, and how large they are."""
+    area = c.inside(c.rect._replace(h=c.rect.h - 2 * c.row - 2))
+    shown = min(view.moment.about.ram_frames, max(view.moment.state.frames, default=0) + 1)
+    return area, shown, _cell_size(area, max(shown, 32))
 
 
 def _cell_size(c: Canvas, count: int) -> int:
@@ -70,7 +83,7 @@ def _large(view: View, c: Canvas, shown: int, cell: int) -> None:
     """Cells with a letter each."""
     across = c.rect.w // cell
     tables = view.moment.tables()
-    focus = _frame_in_view(view)
+    focus = frame_in_view(view)
     for pfn in range(shown):
         x, y = c.rect.x + pfn % across * cell, c.rect.y + pfn // across * cell
         frame = view.moment.state.frames.get(pfn)
@@ -119,7 +132,7 @@ def _small(view: View, c: Canvas, shown: int) -> None:
     c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))
 
 
-def _frame_in_view(view: View) -> int | None:
+def frame_in_view(view: View) -> int | None:
     root = view.moment.state.spaces.get(view.space, view.moment.core.cr3 & ADDRESS)
     leaf = view.moment.leaves(root).get(view.va >> 12)
     return (leaf.entry & ADDRESS) >> 12 if leaf else None

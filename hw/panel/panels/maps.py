@@ -67,17 +67,31 @@ def kind_of(region: Region) -> str:
     return "heap" if region.name in ("", "[heap]", "[bss]") else "file"
 
 
-def draw(view: View, c: Canvas) -> None:
+class Shape(NamedTuple):
+    """How the panel is laid out: the columns, the axis, where it begins, how wide a column is."""
+
+    columns: list[Column]
+    scale: axis.Axis
+    top: int
+    left: int
+    wide: int
+
+
+def shape_of(view: View, c: Canvas) -> Shape:
     left = c.rect.x + STRIP + 6 + LABEL_CHARACTERS * c.cell + 6
-    narrowest = 11 * c.cell
-    most = max(1, (c.rect.right - left) // (narrowest + 6))
+    most = max(1, (c.rect.right - left) // (11 * c.cell + 6))
     shown = columns(view, most)
     top = c.y(2) + 4
     ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
     scale = axis.build(ranges, c.rect.bottom - top - 2, c.row + 1)
+    wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
+    return Shape(shown, scale, top, left, wide)
+
+
+def draw(view: View, c: Canvas) -> None:
+    shown, scale, top, left, wide = shape_of(view, c)
     _strip(c, scale, top)
     _labels(c, scale, top, left)
-    wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
     for number, column in enumerate(shown):
         x = left + number * (wide + 8)
         before = shown[number - 1] if number else None

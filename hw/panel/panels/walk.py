@@ -141,7 +141,7 @@ def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None
 def _third_line(view: View, walk: Explained, was: Explained) -> list[tuple[str, str]]:
     last = view.moment.last
     if last is not None and last.kind.name == "fault" and view.focus.va is None:
-        outcome = "refused" if last["outcome"] == 2 else "resolved, see *"
+        outcome = "refused" if last["outcome"] == 2 else "resolved *"
         return [(f"#PF {explain_error(last['error'])}", "alarm"), (f" {outcome}", "ink")]
     if walk.error is not None and walk.pfn is None:
         return [(f"would fault: {explain_error(walk.error)}", "alarm")]
