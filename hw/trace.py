@@ -149,6 +149,8 @@ class Trace:
     _index: list[tuple[int, int, int]] = field(default_factory=list)
     _offset: int = 0
     _chain: bytes = b""
+    _written: int = 0
+    """How many of the pending records are in the file already."""
 
     def __post_init__(self) -> None:
         self._codec = _Codec(_numbered())
@@ -170,18 +172,26 @@ class Trace:
         return hashlib.sha256(self._chain + self._pack_pending()).hexdigest()
 
     def _end_chunk(self) -> None:
-        raw, count, first_cycles = self._pack_pending(), len(self._pending), self._pending[0][2]
+        self._chain = hashlib.sha256(self._chain + self._pack_pending()).digest()
+        self.flush()
+        self.records += len(self._pending)
         self._pending.clear()
-        self._chain = hashlib.sha256(self._chain + raw).digest()
-        if self.sink:
-            self._index.append((self._offset, self.records, first_cycles))
+        self._written = 0
+
+    def flush(self) -> None:
+        """Write what is pending to the sink, as a chunk of its own: for whoever reads along.
+        The digest is that of the records, however they are cut into chunks."""
+        written, count = self._written, len(self._pending) - self._written
+        if self.sink and count:
+            raw, cycles = self._pack_pending(written), self._pending[written][2]
+            self._index.append((self._offset, self.records + written, cycles))
             packed = zlib.compress(raw, 1)
             self._write(_CHUNK_HEAD.pack(len(packed), len(raw), count) + packed)
-        self.records += count
+            self._written = len(self._pending)
 
-    def _pack_pending(self) -> bytes:
+    def _pack_pending(self, first: int = 0) -> bytes:
         pack = self._codec.pack
-        return b"".join([pack(*record) for record in self._pending])
+        return b"".join([pack(*record) for record in self._pending[first:]])
 
     def __getstate__(self) -> dict[str, Any]:
         """What a checkpoint keeps: the chain, but not where the records go."""
@@ -190,7 +200,7 @@ class Trace:
         return {name: getattr(self, name) for name in keep} | {"_pending": pending}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0)
+        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0, _written=0)
         self._pending = [(KINDS[name], *rest) for name, *rest in state["_pending"]]
         self._codec = _Codec(_numbered())
 

@@ -1,7 +1,7 @@
 """The fold: what each kind of record changes in the state.
 
-A row of `HANDLERS` per kind; a kind without one changes nothing but its count, so that a trace
-of a later version is still shown.  Records of the MMU also tell which entries the walker has
+A row of `HANDLERS` per kind; a kind without one changes nothing but its count, and fields behind
+those that are known are left alone, so that a trace of a later version is still shown.  Records of the MMU also tell which entries the walker has
 marked as accessed or dirty, since the tables' own records show only what the kernel writes.
 """
 
@@ -97,14 +97,14 @@ class Fold:
 
 
 def _frame(fold: Fold, record: Record) -> None:
-    pfn, _, refs, old_owner, owner = record.values
+    pfn, _, refs, old_owner, owner = record.values[:5]
     fold.put(FRAMES, pfn, Frame(refs, owner) if refs else None)
     if not refs and old_owner == fold.table_owner:
         _forget_table(fold, pfn << 12)
 
 
 def _pte(fold: Fold, record: Record) -> None:
-    _, table, index, _, _, new = record.values
+    _, table, index, _, _, new = record.values[:6]
     fold.put(PTES, table + index * 8, new or None)
     fold.count("pte_write")
 
@@ -117,12 +117,12 @@ def _forget_table(fold: Fold, table: int) -> None:
 
 
 def _space(fold: Fold, record: Record) -> None:
-    space, pml4, alive = record.values
+    space, pml4, alive = record.values[:3]
     fold.put(SPACES, space, pml4 if alive else None)
 
 
 def _region(fold: Fold, record: Record) -> None:
-    space, start, end, prot, shared, object_, page, name = record.values
+    space, start, end, prot, shared, object_, page, name = record.values[:8]
     words = name.decode(errors="replace")
     region = Region(space, start, end, prot, shared, object_, page, words)
     fold.put(REGIONS, (space, start), None if prot == GONE else region)
@@ -132,7 +132,7 @@ def _region(fold: Fold, record: Record) -> None:
 
 
 def _thread_new(fold: Fold, record: Record) -> None:
-    tid, pid, parent, space, name = record.values
+    tid, pid, parent, space, name = record.values[:5]
     words = name.decode(errors="replace")
     fold.put(THREADS, tid, Thread(tid, pid, parent, space, words, "ready"))
 
@@ -142,7 +142,7 @@ def _thread_end(fold: Fold, record: Record) -> None:
 
 
 def _exec(fold: Fold, record: Record) -> None:
-    pid, space, path = record.values
+    pid, space, path = record.values[:3]
     name = path.decode(errors="replace").rsplit("/", 1)[-1]
     for tid, thread in list(fold.state.threads.items()):
         if thread.pid == pid:
@@ -152,7 +152,7 @@ def _exec(fold: Fold, record: Record) -> None:
 
 
 def _run(fold: Fold, record: Record) -> None:
-    tid, space, _, rip = record.values
+    tid, space, _, rip = record.values[:4]
     core = fold.core(record)
     kind = 0 if not core.space else THREAD_SWITCH if core.space == space else PROCESS_SWITCH
     fold.put(
@@ -170,8 +170,9 @@ def _run(fold: Fold, record: Record) -> None:
 
 
 def _syscall(fold: Fold, record: Record) -> None:
-    tid, number, *registers, result, _, rip = record.values
-    fold.put(CALLS, tid, Call(number, tuple(registers), result, rip))
+    values = record.values
+    tid, rip = values[0], values[10]
+    fold.put(CALLS, tid, Call(values[1], values[2:8], values[8], rip))
     core = fold.core(record)
     fold.put(CORES, record.core, core._replace(cycles=record.cycles, rip=rip))
     fold.count("syscall")
@@ -179,7 +180,7 @@ def _syscall(fold: Fold, record: Record) -> None:
 
 
 def _wait(fold: Fold, record: Record) -> None:
-    tid, _, channel = record.values
+    tid, _, channel = record.values[:3]
     fold.doing(tid, "waits: " + channel.decode(errors="replace").split(":")[0])
 
 
@@ -215,7 +216,7 @@ def _cr3_load(fold: Fold, record: Record) -> None:
 
 
 def _tlb_miss(fold: Fold, record: Record) -> None:
-    side, cause, vpn, _ = record.values
+    side, cause, vpn = record.values[:3]
     core = fold.core(record)
     fold.count("miss", record.core, side, cause)
     if cause == FLUSHED:
@@ -224,7 +225,7 @@ def _tlb_miss(fold: Fold, record: Record) -> None:
 
 
 def _tlb_fill(fold: Fold, record: Record) -> None:
-    side, set_index, way, vpn, tag, pfn, rights, dirty, *_ = record.values
+    side, set_index, way, vpn, tag, pfn, rights, dirty = record.values[:8]
     entry = TlbEntry(vpn, tag, pfn, rights, dirty, fold.at)
     fold.put(TLB, (record.core, side, set_index, way), entry)
     steps = _mark_path(fold, fold.core(record).cr3 & ADDRESS, vpn << 12, A | (D if dirty else 0))
@@ -232,7 +233,7 @@ def _tlb_fill(fold: Fold, record: Record) -> None:
 
 
 def _tlb_dirty(fold: Fold, record: Record) -> None:
-    set_index, way, vpn = record.values
+    set_index, way, vpn = record.values[:3]
     key = (record.core, 1, set_index, way)
     entry = fold.state.tlb.get(key)
     if entry is not None:

@@ -36,11 +36,10 @@ PATTERNS = ("", "diagonal", "dots", "cross", "rows")
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours by role; `outlined` fills have a dark edge, since on white they are faint."""
+    """Colours by role."""
 
     name: str
     colours: dict[str, Colour]
-    outlined: bool = False
 
     def colour(self, role: str) -> Colour:
         """The colour of a role.  Raises KeyError for one that does not exist."""
@@ -100,7 +99,6 @@ LIGHT = Theme(
         "free": (0xEE, 0xF0, 0xF4),
         "edge": (0x14, 0x18, 0x20),
     },
-    outlined=True,
 )
 CONTRAST = Theme(
     "contrast",
@@ -109,7 +107,7 @@ CONTRAST = Theme(
         "paper": BLACK,
         "panel": BLACK,
         "title": (0x30, 0x30, 0x30),
-        "chosen": (0x60, 0x60, 0x00),
+        "chosen": (0x50, 0x50, 0x00),
         "bar": (0x40, 0x40, 0x00),
         "ink": WHITE,
         "dim": (0xE0, 0xE0, 0xE0),
@@ -140,7 +138,6 @@ PRINT = Theme(
         "alarm": BLACK,
         "good": BLACK,
     },
-    outlined=True,
 )
 THEMES = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST, PRINT)}
 

@@ -65,7 +65,7 @@ def tag_name(tag: int) -> str:
 
 def call_text(about: About, record: Record) -> str:
     """`write(1, 0x4052c0, 43)`."""
-    _, number, *registers, _, strings, _ = record.values
+    number, registers, strings = record.values[1], record.values[2:8], record.values[9]
     texts = strings.split(b"\0")
     shown = []
     for (kind, _), value in zip(about.parameters(number), registers, strict=False):
@@ -292,7 +292,7 @@ def _caption_pte(moment: Moment, record: Record) -> str:
 
 
 def _caption_frame(moment: Moment, record: Record) -> str:
-    pfn, before, now, old_owner, owner = record.values
+    pfn, before, now, old_owner, owner = record.values[:5]
     if not before:
         return f"Frame {pfn:#x} was taken, as {moment.about.owner(owner)}."
     if not now:
@@ -314,7 +314,7 @@ def _caption_region(moment: Moment, record: Record) -> str:
 
 
 def _caption_new(moment: Moment, record: Record) -> str:
-    tid, pid, parent, space, name = record.values
+    tid, pid, parent, space, name = record.values[:5]
     words = name.decode(errors="replace")
     if tid == pid:
         whom = f"process {parent}" if parent else "the kernel"
