@@ -206,8 +206,7 @@ class Trace:
 
     def close(self) -> None:
         """Write what is pending and the index; the sink itself belongs to the caller."""
-        if self._pending:
-            self._end_chunk()
+        self.flush()
         if self.sink:
             packed = zlib.compress(json.dumps(self._index).encode())
             offset = self._offset

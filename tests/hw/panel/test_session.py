@@ -251,8 +251,7 @@ def hits(text: str) -> list[int]:
     history = opened(TRACE)
     condition = parse(text)
     subjects = (
-        Subject(history.record(n), n, history.tracks, history.about)
-        for n in range(history.scanned)
+        Subject(history.record(n), n, history.tracks, history.about) for n in range(history.scanned)
     )
     return [subject.number for subject in subjects if condition(subject)]
 
