@@ -22,6 +22,7 @@ from kernel.ipc import Ipc
 from kernel.life import Life
 from kernel.objects import MemoryObject, Objects
 from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Signal, Thread
+from kernel.ready import Readiness
 from kernel.sched import Policy, slice_length
 from kernel.shootdown import Seat, Shootdowns
 from kernel.signals import SIGKILL, TRAMPOLINE
@@ -59,10 +60,14 @@ class Kernel:
     objects: Objects = field(init=False)
     shootdowns: Shootdowns = field(init=False)
     ipc: Ipc = field(init=False)
+    ready: Readiness = field(init=False)
     life: Life = field(init=False)
     traps: Traps = field(init=False)
     root: Handle = field(init=False)
-    """The files of the system: where exec looks programs up."""
+    """The directory / of the file server."""
+    home: Handle = field(init=False)
+    """Where the first program starts."""
+    pipes: Handle = field(init=False)
     names: Handle = field(init=False)
     system: Handle = field(init=False)
     console: Handle = field(init=False)
@@ -83,6 +88,10 @@ class Kernel:
     """A turn that a pause cut short: its core, and the instructions left of it."""
     after_trap: Callable[[Kernel], None] | None = None
     """Called after every trap and every turn; tests put `invariants.check` here."""
+    debug: bool = False
+    """A bug in a server is a traceback, and not the server's end."""
+    idle_cycles: int = 0
+    """How long no core had any work."""
     alone: bool = False
     """The current core runs as if nobody waited; whoever becomes ready ends that."""
 
@@ -90,7 +99,7 @@ class Kernel:
         self.frames = Frames(self.machine)
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
-        self.ipc, self.life = Ipc(self), Life(self)
+        self.ipc, self.ready, self.life = Ipc(self), Readiness(self), Life(self)
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
@@ -243,6 +252,7 @@ class Kernel:
         """No core has work: let time pass until the next alarm, or wait for input."""
         deadline = self._next_alarm()
         if deadline is not None:
+            self.idle_cycles += max(0, deadline - self.now())
             for core in self.machine.cores:
                 core.state.cycles = max(core.state.cycles, deadline)
             self._ring_alarms()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hw import trace
-from kernel import elf, futex, signals
+from kernel import elf, futex, paths, signals
 from kernel.errno import Blocked, E, KernelError
+from kernel.message import Reply
 from kernel.objects import MemoryObject
 from kernel.process import (
     DEAD,
@@ -33,6 +34,8 @@ THREAD_END = trace.declare(
     "thread_end", "tid:Q pid:Q status:H", "It ended; status of the last one counts."
 )
 EXEC = trace.declare("exec", "pid:Q space:Q path:s", "A process runs another program now.")
+
+SCRIPT_HEAD_BYTES, MAX_INTERPRETERS, MAX_COMM_BYTES = 256, 5, 15
 
 CLONE_VM, CLONE_SIGHAND, CLONE_VFORK, CLONE_THREAD = 0x100, 0x800, 0x4000, 0x10000
 CLONE_SETTLS, CLONE_PARENT_SETTID = 0x80000, 0x100000
@@ -64,6 +67,7 @@ class Life:
     def spawn(
         self,
         file: MemoryObject,
+        path: bytes,
         arguments: list[bytes],
         environment: list[bytes],
         credentials: Credentials,
@@ -78,7 +82,9 @@ class Life:
             raise
         pid = self._new_id()
         name = arguments[0].decode(errors="replace")
-        process = Process(pid, None, space, credentials, name, pid, pid, self._root())
+        process = Process(pid, None, space, credentials, name, pid, pid, self._home())
+        process.arguments, process.executable = tuple(arguments), path
+        process.started = self.kernel.now()
         for handle in handles:
             process.descriptors.add(handle)
         self.kernel.processes[pid] = process
@@ -121,7 +127,8 @@ class Life:
         mother.cwd.holds += 1
         child = Process(
             pid, mother, space, mother.credentials, mother.name, mother.group, mother.session,
-            mother.cwd, mother.umask, mother.descriptors.copy(),
+            mother.cwd, mother.umask, mother.arguments, mother.executable, self.kernel.now(),
+            mother.descriptors.copy(),
         )  # fmt: skip
         child.actions = dict(mother.actions)
         mother.children.append(child)
@@ -151,9 +158,9 @@ class Life:
         self._emit(THREAD_NEW, tid, process.pid, parent, space.id, process.name.encode())
         return thread
 
-    def _root(self) -> Handle:
-        self.kernel.root.holds += 1
-        return self.kernel.root
+    def _home(self) -> Handle:
+        self.kernel.home.holds += 1
+        return self.kernel.home
 
     def _new_id(self) -> int:
         self.last_id += 1
@@ -165,9 +172,8 @@ class Life:
         self, thread: Thread, path: bytes, arguments: list[bytes], environment: list[bytes]
     ) -> None:
         """Replace the program of the thread's process; the other threads end."""
-        start = self.kernel.root if path.startswith(b"/") else thread.process.cwd
-        reply = self.kernel.ipc.call(thread, start, "image", data=path)
-        file = self.kernel.ipc.port.published[reply.caps[0]]
+        image_of, arguments = self._program(thread, path, arguments)
+        file = self.kernel.ipc.published[image_of.caps[0]]
         process = thread.process
         space = self.kernel.new_space()
         try:
@@ -182,7 +188,8 @@ class Life:
         self._leave_space(thread)
         space.users += 1
         process.space = thread.space = space
-        process.name = path.rpartition(b"/")[2].decode(errors="replace")
+        process.name = path.rpartition(b"/")[2][:MAX_COMM_BYTES].decode(errors="replace")
+        process.arguments, process.executable = tuple(arguments), image_of.data
         handled = {n: a for n, a in process.actions.items() if a.handler == SIG_IGN}
         process.actions = handled
         for number in sorted(process.descriptors.closes_on_exec):
@@ -193,6 +200,23 @@ class Life:
         self.kernel.unload(thread)
         self.kernel.wake(("vfork", process.pid, 0))
         self._emit(EXEC, process.pid, space.id, path)
+
+    def _program(
+        self, thread: Thread, path: bytes, arguments: list[bytes]
+    ) -> tuple[Reply, list[bytes]]:
+        """The file to load and its arguments; a script names another one (execve(2))."""
+        for _ in range(MAX_INTERPRETERS):
+            at = paths.start(self.kernel, thread, paths.AT_FDCWD, path)
+            reply, _ = paths.send(self.kernel, thread, at, path, "image")
+            head = self.kernel.ipc.published[reply.caps[0]].load(0, SCRIPT_HEAD_BYTES)
+            if not head.startswith(b"#!"):
+                return reply, arguments
+            words = head[2:].partition(b"\n")[0].strip().split(None, 1)
+            if not words:
+                raise KernelError(E.NOEXEC)
+            arguments = [*words, path, *arguments[1:]]
+            path = words[0]
+        raise KernelError(E.LOOP)
 
     def _become_leader(self, thread: Thread) -> None:
         """The thread that calls exec has the id of its process from then on (execve(2))."""
@@ -209,7 +233,7 @@ class Life:
         credentials: Credentials,
     ) -> tuple[int, dict[str, int]]:
         """Entry point and first registers of a program loaded into `space`."""
-        image = elf.parse(file.data)
+        image = elf.parse(file.content())
         name = arguments[0].decode(errors="replace") if arguments else ""
         elf.load(space, image, file, name)
         random = self.kernel.chooser.bytes(16)
@@ -268,7 +292,7 @@ class Life:
     def _end_thread(self, thread: Thread, status: int) -> None:
         self.kernel.unschedule(thread)
         if thread.call is not None:
-            self.kernel.ipc.cancel(thread.call)
+            self.kernel.ipc.cancel(thread, thread.call)
         if thread.clear_tid_address:
             self._announce_end(thread)
         self._leave_space(thread)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from kernel.errno import Channel, E, KernelError
 from kernel.message import Reply
+from kernel.nodes import O_NONBLOCK, O_RDWR
 from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
@@ -34,14 +35,26 @@ class Credentials:
 
 @dataclass(slots=True, eq=False)
 class Handle:
-    """An open thing: `badge` is what the server behind `endpoint` knows it by.
+    """An open file description (open(2)): `badge` is what the server behind `endpoint` knows it by.
 
-    Descriptors of one process or of several share it; the last `holds` closes it.
+    Descriptors of one process or of several share it, with its `flags` (access mode, O_APPEND,
+    O_NONBLOCK, O_PATH) and, if it is `seekable`, its `offset`; the last `holds` closes it.
     """
 
     endpoint: int
     badge: int
     holds: int = 0
+    flags: int = O_RDWR
+    seekable: bool = False
+    offset: int = 0
+
+    @property
+    def blocks(self) -> bool:
+        """Does a call wait for what cannot be done yet?"""
+        return not self.flags & O_NONBLOCK
+
+    def set_blocking(self, *, blocks: bool) -> None:
+        self.flags = self.flags & ~O_NONBLOCK | (0 if blocks else O_NONBLOCK)
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +95,13 @@ class Descriptors:
         self.first_free = min(self.first_free, number)
         return handle
 
+    def mark(self, number: int, *, closes_on_exec: bool) -> None:
+        """Shall execve close it?"""
+        if closes_on_exec:
+            self.closes_on_exec.add(number)
+        else:
+            self.closes_on_exec.discard(number)
+
     def copy(self) -> Descriptors:
         """What fork gives to the child."""
         for handle in self.handles.values():
@@ -121,6 +141,11 @@ class Process:
     session: int
     cwd: Handle
     umask: int = 0o022
+    arguments: tuple[bytes, ...] = ()
+    executable: bytes = b""
+    """The path of its program."""
+    started: int = 0
+    """Cycles since boot."""
     descriptors: Descriptors = field(default_factory=Descriptors)
     threads: list[Thread] = field(default_factory=list)
     children: list[Process] = field(default_factory=list)
@@ -159,7 +184,10 @@ class Call:
 
     A handler may send several messages, the same ones in the same order each time it is
     executed: `message` at `endpoint` is the one that has no answer yet, `replies` are the
-    answers so far, and `used` of them were taken since the handler began.
+    answers so far, and `used` of them were taken since the handler began.  Once it waits for
+    anything else, all of them are sent anew.
+    `done`: bytes that have been moved already; `opened`: a FIFO that waits for its other end;
+    `watched`: what a poll waits for, as endpoint and badge;
     `woken`: a futex wake meant it; `interrupted`: a signal did; `deadline` in cycles; `child` is
     whom a vfork waits for; `replied`: the first half of a reply-and-receive is done.
     """
@@ -170,6 +198,9 @@ class Call:
     endpoint: int = 0
     replies: list[Reply] = field(default_factory=list)
     used: int = 0
+    done: int = 0
+    opened: Handle | None = None
+    watched: list[tuple[int, int]] = field(default_factory=list)
     deadline: int | None = None
     woken: bool = False
     interrupted: bool = False

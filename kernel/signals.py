@@ -20,7 +20,7 @@ from kernel.space import KUSER
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-SIGILL, SIGTRAP, SIGFPE, SIGKILL, SIGSEGV = 4, 5, 8, 9, 11
+SIGILL, SIGTRAP, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 4, 5, 8, 9, 11, 13
 SIGCHLD, SIGCONT, SIGSTOP, SIGURG, SIGWINCH = 17, 18, 19, 23, 28
 STOPPED_BY_DEFAULT = (SIGSTOP, 20, 21, 22)  # STOP, TSTP, TTIN, TTOU
 FIRST_REAL_TIME = 32
@@ -124,6 +124,19 @@ def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
         thread.process.actions[signal.number] = SignalAction()
         thread.mask &= ~(1 << signal.number - 1)
     thread.pending.append(signal)
+
+
+def borrow_mask(thread: Thread, mask: int) -> None:
+    """For this call the thread has another mask; a handler that ends it returns to its own."""
+    if thread.saved_mask is None:
+        thread.saved_mask = thread.mask
+    thread.mask = mask & ~UNBLOCKABLE
+
+
+def return_mask(thread: Thread) -> None:
+    """The call that borrowed a mask ends, and no handler is why."""
+    if thread.saved_mask is not None:
+        thread.mask, thread.saved_mask = thread.saved_mask, None
 
 
 def waiting(thread: Thread) -> bool:

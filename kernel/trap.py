@@ -16,6 +16,7 @@ from kernel.errno import Blocked, E, KernelError
 from kernel.process import Call, Registers, Thread
 from kernel.signals import SA_RESTART
 from kernel.syscalls import TABLE, SystemCall
+from kernel.syscalls.linux import NAMES
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -81,6 +82,8 @@ class Traps:
             if kernel.machine.trace is None:  # the common case, and the one that is measured
                 result = row.invoke(kernel, thread, a, b, c, d, e, f)
                 thread.call = None
+                if thread.saved_mask is not None:
+                    signals.return_mask(thread)
             else:
                 result = self._execute(row, thread)
         except KernelError as error:
@@ -159,8 +162,8 @@ class Traps:
             result = answer
         except KernelError as error:
             result = -error.number
-        if thread.call is not None:
-            thread.call = None
+        thread.call = None
+        signals.return_mask(thread)
         if port:
             rip = self.kernel.machine.core.state.rip
             port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings, rip)
@@ -168,28 +171,31 @@ class Traps:
 
     def _block(self, thread: Thread, blocked: Blocked) -> None:
         call = self.current_call(thread)
+        if blocked.channel[0] != "reply":
+            call.replies.clear()
         if self.kernel.machine.trace:
             where = ":".join(map(str, blocked.channel)).encode()
             self.kernel.machine.trace.emit(WAIT, thread.tid, call.number, where)
         self.kernel.block(thread, blocked.channel)
 
     def _interrupt(self, thread: Thread, core: Core, call: Call) -> None:
-        """A signal ends the wait: EINTR, or the call starts anew after the handler."""
+        """A signal ends the wait: EINTR, what was moved so far, or the call starts anew."""
         may_restart = call.number not in NO_RESTART and call.message not in self.kernel.ipc.received
-        self.kernel.ipc.cancel(call)
+        self.kernel.ipc.cancel(thread, call)
         thread.call = None
-        if signals.next_action(thread).flags & SA_RESTART and may_restart:
+        if not call.done and may_restart and signals.next_action(thread).flags & SA_RESTART:
             return
+        result = call.done or -E.INTR
         if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(
-                *(SYSCALL, thread.tid, call.number, *call.arguments, -E.INTR, b"", core.state.rip)
-            )
-        core.finish_syscall(-E.INTR)
+            shape = (thread.tid, call.number, *call.arguments, result, b"", core.state.rip)
+            self.kernel.machine.trace.emit(SYSCALL, *shape)
+        core.finish_syscall(result)
 
     def _unknown(self, number: int) -> int:
         if number not in self.unknown and len(self.unknown) < MAX_UNKNOWN:
             self.unknown.append(number)
-            self.kernel.log(f"system call {number} is not known here: ENOSYS")
+            name = f"{NAMES[number]} ({number})" if number in NAMES else str(number)
+            self.kernel.log(f"system call {name} is not known here: ENOSYS")
         return -E.NOSYS
 
     def _strings(self, row: SystemCall, thread: Thread) -> bytes:

@@ -38,7 +38,7 @@ TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", ".gitattributes"),
 }
 
-FOR_SERVERS = {"kernel.message", "kernel.errno", "kernel.servers"}
+FOR_SERVERS = {"kernel.message", "kernel.errno", "kernel.nodes", "kernel.servers"}
 
 HOST = {"hw/host.py", "tests/test_door.py", "tests/userland/test_exec.py"}  # and tests with signals
 HOST_MODULES = {"termios", "tty", "pty", "fcntl", "msvcrt", "signal"}

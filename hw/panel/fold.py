@@ -1,8 +1,9 @@
 """The fold: what each kind of record changes in the state.
 
 A row of `HANDLERS` per kind; a kind without one changes nothing but its count, and fields behind
-those that are known are left alone, so that a trace of a later version is still shown.  Records of the MMU also tell which entries the walker has
-marked as accessed or dirty, since the tables' own records show only what the kernel writes.
+those that are known are left alone, so that a trace of a later version is still shown.  Records
+of the MMU also tell which entries the walker has marked as accessed or dirty, since the tables'
+own records show only what the kernel writes.
 """
 
 from __future__ import annotations

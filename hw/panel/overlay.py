@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from hw.panel.draw import Canvas, Command, Rect, line_height
 from hw.panel.keys import GROUPS, Binding, bindings
 
-
 SHORT = {"page up": "PgUp", "page down": "PgDn", "return": "Enter", "escape": "Esc"}
 COLUMN, KEYS = 48, 17
 """Characters of a column of the help, and of the keys in it."""

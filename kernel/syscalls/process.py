@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kernel import paths
 from kernel.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
 from kernel.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
@@ -10,7 +11,7 @@ from kernel.process import Credentials, Thread
 from kernel.syscalls import Flags, Id, Int, Long, Path, Pid, Ptr, Size, syscall
 
 ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
-MAX_PATH_BYTES, MAX_STRING_BYTES, MAX_ARGUMENTS, MAX_GROUPS = 4096, 1 << 17, 4096, 32
+MAX_STRING_BYTES, MAX_ARGUMENTS, MAX_GROUPS = 1 << 17, 4096, 32
 CLOCK_REALTIME, CLOCK_COARSE_REALTIME = 0, 5
 KNOWN_CLOCKS = range(8)
 
@@ -83,7 +84,7 @@ def execve(k: Kernel, t: Thread, path: Path, argv: Ptr, envp: Ptr) -> int | None
 
     ENOENT; EACCES; ENOEXEC: not a static x86-64 ELF; E2BIG; ENOMEM; EFAULT.
     """
-    name = t.space.read_string(path, MAX_PATH_BYTES - 1)
+    name = paths.read(t, path)
     k.life.exec(t, name, _string_list(t, argv), _string_list(t, envp))
     return None
 

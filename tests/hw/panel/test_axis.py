@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +28,7 @@ def test_it_is_monotone_and_fits(ranges: list[tuple[int, int]], height: int) -> 
         before = run.bottom
     edges = sorted({edge for pair in ranges for edge in pair})
     heights = [scale.y(edge) for edge in edges]
-    assert all(one <= other + 1e-6 for one, other in zip(heights, heights[1:], strict=False))
+    assert all(one <= other + 1e-6 for one, other in itertools.pairwise(heights))
 
 
 @given(RANGES, HEIGHTS, st.data())

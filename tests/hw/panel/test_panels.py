@@ -178,7 +178,7 @@ def test_the_caption_of_a_copy_on_write_names_both_frames() -> None:
     )
 
 
-# What the panels conclude --------------------------------------------------------------------------
+# What the panels conclude -------------------------------------------------------------------------
 
 
 def test_the_maps_tell_the_same_frames_from_other_ones() -> None:
