@@ -18,7 +18,8 @@ from kernel.frames import OWNERS
 from kernel.kernel import Kernel, describe
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
-from kernel.sched import RoundRobin
+from kernel.sched import POLICIES
+from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
 from kernel.servers.devices import NAMES as DEVICES
 from kernel.servers.devices import Devices
@@ -53,8 +54,11 @@ class Config:
     pcids: int = DEFAULT_PCIDS
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
+    sched: str = RoundRobin.name
 
     def __post_init__(self) -> None:
+        if self.sched not in POLICIES:
+            raise ValueError(f"--sched takes {', '.join(POLICIES)}, not {self.sched}")
         if not 1 <= self.pcids <= 4095:
             raise ValueError(f"--pcids takes 1 to 4095, not {self.pcids}")
 
@@ -75,6 +79,8 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--dtlb", default.dtlb, shape, "data TLB (default 16x4)"),
         ("--pcid", True, yes_no, "tag TLB entries with PCIDs (default: yes)"),
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
+        ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
+         "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -92,7 +98,7 @@ def config_from(options: argparse.Namespace) -> Config:
         options.pcid,
         options.clock,
     )
-    return Config(machine, options.seed, options.pcids)
+    return Config(machine, options.seed, options.pcids, sched=options.sched)
 
 
 def tlb_shape(text: str) -> tuple[int, int]:
@@ -118,7 +124,7 @@ def boot(
     load_all()
     machine = Machine(config.machine, sink, source)
     chooser = Chooser(config.seed)
-    kernel = Kernel(machine, chooser, RoundRobin(chooser), config.pcids)
+    kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
     machine.connect(kernel.traps)
     console = kernel.ipc.attach(Console()).id
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)

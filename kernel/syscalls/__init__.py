@@ -126,13 +126,20 @@ def _arguments(handler: Callable[..., Any]) -> list[tuple[str, ArgumentType]]:
 def load_all() -> None:
     """Import every module that declares calls."""
     from kernel.syscalls import (  # noqa: F401
+        credentials,
         descriptors,
         files,
+        futex,
         io,
         ipc,
+        jobs,
+        limits,
         memory,
         poll,
         process,
+        sched,
+        settings,
         signal,
         system,
+        time,
     )

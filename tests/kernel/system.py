@@ -50,6 +50,7 @@ class Wish:
     pcids: int = 6
     clock: str = "exact"
     seed: int = 1
+    sched: str = "rr"
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
@@ -152,7 +153,7 @@ class System:
         machine = MachineConfig(
             cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock
         )
-        config = Config(machine, wish.seed, wish.pcids, wish.user)
+        config = Config(machine, wish.seed, wish.pcids, wish.user, wish.sched)
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:
             for core in kernel.machine.cores:

@@ -279,7 +279,7 @@ def test_root_gives_its_rights_away_for_good() -> None:
 
 def test_credentials_refuse_what_makes_no_sense() -> None:
     program = Program()
-    for call in (("setuid", -1), ("setgid", -1), ("setgroups", 33, 0), ("setgroups", 1, 0)):
+    for call in (("setuid", -1), ("setgid", -1), ("setgroups", 65_537, 0), ("setgroups", 1, 0)):
         program.call(*call)
     program.exit()
     run = run_code(program, user=ROOT_USER)
