@@ -14,6 +14,7 @@ from typing import Any
 from hw.mmu import CAUSES, CR3_NOFLUSH, ENTRY_LAYOUT, FLUSH_CR3
 from hw.paging import ADDRESS, PS, SHIFTS, A, D, P
 from hw.panel.state import (
+    ATTACHED,
     CALLS,
     CORES,
     COUNTS,
@@ -21,17 +22,23 @@ from hw.panel.state import (
     OUTPUT,
     PTES,
     REGIONS,
+    SEGMENTS,
     SPACES,
     THREADS,
     TLB,
+    VASES,
+    VIEWS,
+    Attachment,
     Call,
     CoreNow,
     Edit,
     Frame,
     Region,
+    Segment,
     State,
     Thread,
     TlbEntry,
+    Vas,
 )
 from hw.trace import Record
 
@@ -42,7 +49,7 @@ GONE = 255
 CR3_BITS = ADDRESS | 0xFFF
 KINDS_OF_BOUNDARY = frozenset(
     "syscall wait fault exception thread_new thread_end exec signal log ipi_taken "
-    "console_input vas_switch tlb_fill tlb_dirty".split()
+    "console_input tlb_fill tlb_dirty".split()
 )
 """Records that end a step: what came before them, back to the last one, belongs to them."""
 
@@ -127,6 +134,42 @@ def _region(fold: Fold, record: Record) -> None:
     words = name.decode(errors="replace")
     region = Region(space, start, end, prot, shared, object_, page, words)
     fold.put(REGIONS, (space, start), None if prot == GONE else region)
+
+
+# First-class address spaces ---------------------------------------------------------------------
+
+
+def _vas(fold: Fold, record: Record) -> None:
+    vid, space, alive, name = record.values[:4]
+    vas = Vas(vid, space, name.decode(errors="replace"))
+    fold.put(VASES, vid, vas if alive else None)
+
+
+def _segment(fold: Fold, record: Record) -> None:
+    sid, start, end, object_, alive, name = record.values[:6]
+    segment = Segment(sid, start, end, object_, name.decode(errors="replace"))
+    fold.put(SEGMENTS, sid, segment if alive else None)
+
+
+def _vas_attach(fold: Fold, record: Record) -> None:
+    home, vid, view, kind, alive = record.values[:5]
+    fold.put(VIEWS, view, Attachment(home, vid, kind) if alive else None)
+
+
+def _seg_attach(fold: Fold, record: Record) -> None:
+    sid, vid, home, kind, alive = record.values[:5]
+    fold.put(ATTACHED, (sid, vid, home), kind if alive else None)
+
+
+def _vas_switch(fold: Fold, record: Record) -> None:
+    tid, _, _, space = record.values[:4]
+    core = fold.core(record)
+    changed = core._replace(space=space, cycles=record.cycles, switch=VAS_SWITCH)
+    fold.put(CORES, record.core, changed)
+    fold.count("switch", VAS_SWITCH)
+    thread = fold.state.threads.get(tid)
+    if thread is not None:
+        fold.put(THREADS, tid, thread._replace(space=space))
 
 
 # Threads ----------------------------------------------------------------------------------------
@@ -274,6 +317,11 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "pte": _pte,
     "space": _space,
     "region": _region,
+    "vas": _vas,
+    "segment": _segment,
+    "vas_attach": _vas_attach,
+    "seg_attach": _seg_attach,
+    "vas_switch": _vas_switch,
     "thread_new": _thread_new,
     "thread_end": _thread_end,
     "exec": _exec,

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 FRAMES, PTES, SPACES, REGIONS, THREADS, CORES, TLB, COUNTS, OUTPUT, CALLS = range(10)
-SHELVES = 10
+VASES, SEGMENTS, VIEWS, ATTACHED = range(10, 14)
+SHELVES = 14
 
 Edit = tuple[int, Any, Any, Any]
 
@@ -83,11 +84,38 @@ class Call(NamedTuple):
     rip: int
 
 
+class Vas(NamedTuple):
+    """A VAS: the space that holds what is its own."""
+
+    vid: int
+    space: int
+    name: str
+
+
+class Segment(NamedTuple):
+    """A VAS segment: where it lies, and the memory object that it shows."""
+
+    sid: int
+    start: int
+    end: int
+    object: int
+    name: str
+
+
+class Attachment(NamedTuple):
+    """A view: a space in which a process's own space and a VAS are seen together."""
+
+    home: int
+    vid: int
+    kind: int
+
+
 class State:
     """The shelves, by name.  Keys: frames by pfn; entries of tables by their physical address;
     spaces by number (their PML4); regions by (space, start); threads by tid; cores by number;
     TLB entries by (core, side, set, way); counts by a tuple that begins with a word; output by
-    record number; and the last call of each thread by tid."""
+    record number; the last call of each thread by tid; VASes and segments by number, views by their
+    space, and which segment is attached to which VAS (sid, vid, home)."""
 
     __slots__ = ("shelves",)
 
@@ -134,14 +162,42 @@ class State:
     def calls(self) -> dict[int, Call]:
         return self.shelves[CALLS]
 
+    @property
+    def vases(self) -> dict[int, Vas]:
+        return self.shelves[VASES]
+
+    @property
+    def segments(self) -> dict[int, Segment]:
+        return self.shelves[SEGMENTS]
+
+    @property
+    def views(self) -> dict[int, Attachment]:
+        return self.shelves[VIEWS]
+
+    @property
+    def attached(self) -> dict[tuple[int, int, int], int]:
+        return self.shelves[ATTACHED]
+
+    def layers(self, space: int) -> tuple[int, ...]:
+        """The spaces whose regions are seen in `space`: a view shows those of its process and of
+        its VAS."""
+        view = self.views.get(space)
+        if view is None:
+            return (space,)
+        vas = self.vases.get(view.vid)
+        return (space, view.home, vas.space) if vas else (space, view.home)
+
     def regions_of(self, space: int) -> list[Region]:
-        """The regions of a space, in address order."""
-        return [self.regions[key] for key in sorted(self.regions) if key[0] == space]
+        """The regions that are seen in a space, in address order."""
+        layers = self.layers(space)
+        seen = [region for region in self.regions.values() if region.space in layers]
+        return sorted(seen, key=lambda region: (region.start, region.space))
 
     def region_at(self, space: int, va: int) -> Region | None:
-        """The region of `space` that holds `va`."""
+        """The region that holds `va` in `space`."""
+        layers = self.layers(space)
         for region in self.regions.values():
-            if region.space == space and region.start <= va < region.end:
+            if region.start <= va < region.end and region.space in layers:
                 return region
         return None
 

@@ -19,12 +19,13 @@ SORTS = {
     "tlb": ("tlb_miss", "tlb_fill", "tlb_dirty", "tlb_flush", "cr3_load"),
     "table": ("pte",),
     "frame": ("frame",),
-    "map": ("region", "space", "exec"),
+    "map": ("region", "space", "exec", "vas", "segment", "vas_attach", "seg_attach", "push"),
     "thread": ("thread_new", "thread_end", "run", "exec", "signal"),
     "output": ("console_output", "log"),
     "log": (
         *("syscall", "wait", "fault", "exception", "run", "thread_new", "thread_end", "exec"),
         *("signal", "console_output", "log", "shootdown", "shootdown_done", "vas_switch"),
+        *("vas", "segment", "vas_attach", "seg_attach", "conflict", "seg_lock"),
     ),
 }
 """Sort of event -> the kinds of record that belong to it."""
@@ -53,6 +54,8 @@ class Tracks:
     clock: array[int] = field(default_factory=lambda: array("Q"))
     names: dict[int, str] = field(default_factory=dict)
     """Every thread that ever was, with the name it had last."""
+    space_names: dict[int, str] = field(default_factory=dict)
+    """What spaces are called that are a VAS, or the view of one."""
     open: dict[int, int] = field(default_factory=dict)
     """Core -> the slice that has not ended."""
     records: int = 0
@@ -68,7 +71,10 @@ class Tracks:
         if number % CLOCK_RECORDS == 0:
             self.clock.append(record.cycles)
         self.records = number + 1
-        if name in ("run", "cr3_load", "exec"):
+        if name in ("vas", "vas_attach"):
+            space = record["space"] if name == "vas" else record["view"]
+            self.space_names[space] = f"VAS {record['vid']}" + (" itself" if name == "vas" else "")
+        if name in ("run", "cr3_load", "exec", "vas_switch"):
             self._begin(record.core, number, state)
         elif name in ("wait", "thread_end"):
             self._end(record.core, record["tid"], number)
@@ -107,6 +113,10 @@ class Tracks:
         if current is not None and self.slices[current].tid == tid:
             self.slices[current].end = number + 1
             del self.open[core]
+
+    def space_name(self, space: int) -> str:
+        """`space 1`, or `VAS 2` for a view of it."""
+        return self.space_names.get(space, f"space {space}")
 
     def within(self, first: int, last: int) -> list[Slice]:
         """The slices that overlap records `first`..`last`."""

@@ -39,6 +39,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def _fields(record: Record) -> str:
+    """`tid 1, level 2`."""
+    pairs = zip(record.kind.fields, record.values, strict=True)
+    return ", ".join(f"{name} {value}" for name, value in pairs)
+
+
 def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
 
@@ -117,6 +123,18 @@ LINES: dict[str, Callable[[About, Record], str]] = {
     "exception": _log_exception,
     "wait": lambda about, r: f"T{r['tid']} {about.call_name(r['number'])} sleeps",
     "run": lambda about, r: f"T{r['tid']} runs, space {r['space']}",
+    "vas_switch": lambda about, r: (
+        f"T{r['tid']} switches to {'VAS ' + str(r['vid']) if r['vid'] else 'its own space'}"
+    ),
+    "vas": lambda about, r: f"VAS {r['vid']} {'is made' if r['alive'] else 'is gone'}",
+    "segment": lambda about, r: f"segment {r['sid']} {'is made' if r['alive'] else 'is gone'}",
+    "vas_attach": lambda about, r: (
+        f"VAS {r['vid']} {'attached' if r['alive'] else 'detached'}, {kind_words(r['kind'])}"
+    ),
+    "seg_attach": lambda about, r: (
+        f"segment {r['sid']} {'attached to' if r['alive'] else 'detached from'} VAS {r['vid']}"
+    ),
+    "conflict": lambda about, r: f"conflict at {r['start']:#x} in space {r['space']}",
     "thread_new": lambda about, r: f"T{r['tid']} is made, process {r['pid']}, space {r['space']}",
     "thread_end": lambda about, r: f"T{r['tid']} ends",
     "exec": lambda about, r: f"P{r['pid']} runs {r['path'].decode(errors='replace')}",
@@ -217,8 +235,12 @@ def _caption_run(moment: Moment, record: Record) -> str:
 def _caption_cr3(moment: Moment, record: Record) -> str:
     old, new = record["old"] & 0xFFF, record["new"] & 0xFFF
     core = moment.core
-    run = next((r for r in reversed(moment.records) if r.kind.name == "run"), None)
+    switches = [r for r in moment.records if r.kind.name in ("run", "vas_switch")]
+    run = switches[-1] if switches else None
     who = f"T{core.tid}"
+    if run is not None and run.kind.name == "vas_switch":
+        who = _switch_words(moment, run) + ": same registers, same process"
+        return f"{who}; CR3 changed from PCID {old} to {new}, {_flush_words(moment, record)}."
     if run is not None:
         before = run["previous"]
         whom = f" from {thread_name(moment.state, before)}" if before else ""
@@ -226,6 +248,63 @@ def _caption_cr3(moment: Moment, record: Record) -> str:
     else:
         who = f"Core {record.core} went to space {core.space} within {who}"
     return f"{who}: CR3 changed from PCID {old} to {new}, {_flush_words(moment, record)}."
+
+
+def _switch_words(moment: Moment, record: Record) -> str:
+    """`T2 (demo) switched from its own space to VAS 1`."""
+    old, new = (f"VAS {vid}" if vid else "its own space" for vid in (record["old"], record["vid"]))
+    return f"{thread_name(moment.state, record['tid'])} switched from {old} to {new}"
+
+
+def _text(record: Record, field: str) -> str:
+    return str(record[field].decode(errors="replace"))
+
+
+def _caption_vas(moment: Moment, record: Record) -> str:
+    verb = "was made; it lives without a process" if record["alive"] else "is gone"
+    return (
+        f"VAS {record['vid']} ({_text(record, 'name')}) {verb}; space {record['space']} is its own."
+    )
+
+
+def _caption_segment(moment: Moment, record: Record) -> str:
+    pages = counted((record["end"] - record["start"]) >> 12, "page")
+    verb = f"was made: {pages} at {record['start']:#x}" if record["alive"] else "is gone"
+    return f"Segment {record['sid']} ({_text(record, 'name')}) {verb}."
+
+
+def _caption_attach(moment: Moment, record: Record) -> str:
+    how = "attached" if record["alive"] else "detached"
+    rights = kind_words(record["kind"])
+    seen = f"; together they are space {record['view']}" if record["alive"] else ""
+    return (
+        f"VAS {record['vid']} is {how}, {rights}, for the process of space {record['home']}{seen}."
+    )
+
+
+def _caption_seg_attach(moment: Moment, record: Record) -> str:
+    how = "attached to" if record["alive"] else "detached from"
+    alone = f", for the process of space {record['home']} alone" if record["home"] else ""
+    rights = kind_words(record["kind"])
+    return f"Segment {record['sid']} is {how} VAS {record['vid']}, {rights}{alone}."
+
+
+def kind_words(kind: int) -> str:
+    """The rights of an attachment: 4 read, 2 write."""
+    return {4: "to read", 2: "to write", 6: "to read and write"}.get(kind, f"kind {kind}")
+
+
+def _caption_conflict(moment: Moment, record: Record) -> str:
+    one, other = _text(record, "name") or "memory", _text(record, "other_name") or "memory"
+    return (
+        f"Conflict in space {record['space']}: {one} at {record['start']:#x} and {other} at "
+        f"{record['other_start']:#x} want the same place, so one view cannot have both."
+    )
+
+
+def _caption_lock(moment: Moment, record: Record) -> str:
+    how = ("let go", "taken, shared", "taken, alone")[record["how"]]
+    return f"The lock of segment {record['sid']} was {how} by T{record['tid']}."
 
 
 def _flush_words(moment: Moment, record: Record) -> str:
@@ -336,6 +415,22 @@ def _caption_exception(moment: Moment, record: Record) -> str:
 
 
 CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
+    "vas": _caption_vas,
+    "segment": _caption_segment,
+    "vas_attach": _caption_attach,
+    "seg_attach": _caption_seg_attach,
+    "conflict": _caption_conflict,
+    "seg_lock": _caption_lock,
+    "vas_switch": lambda moment, r: f"{_switch_words(moment, r)}; CR3 is written next.",
+    "push": lambda moment, r: (
+        f"A table entry for {r['va']:#x} was written into the view of space {r['space']} as well."
+    ),
+    "forward": lambda moment, r: (
+        f"The new extent of the region at {r['start']:#x} reached the view, space {r['space']}."
+    ),
+    "pick": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
+    "level": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
+    "console_size": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
     "syscall": _caption_syscall,
     "fault": _caption_fault,
     "exception": _caption_exception,

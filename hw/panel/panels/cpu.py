@@ -18,7 +18,7 @@ def title(view: View) -> str:
     core = moment.core
     thread = moment.state.threads.get(core.tid)
     name = f" ({thread.name})" if thread else ""
-    return f"core {moment.core_id} · T{core.tid}{name} · space {core.space}"
+    return f"core {moment.core_id} · T{core.tid}{name} · {moment.tracks.space_name(core.space)}"
 
 
 def last_call(view: View) -> Call | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hw.panel.draw import Canvas, Rect
 from hw.panel.moment import View
-from hw.panel.panels.maps import kind_of
+from hw.panel.panels.maps import is_of_vas, kind_of
 from hw.panel.state import REGIONS, Region
 from hw.panel.theme import CLASSES, hue_of, ink_on
 from hw.panel.words import rights_letters
@@ -61,24 +61,40 @@ def graph(view: View, most: int = MOST_NODES) -> Graph:
         if runs:
             nodes[1][thread.pid] = nodes[1][thread.pid]._replace(active=True)
         edges.append(Edge((0, tid), (1, thread.pid), "", runs, False))
-        edges.append(Edge((1, thread.pid), (2, thread.space), "", thread.space in active, False))
-    for space in sorted(state.spaces):
-        nodes[2][space] = Node(2, space, f"space {space}", hue_of(space), space in active)
+        home = state.views[thread.space].home if thread.space in state.views else thread.space
+        for space in (home, *(v for v, a in sorted(state.views.items()) if a.home == home)):
+            edges.append(Edge((1, thread.pid), (2, space), "", space in active, False))
+    seen = {v: state.vases[a.vid].space for v, a in state.views.items() if a.vid in state.vases}
+    for space in sorted(set(state.spaces) - set(seen.values())):
+        name = view.moment.tracks.space_name(space)
+        nodes[2][space] = Node(2, space, name, hue_of(space), space in active)
     for region in sorted(state.regions.values()):
-        _add_object(view, nodes, edges, region, region.space in active)
+        for space in [v for v, own in sorted(seen.items()) if own == region.space] or [
+            region.space
+        ]:
+            if space in nodes[2]:
+                _add_object(view, nodes, edges, region, space)
     return _ordered(nodes, list(dict.fromkeys(edges)), most)
 
 
 def _add_object(
-    view: View, nodes: list[dict[int, Node]], edges: list[Edge], region: Region, active: bool
+    view: View, nodes: list[dict[int, Node]], edges: list[Edge], region: Region, space: int
 ) -> None:
+    """The memory object of a region, and the edge from the space that it is seen in."""
+    active = nodes[2][space].active
     name = region.name.strip("[]") or "anon"
     rights = rights_letters(region.prot)
     label = f"{rights} {name} {region.pages}p"
     if region.object not in nodes[3] or active:
-        nodes[3][region.object] = Node(3, region.object, label, CLASSES[kind_of(region)][0], active)
+        nodes[3][region.object] = Node(
+            3,
+            region.object,
+            label,
+            CLASSES[kind_of(region, of_vas=is_of_vas(view, region))][0],
+            active,
+        )
     new = view.is_new(REGIONS, (region.space, region.start))
-    edges.append(Edge((2, region.space), (3, region.object), rights, active, new))
+    edges.append(Edge((2, space), (3, region.object), rights, active, new))
 
 
 def _ordered(nodes: list[dict[int, Node]], edges: list[Edge], most: int) -> Graph:

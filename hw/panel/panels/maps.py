@@ -45,8 +45,10 @@ def columns(view: View, most: int) -> list[Column]:
     found = []
     for space in sorted(order[: max(1, most)]):
         leaves = view.moment.leaves(state.spaces[space])
-        regions = sorted(by_space.get(space, []), key=lambda region: region.start)
-        lost = [region for region in ghosts if region.space == space]
+        layers = state.layers(space)
+        seen = [region for layer in layers for region in by_space.get(layer, [])]
+        regions = sorted(seen, key=lambda region: region.start)
+        lost = [region for region in ghosts if region.space in layers]
         found.append(Column(space, regions, sorted(leaves), leaves, lost))
     return found
 
@@ -56,8 +58,11 @@ def title(view: View) -> str:
     return f"{number} space{'' if number == 1 else 's'} on one folded axis"
 
 
-def kind_of(region: Region) -> str:
-    """The class that a region has a colour, a letter and a pattern from."""
+def kind_of(region: Region, *, of_vas: bool = False) -> str:
+    """The class that a region has a colour, a letter and a pattern from.  A region of a VAS, not
+    of the process that looks in, is a segment."""
+    if of_vas:
+        return "segment"
     if region.shared:
         return "shared"
     if region.name == "[stack]":
@@ -65,6 +70,10 @@ def kind_of(region: Region) -> str:
     if region.prot & 4:
         return "code"
     return "heap" if region.name in ("", "[heap]", "[bss]") else "file"
+
+
+def is_of_vas(view: View, region: Region) -> bool:
+    return any(vas.space == region.space for vas in view.moment.state.vases.values())
 
 
 class Shape(NamedTuple):
@@ -142,7 +151,8 @@ def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
     active = any(core.space == column.space for core in view.moment.state.cores.values())
     pcid = view.moment.pcid_of(column.space)
     ink = "gold" if column.space == view.space else "ink"
-    at = c.text(x, c.y(0), f"space {column.space} ", ink, bold=active, width=wide)
+    name = view.moment.tracks.space_name(column.space)
+    at = c.text(x, c.y(0), f"{name} ", ink, bold=active, width=wide)
     if pcid and at + 3 * c.cell <= x + wide:
         hue = hue_of(pcid)
         c.box(at, c.y(0) + 1, 2 * c.cell + 4, c.row - 2, hue, outline="edge")
@@ -178,7 +188,7 @@ def _block(
     view: View, c: Canvas, at: Rect, region: Region, column: Column, before: Column | None
 ) -> None:
     """One region: its class, name, rights, and how much of it is resident."""
-    hue, _, pattern = CLASSES[kind_of(region)]
+    hue, _, pattern = CLASSES[kind_of(region, of_vas=is_of_vas(view, region))]
     new = view.is_new(REGIONS, (region.space, region.start))
     c.box(at.x, at.y, at.w, at.h, hue, outline="edge", pattern=pattern, ink="black")
     pages = column.pages(region)
@@ -234,7 +244,8 @@ def describe(view: View) -> list[str]:
     for column in columns(view, 16):
         pcid = view.moment.pcid_of(column.space)
         threads = " ".join(f"T{tid}" for tid in view.moment.threads_in(column.space))
-        lines.append(f"space {column.space}{f' PCID {pcid}' if pcid else ''}: {threads}")
+        name = view.moment.tracks.space_name(column.space)
+        lines.append(f"{name}{f' PCID {pcid}' if pcid else ''}: {threads}")
         for region in column.regions:
             new = " *" if view.is_new(REGIONS, (region.space, region.start)) else ""
             lines.append(

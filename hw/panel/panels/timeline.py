@@ -86,7 +86,8 @@ def _tracks(view: View, c: Canvas, rows: list[int], area: Rect, scale: float) ->
         c.line(area.x, c.y(row) + c.row // 2, area.right, c.y(row) + c.row // 2, "faint")
     for x, end, piece in _merged(view, area, scale, first, last):
         if piece.tid in rows:
-            _slice(c, Rect(x, c.y(rows.index(piece.tid)) + 1, end - x, c.row - 3), piece)
+            at = Rect(x, c.y(rows.index(piece.tid)) + 1, end - x, c.row - 3)
+            _slice(view, c, at, piece)
 
 
 def _merged(
@@ -105,12 +106,14 @@ def _merged(
     return found
 
 
-def _slice(c: Canvas, at: Rect, piece: Slice) -> None:
+def _slice(view: View, c: Canvas, at: Rect, piece: Slice) -> None:
     hue = hue_of(piece.space)
     pattern = pattern_of(piece.space) if at.w > 6 else ""
     outline = "edge" if at.w > 2 else ""
     c.box(*at, hue, outline=outline, pattern=pattern, ink="black")
-    word = f"space {piece.space}" if at.w > 9 * c.cell else f"{piece.space}"
+    word = view.moment.tracks.space_name(piece.space)
+    if at.w <= (len(word) + 1) * c.cell:
+        word = word.replace("VAS ", "V").replace("space ", "")
     if at.w > (len(word) + 1) * c.cell:
         c.text(at.x + 3, at.y - 1, word, ink_on(hue), paper=hue)
 

@@ -35,7 +35,9 @@ def explained(view: View, *, before: bool = False) -> Explained:
 def title(view: View) -> str:
     pcid = view.moment.pcid_of(view.space)
     tag = f" · PCID {pcid}" if pcid else ""
-    return f"{view.va:#x} · {ACCESSES[view.access]} · space {view.space}{tag}"
+    return (
+        f"{view.va:#x} · {ACCESSES[view.access]} · {view.moment.tracks.space_name(view.space)}{tag}"
+    )
 
 
 def draw(view: View, c: Canvas) -> None:
