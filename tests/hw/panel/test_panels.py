@@ -19,7 +19,7 @@ from hw.panel.paint import Painter
 from hw.panel.panels import maps
 from hw.panel.pictures import picture, view_of
 from hw.panel.theme import THEMES
-from hw.panel.words import CAPTIONS, LINES, caption
+from hw.panel.words import CAPTIONS, caption
 from tests.hw.panel.recordings import PROGRAMS, closing, folder, opened
 
 __all__ = ["closing", "folder"]
@@ -167,7 +167,6 @@ def test_the_kinds_of_today_are_all_spoken_of() -> None:
     load_all()
     silent = set(KINDS) - set(CAPTIONS) - {"console_input"}
     assert silent == set()
-    assert set(LINES) <= set(KINDS)
 
 
 def test_the_caption_of_a_copy_on_write_names_both_frames() -> None:
