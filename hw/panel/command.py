@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hw.host import UserError
+from hw.host import UserError, wait_a_little
 from hw.panel.history import History
 from hw.panel.layout import PANELS, describe
 from hw.panel.moment import View
@@ -23,8 +23,11 @@ from hw.panel.window import Window
 from hw.trace import TraceError
 
 EXAMPLES = """\
+  run.py panel PROGRAM [ARGUMENT...]               live, beside a program that is started
+
 examples:
-  run.py panel replay t.vtrace                     a window; ? shows the keys
+  run.py panel threads                             live; Space runs and pauses it
+  run.py panel replay t.vtrace                     a recorded trace; ? shows the keys
   run.py panel shot t.vtrace --at 50% -o x.png     a picture, 1280x720
   run.py panel shot t.vtrace --at fault:3 --panel walk --zoom --theme light -o x.png
   run.py panel text t.vtrace --at switch:2         the same as text
@@ -34,12 +37,15 @@ examples:
 a place is a number of records, 50%, start, end, or fault:3, switch:-1 (the last), call:7
 """
 MOST_PICTURES = 400
+PATIENCE_TENTHS = 300
 SCENES = "see hw/panel/README.md"
 
 
 def main(argv: list[str]) -> int:
     """The commands that take a file; returns the exit status."""
     options = _parser().parse_args(argv)
+    if options.command == "replay" and options.live:
+        return _live(options)
     with opened(options.file) as history:
         return int(COMMANDS[options.command](history, options))
 
@@ -136,6 +142,30 @@ def _replay(history: History, options: argparse.Namespace) -> int:
     return 0
 
 
+def _live(options: argparse.Namespace) -> int:
+    """Follow a trace that is being recorded; what the user asks of the machine goes to standard
+    output, where the machine's process reads it."""
+    history = _begun(options.file)
+    try:
+        session = Session(history, size=options.size, theme=options.theme, live=True)
+        session.send = lambda word: print(word, flush=True)
+        session.machine_paused = options.paused
+        open_window(session)
+    finally:
+        history.close()
+    return 0
+
+
+def _begun(path: Path) -> History:
+    """The history of a recording that is about to begin."""
+    for _ in range(PATIENCE_TENTHS):
+        try:
+            return History(path)
+        except (OSError, TraceError):
+            wait_a_little()
+    raise UserError(f"no recording begins at {path}", "start it with run.py panel PROGRAM")
+
+
 def open_window(session: Session) -> None:
     """Show a session until it is closed.  Raises `UserError` where there is no display."""
     import pygame
@@ -201,9 +231,12 @@ def _parser() -> argparse.ArgumentParser:
             part.add_argument("--at", default=usual, metavar="PLACE", help=words)
         if name in ("shot", "gif"):
             part.add_argument("-o", dest="output", type=Path, required=True, metavar="FILE")
-    commands.choices["replay"].add_argument(
+    replay = commands.choices["replay"]
+    replay.add_argument(
         "--scenes", type=Path, metavar="FILE", help="PageDown goes through these moments"
     )
+    replay.add_argument("--live", action="store_true", help="the file is still being written")
+    replay.add_argument("--paused", action="store_true", help="with --live: the machine waits")
     film = commands.choices["gif"]
     film.add_argument("--from", dest="first", default="start", metavar="PLACE")
     film.add_argument("--to", dest="last", default="end", metavar="PLACE")

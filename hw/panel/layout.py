@@ -98,7 +98,7 @@ def _lab(width: int, body: int, row: int) -> dict[str, Rect]:
         (
             one + two,
             width - one - two,
-            (("tlb", 0.45 * body), ("frames", 0.31 * body), ("race", 0.0)),
+            (("tlb", 0.42 * body), ("frames", 0.27 * body), ("race", 0.0)),
         ),
     )
     found = {}
@@ -134,6 +134,8 @@ def parts(view: View, width: int, height: int) -> dict[str, list[Command]]:
     }
     bar = Canvas(Rect(0, 0, width, height), size, "paper")
     _status(view, bar)
+    if view.mode.startswith("HISTORY"):
+        bar.box(0, 0, width, height, "", outline="gold", width=4)
     return found | {"status": bar.commands}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hw.panel.draw import Box, Cells, Command, Line, Mark, Text
 from hw.panel.theme import Theme
 
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 TEXTS_KEPT = 6000
 STRIDE = {"diagonal": 6, "dots": 5, "cross": 7, "rows": 4}
 """Pixels between the strokes of a pattern."""
@@ -19,7 +20,6 @@ STRIDE = {"diagonal": 6, "dots": 5, "cross": 7, "rows": 4}
 
 def start_pygame(*, window: bool) -> Any:
     """pygame with its display and font modules; without a window, none is needed of the host."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     if not window:
         os.environ["SDL_VIDEODRIVER"] = "dummy"

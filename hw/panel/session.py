@@ -46,6 +46,9 @@ class Session:
     projector: bool = False
     live: bool = False
     """The trace is still being recorded."""
+    send: Callable[[str], None] | None = None
+    """The one way to the machine: pause, resume, step."""
+    machine_paused: bool = False
     running: bool = False
     speed: int = 8
     """Records a second while it runs."""
@@ -79,7 +82,8 @@ class Session:
         """In words, where this is."""
         behind = self.history.scanned - self.history.position
         if self.live:
-            return f"HISTORY -{behind:,}, End = live" if behind else "LIVE"
+            words = "LIVE PAUSED" if self.machine_paused else "LIVE RUNNING"
+            return f"HISTORY (-{behind:,}, End = live)" if behind else words
         return "REPLAY RUNNING" if self.running else "REPLAY"
 
     def view(self) -> View:
@@ -201,10 +205,34 @@ class Session:
             return
         self.history.seek(position)
 
+    @property
+    def at_live_end(self) -> bool:
+        """Nothing more has been recorded, but more can be."""
+        return self.live and self.history.position == self.history.scanned
+
+    def run_or_pause(self) -> None:
+        """Live, the machine; in history, the moving of the position."""
+        if not self.at_live_end or self.send is None:
+            self.running = not self.running
+            return
+        self.machine_paused = not self.machine_paused
+        self.send("pause" if self.machine_paused else "resume")
+
     def by(self, sort: str, *, forward: bool) -> None:
-        """To the next or previous event of a sort."""
+        """To the next or previous event of a sort; at the live end, one trap of the machine."""
         tracks, at = self.history.tracks, self.history.position
+        if forward and self.at_live_end and self.send is not None:
+            self.machine_paused = True
+            self.send("step")
+            return
         self.go_to(tracks.after(sort, at) if forward else tracks.before(sort, at), sort)
+
+    def on(self) -> None:
+        """One record on; at the live end, one trap of the machine."""
+        if self.at_live_end:
+            self.by("log", forward=True)
+        else:
+            self.history.forward()
 
     def by_panel(self, *, forward: bool) -> None:
         self.by(PANEL_SORTS.get(self.chosen, "log"), forward=forward)
@@ -268,9 +296,19 @@ class Session:
         at_end = self.history.position == self.history.scanned
         grown = self.history.scan_chunk()
         if grown and at_end:
-            self.history.seek(self.history.scanned)
+            self._follow_live()
         self.live = grown or not complete
         return grown or not self.live
+
+    def _follow_live(self) -> None:
+        """Go to the end, or to a breakpoint on the way there, where the machine is paused."""
+        found = self.find(self.any_breakpoint(), forward=True) if self.breakpoints else None
+        self.history.seek(self.history.scanned if found is None else found)
+        if found is not None:
+            self.message = "a breakpoint is met"
+            if self.send is not None and not self.machine_paused:
+                self.machine_paused = True
+                self.send("pause")
 
     def _subject(self) -> Subject:
         history = self.history
@@ -470,8 +508,8 @@ def _sorted(sort: str, *, forward: bool) -> Callable[[Session], None]:
 
 
 COMMANDS: dict[str, Callable[[Session], None]] = {
-    "run": lambda s: setattr(s, "running", not s.running),
-    "next record": _step(1),
+    "run": lambda s: s.run_or_pause(),
+    "next record": lambda s: s.on(),
     "previous record": _step(-1),
     "next call": _sorted("syscall", forward=True),
     "previous call": _sorted("syscall", forward=False),

@@ -73,7 +73,7 @@ class Tracks:
         self.records = number + 1
         if name in ("vas", "vas_attach"):
             space = record["space"] if name == "vas" else record["view"]
-            self.space_names[space] = f"VAS {record['vid']}" + (" itself" if name == "vas" else "")
+            self.space_names[space] = f"VAS {record['vid']}" + (" own" if name == "vas" else "")
         if name in ("run", "cr3_load", "exec", "vas_switch"):
             self._begin(record.core, number, state)
         elif name in ("wait", "thread_end"):

@@ -285,8 +285,8 @@ def _caption_attach(moment: Moment, record: Record) -> str:
 def _caption_seg_attach(moment: Moment, record: Record) -> str:
     how = "attached to" if record["alive"] else "detached from"
     alone = f", for the process of space {record['home']} alone" if record["home"] else ""
-    rights = kind_words(record["kind"])
-    return f"Segment {record['sid']} is {how} VAS {record['vid']}, {rights}{alone}."
+    rights = f", {kind_words(record['kind'])}" if record["alive"] else ""
+    return f"Segment {record['sid']} is {how} VAS {record['vid']}{rights}{alone}."
 
 
 def kind_words(kind: int) -> str:
@@ -421,7 +421,9 @@ CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
     "seg_attach": _caption_seg_attach,
     "conflict": _caption_conflict,
     "seg_lock": _caption_lock,
-    "vas_switch": lambda moment, r: f"{_switch_words(moment, r)}; CR3 is written next.",
+    "vas_switch": lambda moment, r: (
+        f"{_switch_words(moment, r)}; its tables are loaded before it goes on."
+    ),
     "push": lambda moment, r: (
         f"A table entry for {r['va']:#x} was written into the view of space {r['space']} as well."
     ),

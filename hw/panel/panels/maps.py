@@ -37,7 +37,8 @@ def columns(view: View, most: int) -> list[Column]:
     state = view.moment.state
     active = sorted({core.space for core in state.cores.values()} | {view.space})
     order = [s for s in active if s in state.spaces]
-    order += [s for s in sorted(state.spaces) if s not in order]
+    named = {region.space for region in state.regions.values()} | set(state.views)
+    order += [s for s in sorted(state.spaces) if s not in order and s in named]
     by_space: dict[int, list[Region]] = {}
     for region in state.regions.values():
         by_space.setdefault(region.space, []).append(region)
@@ -199,9 +200,9 @@ def _block(
     if at.h >= c.size:
         name = region.name.strip("[]") or "anon"
         words = f"{name} {rights_letters(region.prot)}{' *' if new else ''}"
-        y = at.y + (min(at.h, 2 * c.row) - c.row) // 2 if at.h < 2 * c.row else at.y + 1
+        y = at.y + (at.h - c.row) // 2 if at.h < 2 * c.row else at.y + (at.h > 2 * c.row)
         c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=at.w - 12)
-        if at.h >= 2 * c.row - 2:
+        if at.h >= 2 * c.row:
             detail = f"{len(pages)}/{region.pages}p {same}".strip()
             c.text(at.x + 3, y + c.row, detail, ink_on(hue), paper=hue, width=at.w - 12)
     if same.startswith("="):
