@@ -201,6 +201,8 @@ class View:
     source: str = ""
     """What is shown: a file's name."""
     digest: str = ""
+    level: int = 1
+    """The level whose table is open beside the zoomed walk."""
     text_step: int = 0
     """How much larger than usual the text is, in pixels."""
 

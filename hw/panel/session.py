@@ -65,6 +65,7 @@ class Session:
     """What lies over the panels: help, palette, difference, breakpoints, or a prompt's name."""
     typed: str = ""
     picked: int = 0
+    level: int = 1
     text_step: int = 0
     scenes: list[dict[str, Any]] = field(default_factory=list)
     scene: int = -1
@@ -102,6 +103,7 @@ class Session:
             message=self.message,
             source=self.history.file.path.name,
             text_step=self.text_step,
+            level=self.level,
         )
 
     def _since(self) -> dict[tuple[int, object], object]:
@@ -392,6 +394,12 @@ class Session:
         at = names.index(self.chosen) if self.chosen in names else 0
         self.chosen = names[(at + step) % len(names)]
 
+    def open(self) -> None:
+        """Zoom the chosen panel; in the zoomed walk, open the table that an entry leads to."""
+        if self.zoomed and self.chosen == "walk":
+            self.level = max(1, self.level - 1)
+        self.zoomed = True
+
     def back(self) -> None:
         """Escape: out of the zoom, then to following the machine."""
         if self.zoomed:
@@ -542,7 +550,8 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "previous panel": lambda s: s.turn_panel(-1),
     **{f"panel {p.digit}": _set(chosen=p.name) for p in PANELS.values() if p.digit < 10},
     "all panels": _set(zoomed=False, projector=False),
-    "open": _set(zoomed=True),
+    "open": lambda s: s.open(),
+    "up a level": lambda s: setattr(s, "level", min(4, s.level + 1)),
     "back": lambda s: s.back(),
     "go": lambda s: s.ask("go"),
     "search": lambda s: s.ask("search"),

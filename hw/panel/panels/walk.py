@@ -6,6 +6,7 @@ from hw.mmu import SIDES
 from hw.paging import ADDRESS, FETCH, LETTERS, NX, READ, WRITE, D, G, P, U, W, explain_error
 from hw.panel.draw import Canvas
 from hw.panel.moment import View
+from hw.panel.panels import table
 from hw.panel.state import PTES, TLB
 from hw.panel.theme import ink_on
 from hw.panel.walk import Explained, WalkStep, explain
@@ -41,6 +42,26 @@ def title(view: View) -> str:
 
 
 def draw(view: View, c: Canvas) -> None:
+    """The walk; zoomed, the table of a level beside it."""
+    if not view.zoomed:
+        _walk(view, c)
+        return
+    left = c.rect._replace(w=min(c.rect.w // 2, 60 * c.cell))
+    _walk(view, c.inside(left))
+    step = table_step(view)
+    if step is not None:
+        x = left.right + 2 * c.cell
+        beside = c.rect._replace(x=x, w=c.rect.right - x)
+        table.draw(view, c.inside(beside), step.table, step.level, step.index)
+
+
+def table_step(view: View) -> WalkStep | None:
+    """The step of the walk whose table is open: that of the level in view, or the last there is."""
+    steps = explained(view).steps
+    return next((s for s in steps if s.level == view.level), steps[-1] if steps else None)
+
+
+def _walk(view: View, c: Canvas) -> None:
     walk, was = explained(view), explained(view, before=True)
     _ruler(view, c)
     y = c.y(2) + 8
@@ -189,4 +210,5 @@ def describe(view: View) -> list[str]:
     if walk.error is not None:
         lines.append(f"{ACCESSES[view.access]} would fault: {explain_error(walk.error)}")
     lines.append(tlb_words(view)[0])
-    return lines
+    opened = table_step(view)
+    return lines + (table.describe(view, opened.table, opened.level) if opened else [])
