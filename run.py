@@ -141,7 +141,7 @@ COMMANDS = {
     "panel": ("see what a machine did, forwards and backwards", "userland.live:main", "panel"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
-    "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime"),
+    "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime panel"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
     "test": ("run the tests", "run:test", "test compiler panel"),
     "lint": ("check style and types", "run:lint", "test panel"),
