@@ -118,6 +118,13 @@ def exit_status(process: Process) -> int:
     return 128 + signal
 
 
+def machine_options(argv: list[str]) -> argparse.Namespace:
+    """The machine's options alone, parsed."""
+    parser = argparse.ArgumentParser()
+    add_machine_options(parser)
+    return parser.parse_args(argv)
+
+
 def configuration(options: argparse.Namespace) -> Config:
     """The parsed machine options, with wrong values as a sentence."""
     try:

@@ -127,6 +127,10 @@ def main(argv: list[str]) -> int:
     """The panel command: on a file, or beside a program that it starts; returns the exit status."""
     from hw.panel import command
 
+    if argv and argv[0] == "gallery":
+        from userland import gallery
+
+        return gallery.main(argv[1:])
     if not argv or argv[0] in VERBS or argv[0].startswith("-"):
         return command.main(argv or ["--help"])
     from userland import exec

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hw.paging import ADDRESS
 from hw.panel.draw import Canvas, Rect
-from hw.panel.layout import content, places, text_size
+from hw.panel.layout import content, inner_size, places, text_size
 from hw.panel.moment import View
 from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import log as log_panel
@@ -127,8 +127,8 @@ def click(session: Session, x: int, y: int) -> None:
     if name != "caption":
         session.chosen = name
     size = text_size(*session.size, projector=session.projector) + session.text_step
-    canvas = Canvas(content(rect, size, name), size)
     view = session.view()
+    canvas = Canvas(content(rect, size, name), inner_size(view, name, size))
     if name == "timeline":
         session.history.seek(timeline_panel.record_at(view, canvas, x))
     elif name == "log":

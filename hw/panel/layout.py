@@ -44,6 +44,9 @@ LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk"}
 """In projector mode: chosen panel -> the one that goes with it; the maps, for all others."""
 
 
+SPARSE = ("tlb", "frames", "race", "graph", "cpu")
+
+
 def text_size(width: int, height: int, *, projector: bool) -> int:
     """13 pixels at 720p, as a large window shows more rather than larger; a projector has 20
     there, and grows with the window."""
@@ -55,6 +58,11 @@ def text_size(width: int, height: int, *, projector: bool) -> int:
 def size_for(view: View, width: int, height: int) -> int:
     """The size of the text of a view."""
     return max(11, text_size(width, height, projector=view.projector) + view.text_step)
+
+
+def inner_size(view: View, name: str, size: int) -> int:
+    """The text inside a panel: larger where it has the window for itself and little to say."""
+    return size + 5 if view.zoomed and name == view.chosen and name in SPARSE else size
 
 
 def places(view: View, width: int, height: int) -> dict[str, Rect]:
@@ -157,7 +165,9 @@ def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command
         frame.text(
             x + 4, rect.y + 1, panel.title(view), "ink", paper=paper, width=rect.right - x - 12
         )
-    canvas = Canvas(content(rect, size, name), size, "panel", 2 if view.projector else 1)
+    canvas = Canvas(
+        content(rect, size, name), inner_size(view, name, size), "panel", 2 if view.projector else 1
+    )
     panel.draw(view, canvas)
     commands = frame.commands + canvas.commands
     if chosen and name != "caption":

@@ -79,7 +79,8 @@ def draw(view: View, c: Canvas) -> None:
         _bar(c, left, y, (c.rect.right - left - 7 * c.cell) / longest, lane)
     y = c.y(len(shown)) + 4 * len(shown)
     _legend(c, y)
-    _table(c, y + c.row + 2, shown)
+    y = _table(c, y + c.row + 2, shown)
+    _costs(view, c, y + c.row)
 
 
 def _bar(c: Canvas, x: int, y: int, scale: float, lane: Lane) -> None:
@@ -102,7 +103,8 @@ def _legend(c: Canvas, y: int) -> None:
         x = c.text(x + c.cell + 7, y, f"{name}  ", "dim")
 
 
-def _table(c: Canvas, y: int, shown: list[Lane]) -> None:
+def _table(c: Canvas, y: int, shown: list[Lane]) -> int:
+    """The raw counts; returns the y below."""
     head = f"{'raw counts':<15}{'switches':>9}{'CR3':>7}{'flushed':>9}{'refills':>9}"
     c.text(c.rect.x, y, head, "dim")
     for row, lane in enumerate(shown, 1):
@@ -111,6 +113,20 @@ def _table(c: Canvas, y: int, shown: list[Lane]) -> None:
             f"{lane.flushed:>9,}{lane.refills:>9,}"
         )
         c.text(c.rect.x, y + row * c.row, numbers, "ink")
+    return y + (len(shown) + 1) * c.row
+
+
+def _costs(view: View, c: Canvas, y: int) -> None:
+    """The rows of the cost table that the bars are made of, where there is room for them."""
+    used = ("context_save", "context_restore", "schedule_pick", "cr3_write_tagged", "walk_step")
+    rows = [row for row in view.moment.about.header.get("costs", ()) if row["name"] in used]
+    if y + (len(rows) + 1) * c.row > c.rect.bottom:
+        return
+    c.text(c.rect.x, y, "cost table: modelled cycles, the range of the sources, and which", "dim")
+    for number, row in enumerate(rows, 1):
+        figures = f"{row['name']:<17}{row['cycles']:>4}  {row['low']:>4}..{row['high']:<5}"
+        x = c.text(c.rect.x, y + number * c.row, figures, "ink")
+        c.text(x + c.cell, y + number * c.row, row["source"], "dim")
 
 
 def describe(view: View) -> list[str]:

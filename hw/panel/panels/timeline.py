@@ -63,7 +63,8 @@ def draw(view: View, c: Canvas) -> None:
     _tracks(view, c, rows, area, scale)
     y = c.y(len(rows))
     _marks(view, c, y, area, scale)
-    _density(view, c, Rect(area.x, y + c.row, area.w, c.rect.bottom - y - c.row - 1))
+    room = min(c.rect.bottom - y - c.row - 1, 6 * c.row)
+    _density(view, c, Rect(area.x, y + c.row, area.w, room))
     c.text(c.rect.x, y, "calls, faults", "dim")
     c.text(c.rect.x, y + c.row, "density", "dim")
     for name, position in sorted(view.marks.items()):
