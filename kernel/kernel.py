@@ -39,7 +39,9 @@ TABLES_OF_A_SPACE = 4
 MAX_MESSAGES = 100
 
 RUN = trace.declare(
-    "run", "tid:Q space:Q previous:Q", "A core runs a thread; previous is whom it ran before."
+    "run",
+    "tid:Q space:Q previous:Q rip:Q",
+    "A core runs a thread, which goes on at rip; previous is whom it ran before.",
 )
 PICK = trace.declare(
     "pick",
@@ -355,7 +357,7 @@ class Kernel:
             seat.loaded, thread.loaded_on = thread, seat.id
             if self.machine.trace:
                 before = previous.tid if previous else 0
-                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before)
+                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before, thread.rip)
         self.shootdowns.load(thread.space)
 
     def _save(self, seat: Seat) -> None:

@@ -332,7 +332,7 @@ class AddressSpace:
     def _forget(self, region: Region) -> None:
         self.map.remove(region)
         region.object.regions.remove(region)
-        self._emit(REGION, region.start, region.end, 255, 0, region.object.id, region.page, b"")
+        self._gone(region)
 
     # Faults -------------------------------------------------------------------------------
 
@@ -376,6 +376,7 @@ class AddressSpace:
         guard = page - STACK_GUARD_PAGES * PAGE_SIZE
         if self.map.overlapping(guard, stack.start):
             return None
+        self._gone(stack)
         stack.page -= stack.start - page >> 12
         self.map.restart(stack, page)
         self._changed(stack)
@@ -531,6 +532,9 @@ class AddressSpace:
         self.objects.table.machine.charge(costs.REGION_CHANGE)
         shape = (region.start, region.end, region.prot, region.shared)
         self._emit(REGION, *shape, region.object.id, region.page, region.name.encode())
+
+    def _gone(self, region: Region) -> None:
+        self._emit(REGION, region.start, region.end, 255, 0, region.object.id, region.page, b"")
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
         machine = self.objects.table.machine
