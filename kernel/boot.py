@@ -20,6 +20,7 @@ from kernel.servers.files import Files
 from kernel.servers.names import Names
 from kernel.servers.system import System
 from kernel.syscalls import TABLE, load_all
+from kernel.vases import SHARINGS, SYNCS
 
 DEFAULT_PCIDS = 6
 """Tags per core, as Linux uses (TLB_NR_DYN_ASIDS)."""
@@ -34,8 +35,20 @@ class Config:
     pcids: int = DEFAULT_PCIDS
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
+    vas_sync: str = "subtree"
+    """How the views of a process follow each other: `kernel.sync`."""
+    vas_sharing: str = "attach"
+    """Who may be in a VAS at the same time: `kernel.sharing`."""
+    vas_limit_mib: int | None = None
+    """How much VAS and segment memory a user may own; None: half of the memory."""
 
     def __post_init__(self) -> None:
+        if self.vas_sync not in SYNCS:
+            raise ValueError(f"--vas-sync takes {', '.join(SYNCS)}, not {self.vas_sync}")
+        if self.vas_sharing not in SHARINGS:
+            raise ValueError(f"--vas-sharing takes {', '.join(SHARINGS)}, not {self.vas_sharing}")
+        if self.vas_limit_mib is not None and self.vas_limit_mib < 0:
+            raise ValueError(f"--vas-limit takes 0 or more MiB, not {self.vas_limit_mib}")
         if not 1 <= self.pcids <= 4095:
             raise ValueError(f"--pcids takes 1 to 4095, not {self.pcids}")
 
@@ -56,6 +69,12 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--dtlb", default.dtlb, shape, "data TLB (default 16x4)"),
         ("--pcid", True, yes_no, "tag TLB entries with PCIDs (default: yes)"),
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
+        ("--vas-sync", "subtree", {"choices": tuple(SYNCS)}, "how views of one process follow "
+         "each other: shared page tables (default), pushed changes, or the RFC's way"),
+        ("--vas-sharing", "attach", {"choices": SHARINGS}, "who may be in a VAS at once: decided "
+         "at attach (default), or by locks at each switch"),
+        ("--vas-limit", None, number | {"metavar": "MIB"}, "VAS and segment memory of each user "
+         "(default: half of the memory)"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -73,7 +92,14 @@ def config_from(options: argparse.Namespace) -> Config:
         options.pcid,
         options.clock,
     )
-    return Config(machine, options.seed, options.pcids)
+    return Config(
+        machine,
+        options.seed,
+        options.pcids,
+        vas_sync=options.vas_sync,
+        vas_sharing=options.vas_sharing,
+        vas_limit_mib=options.vas_limit,
+    )
 
 
 def tlb_shape(text: str) -> tuple[int, int]:
@@ -98,6 +124,9 @@ def boot(
     machine = Machine(config.machine, sink, source)
     chooser = Chooser(config.seed)
     kernel = Kernel(machine, chooser, RoundRobin(chooser), config.pcids)
+    kernel.vases.choose(config.vas_sync, config.vas_sharing)
+    if config.vas_limit_mib is not None:
+        kernel.vases.limit_frames = config.vas_limit_mib << 8
     machine.connect(kernel.traps)
     kernel.root = Handle(kernel.ipc.attach(Files(programs)).id, 0, 1)
     kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)

@@ -27,6 +27,7 @@ from kernel.shootdown import Seat, Shootdowns
 from kernel.signals import SIGKILL, TRAMPOLINE
 from kernel.space import AddressSpace
 from kernel.trap import Traps
+from kernel.vases import Vases
 
 TURN_INSTRUCTIONS = 4_000
 """How long a core runs before another one, whose clock is behind, gets its turn."""
@@ -59,6 +60,7 @@ class Kernel:
     ipc: Ipc = field(init=False)
     life: Life = field(init=False)
     traps: Traps = field(init=False)
+    vases: Vases = field(init=False)
     root: Handle = field(init=False)
     """The files of the system: where exec looks programs up."""
     names: Handle = field(init=False)
@@ -88,7 +90,7 @@ class Kernel:
         self.frames = Frames(self.machine)
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
-        self.ipc, self.life = Ipc(self), Life(self)
+        self.ipc, self.life, self.vases = Ipc(self), Life(self), Vases(self)
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
@@ -410,15 +412,26 @@ class Kernel:
         self.spaces_made += 1
         return self.spaces_made
 
-    def new_space(self) -> AddressSpace:
+    def for_space(self, *, runs: bool = True) -> tuple[int, Objects, Shootdowns, int]:
+        """What every address space is made of; none `runs` that only views show."""
+        kuser_pfn = self.kuser_pfn if runs else 0
+        return self.new_space_id(), self.objects, self.shootdowns, kuser_pfn
+
+    def new_space(self, *, runs: bool = True) -> AddressSpace:
         """An empty address space.  Raises ENOMEM."""
-        return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
+        return AddressSpace(*self.for_space(runs=runs))
+
+    def show(self, thread: Thread) -> None:
+        """The thread's view has changed; if it is on the current core, so must CR3."""
+        if self.seat.loaded is thread:
+            self.shootdowns.load(thread.space)
 
     def retire_space(self, space: AddressSpace) -> None:
         """The last thread has left `space`."""
         for seat in self.seats:
             if seat.space is space:
                 seat.space = None
+        self.shootdowns.forget_tag(space)
         space.destroy()
 
     def out_of_memory(self, thread: Thread) -> None:
@@ -434,4 +447,5 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
         "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
         "pcids": kernel.pcids, "seed": kernel.chooser.seed,
+        "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
     }  # fmt: skip

@@ -8,6 +8,7 @@ open them, and when they die:
     anonymous   zeroes               nobody                its last region
     private     its `source`, copied nobody                its last region
     file        `data`               a server's file       its last region and the server
+    segment     zeroes               a VAS segment         its deletion
     kernel      the kernel           nobody                the machine
 
 Copy-on-write: fork gives the child a second object that holds the same frames, so a frame with
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel import frames as owner_tags
-from kernel.frames import Frames
+from kernel.frames import Account, Frames
 
 if TYPE_CHECKING:
     from kernel.space import Region
@@ -35,6 +36,7 @@ class MemoryObject:
     `source` and `source_page` say where the pages of a private copy come from.  `regions` lists
     every region that maps the object; `holds` counts those and whoever else keeps it alive.
     `data` is a file's first content, put into frames page by page; only a file has a size.
+    `account` is who pays for the frames where their process may be gone: VAS and segment memory.
     """
 
     id: int
@@ -47,6 +49,7 @@ class MemoryObject:
     regions: list[Region] = field(default_factory=list)
     holds: int = 0
     size_bytes: int | None = None
+    account: Account | None = None
 
     # A file's content -------------------------------------------------------------------------
 
@@ -106,7 +109,9 @@ class MemoryObject:
             if self.source is None or not self.source.backs(page + self.source_page):
                 return self._fill(page)
             pfn = self.source.frame_to_read(page + self.source_page)
+            self._admit()
             self.frames[page] = self.table.copy(pfn, self.owner)
+            self._charge(1)
         elif not shared and self.table.refs[pfn] > 1:
             self.frames[page] = self.table.copy(pfn, self.owner)
             self.table.release(pfn)
@@ -114,17 +119,40 @@ class MemoryObject:
         # END SOLUTION lab3.cow
         # PROMPT lab3.cow: copy the frame on the first write to a shared page.
 
+    def copy_into(self, other: MemoryObject) -> None:
+        """Give `other` a copy of every page that has a frame.  Raises ENOMEM, perhaps half-way."""
+        for page, pfn in self.frames.items():
+            other._admit()
+            other.frames[page] = self.table.copy(pfn, other.owner)
+            other._charge(1)
+
     def backs(self, page: int) -> bool:
         """True if the object has content of its own for this page, and not just zeroes."""
         return page in self.frames or page * PAGE_SIZE < len(self.data)
 
     def _fill(self, page: int) -> int:
         content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+        self._admit()
         pfn = self.table.allocate(self.owner)
+        self._charge(1)
         if content:
             self.table.machine.memory.write(pfn * PAGE_SIZE, content)
         self.frames[page] = pfn
         return pfn
+
+    def pay_from(self, account: Account) -> None:
+        """From now on `account` pays for every frame of the object."""
+        self._charge(-len(self.frames))
+        self.account = account
+        self._charge(len(self.frames))
+
+    def _admit(self) -> None:
+        if self.account is not None:
+            self.account.admit()
+
+    def _charge(self, count: int) -> None:
+        if self.account is not None:
+            self.account.frames += count
 
     def clone(self, id: int) -> MemoryObject:
         """A second object with the same frames: what fork makes of private memory."""
@@ -142,6 +170,7 @@ class MemoryObject:
             gone = [page for page in range(first_page, first_page + pages) if page in self.frames]
         else:
             gone = [page for page in self.frames if first_page <= page < first_page + pages]
+        self._charge(-len(gone))
         return [self.frames.pop(page) for page in gone]
 
     def drop(self) -> list[int]:
@@ -150,6 +179,7 @@ class MemoryObject:
         if self.holds:
             return []
         gone = list(self.frames.values())
+        self._charge(-len(gone))
         self.frames.clear()
         if self.source is not None:
             gone += self.source.drop()
@@ -163,6 +193,8 @@ class Objects:
 
     table: Frames
     made: int = 0
+    changes: int = 0
+    """How many changes of regions there have been: the clock of `Region.changed`."""
 
     def anonymous(self) -> MemoryObject:
         """Zero-filled memory."""
@@ -180,6 +212,16 @@ class Objects:
         made = self._make(owner_tags.ANONYMOUS)
         made.source, made.source_page = source, source_page
         return made
+
+    def segment(self) -> MemoryObject:
+        """Zero-filled memory that has a name and outlives processes."""
+        return self._make(owner_tags.SEGMENT)
+
+    def twin(self, original: MemoryObject) -> MemoryObject:
+        """An object with the same source and no frames yet."""
+        if original.source is None:
+            return self._make(original.owner, original.data)
+        return self.private(original.source, original.source_page)
 
     def clone(self, original: MemoryObject) -> MemoryObject:
         """What fork makes of private memory."""

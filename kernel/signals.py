@@ -50,7 +50,8 @@ FRAME_REGISTERS = (
     "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags"
 ).split()
 _UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
-_SIGCONTEXT = struct.Struct("<18QHHHHQQQQQ64x")
+_SIGCONTEXT = struct.Struct("<18QHHHHQQQQQQ56x")
+"""struct sigcontext; the first reserved word holds the VAS that the thread was in."""
 _SIGINFO_HEAD, SIGINFO_BYTES = struct.Struct("<iiii"), 128
 UCONTEXT_BYTES = _UCONTEXT_HEAD.size + _SIGCONTEXT.size + 8
 USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program may set
@@ -218,13 +219,20 @@ def _call_handler(thread: Thread, core: Core, signal: Signal, action: SignalActi
     )
 
 
-def sigreturn(thread: Thread, core: Core) -> None:
-    """Undo `_call_handler`: the frame is above the popped return address.  Raises EFAULT."""
+def sigreturn(kernel: Kernel, thread: Thread, core: Core) -> None:
+    """Undo `_call_handler`: the frame is above the popped return address.
+
+    The handler ran in the view that the signal found; if it left that, the thread goes back.
+    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
+    be forged), `Blocked`.
+    """
     at = core.registers()["rsp"]
     context = thread.space.read(at, UCONTEXT_BYTES)
     values = _SIGCONTEXT.unpack_from(context, _UCONTEXT_HEAD.size)
     image_at = values[26]
     image = thread.space.read(image_at, FXSAVE_BYTES) if image_at else b""
+    if values[27] != thread.space.vid:
+        kernel.vases.go_back(thread, values[27])
     registers = dict(zip(FRAME_REGISTERS, values, strict=False))
     registers["eflags"] = registers["eflags"] & USER_FLAGS | 0x202
     thread.mask = int.from_bytes(context[-8:], "little") & ~UNBLOCKABLE
@@ -260,7 +268,7 @@ def _pack_ucontext(
     )
     return (
         head
-        + _SIGCONTEXT.pack(*general, 0x33, 0, 0, 0x2B, *cause, image_at)
+        + _SIGCONTEXT.pack(*general, 0x33, 0, 0, 0x2B, *cause, image_at, thread.space.vid)
         + struct.pack("<Q", mask)
     )
 

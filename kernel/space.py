@@ -8,6 +8,9 @@
     0x0000_7fff_ffff_e000   one page of kernel code that users may run (global): `KUSER`
     0x0000_7fff_ffff_f000   never mapped
 
+A space may be shown by views (`kernel.view`) together with other spaces: what it maps must then
+be free in all of those, and a view is told before a range becomes this space's.
+
 Invariant: a page has a present leaf only if a region covers it, and the leaf's frame is the one
 that the region's object (or its source) holds for that page.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hw import costs, trace
@@ -25,9 +28,11 @@ from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, USER_TOP, A, D, G, P, U, W
 from kernel.errno import E, KernelError
 from kernel.objects import MemoryObject, Objects, pieces
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE, PageTable, leaf_flags
+from kernel.shootdown import TAG_ANY
 
 if TYPE_CHECKING:
     from kernel.shootdown import Shootdowns
+    from kernel.view import View
 
 KUSER = USER_TOP - PAGE_SIZE
 MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
@@ -39,7 +44,16 @@ REGION = trace.declare(
     "space:Q start:Q end:Q prot:B shared:B object:Q page:Q name:s",
     "A region is now like this; prot 255: it is gone.",
 )
+CONFLICT = trace.declare(
+    "conflict",
+    "space:Q start:Q end:Q name:s other_start:Q other_end:Q other_name:s",
+    "Two regions want the same place in one view.",
+)
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
+
+
+CREATED, OF_TASK, OF_VAS = range(3)
+"""Whom a region was copied from."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +61,10 @@ class Region:
     """Pages `start`..`end` show `object` from its page `page` on.
 
     A shared region stores into the object; a private one copies shared frames first.
-    `floor` is how far down a growing stack may reach, else 0.
+    `floor` is how far down a growing stack may reach, else 0.  `segment` is the VAS segment that
+    it shows: such a region is sealed, as by mseal(2).  `changed`: when, in steps of `Objects`.
+    The rest is of the sync policy `rfc` alone, which copies regions: whom from (`origin`), whether
+    the pages are still to come (`lazy`), whether frames are shared without copy-on-write.
     """
 
     start: int
@@ -58,6 +75,14 @@ class Region:
     shared: bool = False
     name: str = ""
     floor: int = 0
+    segment: int = 0
+    changed: int = 0
+    origin: int = CREATED
+    lazy: bool = False
+    duplicated: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name or 'a mapping'} at {self.start:#x}-{self.end:#x}"
 
     def object_page(self, va: int) -> int:
         return self.page + (va - self.start >> 12)
@@ -69,6 +94,14 @@ class Region:
         if error & ERR_WRITE:
             return bool(self.prot & PROT_WRITE)
         return bool(self.prot)
+
+
+class Conflict(KernelError):
+    """EFAULT: two regions want the same place; the text says which."""
+
+    def __init__(self, text: str) -> None:
+        KernelError.__init__(self, E.FAULT)
+        self.text = text
 
 
 @dataclass(slots=True)
@@ -97,6 +130,16 @@ class RegionMap:
             first -= 1
         return self.regions[first : bisect_left(self.starts, end)]
 
+    def busy(self, start: int, end: int) -> bool:
+        """Is anything mapped in the range?"""
+        i = bisect_right(self.starts, start)
+        if i and self.regions[i - 1].end > start:
+            return True
+        return i < len(self.starts) and self.starts[i] < end
+
+    def at(self, index: int) -> Region:
+        return self.regions[index]
+
     def next_above(self, va: int) -> Region | None:
         """The region with the lowest start that is not below `va`."""
         i = bisect_left(self.starts, va)
@@ -119,9 +162,11 @@ class RegionMap:
 
 @dataclass(slots=True, eq=False)
 class AddressSpace:
-    """What one or more threads see.  `id` is never used again.
+    """What one or more threads see.  `id` is never used again; `kuser_pfn` 0: nobody runs here.
 
     `generation` counts invalidations: a core whose tag for this space is older must flush.
+    `shows`: a view's layers; `views`: the views that have this space as one, by id.  `vid` is
+    what `active_vas` answers.  `users` are the threads whose home this is, or who are in the view.
     """
 
     id: int
@@ -134,10 +179,21 @@ class AddressSpace:
     generation: int = 0
     break_start: int = 0
     break_end: int = 0
+    base: int = MAP_BASE
     hint: int = MAP_BASE
+    shows: tuple[AddressSpace, ...] = ()
+    views: dict[int, View] = field(default_factory=dict)
+    vid: int = 0
+    tagging: int = TAG_ANY
+    changed: int = 0
+    """When its regions last did, as `Region.changed`."""
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.table)
+        self.hint = self.base
+        if not self.kuser_pfn:
+            self._emit(SPACE, self.table.root_pa, 1)
+            return
         try:
             self.table.set(KUSER, self.kuser_pfn << 12 | P | U | G)
         except KernelError:
@@ -151,6 +207,8 @@ class AddressSpace:
         """Add a region where nothing is mapped.  Raises ENOMEM past the limit of regions."""
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
+        if self.views:
+            self.claim(region.start, region.end, region)
         self.map.add(region)
         region.object.holds += 1
         region.object.regions.append(region)
@@ -159,15 +217,43 @@ class AddressSpace:
 
     def place(self, size_bytes: int, wish: int = 0) -> int:
         """A free range for `size_bytes`, at `wish` if that is possible.  Raises ENOMEM."""
-        fits = wish >= MAP_LOWEST and wish + size_bytes <= MAP_TOP
-        if fits and not self.map.overlapping(wish, wish + size_bytes):
+        end = wish + size_bytes
+        fits = wish >= MAP_LOWEST and end <= MAP_TOP and not self.map.busy(wish, end)
+        if fits and self.clash(wish, end) is None:
             return wish
-        for lowest in (self.hint, MAP_BASE):
+        for lowest in (self.hint, self.base):
             start = self._first_fit(lowest, size_bytes)
+            while start is not None and (other := self.clash(start, start + size_bytes)):
+                start = self._first_fit(other.end, size_bytes)
             if start is not None:
                 self.hint = start + size_bytes
                 return start
         raise KernelError(E.NOMEM)
+
+    def clash(self, start: int, end: int, but: View | None = None) -> Region | None:
+        """What a view shows in a range that is not this space's, and so cannot be."""
+        for view in self.views.values():
+            for layer in view.shows if view is not but else ():
+                if layer is not self and layer.map.busy(start, end):
+                    return layer.map.overlapping(start, end)[0]
+        return None
+
+    def claim(self, start: int, end: int, region: Region | None = None) -> None:
+        """The range is about to be this space's: every view makes room for it.
+
+        Raises EFAULT if a view shows something else there, ENOMEM.
+        """
+        other = self.clash(start, end)
+        if other is not None:
+            raise self.conflict(region or Region(start, end, 0, other.object), other)
+        for view in self.views.values():
+            view.make_room(self, start, end)
+
+    def conflict(self, region: Region, other: Region) -> Conflict:
+        """The error for two regions that want one place; the trace names them."""
+        ours = (region.start, region.end, region.name.encode())
+        self._emit(CONFLICT, *ours, other.start, other.end, other.name.encode())
+        return Conflict(f"{region} overlaps {other}")
 
     def _first_fit(self, lowest: int, size_bytes: int) -> int | None:
         start = lowest
@@ -179,18 +265,32 @@ class AddressSpace:
         return start if start + size_bytes <= MAP_TOP else None
 
     def unmap(self, start: int, end: int) -> None:
-        """Remove everything in a page-aligned range.  ENOMEM: a split makes too many regions."""
+        """Remove everything in a page-aligned range.
+
+        Raises ENOMEM if a split makes too many regions, EPERM if a segment is there.
+        """
+        self._refuse_sealed(start, end)
+        self.remove(start, end)
+
+    def _refuse_sealed(self, start: int, end: int) -> None:
+        for region in self.map.overlapping(start, end):
+            if region.segment:
+                raise KernelError(E.PERM)
+
+    def remove(self, start: int, end: int) -> None:
+        """As `unmap`, segments too."""
         frames: list[int] = []
         for region in self._isolate(start, end):
             frames += self._remove(region)
         self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
-        if MAP_BASE <= start < self.hint:
+        if self.base <= start < self.hint:
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
         """Change what may be done with a fully mapped range.  Raises ENOMEM if it has holes."""
         if not _covers(self.map.overlapping(start, end), start, end):
             raise KernelError(E.NOMEM)
+        self._refuse_sealed(start, end)
         stale: list[int] = []
         for region in self._isolate(start, end):
             if region.prot != prot:
@@ -224,6 +324,10 @@ class AddressSpace:
         elif new_top > old_top:
             if self.map.overlapping(old_top, new_top + PAGE_SIZE):
                 return self.break_end
+            if self.views:
+                if self.clash(old_top, new_top + PAGE_SIZE):
+                    return self.break_end
+                self.claim(old_top, new_top)
             self._grow_heap(old_top, new_top)
         self.break_end = end
         return end
@@ -250,8 +354,7 @@ class AddressSpace:
         """Cut a region in two at `at`.  Raises ENOMEM past the limit of regions."""
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
-        shape = (at, region.end, region.prot, region.object, region.object_page(at))
-        upper = Region(*shape, region.shared, region.name, region.floor)
+        upper = replace(region, start=at, page=region.object_page(at))
         region.end = at
         self._changed(region)
         self.map_region(upper)
@@ -272,12 +375,16 @@ class AddressSpace:
         self._forget(region)
         frames = []
         first, pages = region.page, region.end - region.start >> 12
-        if not region.object.data and not _mapped_elsewhere(region.object, first, pages):
-            frames = region.object.discard(first, pages)
-        return frames + region.object.drop()
+        made = region.object
+        only_regions = made.holds == len(made.regions) + 1
+        if only_regions and not _mapped_elsewhere(made, first, pages):
+            frames = made.discard(first, pages)
+        return frames + made.drop()
 
     def _forget(self, region: Region) -> None:
         self.map.remove(region)
+        self.objects.changes += 1
+        self.changed = self.objects.changes
         region.object.regions.remove(region)
         self._emit(REGION, region.start, region.end, 255, 0, region.object.id, region.page, b"")
 
@@ -320,6 +427,10 @@ class AddressSpace:
         guard = page - STACK_GUARD_PAGES * PAGE_SIZE
         if self.map.overlapping(guard, stack.start):
             return None
+        if self.views:
+            if self.clash(guard, stack.start):
+                return None
+            self.claim(page, stack.start)
         stack.page -= stack.start - page >> 12
         self.map.restart(stack, page)
         self._changed(stack)
@@ -406,10 +517,12 @@ class AddressSpace:
         stale: list[int] = []
         try:
             for region in self.map:
+                if region.segment:
+                    continue
                 twin = region.object
                 if not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
-                child.map_region(_copy_region(region, twin))
+                child.map_region(replace(region, object=twin))
                 self._share_leaves(region, child, stale)
         except KernelError:
             child.destroy()
@@ -438,10 +551,13 @@ class AddressSpace:
         self.generation += 1
         self.table.free()
         self._emit(SPACE, self.table.root_pa, 0)
+        self.forget_root()
+        self.shootdowns.release(self.objects.table, frames)
+
+    def forget_root(self) -> None:
+        """The tables are gone."""
         for core in self.objects.table.machine.cores:
             core.mmu.forget(self.table.root_pa)
-        for pfn in frames:
-            self.objects.table.release(pfn)
 
     def resident_pages(self, region: Region) -> int:
         """How many pages of a region have a leaf."""
@@ -449,6 +565,10 @@ class AddressSpace:
 
     def _changed(self, region: Region) -> None:
         self.objects.table.machine.charge(costs.REGION_CHANGE)
+        self.objects.changes += 1
+        region.changed = self.changed = self.objects.changes
+        for view in self.views.values():
+            view.resized(region)
         shape = (region.start, region.end, region.prot, region.shared)
         self._emit(REGION, *shape, region.object.id, region.page, region.name.encode())
 
@@ -467,14 +587,9 @@ def _continues(region: Region, after: Region) -> bool:
     return (
         after.object is region.object
         and after.page == region.object_page(after.start)
-        and (after.prot, after.shared, after.name, after.floor)
-        == (region.prot, region.shared, region.name, region.floor)
+        and (after.prot, after.shared, after.name, after.floor, after.origin)
+        == (region.prot, region.shared, region.name, region.floor, region.origin)
     )
-
-
-def _copy_region(region: Region, twin: MemoryObject) -> Region:
-    shape = (region.start, region.end, region.prot, twin, region.page)
-    return Region(*shape, region.shared, region.name, region.floor)
 
 
 def _mapped_elsewhere(object: MemoryObject, first: int, pages: int) -> bool:

@@ -125,4 +125,4 @@ def _arguments(handler: Callable[..., Any]) -> list[tuple[str, ArgumentType]]:
 
 def load_all() -> None:
     """Import every module that declares calls."""
-    from kernel.syscalls import io, ipc, memory, process, signal  # noqa: F401
+    from kernel.syscalls import io, ipc, memory, process, signal, vas  # noqa: F401

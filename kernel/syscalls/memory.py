@@ -28,7 +28,9 @@ def mmap(
     """Map `length` bytes of zero-filled memory, at `addr` if that is free or MAP_FIXED is given.
 
     Returns the address.  EINVAL: no length, unaligned address or neither shared nor private;
-    ENOMEM: no room; EEXIST: MAP_FIXED_NOREPLACE and something is there; EBADF: not anonymous.
+    ENOMEM: no room; EEXIST: MAP_FIXED_NOREPLACE and something is there; EBADF: not anonymous;
+    EFAULT: an attached view shows something else there; EACCES: inside a read-only VAS; EPERM: a
+    segment is there.  Inside a VAS the memory belongs to the VAS.
     """
     kind = flags & MAP_TYPE
     if not length or kind not in (MAP_SHARED, MAP_PRIVATE) or prot & ~7:
@@ -56,6 +58,7 @@ def _place(t: Thread, addr: int, size: int, flags: int) -> int:
         raise KernelError(E.NOMEM)
     if flags & MAP_FIXED_NOREPLACE and t.space.map.overlapping(addr, addr + size):
         raise KernelError(E.EXIST)
+    t.space.claim(addr, addr + size)
     t.space.unmap(addr, addr + size)
     return addr
 
@@ -122,7 +125,7 @@ def vantage_region(k: Kernel, t: Thread, index: Size, out: Ptr) -> int:
     """The `index`-th region of the caller's address space.  ENOENT: there are not so many."""
     if index >= len(t.space.map):
         raise KernelError(E.NOENT)
-    region = t.space.map.regions[index]
+    region = t.space.map.at(index)
     resident = t.space.resident_pages(region)
     name = region.name.encode()[:31]
     shape = (region.start, region.end, region.prot, int(region.shared), resident, name)

@@ -53,7 +53,7 @@ def rt_sigprocmask(k: Kernel, t: Thread, how: Int, new: Ptr, old: Ptr, mask_size
 def rt_sigreturn(k: Kernel, t: Thread) -> None:
     """Return from a handler: registers and mask come back from the frame on the stack."""
     try:
-        signals.sigreturn(t, k.machine.core)
+        signals.sigreturn(k, t, k.machine.core)
     except KernelError:
         k.life.exit_process(t.process, signals.SIGSEGV)
 

@@ -53,6 +53,9 @@ class Wish:
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
+    sync: str = "subtree"
+    sharing: str = "attach"
+    vas_limit: int | None = None
     walks: bool = True
     """Are page walks charged?"""
     checked: bool = False
@@ -152,7 +155,10 @@ class System:
         machine = MachineConfig(
             cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock
         )
-        config = Config(machine, wish.seed, wish.pcids, wish.user)
+        config = Config(
+            machine, wish.seed, wish.pcids, wish.user,
+            vas_sync=wish.sync, vas_sharing=wish.sharing, vas_limit_mib=wish.vas_limit,
+        )  # fmt: skip
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:
             for core in kernel.machine.cores:
