@@ -320,6 +320,8 @@ class AddressSpace:
         if end < self.break_start or new_top > MAP_TOP:
             return self.break_end
         if new_top < old_top:
+            if any(region.segment for region in self.map.overlapping(new_top, old_top)):
+                return self.break_end
             self.unmap(new_top, old_top)
         elif new_top > old_top:
             if self.map.overlapping(old_top, new_top + PAGE_SIZE):
