@@ -293,8 +293,7 @@ class Life:
     def _leave_space(self, thread: Thread) -> None:
         """The thread is in no view any more; with the last one, nothing is attached any more."""
         home = thread.process.space
-        if thread.space is not home:
-            self.kernel.vases.leave(thread)
+        self.kernel.vases.leave(thread)
         home.users -= 1
         if not home.users:
             self.kernel.vases.abandon(home)

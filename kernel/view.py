@@ -53,6 +53,9 @@ class LayeredMap(RegionMap):
     def __init__(self, layers: tuple[AddressSpace, ...]) -> None:
         self.layers = layers
 
+    def __repr__(self) -> str:
+        return f"LayeredMap({self.layers!r})"
+
     def __iter__(self) -> Iterator[Region]:
         return merge(*(layer.map for layer in self.layers), key=_START)
 

@@ -20,21 +20,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hw.cpu import REFUSE
-from hw.paging import READ, WRITE, PageFault
 from kernel import invariants, life
 from kernel.errno import E
 from kernel.kernel import Kernel
-from kernel.process import READY, RUNNING, Credentials, Process, Thread
-from tests.kernel.asm import Program
-from tests.kernel.system import System
+from kernel.process import Credentials, Process, Thread
+from tests.kernel.vas_world import World
 
 PAGE = 4096
 FIXED, ANON, RW = 0x10, 0x20, 3
 THREAD_FLAGS = life.CLONE_VM | life.CLONE_SIGHAND | life.CLONE_THREAD
 O_RDONLY, O_RDWR = 0, 2
 ROOT = Credentials()
-CORE, WHICH, PLACE = st.integers(0, 1), st.integers(0, 9), st.integers(0, 19)
+CORE, WHICH, PLACE = st.integers(0, 1), st.integers(0, 9), st.integers(0, 11)
 ID = st.integers(0, 7)
 """Most of them stand for something that exists."""
 
@@ -86,16 +83,11 @@ class Pair(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        idle = Program()
-        idle.spin()
-        elf = idle.elf()
-        files = {b"/idle": elf}
-        self.system = System(elf, ram=3, cpus=2, files=files, traced=False, **self.wishes)
+        self.system = World(ram=3, cpus=2, traced=False, **self.wishes)
         self.kernel: Kernel = self.system.kernel
-        self.text = self.system.process.space.place(PAGE)
         self.heap = self.system.process.space.break_start
         bases = (self.heap + 2 * PAGE, 0x10_0000_0000, self.kernel_slot(), 0x7FFF_0000_0000)
-        self.places = [base + i * PAGE for base in bases for i in range(5)]
+        self.places = [base + i * PAGE for base in bases for i in range(3)]
         self.homes: dict[int, Home] = {1: Home()}
         self.vases: dict[int, Shared] = {}
         self.segments: dict[int, Shared] = {}
@@ -125,14 +117,7 @@ class Pair(RuleBasedStateMachine):
         return result
 
     def settle(self) -> None:
-        """Every interrupt that is on its way arrives."""
-        machine = self.kernel.machine
-        for core in machine.cores:
-            machine.take_turn(core)
-            for message in machine.take_ipis():
-                for thread in self.kernel.shootdowns.answer(message):
-                    self.kernel.make_ready(thread)
-        invariants.check(self.kernel)
+        self.system.settle()
 
     def named(self, text: bytes) -> int:
         """A new name, which is in nobody's memory: the kernel is asked with it directly."""
@@ -184,7 +169,7 @@ class Pair(RuleBasedStateMachine):
 
     # VASes and segments -------------------------------------------------------------------------
 
-    @initialize(places=st.lists(st.integers(0, 19), min_size=3, max_size=3), tie=st.booleans())
+    @initialize(places=st.lists(PLACE, min_size=3, max_size=3), tie=st.booleans())
     def begin(self, places: list[int], tie: bool) -> None:
         """Two VASes with a segment each, attached; one segment more; two processes, a thread."""
         for place in places:
@@ -258,10 +243,6 @@ class Pair(RuleBasedStateMachine):
             at: Page(page.cell, prot, True, sid) for at, page in self.segments[sid].pages.items()
         }
 
-    @rule(
-        core=CORE, which=WHICH, vid=ID,
-        sid=ID, write=st.booleans(),
-    )  # fmt: skip
     def tie(self, core: int, which: int, vid: int, sid: int, write: bool) -> None:
         vid = 0 if vid == 0 else self.vid(vid, self.thread(which))
         self.attach_segment(core, which, vid, self.sid(sid), write)
@@ -301,9 +282,6 @@ class Pair(RuleBasedStateMachine):
         ]
         return any(page in layer for layer in layers for page in pages)
 
-    @rule(
-        core=CORE, which=WHICH, vid=ID, sid=ID
-    )  # fmt: skip
     def detach_segment(self, core: int, which: int, vid: int, sid: int) -> None:
         thread = self.thread(which)
         vid, sid = 0 if vid < 3 else self.vid(vid, thread), self.sid(sid)
@@ -330,10 +308,6 @@ class Pair(RuleBasedStateMachine):
         for page in [at for at, shown in pages.items() if shown.segment == sid]:
             del pages[page]
 
-    @rule(
-        core=CORE, which=WHICH, vid=ID,
-        sid=ID, write=st.booleans(), on=st.booleans(),
-    )  # fmt: skip
     def local_segment(
         self, core: int, which: int, vid: int, sid: int, write: bool, on: bool
     ) -> None:
@@ -365,12 +339,21 @@ class Pair(RuleBasedStateMachine):
             segment.count(write, 1)
             local.update(self.shown(sid, write))
 
+    @rule(
+        what=st.integers(0, 9), core=CORE, which=WHICH, vid=ID, sid=ID, write=st.booleans(),
+    )  # fmt: skip
+    def segments_in_vases(
+        self, what: int, core: int, which: int, vid: int, sid: int, write: bool
+    ) -> None:
+        if what < 4:
+            self.tie(core, which, vid, sid, write)
+        elif what < 6:
+            self.detach_segment(core, which, vid, sid)
+        else:
+            self.local_segment(core, which, vid, sid, write, what < 9)
+
     # Attach, detach, switch ---------------------------------------------------------------------
 
-    @rule(
-        core=CORE, which=WHICH, whom=WHICH,
-        vid=ID, write=st.booleans(),
-    )  # fmt: skip
     def join(self, core: int, which: int, whom: int, vid: int, write: bool) -> None:
         known = sorted(self.vases)
         vid = known[vid % len(known)] if known and vid < 7 else vid
@@ -394,7 +377,6 @@ class Pair(RuleBasedStateMachine):
             vas.count(write, 1)
             home.attached[vid] = (write, {})
 
-    @rule(core=CORE, which=WHICH, vid=ID)
     def detach(self, core: int, which: int, vid: int) -> None:
         thread = self.thread(which)
         vid = self.vid(vid, thread)
@@ -416,7 +398,6 @@ class Pair(RuleBasedStateMachine):
             was = any(page.prot & 2 for page in local.values() if page.segment == sid)
             self.segments[sid].count(was, -1)
 
-    @rule(core=CORE, which=WHICH, vid=ID)
     def switch(self, core: int, which: int, vid: int) -> None:
         thread = self.thread(which)
         vid = 0 if vid == 0 else self.vid(vid, thread)
@@ -425,12 +406,19 @@ class Pair(RuleBasedStateMachine):
         if known:
             assert self.ask(core, thread, "active_vas") == vid
 
+    @rule(
+        what=st.integers(0, 9), core=CORE, which=WHICH, whom=WHICH, vid=ID, write=st.booleans(),
+    )  # fmt: skip
+    def views(self, what: int, core: int, which: int, whom: int, vid: int, write: bool) -> None:
+        if what < 3:
+            self.join(core, which, whom, vid, write)
+        elif what < 5:
+            self.detach(core, which, vid)
+        else:
+            self.switch(core, which, vid)
+
     # Memory -------------------------------------------------------------------------------------
 
-    @rule(
-        core=CORE, which=WHICH, first=PLACE,
-        count=st.integers(0, 2), shared=st.booleans(),
-    )  # fmt: skip
     def map(self, core: int, which: int, first: int, count: int, shared: bool) -> None:
         self.map_one(core, which, first, count, shared)
         self.use(core, which, first, 7, True)
@@ -453,6 +441,20 @@ class Pair(RuleBasedStateMachine):
                     layer.pop(page, None)
                 layers[min(len(layers) - 1, 1)][0][page] = Page([0], RW, shared)
 
+    @rule(
+        what=st.integers(0, 9), core=CORE, which=WHICH, first=PLACE, count=st.integers(0, 6),
+        prot=st.integers(0, 3),
+    )  # fmt: skip
+    def memory(self, what: int, core: int, which: int, first: int, count: int, prot: int) -> None:
+        if what < 4:
+            self.map(core, which, first, count, bool(prot & 1))
+        elif what < 6:
+            self.unmap(core, which, first, count)
+        elif what < 8:
+            self.protect(core, which, first, count, prot)
+        else:
+            self.brk(core, which, count)
+
     def _refusal(self, thread: Thread, pages: range) -> int:
         layers = self.layers(thread)
         if any(layer[p].segment for layer, _ in layers for p in pages if p in layer):
@@ -461,10 +463,6 @@ class Pair(RuleBasedStateMachine):
             return -E.ACCES
         return 0
 
-    @rule(
-        core=CORE, which=WHICH, first=PLACE,
-        count=st.integers(0, 2),
-    )  # fmt: skip
     def unmap(self, core: int, which: int, first: int, count: int) -> None:
         thread, pages = self.thread(which), self.span(first, count)
         refusal = self._refusal(thread, pages)
@@ -474,12 +472,11 @@ class Pair(RuleBasedStateMachine):
                 for page in pages:
                     layer.pop(page, None)
 
-    @rule(
-        core=CORE, which=WHICH, first=PLACE,
-        count=st.integers(0, 2), prot=st.integers(0, 3),
-    )  # fmt: skip
     def protect(self, core: int, which: int, first: int, count: int, prot: int) -> None:
         thread, pages = self.thread(which), self.span(first, count)
+        mapped = sorted(at for layer, _ in self.layers(thread) for at in layer)
+        if mapped and count < 5:
+            pages = range(mapped[first % len(mapped)], mapped[first % len(mapped)] + PAGE, PAGE)
         answer = self.ask(core, thread, "mprotect", pages[0], len(pages) * PAGE, prot)
         layers = self.layers(thread)
         found = [[layer for layer, _ in layers if page in layer] for page in pages]
@@ -491,7 +488,6 @@ class Pair(RuleBasedStateMachine):
             for page, (layer,) in zip(pages, found, strict=True):
                 layer[page].prot = prot
 
-    @rule(core=CORE, which=WHICH, top=st.integers(0, 6))
     def brk(self, core: int, which: int, top: int) -> None:
         thread = self.thread(which)
         home = self.home(thread)
@@ -529,9 +525,10 @@ class Pair(RuleBasedStateMachine):
         """As a running program would: through the core's TLB, with faults."""
         thread = self.thread(which)
         spots = [*self.places, *(self.heap + i * PAGE for i in range(6))]
-        at = spots[page]
-        self.run_on(core, thread)
-        seen = self.through_tlb(core, at, value if store else None)
+        mapped = sorted(at for layer, _ in self.layers(thread) for at in layer)
+        at = mapped[page % len(mapped)] if mapped and page < 20 else spots[page % len(spots)]
+        self.system.run_on(core, thread)
+        seen = self.system.touch(core, at, value if store else None)
         assert seen == self.expected(thread, at, value if store else None)
         self.settle()
 
@@ -545,38 +542,6 @@ class Pair(RuleBasedStateMachine):
                     page.cell[0] = value
                 return page.cell[0]
         return None
-
-    def run_on(self, core: int, thread: Thread) -> None:
-        """Give `thread` the core, as the scheduler would."""
-        machine = self.kernel.machine
-        machine.take_turn(machine.cores[core])
-        for seat in self.kernel.seats:
-            if seat.thread is thread or seat.id == core:
-                off = seat.thread
-                seat.thread = None
-                if off is not None:
-                    self.kernel.make_ready(off)
-        self.kernel.policy.remove(thread)
-        assert thread.state in (READY, RUNNING)
-        thread.state = RUNNING
-        self.kernel.seats[core].thread = thread
-        self.kernel.shootdowns.load(thread.space)
-
-    def through_tlb(self, core: int, at: int, value: int | None) -> int | None:
-        mmu, memory = self.kernel.machine.cores[core].mmu, self.kernel.machine.memory
-        while True:
-            try:
-                entry = mmu.translate(at >> 12, READ if value is None else WRITE)
-                break
-            except PageFault as fault:
-                answer = self.kernel.traps.page_fault(
-                    self.kernel.machine.cores[core], at, fault.error
-                )
-                if answer == REFUSE:
-                    return None
-        if value is not None:
-            memory.write(entry.pfn << 12, bytes([value]))
-        return memory.read(entry.pfn << 12, 1)[0]
 
     # Life ---------------------------------------------------------------------------------------
 
@@ -648,9 +613,9 @@ class Pair(RuleBasedStateMachine):
         """Everybody looks at everything; then all of it goes, and no frame is left."""
         for thread in list(self.kernel.threads.values()):
             for core in (0, 1):
-                self.run_on(core, thread)
+                self.system.run_on(core, thread)
                 for at in self.places:
-                    assert self.through_tlb(core, at, None) == self.expected(thread, at, None)
+                    assert self.system.touch(core, at) == self.expected(thread, at, None)
         self.settle()
         self.kernel.life.exit_process(self.system.process, 0)
         self.settle()

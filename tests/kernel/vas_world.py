@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernel import life
-from kernel.process import Credentials, Process, Thread
+from hw.cpu import REFUSE
+from hw.paging import READ, WRITE, PageFault
+from kernel import invariants, life
+from kernel.process import READY, RUNNING, Credentials, Process, Thread
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 
@@ -79,3 +81,49 @@ class World(System):
     def exec(self, thread: Thread) -> None:
         self.kernel.life.exec(thread, b"/idle", [b"idle"], [])
         thread.call = None
+
+    # What a core does, without the emulator ---------------------------------------------------
+
+    def run_on(self, core: int, thread: Thread) -> None:
+        """Give `thread` the core, as the scheduler would."""
+        machine = self.kernel.machine
+        machine.take_turn(machine.cores[core])
+        for seat in self.kernel.seats:
+            if seat.thread is thread or seat.id == core:
+                off, seat.thread = seat.thread, None
+                if off is not None:
+                    self.kernel.make_ready(off)
+        self.kernel.policy.remove(thread)
+        assert thread.state in (READY, RUNNING)
+        thread.state = RUNNING
+        self.kernel.seats[core].thread = thread
+        self.kernel.shootdowns.load(thread.space)
+
+    def touch(self, core: int, at: int, value: int | None = None) -> int | None:
+        """Load a byte, or store one, through the core's TLB and with faults; None: refused."""
+        self.kernel.machine.take_turn(self.kernel.machine.cores[core])
+        mmu, memory = self.kernel.machine.core.mmu, self.kernel.machine.memory
+        while True:
+            try:
+                entry = mmu.translate(at >> 12, READ if value is None else WRITE)
+                break
+            except PageFault as fault:
+                answer = self.kernel.traps.page_fault(
+                    self.kernel.machine.core, at & ~4095, fault.error
+                )
+                if answer == REFUSE:
+                    return None
+        pa = entry.pfn << 12 | at & 4095
+        if value is not None:
+            memory.write(pa, bytes([value]))
+        return memory.read(pa, 1)[0]
+
+    def settle(self) -> None:
+        """Every interrupt that is on its way arrives; then all invariants hold."""
+        machine = self.kernel.machine
+        for core in machine.cores:
+            machine.take_turn(core)
+            for message in machine.take_ipis():
+                for thread in self.kernel.shootdowns.answer(message):
+                    self.kernel.make_ready(thread)
+        invariants.check(self.kernel)
