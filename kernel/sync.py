@@ -238,7 +238,7 @@ class Rfc:
             self._update(view, region, space, find_reference(space, region))
         for region in new:
             region.object.pay_from(attachment.vas.account)
-            space.map_region(replace(region))
+            duplicate(view, space, space.map_region(replace(region)))
 
     def show_private(self, attachment: Attachment, region: Region) -> None:
         view = attachment.view

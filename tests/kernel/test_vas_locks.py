@@ -196,7 +196,8 @@ def play(locks: Locks, plan: list[int], scripts: list[list[int]]) -> set[tuple[o
     """Run one schedule to its end; returns the states of the locks that were seen."""
     order, cuts = plan[: plan.index(-1)], plan[plan.index(-1) + 1 :]
     instead = dict(zip(cuts[::2], cuts[1::2], strict=True))
-    at, step, seen = [0] * len(scripts), 0, set()
+    at, step = [0] * len(scripts), 0
+    seen: set[tuple[object, ...]] = set()
     current = order[0]
     while any(position < len(script) for position, script in zip(at, scripts, strict=True)):
         current = instead.get(step, current)
