@@ -1,16 +1,18 @@
 """Devices: the console.  (The timer is the budget of `Core.run`; NVM follows.)
 
-The console is bytes out and bytes in.  What it reads comes from the host and is an input of
-the run: each piece is recorded with the instruction count at which it arrived, so that a
-replay needs no terminal.
+The console is bytes out and bytes in, and perhaps a window of some size.  What comes in is an
+input of the run: each arrival is recorded with the instruction count, and with how often the
+kernel had looked for input before it, so that a replay needs no terminal and is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from hw import trace
+from hw.costs import CYCLES_PER_SECOND
 
 OUTPUT, ERRORS = 1, 2
 CONSOLE_OUTPUT = trace.declare(
@@ -19,6 +21,43 @@ CONSOLE_OUTPUT = trace.declare(
 CONSOLE_INPUT = trace.declare(
     "console_input", "instructions:Q data:s", "Bytes arrived; none means end of input."
 )
+CONSOLE_SIZE = trace.declare("console_size", "rows:H columns:H", "The window has this size.")
+
+Size = tuple[int, int]
+"""Rows and columns of a window."""
+
+
+class Event(NamedTuple):
+    """What the host has to tell: bytes (b"": the end of input), or a new size of the window."""
+
+    data: bytes | None = None
+    size: Size | None = None
+
+
+class Keys(Protocol):
+    """A live terminal of the host, whose keys arrive whenever somebody presses them.
+
+    It tells the fields of an `Event`.
+    """
+
+    def poll(self) -> tuple[bytes | None, Size | None] | None:
+        """What has happened, if anything; never waits."""
+
+    def wait(self, seconds: float | None) -> tuple[bytes | None, Size | None] | None:
+        """The next event; None if there is none within the time."""
+
+    def waited(self) -> float:
+        """How many seconds the last `wait` took."""
+
+
+class Arrival(NamedTuple):
+    """An event as it is recorded: after so many instructions of all cores, at the `look`-th look
+    for input, when the clock showed `cycles`."""
+
+    instructions: int
+    look: int
+    cycles: int
+    event: Event
 
 
 @dataclass(slots=True)
@@ -27,14 +66,17 @@ class ConsoleState:
 
     arrived: bytearray = field(default_factory=bytearray)
     ended: bool = False
-    log: list[tuple[int, bytes]] = field(default_factory=list)
+    size: Size | None = None
+    looks: int = 0
+    log: list[Arrival] = field(default_factory=list)
 
 
 class Console:
     """A terminal or a pair of pipes.
 
-    `sink` takes output and, unless `error_sink` is set, errors too; `source` blocks until the
-    host has input and returns it, b"" at the end.
+    `sink` takes output and, unless `error_sink` is set, errors too.  Input comes from one of
+    three: `source`, which blocks until there is some and is asked only when nothing else can
+    happen; `keys`, a live terminal; or `replay`, the arrivals of an earlier run.
     """
 
     def __init__(
@@ -47,28 +89,80 @@ class Console:
         self.sink = sink
         self.error_sink = sink
         self.source = source
+        self.keys: Keys | None = None
+        self.replay: Sequence[Arrival] | None = None
         self.trace: trace.Trace | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """May input arrive at any time?"""
+        return self.keys is not None or self.replay is not None
 
     def write(self, data: bytes, stream: int = OUTPUT) -> None:
         if self.trace:
             self.trace.emit(CONSOLE_OUTPUT, stream, data)
         (self.error_sink if stream == ERRORS else self.sink)(data)
 
-    def wait(self, instructions: int) -> bool:
-        """Block until input arrives; False if there is nothing more to wait for."""
-        if self.state.ended:
-            return False
-        data = self.source() if self.source else b""
-        self.feed(data, instructions)
-        return True
+    # Input ------------------------------------------------------------------------------------
 
-    def feed(self, data: bytes, instructions: int) -> None:
-        """Input arrives at this instruction count; b"" is end of input."""
-        self.state.log.append((instructions, data))
-        if self.trace:
-            self.trace.emit(CONSOLE_INPUT, instructions, data)
-        self.state.arrived += data
-        self.state.ended = self.state.ended or not data
+    def look(self, instructions: int, cycles: int) -> bool:
+        """Has anything arrived?  Never waits."""
+        self.state.looks += 1
+        if self.keys is not None:
+            told = self.keys.poll()
+            if told is None:
+                return False
+            self._arrive(Arrival(instructions, self.state.looks, cycles, Event(*told)))
+            return True
+        return self.replay is not None and self._play() is not None
+
+    def wait(self, instructions: int, cycles: int, limit: int | None) -> int | None:
+        """Nothing else can happen before the clock shows `limit`: wait for input until then.
+
+        Returns what the clock shows when it has arrived, or None: there was none, or there is
+        nothing more to wait for.
+        """
+        self.state.looks += 1
+        if self.replay is not None:
+            return self._play()
+        if self.state.ended:
+            return None
+        if self.keys is None:
+            if limit is not None:
+                return None
+            event = Event(self.source() if self.source else b"")
+        else:
+            seconds = None if limit is None else max(0, limit - cycles) / CYCLES_PER_SECOND
+            told = self.keys.wait(seconds)
+            if told is None:
+                return None
+            event = Event(*told)
+            later = cycles + int(self.keys.waited() * CYCLES_PER_SECOND)
+            cycles = later if limit is None else min(later, limit)
+        self._arrive(Arrival(instructions, self.state.looks, cycles, event))
+        return cycles
+
+    def _play(self) -> int | None:
+        """The recorded arrival of this look, if there was one."""
+        assert self.replay is not None
+        done = len(self.state.log)
+        if done == len(self.replay) or self.replay[done].look != self.state.looks:
+            return None
+        self._arrive(self.replay[done])
+        return self.replay[done].cycles
+
+    def _arrive(self, arrival: Arrival) -> None:
+        data, size = arrival.event
+        self.state.log.append(arrival)
+        if size is not None:
+            self.state.size = size
+            if self.trace:
+                self.trace.emit(CONSOLE_SIZE, *size)
+        if data is not None:
+            if self.trace:
+                self.trace.emit(CONSOLE_INPUT, arrival.instructions, data)
+            self.state.arrived += data
+            self.state.ended = self.state.ended or not data
 
     def read(self, size_bytes: int) -> bytes | None:
         """Up to `size_bytes` that have arrived; b"" at the end of input; None: nothing yet."""

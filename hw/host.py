@@ -1,7 +1,7 @@
 """Everything that differs between hosts: signals, terminals, locks, folders, processes.
 
-The one module of the tree that may import `signal`, `termios`, `fcntl` or `msvcrt`. It needs
-nothing but the standard library, so that `run.py` can use it before an environment exists.
+But for `hw/terminal.py`, the one module that may import `signal`, `termios`, `fcntl` or `msvcrt`.
+It needs nothing but the standard library, so that `run.py` can use it before an environment exists.
 """
 
 from __future__ import annotations

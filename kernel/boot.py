@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +13,30 @@ from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
 from kernel.choose import Chooser
 from kernel.kernel import Kernel, describe
+from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
 from kernel.sched import RoundRobin
 from kernel.servers.console import Console
+from kernel.servers.devices import NAMES as DEVICES
+from kernel.servers.devices import Devices
 from kernel.servers.files import Files
 from kernel.servers.names import Names
+from kernel.servers.pipes import Pipes
+from kernel.servers.proc import Proc
 from kernel.servers.system import System
+from kernel.servers.tree import ROOT
 from kernel.syscalls import TABLE, load_all
 from kernel.vases import SHARINGS, SYNCS
 
+HOME = b"/home/user"
+ACCOUNTS = {
+    b"/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n",
+    b"/etc/group": b"root:x:0:\nuser:x:1000:\n",
+}
+DEVICE_LINKS = {
+    b"fd": b"/proc/self/fd", b"stdin": b"/proc/self/fd/0", b"stdout": b"/proc/self/fd/1",
+    b"stderr": b"/proc/self/fd/2",
+}  # fmt: skip
 DEFAULT_PCIDS = 6
 """Tags per core, as Linux uses (TLB_NR_DYN_ASIDS)."""
 
@@ -115,10 +130,12 @@ def boot(
     programs: dict[bytes, bytes],
     sink: Callable[[bytes], None],
     source: Callable[[], bytes] | None = None,
+    given: Sequence[Given] = (),
 ) -> Kernel:
     """A machine with a kernel and its servers, and no program yet.
 
-    `programs` are the files by path; console output goes to `sink`, input is asked of `source`.
+    `programs` are files by path; `given` is a tree from the host that comes before them.  Console
+    output goes to `sink`, input is asked of `source`.
     """
     load_all()
     machine = Machine(config.machine, sink, source)
@@ -128,12 +145,44 @@ def boot(
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8
     machine.connect(kernel.traps)
-    kernel.root = Handle(kernel.ipc.attach(Files(programs)).id, 0, 1)
-    kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
-    kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
     console = kernel.ipc.attach(Console()).id
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
+    kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
+    kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
+    kernel.pipes = Handle(kernel.ipc.attach(Pipes()).id, 0, 1)
+    _attach_files(kernel, config.user, programs, given)
     return kernel
+
+
+def _attach_files(
+    kernel: Kernel, user: Credentials, programs: dict[bytes, bytes], given: Sequence[Given]
+) -> None:
+    """The tree of files, and what other servers serve in it."""
+    files = Files()
+    endpoint = kernel.ipc.attach(files).id
+    for item in given:
+        files.give(item.path, item.mode, item.content, (item.uid, item.gid))
+    for path, mode, owner in (
+        (b"/tmp", 0o1777, (0, 0)),
+        (b"/root", 0o700, (0, 0)),
+        (HOME, 0o755, (user.uid, user.gid)),
+    ):
+        files.give(path, S_IFDIR | mode, b"", owner)
+    for path, text in ACCOUNTS.items():
+        files.give(path, S_IFREG | 0o644, text)
+    for path, content in programs.items():
+        files.give(path, S_IFREG | 0o755, content)
+    devices = kernel.ipc.attach(Devices()).id
+    for name, minor in DEVICES.items():
+        files.mount(b"/dev/" + name, S_IFCHR | 0o666, devices, minor)
+    for name in (b"tty", b"console"):
+        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, OUTPUT)
+    for name, target in DEVICE_LINKS.items():
+        files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
+    root = endpoint, ROOT
+    files.mount(b"/proc", S_IFDIR | 0o555, kernel.ipc.attach(Proc(root)).id, 0)
+    kernel.root = Handle(endpoint, ROOT, 1)
+    kernel.home = Handle(endpoint, files.number_of(HOME), 1)
 
 
 def spawn(
@@ -142,16 +191,18 @@ def spawn(
     arguments: list[bytes],
     environment: list[bytes],
     user: Credentials,
+    path: bytes = b"",
 ) -> Process:
     """Start `program` (the bytes of an ELF file) with the console as descriptors 0, 1 and 2.
 
-    Raises `KernelError` as execve would.
+    `path` is where it is in the tree of files, if it is there.  Raises `KernelError` as execve
+    would.
     """
     file = kernel.objects.file(program)
     file.holds += 1
     kernel.held_files.append(file)
     streams = [kernel.console, kernel.console, kernel.console_errors]
-    return kernel.life.spawn(file, arguments, environment, user, streams)
+    return kernel.life.spawn(file, path, arguments, environment, user, streams)
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:

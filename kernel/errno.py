@@ -13,6 +13,7 @@ class E(IntEnum):
     SRCH = 3
     INTR = 4
     IO = 5
+    NXIO = 6
     BIG = 7
     NOEXEC = 8
     BADF = 9
@@ -23,18 +24,31 @@ class E(IntEnum):
     FAULT = 14
     BUSY = 16
     EXIST = 17
+    XDEV = 18
+    NODEV = 19
     NOTDIR = 20
     ISDIR = 21
     INVAL = 22
+    NFILE = 23
     MFILE = 24
     NOTTY = 25
+    TXTBSY = 26
+    FBIG = 27
+    NOSPC = 28
     SPIPE = 29
+    ROFS = 30
+    MLINK = 31
     PIPE = 32
     DOM = 33
     RANGE = 34
     NAMETOOLONG = 36
     NOSYS = 38
+    NOTEMPTY = 39
     LOOP = 40
+    OVERFLOW = 75
+    NOTSOCK = 88
+    OPNOTSUPP = 95
+    AFNOSUPPORT = 97
     TIMEDOUT = 110
 
 

@@ -51,7 +51,7 @@ def owners_of_regions(kernel: Kernel) -> list[AddressSpace]:
 
 def live_objects(kernel: Kernel) -> dict[int, MemoryObject]:
     """Every memory object that a region, a server, or another object holds."""
-    found = {made.id: made for made in kernel.ipc.port.published.values()}
+    found = {made.id: made for made in kernel.ipc.published.values()}
     found |= {made.id: made for made in kernel.held_files}
     found |= {s.object.id: s.object for s in kernel.vases.segments.values()}
     for space in owners_of_regions(kernel):
@@ -122,7 +122,7 @@ def _leaf(space: AddressSpace, va: int, entry: int) -> Iterator[str]:
 
 def regions(kernel: Kernel) -> Iterator[str]:
     """Regions are sorted and disjoint; objects know their regions and holders."""
-    holds: Counter[int] = Counter(made.id for made in kernel.ipc.port.published.values())
+    holds: Counter[int] = Counter(made.id for made in kernel.ipc.published.values())
     holds.update(made.id for made in kernel.held_files)
     holds.update(s.object.id for s in kernel.vases.segments.values())
     known: Counter[int] = Counter()
@@ -231,12 +231,18 @@ def threads(kernel: Kernel) -> Iterator[str]:
 
 def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
-    own = (kernel.root, kernel.names, kernel.system, kernel.console, kernel.console_errors)
+    own = (
+        *(kernel.root, kernel.home, kernel.pipes, kernel.names, kernel.system),
+        *(kernel.console, kernel.console_errors),
+    )
     holds = Counter(own)
     for process in kernel.processes.values():
         holds.update(process.descriptors.handles.values())
         if not process.zombie:
             holds[process.cwd] += 1
+    for thread in kernel.threads.values():
+        if thread.call is not None and thread.call.opened is not None:
+            holds[thread.call.opened] += 1
     for handle, count in holds.items():
         if handle.holds != count:
             yield f"a handle should have {count} holders, has {handle.holds}"

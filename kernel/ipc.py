@@ -7,12 +7,13 @@ who sends cannot tell which.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from kernel.errno import Blocked, E, KernelError
 from kernel.message import Message, Reply, Server
+from kernel.objects import MemoryObject
 from kernel.port import CorePort
 from kernel.process import Call, Handle, Process, Thread
 
@@ -50,11 +51,12 @@ class Ipc:
     """Who waits for the reply to a message."""
     received: dict[int, int] = field(default_factory=dict)
     """The process that has taken a message and owes the reply."""
-    port: CorePort = field(init=False)
+    ports: dict[str, CorePort] = field(default_factory=dict)
+    published: dict[int, MemoryObject] = field(default_factory=dict)
+    """The memory objects that servers made, by their capability ids."""
+    restarts: list[str] = field(default_factory=list)
+    """The servers that had to be started again."""
     made: int = 0
-
-    def __post_init__(self) -> None:
-        self.port = CorePort(self.kernel)
 
     # Endpoints ------------------------------------------------------------------------------
 
@@ -65,17 +67,31 @@ class Ipc:
 
     def attach(self, server: Server) -> Endpoint:
         """A Python server starts; returns its endpoint."""
+        endpoint = self.create(server.name)
         self.servers[server.name] = server
-        return self.create(server.name)
+        self.ports[server.name] = CorePort(self.kernel, endpoint.id)
+        return endpoint
+
+    def restart(self, name: str, why: str) -> None:
+        """A server has died; another one takes its place behind the same endpoint.
+
+        What it stores stays, so open files go on; what only it knew is gone.
+        """
+        self.restarts.append(name)
+        self.kernel.log(f"the server {name!r} died ({why}) and was started again")
+        self.servers[name] = self.servers[name].restarted()
+        self.kernel.ready.server_restarted(self.ports[name].endpoint)
 
     def close(self, handle: Handle) -> None:
         """A descriptor goes; the last one tells the server, or ends a program's endpoint."""
         handle.holds -= 1
         if handle.holds:
             return
+        self.kernel.ready.closed(handle)
         endpoint = self.endpoints.get(handle.endpoint)
         if endpoint is not None and endpoint.server:
-            self._deliver(self._message(None, endpoint, handle.badge, "close", expect_reply=False))
+            farewell = Message(0, endpoint.id, 0, 0, 0, handle.badge, "close")
+            self._deliver(farewell, endpoint)
         elif endpoint is not None:
             self._end(endpoint)
 
@@ -106,11 +122,11 @@ class Ipc:
             endpoint = self.endpoints.get(handle.endpoint)
             if endpoint is None:
                 raise KernelError(E.PIPE)
-            message = self._message(thread, endpoint, handle.badge, operation)
-            message = replace(message, words=words, data=data, caps=caps, one_way=one_way)
+            content = (words, data, caps, one_way)
+            message = self._message(thread, endpoint, handle.badge, operation, *content)
             call.message, call.endpoint = message.id, endpoint.id
             self.callers[message.id] = thread
-            self._deliver(message)
+            self._deliver(message, endpoint)
         if call.used == len(call.replies):
             raise Blocked(("reply", call.message, 0))
         reply = call.replies[call.used]
@@ -118,6 +134,21 @@ class Ipc:
         if reply.result < 0:
             raise KernelError(E(-reply.result))
         return reply
+
+    def serves_files(self, handle: Handle) -> bool:
+        """Is there a server of ours behind it, and not a program or nothing?"""
+        endpoint = self.endpoints.get(handle.endpoint)
+        return endpoint is not None and endpoint.server != ""
+
+    def node(self, endpoint: int, badge: int) -> Handle:
+        """A passing reference to a server's node; nobody closes it."""
+        return Handle(endpoint, badge)
+
+    def ask(self, endpoint: int, badge: int, operation: str) -> Reply:
+        """The core's own question to a Python server, on nobody's behalf."""
+        self.made += 1
+        name = self.endpoints[endpoint].server
+        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation))
 
     def reply(self, message_id: int, reply: Reply) -> None:
         """Answer a message; a caller that is gone misses nothing."""
@@ -166,45 +197,44 @@ class Ipc:
             for thread in process.threads
         )
 
-    def cancel(self, call: Call) -> None:
-        """The caller was interrupted or killed: withdraw its message, if it has sent one."""
+    def cancel(self, thread: Thread, call: Call) -> None:
+        """The caller was interrupted or killed: it waits for nothing any more."""
+        self.kernel.ready.unwatch(thread, call)
+        if call.opened is not None:
+            self.close(call.opened)
         if self.callers.pop(call.message, None) is None:
             return
         endpoint = self.endpoints.get(call.endpoint)
-        if endpoint is not None and endpoint.server:
-            withdrawal = self._message(None, endpoint, 0, "cancel", expect_reply=False)
-            self._deliver(replace(withdrawal, words=(call.message,)))
-        elif endpoint is not None:
+        if endpoint is not None:
             endpoint.queue = [m for m in endpoint.queue if m.id != call.message]
 
     def interrupt(self, server: str) -> None:
         """A device of `server` has something new."""
-        self.servers[server].interrupt(self.port)
+        self.servers[server].interrupt(self.ports[server])
 
     # Inside ---------------------------------------------------------------------------------
 
     def _message(
         self,
-        thread: Thread | None,
+        thread: Thread,
         endpoint: Endpoint,
         badge: int,
         operation: str | int,
-        *,
-        expect_reply: bool = True,
+        words: tuple[int, ...],
+        data: bytes,
+        caps: tuple[int, ...],
+        one_way: bool,
     ) -> Message:
         self.made += 1
-        number = self.made if expect_reply else 0
-        if thread is None:
-            return Message(number, endpoint.id, 0, 0, 0, badge, operation)
         sender = thread.process
         who = sender.credentials
         return Message(
-            number, endpoint.id, sender.pid, who.uid, who.gid, badge, operation,
-            groups=who.groups, group=sender.group, session=sender.session, umask=sender.umask,
+            self.made, endpoint.id, sender.pid, who.uid, who.gid, badge, operation, words, data,
+            caps, one_way, who.groups, sender.group, sender.session, sender.umask,
         )  # fmt: skip
 
-    def _deliver(self, message: Message) -> None:
-        machine, endpoint = self.kernel.machine, self.endpoints[message.endpoint]
+    def _deliver(self, message: Message, endpoint: Endpoint) -> None:
+        machine = self.kernel.machine
         machine.charge(costs.MESSAGE)
         if machine.trace:
             operation = str(message.operation).encode()
@@ -215,6 +245,18 @@ class Ipc:
             # All of them: one that is woken may end before it has taken the message.
             self.kernel.wake(("receive", endpoint.id, 0))
             return
-        reply = self.servers[endpoint.server].handle(message, self.port)
-        if reply is not None and message.id:
+        reply = self._serve(endpoint.server, message)
+        if message.id:
             self.reply(message.id, reply)
+
+    def _serve(self, name: str, message: Message) -> Reply:
+        """A Python server's answer; whatever else it raises is its death, and only its own."""
+        try:
+            return self.servers[name].handle(message, self.ports[name])
+        except KernelError as error:
+            return Reply(-error.number)
+        except Exception as error:
+            if self.kernel.debug:
+                raise
+            self.restart(name, f"{type(error).__name__}: {error}")
+            return Reply(-E.IO)

@@ -14,7 +14,7 @@ from typing import Any
 from hw import costs, trace
 from hw.cpu import Core
 from hw.machine import FAST, Machine
-from kernel import frames, signals
+from kernel import frames, signals, timers
 from kernel.choose import SCHEDULE, Chooser
 from kernel.errno import Channel
 from kernel.frames import Frames
@@ -22,9 +22,11 @@ from kernel.ipc import Ipc
 from kernel.life import Life
 from kernel.objects import MemoryObject, Objects
 from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Signal, Thread
+from kernel.ready import Readiness
 from kernel.sched import Policy, slice_length
 from kernel.shootdown import Seat, Shootdowns
-from kernel.signals import SIGKILL, TRAMPOLINE
+from kernel.sigframe import TRAMPOLINE
+from kernel.signals import SIGKILL
 from kernel.space import AddressSpace
 from kernel.trap import Traps
 from kernel.vases import Vases
@@ -58,11 +60,15 @@ class Kernel:
     objects: Objects = field(init=False)
     shootdowns: Shootdowns = field(init=False)
     ipc: Ipc = field(init=False)
+    ready: Readiness = field(init=False)
     life: Life = field(init=False)
     traps: Traps = field(init=False)
     vases: Vases = field(init=False)
     root: Handle = field(init=False)
-    """The files of the system: where exec looks programs up."""
+    """The directory / of the file server."""
+    home: Handle = field(init=False)
+    """Where the first program starts."""
+    pipes: Handle = field(init=False)
     names: Handle = field(init=False)
     system: Handle = field(init=False)
     console: Handle = field(init=False)
@@ -73,9 +79,9 @@ class Kernel:
     processes: dict[int, Process] = field(default_factory=dict)
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
-    timers: list[tuple[int, int, int]] = field(default_factory=list)
-    """A heap of (deadline in cycles, serial number, tid)."""
-    timers_made: int = 0
+    alarms: list[tuple[int, int, int]] = field(default_factory=list)
+    """A heap of (deadline in cycles, serial number, thread), or minus a process for its timers."""
+    alarms_made: int = 0
     spaces_made: int = 0
     messages: list[str] = field(default_factory=list)
     """What the kernel had to say, the first of it."""
@@ -83,6 +89,10 @@ class Kernel:
     """A turn that a pause cut short: its core, and the instructions left of it."""
     after_trap: Callable[[Kernel], None] | None = None
     """Called after every trap and every turn; tests put `invariants.check` here."""
+    debug: bool = False
+    """A bug in a server is a traceback, and not the server's end."""
+    idle_cycles: int = 0
+    """How long no core had any work."""
     alone: bool = False
     """The current core runs as if nobody waited; whoever becomes ready ends that."""
 
@@ -90,7 +100,8 @@ class Kernel:
         self.frames = Frames(self.machine)
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
-        self.ipc, self.life, self.vases = Ipc(self), Life(self), Vases(self)
+        self.ipc, self.ready, self.life = Ipc(self), Readiness(self), Life(self)
+        self.vases = Vases(self)
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
@@ -145,6 +156,8 @@ class Kernel:
             if self.unfinished is not None:
                 self._go_on(*self.unfinished)
                 continue
+            if self.machine.console.look(self.machine.instructions(), self.now()):
+                self.ipc.interrupt("console")
             core = self._next_core()
             if core is None:
                 self._idle()
@@ -178,9 +191,13 @@ class Kernel:
         if seat.waiting:
             return
         thread = seat.thread or self._dispatch(seat, core)
-        if thread is None or not self._prepare(seat, thread, core):
+        if thread is None:
             return
-        self._run_guest(thread, core, self._budget(thread, core))
+        thread.turn_began = (core.state.cycles, core.state.instructions)
+        if self._prepare(seat, thread, core):
+            self._run_guest(thread, core, self._budget(thread, core))
+        if self.unfinished is None:
+            self._end_turn(thread, core)
 
     def _prepare(self, seat: Seat, thread: Thread, core: Core) -> bool:
         """Make `thread` able to run user code; False if it is not on the core any more."""
@@ -206,6 +223,8 @@ class Kernel:
         thread = self.seat.thread
         assert thread is not None
         self._run_guest(thread, core, budget)
+        if self.unfinished is None:
+            self._end_turn(thread, core)
 
     def _run_guest(self, thread: Thread, core: Core, budget: int) -> None:
         """Run user code for up to `budget` instructions, and see to the slice."""
@@ -213,7 +232,6 @@ class Kernel:
         self.alone = was_alone = len(self.policy) == 0
         counted = not (self.machine.config.clock == FAST and self._nothing_pending())
         left = core.run(budget, counted=counted)
-        thread.instructions += budget - left
         thread.rip = core.state.rip
         if not was_alone:
             thread.slice_left -= budget - left
@@ -225,8 +243,14 @@ class Kernel:
 
     def _nothing_pending(self) -> bool:
         """Fast clock: may the guest run uncounted?"""
-        busy = sum(1 for seat in self.seats if seat.thread)
-        return self.alone and busy == 1 and self._next_alarm() is None
+        running = [seat.thread.process for seat in self.seats if seat.thread]
+        busy = len(running) + any(process.timers for process in running)
+        return (
+            self.alone
+            and busy == 1
+            and self._next_alarm() is None
+            and not self.machine.console.is_live
+        )
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
@@ -237,20 +261,28 @@ class Kernel:
         alarm = self._next_alarm()
         if alarm is not None:
             budget = min(budget, max(1, alarm - core.state.cycles))
+        if thread.process.timers:
+            budget = min(budget, timers.cycles_left(self, thread.process))
         return budget
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""
         deadline = self._next_alarm()
-        if deadline is not None:
-            for core in self.machine.cores:
-                core.state.cycles = max(core.state.cycles, deadline)
-            self._ring_alarms()
-        elif self.machine.console.wait(self.machine.instructions()):
+        arrived = self.machine.console.wait(self.machine.instructions(), self.now(), deadline)
+        if arrived is not None:
+            self._let_time_pass(arrived)
             self.ipc.interrupt("console")
+        elif deadline is not None:
+            self._let_time_pass(deadline)
+            self._ring_alarms()
         else:
             waiting = ", ".join(f"{t.tid} in {t.channel}" for t in self.threads.values())
             raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")
+
+    def _let_time_pass(self, until: int) -> None:
+        self.idle_cycles += max(0, until - self.now())
+        for core in self.machine.cores:
+            core.state.cycles = max(core.state.cycles, until)
 
     # Threads and cores --------------------------------------------------------------------------
 
@@ -339,36 +371,41 @@ class Kernel:
         sleepers = self.channels.get(channel, [])
         woken = sleepers[:count]
         for thread in woken:
-            self._unblock(thread)
-            if thread.call is not None:
-                thread.call.woken = True
+            self.unblock(thread)
         return len(woken)
+
+    def move_sleeper(self, thread: Thread, channel: Channel) -> None:
+        """`thread` sleeps on another channel from now on, as the last one there."""
+        self._leave_channel(thread)
+        thread.channel = channel
+        self.channels.setdefault(channel, []).append(thread)
 
     def interrupt(self, thread: Thread) -> None:
         """A signal is there for `thread`: it stops waiting, and takes it before user code runs."""
         if thread.state == BLOCKED:
-            self._unblock(thread)
+            self.unblock(thread)
             if thread.call is not None:
                 thread.call.interrupted = True
         elif self.seat.thread is thread:
             self.machine.core.leave = True
 
-    def _unblock(self, thread: Thread) -> None:
+    def unblock(self, thread: Thread) -> None:
+        """`thread`, which sleeps, is to look whether it can go on."""
+        self._leave_channel(thread)
+        self.make_ready(thread)
+
+    def _leave_channel(self, thread: Thread) -> None:
         assert thread.channel is not None
         sleepers = self.channels[thread.channel]
         sleepers.remove(thread)
         if not sleepers:
             del self.channels[thread.channel]
         thread.channel = None
-        self.make_ready(thread)
 
     def unschedule(self, thread: Thread) -> None:
         """`thread` ends: it must not run or wait any more."""
-        if thread.state == BLOCKED and thread.channel is not None:
-            sleepers = self.channels[thread.channel]
-            sleepers.remove(thread)
-            if not sleepers:
-                del self.channels[thread.channel]
+        if thread.state == BLOCKED:
+            self._leave_channel(thread)
         self.policy.remove(thread)
         for seat in self.seats:
             if thread in seat.held_back:
@@ -387,24 +424,44 @@ class Kernel:
     def set_alarm(self, thread: Thread, deadline: int) -> None:
         """Wake `thread` at `deadline` cycles, whatever it waits for then in this same call."""
         self.traps.current_call(thread).deadline = deadline
-        self.timers_made += 1
-        heapq.heappush(self.timers, (deadline, self.timers_made, thread.tid))
+        self.push_alarm(deadline, thread.tid)
+
+    def push_alarm(self, deadline: int, whom: int) -> None:
+        """Look at a thread, or at the timers of process `-whom`, at `deadline`."""
+        self.alarms_made += 1
+        heapq.heappush(self.alarms, (deadline, self.alarms_made, whom))
 
     def _next_alarm(self) -> int | None:
-        """The earliest deadline that a call still waits for."""
-        while self.timers:
-            deadline, _, tid = self.timers[0]
-            thread = self.threads.get(tid)
-            if thread is not None and thread.call is not None and thread.call.deadline == deadline:
-                return deadline
-            heapq.heappop(self.timers)
+        """The earliest deadline that a call or a timer still waits for."""
+        while self.alarms:
+            deadline, _, whom = self.alarms[0]
+            if whom < 0:
+                process = self.processes.get(-whom)
+                if process is not None and timers.is_due(process, deadline):
+                    return deadline
+            else:
+                call = self.threads[whom].call if whom in self.threads else None
+                if call is not None and call.deadline == deadline:
+                    return deadline
+            heapq.heappop(self.alarms)
         return None
 
     def _ring_alarms(self) -> None:
         while (deadline := self._next_alarm()) is not None and deadline <= self.now():
-            thread = self.threads[heapq.heappop(self.timers)[2]]
-            if thread.state == BLOCKED:
-                self._unblock(thread)
+            whom = heapq.heappop(self.alarms)[2]
+            if whom < 0:
+                timers.ring(self, self.processes[-whom])
+            elif self.threads[whom].state == BLOCKED:
+                self.unblock(self.threads[whom])
+
+    def _end_turn(self, thread: Thread, core: Core) -> None:
+        """Bill `thread` for its turn on `core`, and let its processor-time timers ring."""
+        if thread.turn_began is not None:
+            thread.cycles += core.state.cycles - thread.turn_began[0]
+            thread.instructions += core.state.instructions - thread.turn_began[1]
+            thread.turn_began = None
+        if thread.process.timers:
+            timers.ring(self, thread.process)
 
     # Spaces ---------------------------------------------------------------------------------
 

@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.clock import now_nanoseconds
-from kernel.message import Reply
+from kernel.errno import E, KernelError
+from kernel.message import ProcessInfo
+from kernel.process import READY, RUNNING, Process
+from kernel.space import AddressSpace, Region
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
-    from kernel.objects import MemoryObject
 
 
 @dataclass(slots=True)
 class CorePort:
-    """`published` are the memory objects that servers made, by their capability ids."""
+    """What the server behind `endpoint` can reach."""
 
     kernel: Kernel
-    published: dict[int, MemoryObject] = field(default_factory=dict)
+    endpoint: int
 
-    def reply(self, message_id: int, reply: Reply) -> None:
-        self.kernel.ipc.reply(message_id, reply)
-
-    def is_alive(self, endpoint: int) -> bool:
-        return endpoint in self.kernel.ipc.endpoints
+    def changed(self, badge: int) -> None:
+        self.kernel.ready.changed(self.endpoint, badge)
 
     def now(self) -> int:
         return now_nanoseconds(self.kernel.now())
+
+    def random(self, size_bytes: int) -> bytes:
+        return self.kernel.chooser.bytes(size_bytes)
+
+    def is_alive(self, endpoint: int) -> bool:
+        return endpoint in self.kernel.ipc.endpoints
 
     # Memory objects ---------------------------------------------------------------------------
 
     def publish(self, data: bytes) -> int:
         made = self.kernel.objects.file(data)
         made.holds += 1
-        self.published[made.id] = made
+        self.kernel.ipc.published[made.id] = made
         return made.id
 
     def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
-        return self.published[cap].load(offset, size_bytes)
+        return self.kernel.ipc.published[cap].load(offset, size_bytes)
 
     def store(self, cap: int, offset: int, data: bytes) -> None:
-        self.published[cap].store(offset, data)
+        self.kernel.ipc.published[cap].store(offset, data)
 
     def resize(self, cap: int, size_bytes: int) -> None:
-        self.published[cap].resize(size_bytes)
+        self.kernel.ipc.published[cap].resize(size_bytes)
+
+    def size(self, cap: int) -> int:
+        return self.kernel.ipc.published[cap].size_bytes or 0
+
+    def pages(self, cap: int) -> int:
+        return len(self.kernel.ipc.published[cap].frames)
 
     def drop(self, cap: int) -> None:
-        for pfn in self.published.pop(cap).drop():
+        for pfn in self.kernel.ipc.published.pop(cap).drop():
             self.kernel.frames.release(pfn)
 
     # The console --------------------------------------------------------------------------------
@@ -57,3 +68,70 @@ class CorePort:
 
     def console_read(self, size_bytes: int) -> bytes | None:
         return self.kernel.machine.console.read(size_bytes)
+
+    def console_waits(self) -> bool:
+        state = self.kernel.machine.console.state
+        return bool(state.arrived) or state.ended
+
+    # What there is to tell ------------------------------------------------------------------------
+
+    def processes(self) -> list[int]:
+        return sorted(self.kernel.processes)
+
+    def process(self, pid: int) -> ProcessInfo | None:
+        process = self.kernel.processes.get(pid)
+        return _info(process) if process else None
+
+    def maps(self, pid: int) -> bytes:
+        return b"".join(map(_maps_line, self._space(pid).map))
+
+    def pages_of(self, pid: int) -> tuple[int, int]:
+        space = self._space(pid)
+        regions = list(space.map)
+        mapped = sum(region.end - region.start >> 12 for region in regions)
+        return mapped, sum(map(space.resident_pages, regions))
+
+    def _space(self, pid: int) -> AddressSpace:
+        process = self.kernel.processes.get(pid)
+        if process is None or process.zombie:
+            raise KernelError(E.SRCH)
+        return process.space
+
+    def name_of(self, endpoint: int, badge: int) -> bytes:
+        return self.kernel.ipc.ask(endpoint, badge, "path").data
+
+    def memory(self) -> tuple[int, int]:
+        table = self.kernel.frames
+        return self.kernel.machine.memory.frames, len(table.free)
+
+    def uptime(self) -> tuple[int, int]:
+        return self.kernel.now(), self.kernel.idle_cycles
+
+
+def _info(process: Process) -> ProcessInfo:
+    who, threads = process.credentials, process.threads
+    descriptors = sorted(process.descriptors.handles.items())
+    return ProcessInfo(
+        process.pid, process.parent.pid if process.parent else 0, process.name, _state(process),
+        who.uid, who.gid, process.group, process.session, tuple(t.tid for t in threads),
+        process.arguments, process.executable, (process.cwd.endpoint, process.cwd.badge),
+        tuple((n, handle.endpoint, handle.badge, handle.flags) for n, handle in descriptors),
+        process.started, sum(t.instructions for t in threads),
+    )  # fmt: skip
+
+
+def _state(process: Process) -> str:
+    if process.zombie:
+        return "Z"
+    if process.stopped:
+        return "T"
+    return "R" if any(t.state in (READY, RUNNING) for t in process.threads) else "S"
+
+
+def _maps_line(region: Region) -> bytes:
+    """A line of /proc/PID/maps; where the file is, is not known here."""
+    rights = "".join(letter if region.prot >> i & 1 else "-" for i, letter in enumerate("rwx")) + (
+        "s" if region.shared else "p"
+    )
+    line = f"{region.start:08x}-{region.end:08x} {rights} {region.page << 12:08x} 00:00 0 "
+    return (f"{line:<73}{region.name}".rstrip() + "\n").encode()

@@ -11,21 +11,40 @@ from dataclasses import dataclass, field
 
 from kernel.errno import Channel, E, KernelError
 from kernel.message import Reply
+from kernel.nodes import O_NONBLOCK, O_RDWR
 from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
 
 MAX_DESCRIPTORS = 1024
 MAX_TASKS = 4096
+NO_ID = 0xFFFF_FFFF
+"""-1 as a uid_t: no id at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who a process acts as."""
+    """Who a process acts as (credentials(7)).
+
+    `uid` and `gid` are the effective ids, which decide what is permitted; for files, `file_uid`
+    and `file_gid` do.  An id that is not given is the same as the effective one.
+    """
 
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
+    real_uid: int = NO_ID
+    saved_uid: int = NO_ID
+    file_uid: int = NO_ID
+    real_gid: int = NO_ID
+    saved_gid: int = NO_ID
+    file_gid: int = NO_ID
+
+    def __post_init__(self) -> None:
+        for kind in ("real", "saved", "file"):
+            for name, effective in ((f"{kind}_uid", self.uid), (f"{kind}_gid", self.gid)):
+                if getattr(self, name) == NO_ID:
+                    object.__setattr__(self, name, effective)
 
     @property
     def is_root(self) -> bool:
@@ -34,33 +53,47 @@ class Credentials:
 
 @dataclass(slots=True, eq=False)
 class Handle:
-    """An open thing: `badge` is what the server behind `endpoint` knows it by.
+    """An open file description (open(2)): `badge` is what the server behind `endpoint` knows it by.
 
-    Descriptors of one process or of several share it; the last `holds` closes it.
+    Descriptors of one process or of several share it, with its `flags` (access mode, O_APPEND,
+    O_NONBLOCK, O_PATH) and, if it is `seekable`, its `offset`; the last `holds` closes it.
     """
 
     endpoint: int
     badge: int
     holds: int = 0
+    flags: int = O_RDWR
+    seekable: bool = False
+    offset: int = 0
+
+    @property
+    def blocks(self) -> bool:
+        """Does a call wait for what cannot be done yet?"""
+        return not self.flags & O_NONBLOCK
+
+    def set_blocking(self, *, blocks: bool) -> None:
+        self.flags = self.flags & ~O_NONBLOCK | (0 if blocks else O_NONBLOCK)
 
 
 @dataclass(slots=True, eq=False)
 class Descriptors:
     """The capability table of a process, with Linux's rule that the lowest number is next.
 
-    `closes_on_exec` holds the numbers that execve closes; no number below `first_free` is free.
+    `closes_on_exec` holds the numbers that execve closes; no number below `first_free` is free;
+    `limit` is RLIMIT_NOFILE.
     """
 
     handles: dict[int, Handle] = field(default_factory=dict)
     closes_on_exec: set[int] = field(default_factory=set)
     first_free: int = 0
+    limit: int = field(default_factory=lambda: MAX_DESCRIPTORS)
 
     def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""
         number = max(lowest, self.first_free)
         while number in self.handles:
             number += 1
-        if number >= MAX_DESCRIPTORS:
+        if number >= self.limit:
             raise KernelError(E.MFILE)
         if lowest <= self.first_free:
             self.first_free = number + 1
@@ -82,11 +115,19 @@ class Descriptors:
         self.first_free = min(self.first_free, number)
         return handle
 
+    def mark(self, number: int, *, closes_on_exec: bool) -> None:
+        """Shall execve close it?"""
+        if closes_on_exec:
+            self.closes_on_exec.add(number)
+        else:
+            self.closes_on_exec.discard(number)
+
     def copy(self) -> Descriptors:
         """What fork gives to the child."""
         for handle in self.handles.values():
             handle.holds += 1
-        return Descriptors(dict(self.handles), set(self.closes_on_exec), self.first_free)
+        held, closing = dict(self.handles), set(self.closes_on_exec)
+        return Descriptors(held, closing, self.first_free, self.limit)
 
     def get(self, number: int) -> Handle:
         """Raises EBADF."""
@@ -121,6 +162,11 @@ class Process:
     session: int
     cwd: Handle
     umask: int = 0o022
+    arguments: tuple[bytes, ...] = ()
+    executable: bytes = b""
+    """The path of its program."""
+    started: int = 0
+    """Cycles since boot."""
     descriptors: Descriptors = field(default_factory=Descriptors)
     threads: list[Thread] = field(default_factory=list)
     children: list[Process] = field(default_factory=list)
@@ -130,14 +176,65 @@ class Process:
     """The signal that stopped it, until SIGCONT."""
     stop_is_news: bool = False
     """The parent has not been told yet by wait."""
+    continue_is_news: bool = False
     exit_status: int = 0
     zombie: bool = False
+    exit_signal: int = 17
+    """What the parent is sent at its end: SIGCHLD, unless clone said otherwise."""
+    executed: bool = False
+    """It has called execve: its parent may not move it to another group any more."""
+    is_heir: bool = False
+    """Orphans among its descendants become its children (PR_SET_CHILD_SUBREAPER)."""
+    death_signal: int = 0
+    """What it is sent when its parent ends (PR_SET_PDEATHSIG)."""
+    dumpable: int = 1
+    gains_nothing: bool = False
+    """PR_SET_NO_NEW_PRIVS."""
+    personality: int = 0
+    limits: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Resource -> (soft, hard), where they differ from `limits.DEFAULTS`."""
+    timers: dict[int, Timer] = field(default_factory=dict)
+    """Interval timers, by the numbers of `kernel.timers`."""
+    usage: Usage = field(default_factory=lambda: Usage())
+    """Processor time of threads that have ended."""
+    children_usage: Usage = field(default_factory=lambda: Usage())
+    """Of all descendants that were waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Processor time in cycles: in user code, and in the kernel."""
+
+    user: int = 0
+    system: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.user + other.user, self.system + other.system)
+
+
+@dataclass(slots=True)
+class Timer:
+    """An interval timer: sends `signal` when its clock reaches `deadline`, then every `interval`.
+
+    Both in cycles.  `thread` is the only one to be told, if it is not 0; `value` goes into the
+    siginfo of a POSIX timer; `overrun` counts the times that it rang unheard.
+    """
+
+    signal: int
+    deadline: int | None = None
+    interval: int = 0
+    clock: int = 0
+    thread: int = 0
+    value: int = 0
+    overrun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal on its way: number, si_code, and the sender (for SIGCHLD, the child and its
-    status) or the faulting address and the exception's vector."""
+    """A signal on its way: number, si_code, and the sender (for SIGCHLD, the child, its status
+    and its processor time) or the faulting address and the exception's vector.
+
+    `value` came with it (sigqueue(3)); of a POSIX timer, `pid` is the timer's id."""
 
     number: int
     code: int = 0
@@ -147,6 +244,8 @@ class Signal:
     address: int = 0
     vector: int = -1
     error: int = 0
+    value: int = 0
+    usage: Usage | None = None
 
 
 Registers = tuple[int, int, int, int, int, int]
@@ -159,9 +258,13 @@ class Call:
 
     A handler may send several messages, the same ones in the same order each time it is
     executed: `message` at `endpoint` is the one that has no answer yet, `replies` are the
-    answers so far, and `used` of them were taken since the handler began.
-    `woken`: a futex wake meant it; `interrupted`: a signal did; `deadline` in cycles; `child` is
-    whom a vfork waits for; `replied`: the first half of a reply-and-receive is done.
+    answers so far, and `used` of them were taken since the handler began.  Once it waits for
+    anything else, all of them are sent anew.
+    `done`: bytes that have been moved already; `opened`: a FIFO that waits for its other end;
+    `watched`: what a poll waits for, as endpoint and badge;
+    `woken`: a futex wake meant it, which `bits` says it hears; `interrupted`: a signal did;
+    `deadline` in cycles; `child` is whom a vfork waits for; `replied`: the first half of a
+    reply-and-receive is done; `awaited` are the signals that end it though they are blocked.
     """
 
     number: int
@@ -170,11 +273,16 @@ class Call:
     endpoint: int = 0
     replies: list[Reply] = field(default_factory=list)
     used: int = 0
+    done: int = 0
+    opened: Handle | None = None
+    watched: list[tuple[int, int]] = field(default_factory=list)
     deadline: int | None = None
     woken: bool = False
     interrupted: bool = False
     child: int = 0
     replied: bool = False
+    awaited: int = 0
+    bits: int = 0xFFFF_FFFF
 
 
 @dataclass(slots=True, eq=False)
@@ -196,11 +304,20 @@ class Thread:
     slice_left: int = 0
     ready_at: int = 0
     instructions: int = 0
+    cycles: int = 0
+    """Processor time, in user code and in the kernel, up to the turn that it is in."""
+    turn_began: tuple[int, int] | None = None
+    """Cycles and instructions of its core when the current turn began."""
     mask: int = 0
     saved_mask: int | None = None
+    """What `mask` is to be again, while a call has borrowed it (sigsuspend(2), ppoll(2))."""
     pending: list[Signal] = field(default_factory=list)
     alternate_stack: tuple[int, int] = (0, 0)
     clear_tid_address: int = 0
+    robust_list: int = 0
+    """Where its list of held futexes is (get_robust_list(2))."""
+    name: str = ""
+    """What it calls itself, if not as its process."""
     killed: bool = False
 
     @property

@@ -1,60 +1,43 @@
-"""Signals: how a process is told, and how its handler is called and returns.
-
-The frame on the user's stack is Linux's `struct rt_sigframe` (arch/x86/include/asm/sigframe.h):
-return address, ucontext, siginfo, and above them the FXSAVE image.  A handler returns through
-the kernel's user page (`KUSER`), which is mapped in every space.
-"""
+"""Signals: which one an event is, how a process is told, and what it does then (signal(7))."""
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from hw import cpu, trace
 from hw.cpu import Core
-from hw.fpu import FXSAVE_BYTES
-from kernel.errno import E, KernelError
+from kernel import jobs, sigframe
+from kernel.errno import KernelError
 from kernel.process import Process, Signal, SignalAction, Thread
-from kernel.space import KUSER
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
 
-SIGILL, SIGTRAP, SIGFPE, SIGKILL, SIGSEGV = 4, 5, 8, 9, 11
-SIGCHLD, SIGCONT, SIGSTOP, SIGURG, SIGWINCH = 17, 18, 19, 23, 28
-STOPPED_BY_DEFAULT = (SIGSTOP, 20, 21, 22)  # STOP, TSTP, TTIN, TTOU
+SIGHUP, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 1, 4, 5, 7, 8, 9, 11, 13
+SIGALRM, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP = 14, 17, 18, 19, 20
+SIGURG, SIGVTALRM, SIGPROF, SIGWINCH, SIGSYS = 23, 26, 27, 28, 31
+STOPPED_BY_DEFAULT = (SIGSTOP, SIGTSTP, 21, 22)  # STOP, TSTP, TTIN, TTOU
+SYNCHRONOUS = (SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS)
+"""What a thread did itself is taken before what others sent."""
 FIRST_REAL_TIME = 32
 SIGNALS = 64
+MAX_QUEUED = 1024
+"""So many signals wait for one process (RLIMIT_SIGPENDING)."""
 IGNORED_BY_DEFAULT = (SIGCHLD, SIGCONT, SIGURG, SIGWINCH)
 UNBLOCKABLE = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
 SIG_DFL, SIG_IGN = 0, 1
-SA_NODEFER, SA_ONSTACK, SA_RESTART, SA_RESETHAND = (
-    0x4000_0000,
-    0x0800_0000,
-    0x1000_0000,
-    0x8000_0000,
-)
-SI_USER, SI_TKILL, SI_KERNEL = 0, -6, 0x80
-SEGV_MAPERR, SEGV_ACCERR = 1, 2
-CLD_EXITED, CLD_KILLED, CLD_STOPPED = 1, 2, 5
-SS_ONSTACK, SS_DISABLE = 1, 2
+SA_NOCLDSTOP, SA_NOCLDWAIT = 1, 2
+SA_RESTART, SA_NODEFER, SA_RESETHAND = 0x1000_0000, 0x4000_0000, 0x8000_0000
+SI_USER, SI_QUEUE, SI_TIMER, SI_TKILL, SI_KERNEL = 0, -1, -2, -6, 0x80
+SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
+CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_CONTINUED = 1, 2, 5, 6
+KILLS, IGNORES, HANDLES, STOPS = range(4)
+"""What a delivered signal does, as in the trace."""
 
 NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
     "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
 ).split()
-
-TRAMPOLINE = b"\xb8\x0f\x00\x00\x00\x0f\x05"  # mov eax, 15 (rt_sigreturn); syscall
-RED_ZONE_BYTES = 128
-FRAME_REGISTERS = (
-    "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags"
-).split()
-_UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
-_SIGCONTEXT = struct.Struct("<18QHHHHQQQQQQ56x")
-"""struct sigcontext; the first reserved word holds the VAS that the thread was in."""
-_SIGINFO_HEAD, SIGINFO_BYTES = struct.Struct("<iiii"), 128
-UCONTEXT_BYTES = _UCONTEXT_HEAD.size + _SIGCONTEXT.size + 8
-USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program may set
 
 SIGNAL = trace.declare(
     "signal",
@@ -78,6 +61,9 @@ def name(number: int) -> str:
     return f"SIG{NAMES[number - 1]}" if 1 <= number <= len(NAMES) else f"SIGRT{number}"
 
 
+# What an event is -------------------------------------------------------------------------------
+
+
 def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
     """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
     if vector == cpu.PAGE_FAULT:
@@ -88,34 +74,98 @@ def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> 
     return Signal(number, code, address=address, vector=vector, error=error)
 
 
+def of_bus_error(va: int, error: int) -> Signal:
+    """An access to a page of a mapping that lies behind the end of its file (mmap(2))."""
+    return Signal(SIGBUS, BUS_ADRERR, address=va, vector=cpu.PAGE_FAULT, error=error)
+
+
 def of_child(child: Process) -> Signal:
-    """The SIGCHLD that tells of a child's end."""
+    """What tells of a child's end."""
     number = child.exit_status & 0x7F
     code, status = (CLD_KILLED, number) if number else (CLD_EXITED, child.exit_status >> 8)
-    return Signal(SIGCHLD, code, child.pid, child.credentials.uid, status)
+    return _about(child, child.exit_signal, code, status)
 
 
-def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> None:
-    """Queue a signal for a process, or for one of its threads; interrupts a thread that waits."""
+def _about(child: Process, number: int, code: int, status: int) -> Signal:
+    uid = child.credentials.real_uid
+    return Signal(number, code, child.pid, uid, status, usage=child.usage)
+
+
+# Sending ----------------------------------------------------------------------------------------
+
+
+def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> bool:
+    """Queue a signal for a process, or for one of its threads; interrupts a thread that waits.
+
+    False if it was lost because too many wait already.
+    """
     if process.zombie:
-        return
-    if signal.number in (SIGCONT, SIGKILL):
-        _go_on(kernel, process)
-    if _ignored(process, signal.number):
-        return
+        return True
+    _stop_or_continue(kernel, process, signal.number)
+    looking = thread or process.threads[0]
+    blocked = (looking.mask | _awaited(looking)) >> signal.number - 1 & 1
+    if _ignored(process, signal.number) and not blocked:
+        return True
     queue = thread.pending if thread else process.pending
     waits = any(waiting.number == signal.number for waiting in queue)
     if signal.number >= FIRST_REAL_TIME or not waits:
+        if waits and len(queue) >= MAX_QUEUED:
+            return False
         queue.append(signal)
     if signal.number == SIGKILL:
         for each in process.threads:
             each.killed = True
             kernel.interrupt(each)
-        return
-    for each in [thread] if thread else process.threads:
-        if not _mask_of(each) >> signal.number - 1 & 1:
-            kernel.interrupt(each)
+        return True
+    _announce(kernel, signal.number, [thread] if thread else process.threads)
+    return True
+
+
+def send_group(kernel: Kernel, group: int, number: int) -> None:
+    """The kernel sends a signal to every process of a group."""
+    for process in jobs.members(kernel, group):
+        send(kernel, process, Signal(number, SI_KERNEL))
+
+
+def tell_orphaned(kernel: Kernel, groups: list[int]) -> None:
+    """SIGHUP, then SIGCONT, to those that are orphaned now and have stopped (POSIX, _exit())."""
+    for group in groups:
+        stopped = any(process.stopped for process in jobs.members(kernel, group))
+        if stopped and jobs.is_orphaned(kernel, group):
+            send_group(kernel, group, SIGHUP)
+            send_group(kernel, group, SIGCONT)
+
+
+def _announce(kernel: Kernel, number: int, threads: list[Thread]) -> None:
+    """The first of `threads` that would take the signal stops waiting for anything else."""
+    for thread in threads:
+        if not (thread.mask & ~UNBLOCKABLE & ~_awaited(thread)) >> number - 1 & 1:
+            kernel.interrupt(thread)
             return
+
+
+def _awaited(thread: Thread) -> int:
+    return thread.call.awaited if thread.call is not None else 0
+
+
+def _stop_or_continue(kernel: Kernel, process: Process, number: int) -> None:
+    """A stop and a continue cancel each other, even where they are ignored or handled."""
+    if number == SIGCONT:
+        _forget(process, STOPPED_BY_DEFAULT)
+        if process.stopped:
+            _go_on(kernel, process)
+            process.continue_is_news = True
+            _tell_parent(kernel, process, CLD_CONTINUED, SIGCONT)
+    elif number in STOPPED_BY_DEFAULT:
+        _forget(process, (SIGCONT,))
+    elif number == SIGKILL:
+        _go_on(kernel, process)
+
+
+def _forget(process: Process, numbers: tuple[int, ...]) -> None:
+    queues = [process.pending, *(thread.pending for thread in process.threads)]
+    for queue in queues:
+        queue[:] = [signal for signal in queue if signal.number not in numbers]
 
 
 def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
@@ -127,59 +177,141 @@ def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
     thread.pending.append(signal)
 
 
+def set_mask(kernel: Kernel, thread: Thread, mask: int) -> None:
+    """Block these signals and no others.
+
+    What waits for the process and this thread would not take any more, another may.
+    """
+    newly, thread.mask = mask & ~thread.mask, mask & ~UNBLOCKABLE
+    if waiting(thread):
+        kernel.interrupt(thread)
+    for signal in thread.process.pending if newly else []:
+        if newly >> signal.number - 1 & 1:
+            _announce(kernel, signal.number, thread.process.threads)
+
+
+def borrow_mask(thread: Thread, mask: int) -> None:
+    """For this call the thread has another mask; a handler that ends it returns to its own."""
+    if thread.saved_mask is None:
+        thread.saved_mask = thread.mask
+    thread.mask = mask & ~UNBLOCKABLE
+
+
+def return_mask(thread: Thread) -> None:
+    """The call that borrowed a mask ends, and no handler is why."""
+    if thread.saved_mask is not None:
+        thread.mask, thread.saved_mask = thread.saved_mask, None
+
+
+def drop_ignored(process: Process, number: int) -> None:
+    """An action was set: what waits and is ignored now never was (POSIX, 2.4.3)."""
+    if _ignored(process, number):
+        _forget(process, (number,))
+
+
+def is_ignored_or_blocked(process: Process, number: int) -> bool:
+    """Would the process take no notice of this signal?"""
+    action = process.actions.get(number, SignalAction())
+    return action.handler == SIG_IGN or bool(process.threads[0].mask >> number - 1 & 1)
+
+
+# Taking -----------------------------------------------------------------------------------------
+
+
 def waiting(thread: Thread) -> bool:
     """Is there a signal that this thread should take now?"""
     if not (thread.pending or thread.process.pending):
         return thread.killed
-    return thread.killed or _next(thread) is not None
+    return thread.killed or _next(thread, ~thread.mask) is not None
 
 
-def next_action(thread: Thread) -> SignalAction:
-    """What the next signal of the thread will do."""
-    signal = _next(thread)
-    return thread.process.actions.get(signal.number if signal else 0, SignalAction())
+def next_action(thread: Thread) -> SignalAction | None:
+    """What will be done with the next signal of the thread, if its handler will be called."""
+    signal = _next(thread, ~thread.mask)
+    if thread.killed or signal is None:
+        return None
+    action = thread.process.actions.get(signal.number, SignalAction())
+    return action if _what_happens(thread.process, signal.number, action) == HANDLES else None
+
+
+def take(thread: Thread, numbers: int) -> Signal | None:
+    """Take out the next signal among `numbers`, whether it is blocked or not."""
+    signal = _next(thread, numbers)
+    if signal is not None:
+        queue = thread.pending if signal in thread.pending else thread.process.pending
+        queue.remove(signal)
+    return signal
 
 
 def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
     """Take the next signal of the thread that `core` holds: ignore it, die, or call the handler."""
-    signal = _next(thread)
-    if thread.killed or signal is None:
+    signal = None if thread.killed else take(thread, ~thread.mask)
+    if signal is None:
         kernel.life.exit_thread(thread, SIGKILL)
         return
-    queue = thread.pending if signal in thread.pending else thread.process.pending
-    queue.remove(signal)
     action = thread.process.actions.get(signal.number, SignalAction())
     kind = _what_happens(thread.process, signal.number, action)
+    if (
+        kind == STOPS
+        and signal.number != SIGSTOP
+        and jobs.is_orphaned(kernel, thread.process.group)
+    ):
+        kind = IGNORES  # nobody could continue it
     if kernel.machine.trace:
         shape = (thread.pid, thread.tid, signal.number, kind, signal.address)
         kernel.machine.trace.emit(SIGNAL, *shape)
-    if kind == 3:
+    if kind == STOPS:
         _stop(kernel, thread.process, signal.number)
-    elif kind == 0:
+    elif kind == KILLS:
         kernel.life.exit_process(thread.process, signal.number)
-    elif kind == 2:
-        try:
-            _call_handler(thread, core, signal, action)
-        except KernelError:
-            kernel.life.exit_process(thread.process, SIGSEGV)
+    elif kind == HANDLES:
+        _handle(kernel, thread, core, signal, action)
+
+
+def _handle(
+    kernel: Kernel, thread: Thread, core: Core, signal: Signal, action: SignalAction
+) -> None:
+    mask = thread.mask if thread.saved_mask is None else thread.saved_mask
+    try:
+        sigframe.push(thread, core, signal, action, mask)
+    except KernelError:
+        kernel.life.exit_process(thread.process, SIGSEGV)
+        return
+    thread.saved_mask = None
+    thread.mask |= action.mask & ~UNBLOCKABLE
+    if not action.flags & SA_NODEFER:
+        thread.mask |= 1 << signal.number - 1
+    if action.flags & SA_RESETHAND:
+        thread.process.actions[signal.number] = SignalAction()
+
+
+def sigreturn(kernel: Kernel, thread: Thread, core: Core) -> None:
+    """The handler is done: the thread is again what it was before it.
+
+    It ran in the view that the signal found; if it left that, the thread goes back there.
+    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
+    be forged), `Blocked`.
+    """
+    frame = sigframe.read(thread, core)
+    if frame.vid != thread.space.vid:
+        kernel.vases.go_back(thread, frame.vid)
+    sigframe.restore(core, frame)
+    set_mask(kernel, thread, frame.mask)
 
 
 def _what_happens(process: Process, number: int, action: SignalAction) -> int:
     if _ignored(process, number):
-        return 1
+        return IGNORES
     if action.handler != SIG_DFL:
-        return 2
-    return 3 if number in STOPPED_BY_DEFAULT else 0
+        return HANDLES
+    return STOPS if number in STOPPED_BY_DEFAULT else KILLS
 
 
 def _stop(kernel: Kernel, process: Process, number: int) -> None:
     """No thread of the process runs user code until SIGCONT."""
     process.stopped, process.stop_is_news = number, True
-    parent = process.parent
-    if parent is not None:
-        told = Signal(SIGCHLD, CLD_STOPPED, process.pid, process.credentials.uid, number)
-        send(kernel, parent, told)
-        kernel.wake(("child", parent.pid, 0))
+    process.continue_is_news = False
+    _tell_parent(kernel, process, CLD_STOPPED, number)
 
 
 def _go_on(kernel: Kernel, process: Process) -> None:
@@ -187,112 +319,27 @@ def _go_on(kernel: Kernel, process: Process) -> None:
     kernel.wake(("stopped", process.pid, 0))
 
 
-def _call_handler(thread: Thread, core: Core, signal: Signal, action: SignalAction) -> None:
-    registers = core.registers()
-    size = 8 + UCONTEXT_BYTES + SIGINFO_BYTES
-    top = _stack_for(thread, action, registers["rsp"])
-    image_at = top - FXSAVE_BYTES & ~63
-    frame_at = (image_at - size & ~15) - 8
-    base, _ = thread.alternate_stack
-    if on_alternate_stack(thread, top) and frame_at < base:
-        raise KernelError(E.FAULT)
-    thread.space.write(image_at, core.fpu_image())
-    mask = thread.mask if thread.saved_mask is None else thread.saved_mask
-    frame = struct.pack("<Q", KUSER) + _pack_ucontext(thread, registers, signal, mask, image_at)
-    thread.space.write(frame_at, frame + _pack_siginfo(signal))
-    thread.saved_mask = None
-    thread.mask |= action.mask & ~UNBLOCKABLE
-    if not action.flags & SA_NODEFER:
-        thread.mask |= 1 << signal.number - 1
-    if action.flags & SA_RESETHAND:
-        thread.process.actions[signal.number] = SignalAction()
-    core.set_registers(
-        {
-            "rip": action.handler,
-            "rsp": frame_at,
-            "rdi": signal.number,
-            "rsi": frame_at + 8 + UCONTEXT_BYTES,
-            "rdx": frame_at + 8,
-            "rax": 0,
-            "eflags": registers["eflags"] & ~0x500,  # TF and DF
-        }
-    )
+def _tell_parent(kernel: Kernel, process: Process, code: int, status: int) -> None:
+    parent = process.parent
+    if parent is None:
+        return
+    if not parent.actions.get(SIGCHLD, SignalAction()).flags & SA_NOCLDSTOP:
+        send(kernel, parent, _about(process, SIGCHLD, code, status))
+    kernel.wake(("child", parent.pid, 0))
 
 
-def sigreturn(kernel: Kernel, thread: Thread, core: Core) -> None:
-    """Undo `_call_handler`: the frame is above the popped return address.
-
-    The handler ran in the view that the signal found; if it left that, the thread goes back.
-    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
-    be forged), `Blocked`.
-    """
-    at = core.registers()["rsp"]
-    context = thread.space.read(at, UCONTEXT_BYTES)
-    values = _SIGCONTEXT.unpack_from(context, _UCONTEXT_HEAD.size)
-    image_at = values[26]
-    image = thread.space.read(image_at, FXSAVE_BYTES) if image_at else b""
-    if values[27] != thread.space.vid:
-        kernel.vases.go_back(thread, values[27])
-    registers = dict(zip(FRAME_REGISTERS, values, strict=False))
-    registers["eflags"] = registers["eflags"] & USER_FLAGS | 0x202
-    thread.mask = int.from_bytes(context[-8:], "little") & ~UNBLOCKABLE
-    core.set_registers(registers)
-    if image:
-        core.load_fpu_image(image)
-
-
-def on_alternate_stack(thread: Thread, rsp: int) -> bool:
-    base, size = thread.alternate_stack
-    return base < rsp <= base + size
-
-
-def _stack_for(thread: Thread, action: SignalAction, rsp: int) -> int:
-    base, size = thread.alternate_stack
-    if action.flags & SA_ONSTACK and size and not on_alternate_stack(thread, rsp):
-        return base + size
-    return rsp - RED_ZONE_BYTES
-
-
-def _pack_ucontext(
-    thread: Thread, registers: dict[str, int], signal: Signal, mask: int, image_at: int
-) -> bytes:
-    base, size = thread.alternate_stack
-    inside = SS_ONSTACK if on_alternate_stack(thread, registers["rsp"]) else 0
-    head = _UCONTEXT_HEAD.pack(0, 0, base, inside if size else SS_DISABLE, 0, size)
-    general = [registers[register] for register in FRAME_REGISTERS]
-    cause = (
-        signal.error,
-        max(signal.vector, 0),
-        mask,
-        signal.address if signal.vector == cpu.PAGE_FAULT else 0,
-    )
-    return (
-        head
-        + _SIGCONTEXT.pack(*general, 0x33, 0, 0, 0x2B, *cause, image_at, thread.space.vid)
-        + struct.pack("<Q", mask)
-    )
-
-
-def _pack_siginfo(signal: Signal) -> bytes:
-    head = _SIGINFO_HEAD.pack(signal.number, 0, signal.code, 0)
-    if signal.vector >= 0:
-        tail = struct.pack("<Q", signal.address)
-    else:
-        tail = struct.pack("<IIi", signal.pid, signal.uid, signal.status)
-    return (head + tail).ljust(SIGINFO_BYTES, b"\0")
-
-
-def _next(thread: Thread) -> Signal | None:
-    """The one to take now: the thread's own before the process's, the lowest number first."""
+def _next(thread: Thread, numbers: int) -> Signal | None:
+    """The one to take now: the thread's own before the process's, the lowest number first, but
+    what the thread itself did before all."""
     for queue in (thread.pending, thread.process.pending):
-        open_ones = [signal for signal in queue if not thread.mask >> signal.number - 1 & 1]
+        open_ones = [signal for signal in queue if numbers >> signal.number - 1 & 1]
         if open_ones:
-            return min(open_ones, key=lambda signal: signal.number)
+            return min(open_ones, key=_urgency)
     return None
 
 
-def _mask_of(thread: Thread) -> int:
-    return thread.mask & ~UNBLOCKABLE
+def _urgency(signal: Signal) -> tuple[bool, int]:
+    return signal.number not in SYNCHRONOUS, signal.number
 
 
 def _ignored(process: Process, number: int) -> bool:

@@ -469,6 +469,18 @@ class AddressSpace:
                 return found
         raise KernelError(E.NAMETOOLONG)
 
+    def read_name(self, va: int, limit_bytes: int) -> bytes:
+        """A string like `read_string`, but cut off at the limit instead.  Raises EFAULT."""
+        found = b""
+        while len(found) < limit_bytes:
+            at = va + len(found)
+            room = min(PAGE_SIZE - (at & PAGE_MASK), limit_bytes - len(found))
+            piece, nul, _ = self.read(at, room).partition(b"\0")
+            found += piece
+            if nul:
+                break
+        return found
+
     def peek_string(self, va: int, limit_bytes: int = 256) -> bytes:
         """What can be seen of a string without changing anything: for the trace."""
         memory, found = self.objects.table.machine.memory, b""

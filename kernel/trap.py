@@ -13,9 +13,10 @@ from hw import trace
 from hw.cpu import LEAVE, REFUSE, RESUME, Core
 from kernel import signals
 from kernel.errno import Blocked, E, KernelError
-from kernel.process import Call, Registers, Thread
+from kernel.process import DEAD, Call, Registers, Thread
 from kernel.signals import SA_RESTART
 from kernel.syscalls import TABLE, SystemCall
+from kernel.syscalls.linux import NAMES
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
@@ -40,9 +41,16 @@ EXCEPTION = trace.declare(
 
 MAX_UNKNOWN = 512
 """So many unknown numbers are logged; a program could make up any number of them."""
-NO_RESTART = frozenset((35, 202, 230))
-"""nanosleep, futex and clock_nanosleep end with EINTR even under SA_RESTART (signal(7)); so does
-a call whose message a program has taken already."""
+NO_RESTART = frozenset((7, 23, 34, 35, 128, 130, 230, 232, 270, 271, 281, 441))
+"""The polls, selects and epoll_waits, pause, nanosleep, rt_sigtimedwait, rt_sigsuspend and
+clock_nanosleep end with EINTR even under SA_RESTART (signal(7)); so do futex with a time limit,
+and a call whose message a program has taken already."""
+FUTEX = 202
+PROBED = frozenset((334, 435))
+"""rseq and clone3: C libraries try them first and do without, which is nothing to report."""
+ENDED_BY_STOP = frozenset((128, 232, 281, 441))
+"""rt_sigtimedwait and the epoll_waits end with EINTR when they are stopped and continued, though
+no handler was called; every other call goes on (signal(7))."""
 
 
 @dataclass(slots=True)
@@ -80,12 +88,15 @@ class Traps:
             if kernel.machine.trace is None:  # the common case, and the one that is measured
                 result = row.invoke(kernel, thread, a, b, c, d, e, f)
                 thread.call = None
+                if thread.saved_mask is not None:
+                    signals.return_mask(thread)
             else:
                 result = self._execute(row, thread)
         except KernelError as error:
             thread.call, result = None, -error.number
+            signals.return_mask(thread)
         except Blocked as blocked:
-            self._block(thread, blocked)
+            self._block(thread, blocked, core)
             result = None
         if kernel.after_trap:
             kernel.after_trap(kernel)
@@ -139,8 +150,8 @@ class Traps:
             may_end = blocked.interruptible or thread.killed
             if not (call.interrupted and may_end and signals.waiting(thread)):
                 call.interrupted = False
-                self._block(thread, blocked)
-                return False
+                self._block(thread, blocked, core)
+                return call.interrupted
             self._interrupt(thread, core, call)
             return True
         if result is not None:
@@ -158,36 +169,60 @@ class Traps:
             result = answer
         except KernelError as error:
             result = -error.number
-        if thread.call is not None:
-            thread.call = None
+        thread.call = None
+        signals.return_mask(thread)
         if port:
             port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings)
         return result
 
-    def _block(self, thread: Thread, blocked: Blocked) -> None:
+    def _block(self, thread: Thread, blocked: Blocked, core: Core) -> None:
+        """Let the thread sleep, unless there is a signal that would end its sleep at once."""
         call = self.current_call(thread)
+        if blocked.channel[0] != "reply":
+            call.replies.clear()
+        if (blocked.interruptible or thread.killed) and signals.waiting(thread):
+            call.interrupted = core.leave = True
+            return
         if self.kernel.machine.trace:
             where = ":".join(map(str, blocked.channel)).encode()
             self.kernel.machine.trace.emit(WAIT, thread.tid, call.number, where)
         self.kernel.block(thread, blocked.channel)
 
     def _interrupt(self, thread: Thread, core: Core, call: Call) -> None:
-        """A signal ends the wait: EINTR, or the call starts anew after the handler."""
-        may_restart = call.number not in NO_RESTART and call.message not in self.kernel.ipc.received
-        self.kernel.ipc.cancel(call)
+        """A signal ends the wait: EINTR, what was moved so far, or the call starts anew.
+
+        If no handler will be called, the call goes on where it was when the signal has been
+        taken (which may mean that the process stops, and continues much later).
+        """
+        action = signals.next_action(thread)
+        call.interrupted = False
+        if action is None:
+            signals.deliver(self.kernel, thread, core)
+            if call.number not in ENDED_BY_STOP or thread.state == DEAD:
+                return
+            signals.return_mask(thread)
+        self.kernel.ipc.cancel(thread, call)
         thread.call = None
-        if signals.next_action(thread).flags & SA_RESTART and may_restart:
+        restarts = action is not None and action.flags & SA_RESTART
+        if not call.done and restarts and self._may_restart(call):
             return
+        result = call.done or -E.INTR
         if self.kernel.machine.trace:
             self.kernel.machine.trace.emit(
-                SYSCALL, thread.tid, call.number, *call.arguments, -E.INTR, b""
+                SYSCALL, thread.tid, call.number, *call.arguments, result, b""
             )
-        core.finish_syscall(-E.INTR)
+        core.finish_syscall(result)
+
+    def _may_restart(self, call: Call) -> bool:
+        if call.number == FUTEX and call.deadline is not None:
+            return False
+        return call.number not in NO_RESTART and call.message not in self.kernel.ipc.received
 
     def _unknown(self, number: int) -> int:
-        if number not in self.unknown and len(self.unknown) < MAX_UNKNOWN:
+        if number not in PROBED and number not in self.unknown and len(self.unknown) < MAX_UNKNOWN:
             self.unknown.append(number)
-            self.kernel.log(f"system call {number} is not known here: ENOSYS")
+            name = f"{NAMES[number]} ({number})" if number in NAMES else str(number)
+            self.kernel.log(f"system call {name} is not known here: ENOSYS")
         return -E.NOSYS
 
     def _strings(self, row: SystemCall, thread: Thread) -> bytes:

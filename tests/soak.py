@@ -121,7 +121,7 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
     invariants.check(kernel)
     _kill_all(kernel)
     invariants.check(kernel)
-    files = [*kernel.held_files, *kernel.ipc.port.published.values()]
+    files = [*kernel.held_files, *kernel.ipc.published.values()]
     kept = {pfn for file in files for pfn in file.frames.values()}
     lost = set(kernel.frames.used()) - used_before - kept
     if lost:

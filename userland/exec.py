@@ -55,13 +55,14 @@ def main(argv: list[str]) -> int:
     config = configuration(options)
     program = read_program(options.program)
     environment = [b"PATH=/bin", b"HOME=/", b"TERM=" + os.environ.get("TERM", "dumb").encode()]
-    kernel = boot(config, built_in(), write_out, read_in)
+    path = b"/bin/" + os.fsencode(Path(options.program).name)
+    kernel = boot(config, built_in() | {path: program}, write_out, read_in)
     kernel.machine.console.error_sink = write_errors
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
     about = describe(options.program, program) if options.trace else None
     with recording(kernel, Recording(options.trace, options.strace, about)):
         try:
-            process = spawn(kernel, program, arguments, environment, config.user)
+            process = spawn(kernel, program, arguments, environment, config.user, path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError(f"cannot run {options.program}", remedy) from error

@@ -5,41 +5,48 @@ The badge of a descriptor is the stream that it writes to: 1 output, 2 errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from kernel.errno import E
+from kernel.errno import E, KernelError
 from kernel.message import Message, Port, Reply
+from kernel.nodes import POLLIN, POLLOUT, S_IFCHR, Stat, makedev
+
+STREAMS = (1, 2)
 
 
 @dataclass(slots=True)
 class Console:
-    """Writes at once; a read waits until input has arrived."""
+    """Writes at once; what has arrived waits in the device until somebody reads it."""
 
     name: str = "console"
-    readers: list[Message] = field(default_factory=list)
 
-    def handle(self, message: Message, port: Port) -> Reply | None:
-        if message.operation == "write":
-            port.console_write(message.data, message.badge)
-            return Reply(len(message.data))
-        if message.operation == "read":
-            return self._read(message, port)
-        if message.operation == "cancel":
-            self.readers = [reader for reader in self.readers if reader.id != message.words[0]]
-            return None
-        return Reply(0 if message.operation == "close" else -E.INVAL)
+    def handle(self, message: Message, port: Port) -> Reply:
+        match message.operation:
+            case "write":
+                port.console_write(message.data, message.badge)
+                return Reply(len(message.data))
+            case "read":
+                data = port.console_read(message.words[0])
+                if data is None:
+                    raise KernelError(E.AGAIN)
+                return Reply(data=data)
+            case "poll":
+                return Reply(POLLOUT | (POLLIN if port.console_waits() else 0))
+            case "stat":
+                device = makedev(5, 1)
+                return Reply(words=Stat(6, 1, S_IFCHR | 0o620, 1, 0, 0, device, *[0] * 5))
+            case "open":
+                return Reply(words=(message.badge, 0, 0))
+            case "path":
+                return Reply(data=b"/dev/console")
+            case "close":
+                return Reply()
+        raise KernelError(E.NOTTY if message.operation == "ioctl" else E.INVAL)
 
     def interrupt(self, port: Port) -> None:
-        """Input has arrived: answer who waits for it, in order."""
-        readers, self.readers = self.readers, []
-        for message in readers:
-            reply = self._read(message, port)
-            if reply is not None:
-                port.reply(message.id, reply)
+        """Input has arrived."""
+        for badge in STREAMS:
+            port.changed(badge)
 
-    def _read(self, message: Message, port: Port) -> Reply | None:
-        data = None if self.readers else port.console_read(message.words[0])
-        if data is None:
-            self.readers.append(message)
-            return None
-        return Reply(len(data), data=data)
+    def restarted(self) -> Console:
+        return Console()

@@ -1,30 +1,522 @@
-"""The file server: for now a flat, read-only folder of programs."""
+"""The file server: a writable tree in memory, over what the host gave at boot.
+
+A badge is an inode number; an open FIFO adds which ends it has.  Nothing is kept of an open file
+but a count, so a server that is started again goes on with all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kernel.errno import E
-from kernel.message import Message, Port, Reply
+from kernel.errno import E, KernelError
+from kernel.message import MOVED, Message, Port, Reply
+from kernel.nodes import (
+    EXECUTE,
+    KEEP,
+    NOW,
+    O_ACCMODE,
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_NOFOLLOW,
+    O_PATH,
+    O_RDWR,
+    O_TMPFILE,
+    O_TRUNC,
+    O_WRONLY,
+    POLLIN,
+    POLLOUT,
+    READ,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFMT,
+    S_IFREG,
+    S_ISGID,
+    S_ISUID,
+    WRITE,
+    Stat,
+    pack_entry,
+)
+from kernel.servers.pipes import Pipe
+from kernel.servers.tree import (
+    MAX_INODES,
+    ROOT,
+    Inode,
+    Moved,
+    Place,
+    Tree,
+    check,
+    owns,
+    permissions,
+)
+
+READ_END, WRITE_END = 1 << 40, 1 << 41
+NUMBER = READ_END - 1
+MAX_FILE_BYTES = 1 << 40
+RENAME_NOREPLACE = 1
+DEVICE = 1
+RESERVE = 16
+"""One frame in so many is never used for files, so that they cannot starve programs."""
 
 
 @dataclass(slots=True)
 class Files:
-    """`content` is by path; `objects` holds the capability ids of what was put into memory."""
+    """Operations by name; each is a method."""
 
-    content: dict[bytes, bytes]
+    tree: Tree = field(default_factory=Tree)
     name: str = "files"
-    objects: dict[bytes, int] = field(default_factory=dict)
 
-    def handle(self, message: Message, port: Port) -> Reply | None:
-        if message.operation != "image":
-            return Reply(0 if message.operation == "close" else -E.INVAL)
-        path = message.data
-        if path not in self.content:
-            return Reply(-E.NOENT)
-        if path not in self.objects:
-            self.objects[path] = port.publish(self.content[path])
-        return Reply(caps=(self.objects[path],))
+    def handle(self, message: Message, port: Port) -> Reply:
+        operation = OPERATIONS.get(str(message.operation))
+        if operation is None:
+            raise KernelError(E.NOTTY if message.operation == "ioctl" else E.INVAL)
+        try:
+            return operation(self, message, port)
+        except Moved as moved:
+            return Reply(0, MOVED, (moved.badge,), moved.rest, (moved.endpoint,))
 
     def interrupt(self, port: Port) -> None:
         """It has no device."""
+
+    def restarted(self) -> Files:
+        """The tree is what is stored."""
+        return Files(self.tree)
+
+    def give(self, path: bytes, mode: int, content: bytes, owner: tuple[int, int] = (0, 0)) -> None:
+        """Before anything runs: put a file, link or directory at `path`, unless it is there."""
+        at, names = self.tree[ROOT], [name for name in path.split(b"/") if name]
+        for name in names[:-1]:
+            at = self._given(at, name, S_IFDIR | 0o755, (0, 0))
+        node = self._given(at, names[-1], mode, owner)
+        if node.kind == S_IFLNK:
+            node.target = node.target or content
+        elif node.kind == S_IFREG:
+            node.given = node.given or content
+
+    def mount(self, path: bytes, mode: int, endpoint: int, badge: int) -> None:
+        """Before anything runs: from `path` on, another server answers."""
+        self.give(path, mode, b"")
+        self.tree[self.number_of(path)].mount = endpoint, badge
+
+    def number_of(self, path: bytes) -> int:
+        """The inode number of a path without links or dots."""
+        at = self.tree[ROOT]
+        for name in path.split(b"/")[1:]:
+            at = self.tree[at.entries[name].number]
+        return at.number
+
+    def _given(self, directory: Inode, name: bytes, mode: int, owner: tuple[int, int]) -> Inode:
+        if name not in directory.entries:
+            self.tree.link(directory, name, self.tree.make(mode, *owner, 0), 0)
+        return self.tree[directory.entries[name].number]
+
+    # Inside -------------------------------------------------------------------------------------
+
+    def _node(self, message: Message) -> Inode:
+        return self.tree[message.badge & NUMBER]
+
+    def _place(self, message: Message, *, follow: bool = True) -> Place:
+        path = message.data.partition(b"\0")[0]
+        return self.tree.walk(message.badge & NUMBER, path, message, follow=follow)
+
+    def _cap(self, node: Inode, port: Port) -> int:
+        """The memory object of a regular file."""
+        if node.kind != S_IFREG:
+            raise KernelError(E.ISDIR if node.is_directory else E.INVAL)
+        if not node.cap:
+            node.cap, node.given = port.publish(node.given), b""
+        return node.cap
+
+    def _size(self, node: Inode, port: Port) -> int:
+        if node.kind == S_IFLNK:
+            return len(node.target)
+        if node.is_directory:
+            return 20 * (2 + len(node.entries))
+        return port.size(node.cap) if node.cap else len(node.given)
+
+    def _drop_if_gone(self, node: Inode, port: Port) -> None:
+        if not node.links and not node.opens:
+            del self.tree.inodes[node.number]
+            if node.cap:
+                port.drop(node.cap)
+
+    # Open files ---------------------------------------------------------------------------------
+
+    def _open(self, message: Message, port: Port) -> Reply:
+        flags, mode = message.words
+        exclusive = flags & O_CREAT and flags & O_EXCL
+        place = self._place(message, follow=not (flags & O_NOFOLLOW or exclusive))
+        node = self._made_or_found(place, flags, mode, message, port)
+        ends = 0
+        if node.kind == S_IFIFO and not flags & O_PATH:
+            ends = self._open_fifo(node, flags & O_ACCMODE, port)
+        node.opens += 1
+        return Reply(words=(node.number | ends, int(not ends), int(ends != 0)))
+
+    def _made_or_found(
+        self, place: Place, flags: int, mode: int, message: Message, port: Port
+    ) -> Inode:
+        node, now = place.node, port.now()
+        if flags & O_TMPFILE and not flags & O_PATH:
+            return self._unnamed(place.existing(), flags, mode, message, now)
+        if node is None:
+            if not flags & O_CREAT:
+                raise KernelError(E.NOENT)
+            if place.slash:
+                raise KernelError(E.ISDIR)
+            return self.tree.create(place, S_IFREG | permissions(mode, message), message, now)
+        if flags & O_CREAT and flags & O_EXCL:
+            raise KernelError(E.EXIST)
+        if flags & O_DIRECTORY and not node.is_directory:
+            raise KernelError(E.NOTDIR)
+        if node.kind == S_IFLNK and not flags & O_PATH:
+            raise KernelError(E.LOOP)
+        if not flags & O_PATH:
+            self._may_open(node, flags, message)
+            if flags & O_TRUNC and node.kind == S_IFREG:
+                self._resize(node, 0, port)
+        return node
+
+    def _may_open(self, node: Inode, flags: int, who: Message) -> None:
+        writes = flags & O_ACCMODE or flags & O_TRUNC
+        if node.is_directory and (writes or flags & O_CREAT):
+            raise KernelError(E.ISDIR)
+        reads = flags & O_ACCMODE != O_WRONLY
+        check(node, who, (READ if reads else 0) | (WRITE if writes else 0))
+
+    def _unnamed(
+        self, directory: Inode, flags: int, mode: int, message: Message, now: int
+    ) -> Inode:
+        """O_TMPFILE: a file that never had a name."""
+        if not directory.is_directory or not flags & O_ACCMODE:
+            raise KernelError(E.INVAL if directory.is_directory else E.NOTDIR)
+        self.tree.may_change(directory, message)
+        made = S_IFREG | permissions(mode, message)
+        return self.tree.make(made, message.uid, message.gid, now)
+
+    def _open_fifo(self, node: Inode, access: int, port: Port) -> int:
+        pipe = node.pipe = node.pipe or Pipe()
+        ends = {0: READ_END, O_WRONLY: WRITE_END, O_RDWR: READ_END | WRITE_END}.get(access, 0)
+        pipe.readers += ends & READ_END != 0
+        pipe.writers += ends & WRITE_END != 0
+        self._fifo_changed(node, port)
+        return ends
+
+    def _fifo_changed(self, node: Inode, port: Port) -> None:
+        for ends in (READ_END, WRITE_END, READ_END | WRITE_END):
+            port.changed(node.number | ends)
+
+    def _meet(self, message: Message, port: Port) -> Reply:
+        """Is somebody at the other end?  Who opened both ends needs nobody."""
+        pipe = self._node(message).pipe
+        if pipe is not None and not (pipe.readers and pipe.writers):
+            raise KernelError(E.AGAIN)
+        return Reply()
+
+    def _close(self, message: Message, port: Port) -> Reply:
+        node = self._node(message)
+        node.opens -= 1
+        if node.pipe is not None and message.badge > NUMBER:
+            node.pipe.readers -= message.badge & READ_END != 0
+            node.pipe.writers -= message.badge & WRITE_END != 0
+            if not node.pipe.readers and not node.pipe.writers:
+                node.pipe.buffer.clear()
+            self._fifo_changed(node, port)
+        self._drop_if_gone(node, port)
+        return Reply()
+
+    # Content ------------------------------------------------------------------------------------
+
+    def _read(self, message: Message, port: Port) -> Reply:
+        node, (count, offset) = self._node(message), message.words
+        if node.pipe is not None:
+            reply = Reply(data=node.pipe.read(count))
+            self._fifo_changed(node, port)
+            return reply
+        cap, now = self._cap(node, port), port.now()
+        if node.accessed <= node.modified:  # as mounted with relatime
+            node.accessed = now
+        return Reply(data=port.load(cap, offset, count))
+
+    def _write(self, message: Message, port: Port) -> Reply:
+        node, (offset,) = self._node(message), message.words
+        if node.pipe is not None:
+            count = node.pipe.write(message.data)
+            self._fifo_changed(node, port)
+            return Reply(count, words=(0,))
+        cap = self._cap(node, port)
+        start = port.size(cap) if offset < 0 else offset
+        if start + len(message.data) > MAX_FILE_BYTES:
+            raise KernelError(E.FBIG)
+        if message.data:
+            self._store(node, start, message.data, port)
+        return Reply(len(message.data), words=(start + len(message.data),))
+
+    def _store(self, node: Inode, offset: int, data: bytes, port: Port) -> None:
+        total, free = port.memory()
+        if free - len(data) // 4096 < total // RESERVE:
+            raise KernelError(E.NOSPC)
+        port.store(node.cap, offset, data)
+        node.touch(port.now())
+        node.mode &= ~(S_ISUID | S_ISGID)
+
+    def _truncate(self, message: Message, port: Port) -> Reply:
+        node, (size,) = self._place(message).existing(), message.words
+        if node.is_directory:
+            raise KernelError(E.ISDIR)
+        if message.data.partition(b"\0")[0]:
+            check(node, message, WRITE)
+        if size > MAX_FILE_BYTES:
+            raise KernelError(E.FBIG)
+        self._resize(node, size, port)
+        return Reply()
+
+    def _resize(self, node: Inode, size: int, port: Port) -> None:
+        port.resize(self._cap(node, port), size)
+        node.touch(port.now())
+
+    def _poll(self, message: Message, port: Port) -> Reply:
+        pipe = self._node(message).pipe
+        if pipe is None:
+            return Reply(POLLIN | POLLOUT)
+        reads, writes = message.badge & READ_END, message.badge & WRITE_END
+        return Reply(pipe.ready(reads=bool(reads), writes=bool(writes)))
+
+    def _readdir(self, message: Message, port: Port) -> Reply:
+        directory, (cookie, room) = self._node(message), message.words
+        if not directory.is_directory:
+            raise KernelError(E.NOTDIR)
+        packed = b""
+        for own, name, node in self.tree.children(directory, cookie):
+            entry = pack_entry(node.number, own, name, node.mode)
+            if len(packed) + len(entry) > room:
+                if not packed:
+                    raise KernelError(E.INVAL)
+                break
+            packed, cookie = packed + entry, own
+        return Reply(data=packed, words=(cookie,))
+
+    def _object(self, message: Message, port: Port) -> Reply:
+        node = self._node(message)
+        if node.kind != S_IFREG:
+            raise KernelError(E.NODEV)
+        return Reply(caps=(self._cap(node, port),))
+
+    def _image(self, message: Message, port: Port) -> Reply:
+        node = self._place(message).existing()
+        if node.kind != S_IFREG:
+            raise KernelError(E.ACCES)
+        check(node, message, EXECUTE)
+        words = (node.mode, node.uid, node.gid)
+        return Reply(words=words, data=self.tree.path(node), caps=(self._cap(node, port),))
+
+    # What is known of a node --------------------------------------------------------------------
+
+    def _stat(self, message: Message, port: Port) -> Reply:
+        node = self._place(message, follow=not message.words[0]).existing()
+        size = self._size(node, port)
+        blocks = 8 * port.pages(node.cap) if node.cap else -(-size // 4096) * 8
+        if node.kind != S_IFREG:
+            blocks = 0
+        numbers = (node.mode, node.links, node.uid, node.gid, node.special)
+        times = (node.accessed, node.modified, node.changed)
+        return Reply(words=Stat(DEVICE, node.number, *numbers, size, blocks, *times))
+
+    def _access(self, message: Message, port: Port) -> Reply:
+        mode, nofollow = message.words
+        node = self._place(message, follow=not nofollow).existing()
+        if mode:
+            check(node, message, mode)
+        return Reply()
+
+    def _chmod(self, message: Message, port: Port) -> Reply:
+        mode, nofollow = message.words
+        node = self._place(message, follow=not nofollow).existing()
+        if node.kind == S_IFLNK:
+            raise KernelError(E.OPNOTSUPP)
+        owns(node, message)
+        if message.uid and message.gid != node.gid and node.gid not in message.groups:
+            mode &= ~S_ISGID
+        node.mode, node.changed = node.mode & S_IFMT | mode & 0o7777, port.now()
+        return Reply()
+
+    def _chown(self, message: Message, port: Port) -> Reply:
+        uid, gid, nofollow = message.words
+        node = self._place(message, follow=not nofollow).existing()
+        if message.uid:
+            mine = gid in (-1, node.gid, message.gid, *message.groups)
+            if message.uid != node.uid or uid not in (-1, node.uid) or not mine:
+                raise KernelError(E.PERM)
+        node.uid = node.uid if uid < 0 else uid
+        node.gid = node.gid if gid < 0 else gid
+        if not node.is_directory and node.mode & 0o111:
+            node.mode &= ~(S_ISUID | S_ISGID)
+        node.changed = port.now()
+        return Reply()
+
+    def _utimens(self, message: Message, port: Port) -> Reply:
+        accessed, modified, nofollow = message.words
+        node, now = self._place(message, follow=not nofollow).existing(), port.now()
+        if (accessed, modified) == (NOW, NOW):
+            if message.uid not in (0, node.uid):
+                check(node, message, WRITE)
+        elif (accessed, modified) != (KEEP, KEEP):
+            owns(node, message)
+        given = {NOW: now}
+        if accessed != KEEP:
+            node.accessed = given.get(accessed, accessed)
+        if modified != KEEP:
+            node.modified = given.get(modified, modified)
+        node.changed = now
+        return Reply()
+
+    def _path(self, message: Message, port: Port) -> Reply:
+        return Reply(data=self.tree.path(self._node(message)))
+
+    def _statfs(self, message: Message, port: Port) -> Reply:
+        self._place(message).existing()
+        free = MAX_INODES - len(self.tree.inodes)
+        return Reply(words=(*port.memory(), MAX_INODES, free))
+
+    # Names --------------------------------------------------------------------------------------
+
+    def _mkdir(self, message: Message, port: Port) -> Reply:
+        mode = S_IFDIR | permissions(message.words[0], message) & 0o1777
+        self.tree.create(self._place(message, follow=False), mode, message, port.now())
+        return Reply()
+
+    def _mknod(self, message: Message, port: Port) -> Reply:
+        mode = message.words[0]
+        kind = mode & S_IFMT or S_IFREG
+        if kind == S_IFDIR:
+            raise KernelError(E.PERM)
+        if kind not in (S_IFREG, S_IFIFO):
+            raise KernelError(E.PERM if message.uid else E.INVAL)
+        place = self._new_place(message)
+        node = self.tree.create(place, kind | permissions(mode, message), message, port.now())
+        if kind == S_IFIFO:
+            node.pipe = Pipe()
+        return Reply()
+
+    def _new_place(self, message: Message) -> Place:
+        """Where something that is no directory shall be made."""
+        place = self._place(message, follow=False)
+        if place.slash and place.node is None:
+            raise KernelError(E.NOENT)
+        return place
+
+    def _symlink(self, message: Message, port: Port) -> Reply:
+        target = message.data.partition(b"\0")[2]
+        if not target:
+            raise KernelError(E.NOENT)
+        node = self.tree.create(self._new_place(message), S_IFLNK | 0o777, message, port.now())
+        node.target = target
+        return Reply()
+
+    def _readlink(self, message: Message, port: Port) -> Reply:
+        place = self._place(message, follow=False)
+        node = place.existing()
+        if node.kind != S_IFLNK:
+            raise KernelError(E.INVAL)
+        return Reply(data=node.target)
+
+    def _unlink(self, message: Message, port: Port) -> Reply:
+        place = self._place(message, follow=False)
+        node = place.existing()
+        if message.words[0]:
+            self._check_rmdir(place, node)
+        elif place.slash or node.is_directory or place.name in (b".", b".."):
+            raise KernelError(E.ISDIR if node.is_directory else E.NOTDIR)
+        self.tree.may_remove(place.parent, node, message)
+        if node.is_directory and node.entries:
+            raise KernelError(E.NOTEMPTY)
+        self.tree.unlink(place.parent, place.name, port.now())
+        self._drop_if_gone(node, port)
+        return Reply()
+
+    def _check_rmdir(self, place: Place, node: Inode) -> None:
+        if not node.is_directory:
+            raise KernelError(E.NOTDIR)
+        if node.number == ROOT:
+            raise KernelError(E.BUSY)
+        if place.name in (b".", b".."):
+            raise KernelError(E.INVAL if place.name == b"." else E.NOTEMPTY)
+
+    def _link(self, message: Message, port: Port) -> Reply:
+        place, node = self._new_place(message), self.tree[message.words[0] & NUMBER]
+        if place.node is not None:
+            raise KernelError(E.EXIST)
+        if node.is_directory:
+            raise KernelError(E.PERM)
+        self.tree.may_change(place.parent, message)
+        if not node.links:
+            raise KernelError(E.NOENT)
+        self.tree.link(place.parent, place.name, node, port.now())
+        return Reply()
+
+    def _parent(self, message: Message, port: Port) -> Reply:
+        """Split a path in front of its last name, which need not exist."""
+        path = message.data.partition(b"\0")[0]
+        stem = path.rstrip(b"/")
+        head, slash, name = stem.rpartition(b"/")
+        above = head + slash or (b"/" if path.startswith(b"/") else b"")
+        place = self.tree.walk(message.badge & NUMBER, above, message)
+        directory = place.existing()
+        self.tree.may_search(directory, message)
+        return Reply(words=(directory.number,), data=(name or b".") + path[len(stem) :])
+
+    def _rename(self, message: Message, port: Port) -> Reply:
+        number, flags = message.words
+        name = message.data.partition(b"\0")[2]
+        old = self._place(message, follow=False)
+        new = self.tree.walk(number, name, message, follow=False)
+        moving = old.existing()
+        if flags & ~RENAME_NOREPLACE:
+            raise KernelError(E.INVAL)
+        if {old.name, new.name} & {b".", b".."}:
+            raise KernelError(E.BUSY)
+        if new.node is not None and flags & RENAME_NOREPLACE:
+            raise KernelError(E.EXIST)
+        if (old.slash or new.slash) and not moving.is_directory:
+            raise KernelError(E.NOTDIR)
+        if new.node is not moving:
+            self._move(old, new, moving, message, port)
+        return Reply()
+
+    def _move(self, old: Place, new: Place, moving: Inode, who: Message, port: Port) -> None:
+        if moving.is_directory and self.tree.is_within(new.parent, moving):
+            raise KernelError(E.INVAL)
+        self.tree.may_remove(old.parent, moving, who)
+        self.tree.may_change(new.parent, who)
+        target, now = new.node, port.now()
+        if target is not None:
+            self.tree.may_remove(new.parent, target, who)
+            self._check_replaced(moving, target, old.parent)
+        if moving.is_directory and old.parent is not new.parent:
+            check(moving, who, WRITE)
+        if target is not None:
+            self.tree.unlink(new.parent, new.name, now)
+            self._drop_if_gone(target, port)
+        self.tree.unlink(old.parent, old.name, now)
+        self.tree.link(new.parent, new.name, moving, now)
+
+    def _check_replaced(self, moving: Inode, target: Inode, old_parent: Inode) -> None:
+        if target.is_directory and self.tree.is_within(old_parent, target):
+            raise KernelError(E.NOTEMPTY)
+        if moving.is_directory and not target.is_directory:
+            raise KernelError(E.NOTDIR)
+        if target.is_directory and not moving.is_directory:
+            raise KernelError(E.ISDIR)
+        if target.entries:
+            raise KernelError(E.NOTEMPTY)
+
+
+NAMES = (
+    "open meet close read write truncate poll readdir object image stat access chmod chown utimens "
+    "path statfs mkdir mknod symlink readlink unlink link parent rename"
+).split()
+OPERATIONS: dict[str, Callable[[Files, Message, Port], Reply]] = {
+    name: getattr(Files, f"_{name}") for name in NAMES
+}

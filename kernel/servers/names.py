@@ -15,7 +15,7 @@ class Names:
     name: str = "names"
     endpoints: dict[bytes, int] = field(default_factory=dict)
 
-    def handle(self, message: Message, port: Port) -> Reply | None:
+    def handle(self, message: Message, port: Port) -> Reply:
         if message.operation == "publish":
             if port.is_alive(self.endpoints.get(message.data, 0)):
                 return Reply(-E.EXIST)
@@ -28,3 +28,6 @@ class Names:
 
     def interrupt(self, port: Port) -> None:
         """It has no device."""
+
+    def restarted(self) -> Names:
+        return Names()

@@ -17,10 +17,13 @@ class System:
 
     name: str = "system"
 
-    def handle(self, message: Message, port: Port) -> Reply | None:
+    def handle(self, message: Message, port: Port) -> Reply:
         if message.operation == "uname":
             return Reply(data=b"\0".join(UTSNAME))
         return Reply(0 if message.operation == "close" else -E.INVAL)
 
     def interrupt(self, port: Port) -> None:
         """It has no device."""
+
+    def restarted(self) -> System:
+        return System()

@@ -125,4 +125,21 @@ def _arguments(handler: Callable[..., Any]) -> list[tuple[str, ArgumentType]]:
 
 def load_all() -> None:
     """Import every module that declares calls."""
-    from kernel.syscalls import io, ipc, memory, process, signal, vas  # noqa: F401
+    from kernel.syscalls import (  # noqa: F401
+        credentials,
+        descriptors,
+        files,
+        futex,
+        io,
+        ipc,
+        jobs,
+        limits,
+        memory,
+        poll,
+        process,
+        settings,
+        signal,
+        system,
+        time,
+        vas,
+    )

@@ -5,18 +5,15 @@ from __future__ import annotations
 import struct
 
 from hw.memory import PAGE_MASK
-from kernel import futex as futexes
-from kernel.clock import timespec_to_cycles
 from kernel.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
 from kernel.process import Thread
 from kernel.space import MAP_LOWEST, MAP_TOP, Region, page_up
-from kernel.syscalls import Fd, Flags, Int, Long, Ptr, Size, syscall
+from kernel.syscalls import Fd, Int, Long, Ptr, Size, syscall
 
 MAP_SHARED, MAP_PRIVATE, MAP_TYPE, MAP_FIXED = 1, 2, 0xF, 0x10
 MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_FIXED_NOREPLACE = 0x20, 0x100, 0x100000
-FUTEX_WAIT, FUTEX_WAKE, FUTEX_COMMAND = 0, 1, 0x7F
 _PAGE_LAYOUT = struct.Struct("<QQQQ")
 _REGION_LAYOUT = struct.Struct("<QQIIQ32s")
 
@@ -88,23 +85,6 @@ def munmap(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
 def brk(k: Kernel, t: Thread, addr: Ptr) -> int:
     """Move the end of the heap to `addr`; returns where it is now, changed or not."""
     return t.space.set_break(addr)
-
-
-@syscall(202)
-def futex(
-    k: Kernel, t: Thread, uaddr: Ptr, op: Int, val: Flags, timeout: Ptr, uaddr2: Ptr, val3: Flags
-) -> int:
-    """FUTEX_WAIT: sleep while *uaddr is val.  FUTEX_WAKE: wake val sleepers, returns how many.
-
-    EAGAIN: *uaddr was not val; ETIMEDOUT; EINTR; EFAULT; EINVAL: unaligned; ENOSYS: another op.
-    """
-    command = op & FUTEX_COMMAND
-    if command == FUTEX_WAKE:
-        return futexes.wake(k, t, uaddr, val)
-    if command != FUTEX_WAIT:
-        raise KernelError(E.NOSYS)
-    limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
-    return futexes.wait(k, t, uaddr, val, limit)
 
 
 @syscall(1210)

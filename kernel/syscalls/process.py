@@ -1,18 +1,37 @@
-"""System calls on processes, threads, credentials and time."""
+"""System calls on processes and threads: how they come, what they become, and how they end."""
 
 from __future__ import annotations
 
-from kernel.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
+import struct
+
+from kernel import paths
 from kernel.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
-from kernel.life import CLONE_VFORK, CLONE_VM, CloneRequest
-from kernel.process import Credentials, Thread
-from kernel.syscalls import Flags, Id, Int, Long, Path, Pid, Ptr, Size, syscall
+from kernel.life import (
+    CLONE_VFORK,
+    CLONE_VM,
+    WALL,
+    WCLONE,
+    WCONTINUED,
+    WEXITED,
+    WNOHANG,
+    WNOWAIT,
+    WSTOPPED,
+    Change,
+    CloneRequest,
+)
+from kernel.process import Thread
+from kernel.signals import SIGCHLD
+from kernel.syscalls import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
+from kernel.syscalls.limits import pack_rusage
 
-ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
-MAX_PATH_BYTES, MAX_STRING_BYTES, MAX_ARGUMENTS, MAX_GROUPS = 4096, 1 << 17, 4096, 32
-CLOCK_REALTIME, CLOCK_COARSE_REALTIME = 0, 5
-KNOWN_CLOCKS = range(8)
+MAX_STRING_BYTES, MAX_ARGUMENTS = 1 << 17, 4096
+P_ALL, P_PID, P_PGID = 0, 1, 2
+WNOTHREAD = 0x2000_0000
+WAIT4_OPTIONS = WNOHANG | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE
+WAITID_OPTIONS = WAIT4_OPTIONS | WEXITED | WNOWAIT
+LOWEST_PID = -(1 << 31)
+_CHILD_INFO = struct.Struct("<iiiiIIi")
 
 
 @syscall(24)
@@ -20,21 +39,6 @@ def sched_yield(k: Kernel, t: Thread) -> int:
     """Let the other ready threads run first."""
     k.yield_core(t)
     return 0
-
-
-@syscall(35)
-def nanosleep(k: Kernel, t: Thread, duration: Ptr, remaining: Ptr) -> int:
-    """Sleep.  EINTR: a signal came, and `remaining` holds what was left; EINVAL; EFAULT."""
-    call = k.traps.current_call(t)
-    if call.deadline is None:
-        k.set_alarm(t, k.now() + timespec_to_cycles(t.space.read(duration, 16)))
-    assert call.deadline is not None
-    left = call.deadline - k.now()
-    if left <= 0:
-        return 0
-    if call.interrupted and remaining:
-        t.space.write(remaining, cycles_to_timespec(left))
-    raise Blocked(("sleep", t.tid, 0))
 
 
 @syscall(39)
@@ -63,7 +67,7 @@ def fork(k: Kernel, t: Thread) -> int:
 @syscall(58, stops_guest=True)
 def vfork(k: Kernel, t: Thread) -> int:
     """As fork, but on the same memory, and the caller sleeps until exec or exit of the child."""
-    return _clone(k, t, CloneRequest(CLONE_VM | CLONE_VFORK))
+    return _clone(k, t, CloneRequest(CLONE_VM | CLONE_VFORK | SIGCHLD))
 
 
 def _clone(k: Kernel, t: Thread, request: CloneRequest) -> int:
@@ -83,7 +87,7 @@ def execve(k: Kernel, t: Thread, path: Path, argv: Ptr, envp: Ptr) -> int | None
 
     ENOENT; EACCES; ENOEXEC: not a static x86-64 ELF; E2BIG; ENOMEM; EFAULT.
     """
-    name = t.space.read_string(path, MAX_PATH_BYTES - 1)
+    name = paths.read(t, path)
     k.life.exec(t, name, _string_list(t, argv), _string_list(t, envp))
     return None
 
@@ -114,12 +118,61 @@ def exit_group(k: Kernel, t: Thread, status: Int) -> None:
 
 
 @syscall(61)
-def wait4(k: Kernel, t: Thread, pid: Pid, status: Ptr, options: Int, usage: Ptr) -> int:
-    """Wait for a child to end; returns its pid.  WNOHANG: 0 if none has.  ECHILD: there is none."""
-    child, code = k.life.wait(t.process, pid, options)
-    if child and status:
-        t.space.write(status, code.to_bytes(4, "little"))
-    return child
+def wait4(k: Kernel, t: Thread, pid: Pid, status: Ptr, options: Flags, usage: Ptr) -> int:
+    """Wait for a child to end, to stop (WUNTRACED) or to continue (WCONTINUED); returns its pid.
+
+    WNOHANG: 0 if there is none yet.  `usage` gets its processor time.  ECHILD: there is none to
+    wait for; EINVAL: unknown options; ESRCH: a group that cannot be; EINTR; EFAULT.
+    """
+    if options & ~WAIT4_OPTIONS:
+        raise KernelError(E.INVAL)
+    if pid == LOWEST_PID:
+        raise KernelError(E.SRCH)
+    change = k.life.wait(t.process, pid, options | WEXITED)
+    if change.pid and status:
+        t.space.write(status, change.wait_status.to_bytes(4, "little"))
+    if change.pid and usage:
+        t.space.write(usage, pack_rusage(change.usage))
+    return change.pid
+
+
+@syscall(247)
+def waitid(k: Kernel, t: Thread, kind: Int, id: Pid, info: Ptr, options: Flags, usage: Ptr) -> int:
+    """Wait as wait4 does, for the changes in `options` only, and learn of one as a siginfo_t.
+
+    WNOWAIT leaves it to be waited for again.  ECHILD; EINVAL: no such kind or options; EINTR;
+    EFAULT.
+    """
+    if options & ~WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | WCONTINUED):
+        raise KernelError(E.INVAL)
+    try:
+        change = k.life.wait(t.process, _which(t, kind, id), options)
+    except KernelError:
+        _tell(t, info, Change())
+        raise
+    _tell(t, info, change)
+    if change.pid and usage:
+        t.space.write(usage, pack_rusage(change.usage))
+    return 0
+
+
+def _which(t: Thread, kind: int, id: int) -> int:
+    """waitid's choice of children in the manner of wait4."""
+    if kind == P_ALL:
+        return -1
+    if kind == P_PID and id > 0:
+        return id
+    if kind == P_PGID and id >= 0:
+        return -(id or t.process.group)
+    raise KernelError(E.INVAL)
+
+
+def _tell(t: Thread, info: int, change: Change) -> None:
+    """Store the fields of a siginfo_t; all zero if there is nothing to tell, errors too."""
+    if info:
+        number = SIGCHLD if change.pid else 0
+        fields = (number, 0, change.code, 0, change.pid, change.uid, change.status)
+        t.space.write(info, _CHILD_INFO.pack(*fields))
 
 
 @syscall(110)
@@ -134,39 +187,6 @@ def gettid(k: Kernel, t: Thread) -> int:
     return t.tid
 
 
-@syscall(158, stops_guest=True)
-def arch_prctl(k: Kernel, t: Thread, code: Int, addr: Ptr) -> int:
-    """ARCH_SET_FS, ARCH_SET_GS: set a segment base; the GET forms store it.  EINVAL; EPERM."""
-    core = k.machine.core
-    name = "fs_base" if code in (ARCH_SET_FS, ARCH_GET_FS) else "gs_base"
-    if code in (ARCH_GET_FS, ARCH_GET_GS):
-        t.space.write(addr, core.registers()[name].to_bytes(8, "little"))
-    elif code not in (ARCH_SET_FS, ARCH_SET_GS):
-        raise KernelError(E.INVAL)
-    elif addr >> 47:
-        raise KernelError(E.PERM)
-    else:
-        core.set_registers({name: addr})
-    return 0
-
-
-@syscall(218)
-def set_tid_address(k: Kernel, t: Thread, addr: Ptr) -> int:
-    """When this thread ends, zero the word at `addr` and wake its futex.  Returns the tid."""
-    t.clear_tid_address = addr
-    return t.tid
-
-
-@syscall(228)
-def clock_gettime(k: Kernel, t: Thread, clock: Int, out: Ptr) -> int:
-    """The time of the cycle clock.  EINVAL: no such clock; EFAULT."""
-    if clock not in KNOWN_CLOCKS:
-        raise KernelError(E.INVAL)
-    real = clock in (CLOCK_REALTIME, CLOCK_COARSE_REALTIME)
-    t.space.write(out, cycles_to_timespec(k.now(), BOOT_SECONDS if real else 0))
-    return 0
-
-
 @syscall(318)
 def getrandom(k: Kernel, t: Thread, buf: Ptr, length: Size, flags: Flags) -> int:
     """Random bytes from the run's seed, at most 256 at a time.  EINVAL; EFAULT."""
@@ -175,80 +195,3 @@ def getrandom(k: Kernel, t: Thread, buf: Ptr, length: Size, flags: Flags) -> int
     data = k.chooser.bytes(min(length, 256))
     t.space.write(buf, data)
     return len(data)
-
-
-# Credentials: credentials(7).  One uid and gid each; the effective ones are the same.
-
-
-@syscall(102)
-def getuid(k: Kernel, t: Thread) -> int:
-    """The user id."""
-    return t.process.credentials.uid
-
-
-@syscall(104)
-def getgid(k: Kernel, t: Thread) -> int:
-    """The group id."""
-    return t.process.credentials.gid
-
-
-@syscall(107)
-def geteuid(k: Kernel, t: Thread) -> int:
-    """The effective user id."""
-    return t.process.credentials.uid
-
-
-@syscall(108)
-def getegid(k: Kernel, t: Thread) -> int:
-    """The effective group id."""
-    return t.process.credentials.gid
-
-
-@syscall(105)
-def setuid(k: Kernel, t: Thread, uid: Id) -> int:
-    """Become another user.  EPERM unless root; EINVAL for -1."""
-    old = t.process.credentials
-    _may_become(old, uid, old.uid)
-    t.process.credentials = Credentials(uid, old.gid, old.groups)
-    return 0
-
-
-@syscall(106)
-def setgid(k: Kernel, t: Thread, gid: Id) -> int:
-    """Change the group.  EPERM unless root; EINVAL for -1."""
-    old = t.process.credentials
-    _may_become(old, gid, old.gid)
-    t.process.credentials = Credentials(old.uid, gid, old.groups)
-    return 0
-
-
-def _may_become(credentials: Credentials, wanted: int, current: int) -> None:
-    if wanted == 0xFFFF_FFFF:
-        raise KernelError(E.INVAL)
-    if not credentials.is_root and wanted != current:
-        raise KernelError(E.PERM)
-
-
-@syscall(115)
-def getgroups(k: Kernel, t: Thread, size: Int, out: Ptr) -> int:
-    """Store the supplementary groups, if `size` is not 0; returns how many.  EINVAL: too small."""
-    groups = t.process.credentials.groups
-    if size and size < len(groups):
-        raise KernelError(E.INVAL)
-    if size:
-        t.space.write(out, b"".join(gid.to_bytes(4, "little") for gid in groups))
-    return len(groups)
-
-
-@syscall(116)
-def setgroups(k: Kernel, t: Thread, size: Size, groups: Ptr) -> int:
-    """Set the supplementary groups.  EPERM unless root; EINVAL: too many; EFAULT."""
-    old = t.process.credentials
-    if not old.is_root:
-        raise KernelError(E.PERM)
-    if size > MAX_GROUPS:
-        raise KernelError(E.INVAL)
-    data = t.space.read(groups, 4 * size)
-    words = tuple(int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4))
-    t.process.credentials = Credentials(old.uid, old.gid, words)
-    return 0

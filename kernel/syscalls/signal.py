@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import struct
 
-from kernel import signals
-from kernel.errno import E, KernelError
+from kernel import sigframe, signals
+from kernel.clock import timespec_to_cycles
+from kernel.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
 from kernel.process import Process, Signal, SignalAction, Thread
-from kernel.signals import SI_TKILL, SI_USER, SIGNALS, UNBLOCKABLE
+from kernel.signals import SI_TKILL, SI_USER, SIGCONT, SIGNALS, UNBLOCKABLE
 from kernel.syscalls import Int, Pid, Ptr, Size, syscall
 
 SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
 MASK_BYTES, MIN_STACK_BYTES = 8, 2048
 _ACTION = struct.Struct("<QQQQ")  # handler, flags, restorer, mask
 _STACK = struct.Struct("<QiiQ")  # sp, flags, padding, size
+_SIGINFO = struct.Struct("<iiiiIIQ96x")  # number, errno, code, padding, pid, uid, value
 
 
 @syscall(13)
@@ -29,21 +31,23 @@ def rt_sigaction(k: Kernel, t: Thread, number: Int, new: Ptr, old: Ptr, mask_siz
         t.space.write(old, _ACTION.pack(current.handler, current.flags, 0, current.mask))
     if wanted:
         handler, flags, _, mask = _ACTION.unpack(wanted)
-        t.process.actions[number] = SignalAction(handler, flags, mask)
+        t.process.actions[number] = SignalAction(handler, flags, mask & ~UNBLOCKABLE)
+        signals.drop_ignored(t.process, number)
     return 0
 
 
 @syscall(14)
 def rt_sigprocmask(k: Kernel, t: Thread, how: Int, new: Ptr, old: Ptr, mask_size: Size) -> int:
     """Block and unblock signals for the calling thread.  EINVAL; EFAULT."""
-    if mask_size != MASK_BYTES or not 0 <= how <= SIG_SETMASK:
+    if mask_size != MASK_BYTES:
         raise KernelError(E.INVAL)
     before = t.mask
     if new:
         mask = t.space.read_u64(new)
+        if not 0 <= how <= SIG_SETMASK:
+            raise KernelError(E.INVAL)
         changed = {SIG_BLOCK: before | mask, SIG_UNBLOCK: before & ~mask, SIG_SETMASK: mask}
-        t.mask = changed[how] & ~UNBLOCKABLE
-        k.interrupt(t)
+        signals.set_mask(k, t, changed[how])
     if old:
         t.space.write(old, before.to_bytes(MASK_BYTES, "little"))
     return 0
@@ -58,16 +62,70 @@ def rt_sigreturn(k: Kernel, t: Thread) -> None:
         k.life.exit_process(t.process, signals.SIGSEGV)
 
 
+@syscall(127)
+def rt_sigpending(k: Kernel, t: Thread, out: Ptr, mask_size: Size) -> int:
+    """Store which signals wait because they are blocked.  EINVAL; EFAULT."""
+    if mask_size > MASK_BYTES:
+        raise KernelError(E.INVAL)
+    waiting = {signal.number for signal in (*t.pending, *t.process.pending)}
+    blocked = sum(1 << number - 1 for number in waiting) & t.mask
+    t.space.write(out, blocked.to_bytes(MASK_BYTES, "little")[:mask_size])
+    return 0
+
+
+@syscall(128)
+def rt_sigtimedwait(
+    k: Kernel, t: Thread, wanted: Ptr, info: Ptr, timeout: Ptr, mask_size: Size
+) -> int:
+    """Take one of the wanted signals, which are blocked as a rule, as soon as it is there.
+
+    Returns its number.  EAGAIN: none came in time; EINTR: another one did; EINVAL; EFAULT.
+    """
+    if mask_size != MASK_BYTES:
+        raise KernelError(E.INVAL)
+    numbers = t.space.read_u64(wanted) & ~UNBLOCKABLE
+    call = k.traps.current_call(t)
+    limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
+    signal = signals.take(t, numbers)
+    if signal is not None:
+        if info:
+            t.space.write(info, sigframe.pack_siginfo(signal))
+        return signal.number
+    if limit == 0 or (call.deadline is not None and k.now() >= call.deadline):
+        raise KernelError(E.AGAIN)
+    call.awaited = numbers
+    if limit is not None and call.deadline is None:
+        k.set_alarm(t, k.now() + limit)
+    raise Blocked(("signal", t.tid, 0))
+
+
+@syscall(130)
+def rt_sigsuspend(k: Kernel, t: Thread, mask: Ptr, mask_size: Size) -> int:
+    """Sleep with another mask until a handler was called: always EINTR.  EINVAL; EFAULT."""
+    if mask_size != MASK_BYTES:
+        raise KernelError(E.INVAL)
+    signals.borrow_mask(t, t.space.read_u64(mask))
+    raise Blocked(("signal", t.tid, 0))
+
+
+@syscall(34)
+def pause(k: Kernel, t: Thread) -> int:
+    """Sleep until a handler was called: always EINTR."""
+    raise Blocked(("signal", t.tid, 0))
+
+
+# Sending ------------------------------------------------------------------------------------------
+
+
 @syscall(62)
 def kill(k: Kernel, t: Thread, pid: Pid, number: Int) -> int:
     """Send a signal to a process (pid > 0), one's group (0), a group (< -1) or everybody (-1).
 
     Signal 0 only checks.  ESRCH: nobody there; EPERM: not one's own, and not root; EINVAL.
     """
-    if not 0 <= number <= SIGNALS:
-        raise KernelError(E.INVAL)
+    _check_number(number)
     found = [p for p in k.processes.values() if _is_target(p, pid, t.process)]
-    allowed = [p for p in found if _may_signal(t.process, p)]
+    allowed = [p for p in found if _may_signal(t.process, p, number)]
     if not allowed:
         raise KernelError(E.PERM if found else E.SRCH)
     for process in allowed if number else []:
@@ -77,29 +135,76 @@ def kill(k: Kernel, t: Thread, pid: Pid, number: Int) -> int:
 
 @syscall(234)
 def tgkill(k: Kernel, t: Thread, pid: Pid, tid: Pid, number: Int) -> int:
+    """Send a signal to one thread of a process.  ESRCH; EPERM; EINVAL."""
+    if pid <= 0:
+        raise KernelError(E.INVAL)
+    return _to_thread(k, t, pid, tid, _from(t, number, SI_TKILL))
+
+
+@syscall(200)
+def tkill(k: Kernel, t: Thread, tid: Pid, number: Int) -> int:
     """Send a signal to one thread.  ESRCH; EPERM; EINVAL."""
-    if not 0 <= number <= SIGNALS or pid <= 0 or tid <= 0:
+    return _to_thread(k, t, 0, tid, _from(t, number, SI_TKILL))
+
+
+def _to_thread(k: Kernel, t: Thread, pid: int, tid: int, signal: Signal) -> int:
+    if tid <= 0:
         raise KernelError(E.INVAL)
     target = k.threads.get(tid)
-    if target is None or target.pid != pid:
+    if target is None or pid not in (0, target.pid):
         raise KernelError(E.SRCH)
-    if not _may_signal(t.process, target.process):
+    _check_number(signal.number)
+    if not _may_signal(t.process, target.process, signal.number):
         raise KernelError(E.PERM)
-    if number:
-        signals.send(k, target.process, _from(t, number, SI_TKILL), target)
+    if signal.number and not signals.send(k, target.process, signal, target):
+        raise KernelError(E.AGAIN)
     return 0
+
+
+@syscall(129)
+def rt_sigqueueinfo(k: Kernel, t: Thread, pid: Pid, number: Int, info: Ptr) -> int:
+    """Send a signal with a siginfo_t of the caller's.  EPERM: one that the kernel or kill would
+    send, or not one's own process; ESRCH; EINVAL; EAGAIN: too many wait; EFAULT."""
+    signal = _read_siginfo(t, number, info)
+    if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
+        raise KernelError(E.PERM)
+    target = k.processes.get(pid)
+    if target is None:
+        raise KernelError(E.SRCH)
+    _check_number(number)
+    if not _may_signal(t.process, target, number):
+        raise KernelError(E.PERM)
+    if number and not signals.send(k, target, signal):
+        raise KernelError(E.AGAIN)
+    return 0
+
+
+@syscall(297)
+def rt_tgsigqueueinfo(k: Kernel, t: Thread, pid: Pid, tid: Pid, number: Int, info: Ptr) -> int:
+    """As rt_sigqueueinfo, but to one thread of a process."""
+    signal = _read_siginfo(t, number, info)
+    if pid <= 0 or tid <= 0:
+        raise KernelError(E.INVAL)
+    if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
+        raise KernelError(E.PERM)
+    return _to_thread(k, t, pid, tid, signal)
+
+
+def _read_siginfo(t: Thread, number: int, at: int) -> Signal:
+    _, _, code, _, pid, uid, value = _SIGINFO.unpack(t.space.read(at, _SIGINFO.size))
+    return Signal(number, code, pid, uid, value=value)
 
 
 @syscall(131, stops_guest=True)
 def sigaltstack(k: Kernel, t: Thread, new: Ptr, old: Ptr) -> int:
     """Set or read the stack for handlers with SA_ONSTACK.  EPERM: in use; ENOMEM: too small."""
     base, size = t.alternate_stack
-    inside = signals.on_alternate_stack(t, k.machine.core.registers()["rsp"])
+    inside = sigframe.on_alternate_stack(t, k.machine.core.registers()["rsp"])
     wanted = t.space.read(new, _STACK.size) if new else b""
     if wanted and inside:
         raise KernelError(E.PERM)
     if old:
-        flags = signals.SS_DISABLE if not size else signals.SS_ONSTACK if inside else 0
+        flags = sigframe.SS_DISABLE if not size else sigframe.SS_ONSTACK if inside else 0
         t.space.write(old, _STACK.pack(base, flags, 0, size))
     if wanted:
         t.alternate_stack = _alternate_stack(wanted)
@@ -108,9 +213,9 @@ def sigaltstack(k: Kernel, t: Thread, new: Ptr, old: Ptr) -> int:
 
 def _alternate_stack(wanted: bytes) -> tuple[int, int]:
     base, flags, _, size = _STACK.unpack(wanted)
-    if flags & ~(signals.SS_DISABLE | signals.SS_ONSTACK):
+    if flags & ~(sigframe.SS_DISABLE | sigframe.SS_ONSTACK):
         raise KernelError(E.INVAL)
-    if flags & signals.SS_DISABLE:
+    if flags & sigframe.SS_DISABLE:
         return 0, 0
     if size < MIN_STACK_BYTES:
         raise KernelError(E.NOMEM)
@@ -122,8 +227,13 @@ def _check(number: int, mask_size: int) -> None:
         raise KernelError(E.INVAL)
 
 
+def _check_number(number: int) -> None:
+    if not 0 <= number <= SIGNALS:
+        raise KernelError(E.INVAL)
+
+
 def _from(t: Thread, number: int, code: int) -> Signal:
-    return Signal(number, code, t.process.pid, t.process.credentials.uid)
+    return Signal(number, code, t.process.pid, t.process.credentials.real_uid)
 
 
 def _is_target(process: Process, pid: int, sender: Process) -> bool:
@@ -134,5 +244,13 @@ def _is_target(process: Process, pid: int, sender: Process) -> bool:
     return process.group == (sender.group if pid == 0 else -pid)
 
 
-def _may_signal(sender: Process, target: Process) -> bool:
-    return sender.credentials.is_root or sender.credentials.uid == target.credentials.uid
+def _may_signal(sender: Process, target: Process, number: int) -> bool:
+    """One's real or effective uid is the target's real or saved one; SIGCONT reaches the whole
+    session (kill(2))."""
+    mine, other = sender.credentials, target.credentials
+    if mine.is_root or sender is target:
+        return True
+    if number == SIGCONT and sender.session == target.session:
+        return True
+    theirs = (other.real_uid, other.saved_uid)
+    return mine.uid in theirs or mine.real_uid in theirs

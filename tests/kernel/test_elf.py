@@ -172,7 +172,9 @@ def test_a_page_of_the_file_is_shared_by_all_who_run_it_until_they_write() -> No
     file = system.kernel.objects.file(data)
     file.holds += 1
     system.kernel.held_files.append(file)
-    one, two = (system.kernel.life.spawn(file, [b"it"], [], Credentials(), []) for _ in range(2))
+    one, two = (
+        system.kernel.life.spawn(file, b"", [b"it"], [], Credentials(), []) for _ in range(2)
+    )
     assert one.space.read(CODE, 1) == two.space.read(CODE, 1) == b"a"
     assert one.space.table.lookup(CODE) & ~0xFFF == two.space.table.lookup(CODE) & ~0xFFF
     one.space.write(CODE, b"b")

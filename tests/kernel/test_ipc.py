@@ -12,12 +12,8 @@ import pytest
 from kernel import process
 from kernel.errno import E
 from kernel.message import Message, Port, Reply, Server
-from kernel.servers.console import Console
-from kernel.servers.files import Files
-from kernel.servers.names import Names
-from kernel.servers.system import System as SystemServer
 from tests.kernel.asm import Program
-from tests.kernel.system import System, boot_program, run_code
+from tests.kernel.system import System, boot_program, run_code, still
 
 LAYOUT = struct.Struct("<7QQQQii")
 SLEEP = 1_000_000
@@ -420,14 +416,17 @@ class Listening:
     def __init__(self, server: Server, heard: list[Message | Reply]) -> None:
         self.name, self.server, self.heard = server.name, server, heard
 
-    def handle(self, message: Message, port: Port) -> Reply | None:
+    def handle(self, message: Message, port: Port) -> Reply:
         self.heard.append(message)
         reply = self.server.handle(message, port)
-        self.heard.append(reply or Reply())
+        self.heard.append(reply)
         return reply
 
     def interrupt(self, port: Port) -> None:
         self.server.interrupt(port)
+
+    def restarted(self) -> Server:
+        return Listening(self.server.restarted(), self.heard)
 
 
 @pytest.mark.parametrize("name", ["hello", "pingpong", "forks", "signals"])
@@ -454,11 +453,16 @@ class Nobody:
         raise AssertionError(name)
 
 
-@pytest.mark.parametrize("server", [Console(), Files({}), Names(), SystemServer()])
-def test_a_server_refuses_what_it_does_not_know_and_takes_a_close(server: Server) -> None:
-    port: Any = Nobody()
-    assert server.handle(Message(1, 1, 1, 0, 0, 0, "dance"), port) == Reply(-E.INVAL)
-    assert server.handle(Message(0, 1, 1, 0, 0, 0, "close"), port) == Reply(0)
+@pytest.mark.parametrize(
+    "name", ["console", "devices", "files", "names", "pipes", "proc", "system"]
+)
+def test_a_server_refuses_what_it_does_not_know_and_lives_on(name: str) -> None:
+    kernel = still().kernel
+    endpoint = next(e.id for e in kernel.ipc.endpoints.values() if e.server == name)
+    for badge in (0, 1, 3, 1 << 50):
+        reply = kernel.ipc.ask(endpoint, badge, "dance")
+        assert reply.result in (-E.INVAL, -E.PERM, -E.IO)
+    assert not kernel.ipc.restarts
 
 
 def test_the_system_says_who_it_is() -> None:

@@ -279,7 +279,7 @@ def test_root_gives_its_rights_away_for_good() -> None:
 
 def test_credentials_refuse_what_makes_no_sense() -> None:
     program = Program()
-    for call in (("setuid", -1), ("setgid", -1), ("setgroups", 33, 0), ("setgroups", 1, 0)):
+    for call in (("setuid", -1), ("setgid", -1), ("setgroups", 65_537, 0), ("setgroups", 1, 0)):
         program.call(*call)
     program.exit()
     run = run_code(program, user=ROOT_USER)
@@ -347,7 +347,9 @@ def test_a_signal_to_everybody_spares_the_sender_and_the_first_process() -> None
 
 
 BAD_FILES = {
-    b"/bin/garbage": b"#!/bin/sh\n" * 20,
+    b"/bin/garbage": b"echo hi\n" * 20,
+    b"/bin/orphan": b"#!/bin/nothing -x\n",
+    b"/bin/loop": b"#!/bin/loop\n",
     b"/bin/empty": b"",
     b"/bin/cut": write_elf([Part(0x400000, bytes(5000), None, R | X)], 0x400000)[:3000],
     b"/bin/big": write_elf([Part(0x400000, b"\x90" * 100, 1 << 40, R | X)], 0x400000),
@@ -372,6 +374,11 @@ def exec_of(path: bytes, arguments: int = -1, environment: int = 0) -> Program:
         (b"", E.NOENT),
         (b"/bin/garbage", E.NOEXEC),
         (b"/bin/empty", E.NOEXEC),
+        (b"/bin/orphan", E.NOENT),
+        (b"/bin/loop", E.LOOP),
+        (b"/tmp", E.ACCES),
+        (b"/etc/passwd", E.ACCES),
+        (b"/etc/passwd/x", E.NOTDIR),
         (b"/bin/cut", E.NOEXEC),
         (b"/" * 4096, E.NAMETOOLONG),
     ],

@@ -25,6 +25,7 @@ def with_spinning_child() -> Program:
 def ending_with_child(program: Program) -> Program:
     program.exit()
     program.label("child")
+    program.call("setpgid", 0, 0)  # a group that somebody could continue
     program.raw("ebfe")  # jmp .
     return program
 

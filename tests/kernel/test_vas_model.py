@@ -28,7 +28,7 @@ from tests.kernel.vas_world import World
 
 PAGE = 4096
 FIXED, ANON, RW = 0x10, 0x20, 3
-THREAD_FLAGS = life.CLONE_VM | life.CLONE_SIGHAND | life.CLONE_THREAD
+THREAD_FLAGS = 0x10F00
 O_RDONLY, O_RDWR = 0, 2
 ROOT = Credentials()
 CORE, WHICH, PLACE = st.integers(0, 1), st.integers(0, 9), st.integers(0, 11)

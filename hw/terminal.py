@@ -1,0 +1,114 @@
+"""The host's terminal as the console of a machine: its keys, unchanged, as they are pressed."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from hw.host import DEFAULT_SIZE, Keyboard, terminal_size
+
+if sys.platform != "win32":
+    import termios
+
+TerminalEvent = tuple[bytes | None, tuple[int, int] | None]
+"""Keys (b"": there are no more), or the size of the window in rows and columns."""
+KEY_POLL_SECONDS = 0.05
+
+
+class GuestTerminal:
+    """The host's terminal as the console of a machine: keys, and the size of the window.
+
+    A thread of its own waits for keys, so that whoever asks never waits longer than it wants to.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._keyboard = Keyboard(descriptor)
+        self._told: queue.SimpleQueue[TerminalEvent] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="keys", daemon=True)
+        self._size = DEFAULT_SIZE
+        self._waited = 0.0
+
+    def start(self) -> None:
+        self._look_at_size()
+        self._reader.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._reader.join()
+
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            data = self._keyboard.read(KEY_POLL_SECONDS)
+            self._look_at_size()
+            if data is not None:
+                self._told.put((data, None))
+            if data == b"":
+                return
+
+    def _look_at_size(self) -> None:
+        size = terminal_size()
+        if size != self._size or not self._reader.is_alive():
+            self._size = size
+            self._told.put((None, (size.lines, size.columns)))
+
+    def poll(self) -> TerminalEvent | None:
+        """What has happened, if anything; never waits."""
+        return None if self._told.empty() else self._told.get()
+
+    def wait(self, seconds: float | None) -> TerminalEvent | None:
+        """The next event; None if there is none within the time."""
+        start = time.monotonic()
+        try:
+            return self._told.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        finally:
+            self._waited = time.monotonic() - start
+
+    def waited(self) -> float:
+        """How many seconds the last `wait` took."""
+        return self._waited
+
+    def interrupt(self) -> None:
+        """End a `wait` that goes on; safe from a signal handler."""
+        self._told.put((b"", None))
+
+
+@contextlib.contextmanager
+def guest_terminal() -> Iterator[GuestTerminal]:
+    """The terminal on standard input belongs to a guest; on leaving it is as it was."""
+    descriptor = sys.stdin.fileno()
+    with _transparent(descriptor):
+        terminal = GuestTerminal(descriptor)
+        terminal.start()
+        try:
+            yield terminal
+        finally:
+            terminal.stop()
+
+
+@contextlib.contextmanager
+def _transparent(descriptor: int) -> Iterator[None]:
+    """Neither keys nor output are changed on their way (cfmakeraw(3))."""
+    if sys.platform == "win32":
+        yield  # msvcrt reads single keys in any mode
+        return
+    before = termios.tcgetattr(descriptor)
+    try:
+        mode = termios.tcgetattr(descriptor)
+        mode[0] &= ~(
+            termios.BRKINT | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.ISTRIP
+            | termios.IXON
+        )  # fmt: skip
+        mode[1] &= ~termios.OPOST
+        mode[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, mode)
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -1,0 +1,59 @@
+"""What a terminal is set to: struct termios, and the numbers of its flags and requests.
+
+Values are Linux's (include/uapi/asm-generic/termbits.h, ioctls.h); meanings are in termios(3).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+IGNCR, INLCR, ICRNL, ISTRIP = 0x80, 0x40, 0x100, 0x20
+IXON, IXANY, IMAXBEL, IUTF8 = 0x400, 0x800, 0x2000, 0x4000
+OPOST, ONLCR, OCRNL, ONOCR, ONLRET, XTABS = 0x1, 0x4, 0x8, 0x10, 0x20, 0x1800
+ISIG, ICANON, ECHO, ECHOE, ECHOK, ECHONL = 0x1, 0x2, 0x8, 0x10, 0x20, 0x40
+NOFLSH, TOSTOP, ECHOCTL, ECHOKE, IEXTEN = 0x80, 0x100, 0x200, 0x800, 0x8000
+INTR, QUIT, ERASE, KILL, EOF, TIME, MIN, SWTC, START, STOP, SUSP = range(11)
+EOL, REPRINT, DISCARD, WERASE, LNEXT, EOL2 = range(11, 17)
+CHARACTERS = 19
+
+TCGETS, TCSETS, TCSETSW, TCSETSF = 0x5401, 0x5402, 0x5403, 0x5404
+TCSBRK, TCXONC, TCFLSH = 0x5409, 0x540A, 0x540B
+TIOCSCTTY, TIOCGPGRP, TIOCSPGRP, TIOCOUTQ = 0x540E, 0x540F, 0x5410, 0x5411
+TIOCGWINSZ, TIOCSWINSZ, FIONREAD, TIOCNOTTY, TIOCGSID = 0x5413, 0x5414, 0x541B, 0x5422, 0x5429
+
+_LAYOUT = struct.Struct("<IIIIB19s")
+SIZE_BYTES = _LAYOUT.size
+DISABLED = 0
+"""A control character that is this does nothing (_POSIX_VDISABLE)."""
+
+_DEFAULT = {
+    INTR: 3, QUIT: 28, ERASE: 127, KILL: 21, EOF: 4, TIME: 0, MIN: 1, START: 17, STOP: 19,
+    SUSP: 26, REPRINT: 18, DISCARD: 15, WERASE: 23, LNEXT: 22,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Settings:
+    """A struct termios; the defaults are those of a fresh Linux terminal with UTF-8."""
+
+    input: int = ICRNL | IXON | IUTF8
+    output: int = OPOST | ONLCR
+    control: int = 0xBF
+    local: int = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN
+    line: int = 0
+    characters: bytes = field(
+        default_factory=lambda: bytes(_DEFAULT.get(i, 0) for i in range(CHARACTERS))
+    )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Settings:
+        return cls(*_LAYOUT.unpack(data[:SIZE_BYTES]))
+
+    def pack(self) -> bytes:
+        shape = (self.input, self.output, self.control, self.local, self.line)
+        return _LAYOUT.pack(*shape, self.characters)
+
+    def is_character(self, byte: int, which: int) -> bool:
+        """Is `byte` this control character, and not switched off?"""
+        return byte == self.characters[which] != DISABLED

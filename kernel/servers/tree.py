@@ -1,0 +1,304 @@
+"""The tree of names: inodes, directories, and how a path leads to one.  path_resolution(7).
+
+What must always hold: an inode's `links` is the number of names that lead to it (a directory's:
+2 and one for each directory in it); it exists while it has links or opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kernel.errno import E, KernelError
+from kernel.message import Message
+from kernel.nodes import (
+    EXECUTE,
+    MAX_LINKS,
+    MAX_NAME_BYTES,
+    PERMISSIONS,
+    S_IFDIR,
+    S_IFLNK,
+    S_IFMT,
+    S_ISGID,
+    S_ISVTX,
+    WRITE,
+)
+from kernel.servers.pipes import Pipe
+
+MAX_INODES = 1 << 16
+ROOT = 1
+FIRST_COOKIE = 3
+"""Of a directory's own entries; 1 and 2 are "." and ".."."""
+
+
+class Moved(Exception):
+    """The path goes on at another server."""
+
+    def __init__(self, endpoint: int, badge: int, rest: bytes) -> None:
+        super().__init__(endpoint, badge, rest)
+        self.endpoint, self.badge, self.rest = endpoint, badge, rest
+
+
+@dataclass(slots=True)
+class Entry:
+    """A name in a directory; `cookie` is its place in the order of making."""
+
+    cookie: int
+    number: int
+
+
+@dataclass(slots=True, eq=False)
+class Inode:
+    """A node of the tree.  `parent` and `name` say where it was last put.
+
+    A directory has `entries`, a link its `target`, a FIFO a `pipe`; a mount leads to `mount`, an
+    endpoint and a badge there.  A regular file's bytes are the memory object `cap`, or `given`
+    until somebody asks for it.  Times in nanoseconds since the epoch.
+    """
+
+    number: int
+    mode: int
+    uid: int
+    gid: int
+    time: int
+    parent: int = ROOT
+    name: bytes = b""
+    links: int = 0
+    opens: int = 0
+    accessed: int = field(init=False)
+    modified: int = field(init=False)
+    changed: int = field(init=False)
+    entries: dict[bytes, Entry] = field(default_factory=dict)
+    cookies: int = FIRST_COOKIE
+    target: bytes = b""
+    cap: int = 0
+    given: bytes = b""
+    special: int = 0
+    pipe: Pipe | None = None
+    mount: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.accessed = self.modified = self.changed = self.time
+
+    @property
+    def kind(self) -> int:
+        return self.mode & S_IFMT
+
+    @property
+    def is_directory(self) -> bool:
+        return self.mode & S_IFMT == S_IFDIR
+
+    def touch(self, now: int) -> None:
+        """Its content has changed."""
+        self.modified = self.changed = now
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads: a name in a directory, and what it has there; `slash` ends the path.
+
+    The name is b"." or b".." where the path ends so, or leads to the start.
+    """
+
+    parent: Inode
+    name: bytes
+    node: Inode | None
+    slash: bool
+
+    def existing(self) -> Inode:
+        """Raises ENOENT."""
+        if self.node is None:
+            raise KernelError(E.NOENT)
+        return self.node
+
+
+@dataclass(slots=True)
+class Tree:
+    """All inodes by number."""
+
+    inodes: dict[int, Inode] = field(default_factory=dict)
+    made: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.inodes:
+            root = self.make(S_IFDIR | 0o755, 0, 0, 0)
+            root.links = 2
+
+    def __getitem__(self, number: int) -> Inode:
+        found = self.inodes.get(number)
+        if found is None:
+            raise KernelError(E.IO)
+        return found
+
+    def make(self, mode: int, uid: int, gid: int, now: int) -> Inode:
+        """An inode without a name.  Raises ENOSPC."""
+        if len(self.inodes) >= MAX_INODES:
+            raise KernelError(E.NOSPC)
+        self.made += 1
+        made = self.inodes[self.made] = Inode(self.made, mode, uid, gid, now)
+        return made
+
+    # Paths --------------------------------------------------------------------------------------
+
+    def walk(self, start: int, path: bytes, who: Message, *, follow: bool = True) -> Place:
+        """Follow `path` from `start`; only its last name may be missing.
+
+        `follow`: through a link at the end.  Raises ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG,
+        and `Moved`.
+        """
+        node = self[ROOT] if path.startswith(b"/") else self[start]
+        todo, slash = _names(path), path.endswith(b"/")
+        parent, name, links = node, b".", 0
+        while todo:
+            name = todo.pop()
+            if name not in (b".", b".."):
+                child = self.step(node, name, who, last=not todo)
+                if child is None:
+                    return Place(node, name, None, slash)
+                if child.mount is not None:
+                    raise Moved(*child.mount, _rest(todo, slash))
+                if child.kind != S_IFLNK or not (todo or follow or slash):
+                    parent, node = node, child
+                    continue
+                links += 1
+                if links > MAX_LINKS:
+                    raise KernelError(E.LOOP)
+                slash = slash or (not todo and child.target.endswith(b"/"))
+                todo += _names(child.target)
+                node = self[ROOT] if child.target.startswith(b"/") else node
+                parent, name = node, b"."
+                continue
+            self.may_search(node, who)
+            if name == b"..":
+                node = self[node.parent]
+            parent = node
+        if slash and not node.is_directory:
+            raise KernelError(E.NOTDIR)
+        return Place(parent, name, node, slash)
+
+    def step(self, directory: Inode, name: bytes, who: Message, *, last: bool) -> Inode | None:
+        """What `name` is in `directory`; None if it is the last of a path and missing."""
+        self.may_search(directory, who)
+        if len(name) > MAX_NAME_BYTES:
+            raise KernelError(E.NAMETOOLONG)
+        entry = directory.entries.get(name)
+        if entry is not None:
+            return self.inodes[entry.number]
+        if not last:
+            raise KernelError(E.NOENT)
+        return None
+
+    def may_search(self, directory: Inode, who: Message) -> None:
+        if not directory.is_directory:
+            raise KernelError(E.NOTDIR)
+        check(directory, who, EXECUTE)
+
+    def path(self, node: Inode) -> bytes:
+        """The absolute path of a node; what is gone says so, as in /proc/PID/fd on Linux."""
+        names, at = [], node
+        while at.number != ROOT:
+            names.append(at.name)
+            at = self.inodes[at.parent]
+        gone = b" (deleted)" if not node.links else b""
+        return b"/" + b"/".join(reversed(names)) + gone
+
+    def is_within(self, node: Inode, ancestor: Inode) -> bool:
+        """Is directory `node` the other one, or somewhere below it?"""
+        while node is not ancestor and node.number != ROOT:
+            node = self.inodes[node.parent]
+        return node is ancestor
+
+    # Names --------------------------------------------------------------------------------------
+
+    def create(self, place: Place, mode: int, who: Message, now: int) -> Inode:
+        """A new node at a place that is free.  Raises EEXIST, EACCES, ENOENT, ENOSPC."""
+        if place.node is not None:
+            raise KernelError(E.EXIST)
+        self.may_change(place.parent, who)
+        gid, inherited = who.gid, 0
+        if place.parent.mode & S_ISGID:
+            gid = place.parent.gid
+            inherited = S_ISGID if mode & S_IFMT == S_IFDIR else 0
+        node = self.make(mode | inherited, who.uid, gid, now)
+        self.link(place.parent, place.name, node, now)
+        return node
+
+    def may_change(self, directory: Inode, who: Message) -> None:
+        """May `who` make and remove names in it?  Raises EACCES; ENOENT if it is gone itself."""
+        if not directory.links:
+            raise KernelError(E.NOENT)
+        check(directory, who, WRITE | EXECUTE)
+
+    def may_remove(self, directory: Inode, node: Inode, who: Message) -> None:
+        """Raises EACCES; EPERM: a sticky directory and somebody else's; EBUSY: a mount."""
+        self.may_change(directory, who)
+        if directory.mode & S_ISVTX and who.uid not in (0, node.uid, directory.uid):
+            raise KernelError(E.PERM)
+        if node.mount is not None or node.number == ROOT:
+            raise KernelError(E.BUSY)
+
+    def link(self, directory: Inode, name: bytes, node: Inode, now: int) -> None:
+        """Give `node` a name that is free."""
+        directory.entries[name] = Entry(directory.cookies, node.number)
+        directory.cookies += 1
+        directory.touch(now)
+        node.parent, node.name, node.changed = directory.number, name, now
+        node.links += 2 if node.is_directory else 1
+        directory.links += node.is_directory
+
+    def unlink(self, directory: Inode, name: bytes, now: int) -> Inode:
+        """Take a name away; returns what it led to."""
+        node = self.inodes[directory.entries.pop(name).number]
+        directory.touch(now)
+        node.changed = now
+        node.links -= 2 if node.is_directory else 1
+        directory.links -= node.is_directory
+        return node
+
+    def children(self, directory: Inode, cookie: int) -> Iterator[tuple[int, bytes, Inode]]:
+        """(cookie, name, node) of all that come behind `cookie`, "." and ".." first."""
+        for own, name, number in ((1, b".", directory.number), (2, b"..", directory.parent)):
+            if cookie < own:
+                yield own, name, self.inodes[number]
+        for name, entry in directory.entries.items():
+            if entry.cookie > cookie:
+                yield entry.cookie, name, self.inodes[entry.number]
+
+
+def check(node: Inode, who: Message, wanted: int) -> None:
+    """Owner, group or others: the first that fits decides.  Root may all but execute what nobody
+    may.  Raises EACCES."""
+    if who.uid == 0:
+        may = node.is_directory or not wanted & EXECUTE or node.mode & 0o111
+    else:
+        if who.uid == node.uid:
+            granted = node.mode >> 6
+        elif node.gid == who.gid or node.gid in who.groups:
+            granted = node.mode >> 3
+        else:
+            granted = node.mode
+        may = not wanted & ~granted
+    if not may:
+        raise KernelError(E.ACCES)
+
+
+def owns(node: Inode, who: Message) -> None:
+    """Raises EPERM unless `who` is the owner or root."""
+    if who.uid not in (0, node.uid):
+        raise KernelError(E.PERM)
+
+
+def permissions(mode: int, who: Message) -> int:
+    """The mode that a new node gets."""
+    return mode & PERMISSIONS & ~who.umask
+
+
+def _names(path: bytes) -> list[bytes]:
+    """The names of a path, the last one first."""
+    return [name for name in reversed(path.split(b"/")) if name]
+
+
+def _rest(todo: list[bytes], slash: bool) -> bytes:
+    """What is left of a path, to go on with elsewhere."""
+    rest = b"/".join(reversed(todo))
+    return rest + b"/" if rest and slash else rest

@@ -1,0 +1,162 @@
+"""System calls on descriptors themselves: copies, flags, pipes, event counters.  fcntl(2)."""
+
+from __future__ import annotations
+
+from kernel.errno import E, KernelError
+from kernel.kernel import Kernel
+from kernel.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
+from kernel.process import MAX_DESCRIPTORS, Handle, Thread
+from kernel.syscalls import Fd, Flags, Int, Long, Ptr, syscall
+
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
+F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1030, 1031, 1032
+FD_CLOEXEC = 1
+SETTABLE = O_APPEND | O_NONBLOCK
+O_DIRECT = 0o40000
+EFD_SEMAPHORE = 1
+CLOSE_RANGE_CLOEXEC = 4
+
+
+def install(k: Kernel, t: Thread, handle: Handle, *, closes_on_exec: bool) -> int:
+    """The lowest free number for a fresh handle, which is closed if there is none: EMFILE."""
+    try:
+        return t.process.descriptors.add(handle, closes_on_exec=closes_on_exec)
+    except KernelError:
+        handle.holds = 1
+        k.ipc.close(handle)
+        raise
+
+
+@syscall(3)
+def close(k: Kernel, t: Thread, fd: Fd) -> int:
+    """Give a descriptor back.  EBADF."""
+    k.ipc.close(t.process.descriptors.remove(fd))
+    return 0
+
+
+@syscall(436)
+def close_range(k: Kernel, t: Thread, first: Flags, last: Flags, flags: Flags) -> int:
+    """Close a range of descriptors, or with CLOSE_RANGE_CLOEXEC mark them.  EINVAL."""
+    if first > last or flags & ~CLOSE_RANGE_CLOEXEC:
+        raise KernelError(E.INVAL)
+    table = t.process.descriptors
+    for fd in [n for n in sorted(table.handles) if first <= n <= last]:
+        if flags:
+            table.mark(fd, closes_on_exec=True)
+        else:
+            k.ipc.close(table.remove(fd))
+    return 0
+
+
+@syscall(32)
+def dup(k: Kernel, t: Thread, fd: Fd) -> int:
+    """A second descriptor for the same open file, the lowest free.  EBADF; EMFILE."""
+    return t.process.descriptors.add(t.process.descriptors.get(fd))
+
+
+@syscall(33)
+def dup2(k: Kernel, t: Thread, fd: Fd, new: Fd) -> int:
+    """As dup, at the number `new`, which is closed first; the same number stays.  EBADF."""
+    if fd == new:
+        t.process.descriptors.get(fd)
+        return new
+    return _copy_to(k, t, fd, new, closes_on_exec=False)
+
+
+@syscall(292)
+def dup3(k: Kernel, t: Thread, fd: Fd, new: Fd, flags: Int) -> int:
+    """As dup2, perhaps with O_CLOEXEC.  EBADF; EINVAL: the same number, or other flags."""
+    if fd == new or flags & ~O_CLOEXEC:
+        raise KernelError(E.INVAL)
+    return _copy_to(k, t, fd, new, closes_on_exec=flags != 0)
+
+
+def _copy_to(k: Kernel, t: Thread, fd: int, new: int, *, closes_on_exec: bool) -> int:
+    table = t.process.descriptors
+    handle = table.get(fd)
+    if not 0 <= new < MAX_DESCRIPTORS:
+        raise KernelError(E.BADF)
+    if new in table.handles:
+        k.ipc.close(table.remove(new))
+    table.put(new, handle, closes_on_exec=closes_on_exec)
+    return new
+
+
+@syscall(72)
+def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
+    """Copy a descriptor from a number on, or get and set its flags.
+
+    EBADF; EINVAL: unknown, or no such number; EMFILE.
+    """
+    table = t.process.descriptors
+    handle = table.get(fd)
+    if command in (F_DUPFD, F_DUPFD_CLOEXEC):
+        if not 0 <= arg < MAX_DESCRIPTORS:
+            raise KernelError(E.INVAL)
+        return table.add(handle, arg, closes_on_exec=command == F_DUPFD_CLOEXEC)
+    if command == F_GETFD:
+        return int(fd in table.closes_on_exec)
+    if command == F_SETFD:
+        table.mark(fd, closes_on_exec=bool(arg & FD_CLOEXEC))
+        return 0
+    if command == F_GETFL:
+        return handle.flags
+    if command == F_SETFL:
+        handle.flags = handle.flags & ~SETTABLE | arg & SETTABLE
+        return 0
+    if command == F_GETPIPE_SZ and not handle.seekable:
+        return PIPE_BYTES
+    raise KernelError(E.INVAL)
+
+
+@syscall(22, owner="pipes")
+def pipe(k: Kernel, t: Thread, out: Ptr) -> int:
+    """Make a pipe; its read and its write end are stored at `out`.  EMFILE; EFAULT."""
+    return pipe2(k, t, out, 0)
+
+
+@syscall(293, owner="pipes")
+def pipe2(k: Kernel, t: Thread, out: Ptr, flags: Int) -> int:
+    """As pipe, with O_CLOEXEC or O_NONBLOCK.  EINVAL: other flags."""
+    if flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT):
+        raise KernelError(E.INVAL)
+    t.space.write(out, t.space.read(out, 8))
+    badges = k.ipc.call(t, k.pipes, "pipe").words
+    kept, on_exec = flags & O_NONBLOCK, bool(flags & O_CLOEXEC)
+    reader, writer = (
+        Handle(k.pipes.endpoint, badge, 0, mode | kept)
+        for badge, mode in zip(badges, (0, O_WRONLY), strict=True)
+    )
+    try:
+        first = install(k, t, reader, closes_on_exec=on_exec)
+    except KernelError:
+        writer.holds = 1
+        k.ipc.close(writer)
+        raise
+    try:
+        second = install(k, t, writer, closes_on_exec=on_exec)
+    except KernelError:
+        k.ipc.close(t.process.descriptors.remove(first))
+        raise
+    t.space.write(out, first.to_bytes(4, "little") + second.to_bytes(4, "little"))
+    return 0
+
+
+@syscall(284, owner="pipes")
+def eventfd(k: Kernel, t: Thread, initial: Flags) -> int:
+    """As eventfd2 without flags."""
+    return eventfd2(k, t, initial, 0)
+
+
+@syscall(290, owner="pipes")
+def eventfd2(k: Kernel, t: Thread, initial: Flags, flags: Int) -> int:
+    """A counter behind a descriptor: writes add, a read takes all or, with EFD_SEMAPHORE, one.
+
+    EINVAL: other flags; EMFILE.
+    """
+    if flags & ~(O_CLOEXEC | O_NONBLOCK | EFD_SEMAPHORE):
+        raise KernelError(E.INVAL)
+    reply = k.ipc.call(t, k.pipes, "eventfd", (initial, flags & EFD_SEMAPHORE))
+    handle = Handle(k.pipes.endpoint, reply.words[0])
+    handle.flags |= flags & O_NONBLOCK
+    return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))

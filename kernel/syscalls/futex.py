@@ -1,0 +1,102 @@
+"""System calls on futexes, and on what the kernel does to a thread's words when it ends."""
+
+from __future__ import annotations
+
+from kernel import clock
+from kernel import futex as futexes
+from kernel.errno import E, KernelError
+from kernel.kernel import Kernel
+from kernel.process import Thread
+from kernel.syscalls import Flags, Int, Pid, Ptr, Size, syscall
+from kernel.syscalls.time import deadline_of
+
+WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET = 0, 1, 3, 4, 5, 9, 10
+COMMAND, CLOCK_REALTIME = 0x7F, 0x100
+ROBUST_HEAD_BYTES = 24
+
+
+@syscall(202)
+def futex(
+    k: Kernel, t: Thread, uaddr: Ptr, op: Int, val: Flags, timeout: Ptr, uaddr2: Ptr, val3: Flags
+) -> int:
+    """WAIT: sleep while *uaddr is val.  WAKE: wake val sleepers, returns how many; the _BITSET
+    forms for those whose bits meet val3.  REQUEUE, CMP_REQUEUE: wake val of them, and let as many
+    as `timeout` says wait at uaddr2.  WAKE_OP: change *uaddr2 as well, and wake there too.
+
+    EAGAIN: *uaddr was not val (CMP_REQUEUE: val3); ETIMEDOUT; EINTR; EFAULT; EINVAL: unaligned,
+    no bits, or a bad count or time; ENOSYS: another op.
+    """
+    command = op & COMMAND
+    if op & CLOCK_REALTIME and command != WAIT_BITSET:
+        raise KernelError(E.NOSYS)
+    if command in (WAIT, WAIT_BITSET):
+        bits = val3 if command == WAIT_BITSET else futexes.ANY_BITS
+        return futexes.wait(k, t, uaddr, val, _deadline(k, t, op, timeout), bits)
+    if command in (WAKE, WAKE_BITSET):
+        bits = val3 if command == WAKE_BITSET else futexes.ANY_BITS
+        return futexes.wake(k, t, uaddr, _count(val), bits)
+    if command in (REQUEUE, CMP_REQUEUE):
+        return _requeue(k, t, command == CMP_REQUEUE, (uaddr, uaddr2), (val, timeout, val3))
+    if command == WAKE_OP:
+        counts = (_count(val), _count(timeout))
+        return futexes.wake_op(k, t, (uaddr, uaddr2), counts, val3)
+    raise KernelError(E.NOSYS)
+
+
+def _deadline(k: Kernel, t: Thread, op: int, timeout: int) -> int | None:
+    """WAIT has a duration, WAIT_BITSET a moment of one of two clocks."""
+    call = k.traps.current_call(t)
+    if call.deadline is not None or not timeout:
+        return call.deadline
+    wanted = clock.REALTIME if op & CLOCK_REALTIME else clock.MONOTONIC
+    moment = op & COMMAND == WAIT_BITSET
+    return deadline_of(k, t.space.read(timeout, 16), wanted, absolute=moment)
+
+
+def _count(register: int) -> int:
+    """Linux counts up to an int and looks afterwards, so that one is woken at least."""
+    number = (register & 0xFFFF_FFFF ^ 1 << 31) - (1 << 31)
+    return max(1, number)
+
+
+def _requeue(
+    k: Kernel, t: Thread, compares: bool, words: tuple[int, int], values: tuple[int, int, int]
+) -> int:
+    wakes, moves, expected = (value & 0xFFFF_FFFF for value in values)
+    if (wakes | moves) >> 31:
+        raise KernelError(E.INVAL)
+    for word in words:
+        futexes.channel(t.space, word)
+    if compares and t.space.read_u32(words[0]) != expected:
+        raise KernelError(E.AGAIN)
+    return sum(futexes.requeue(k, t, *words, wakes, moves))
+
+
+@syscall(218)
+def set_tid_address(k: Kernel, t: Thread, addr: Ptr) -> int:
+    """When this thread ends, zero the word at `addr` and wake its futex.  Returns the tid."""
+    t.clear_tid_address = addr
+    return t.tid
+
+
+@syscall(273)
+def set_robust_list(k: Kernel, t: Thread, head: Ptr, size: Size) -> int:
+    """When this thread ends, mark the futexes on this list that it holds.  EINVAL: wrong size."""
+    if size != ROBUST_HEAD_BYTES:
+        raise KernelError(E.INVAL)
+    t.robust_list = head
+    return 0
+
+
+@syscall(274)
+def get_robust_list(k: Kernel, t: Thread, tid: Pid, head: Ptr, size: Ptr) -> int:
+    """Store where the list of a thread is.  ESRCH: no such thread; EPERM: not one's own; EFAULT."""
+    target = k.threads.get(tid) if tid else t
+    if target is None:
+        raise KernelError(E.SRCH)
+    mine, other = t.process.credentials, target.process.credentials
+    if target.process is not t.process and not mine.is_root and mine.uid != other.real_uid:
+        raise KernelError(E.PERM)
+    t.space.write(size, ROBUST_HEAD_BYTES.to_bytes(8, "little"))
+    t.space.write(head, target.robust_list.to_bytes(8, "little"))
+    return 0

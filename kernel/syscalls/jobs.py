@@ -1,0 +1,58 @@
+"""System calls on process groups and sessions: setpgid(2), setsid(2)."""
+
+from __future__ import annotations
+
+from kernel import jobs
+from kernel.errno import E, KernelError
+from kernel.kernel import Kernel
+from kernel.process import Process, Thread
+from kernel.syscalls import Pid, syscall
+
+
+@syscall(109)
+def setpgid(k: Kernel, t: Thread, pid: Pid, group: Pid) -> int:
+    """Put a process (0: the caller) into a group (0: one of its own), new or of its session.
+
+    EINVAL: a negative group; ESRCH: neither the caller nor its child; EACCES: a child that has
+    called execve; EPERM: a session leader, or another session.
+    """
+    pid = pid or t.pid
+    if group < 0:
+        raise KernelError(E.INVAL)
+    jobs.move(k, t.process, pid, group or pid)
+    return 0
+
+
+@syscall(111)
+def getpgrp(k: Kernel, t: Thread) -> int:
+    """The caller's process group."""
+    return t.process.group
+
+
+@syscall(121)
+def getpgid(k: Kernel, t: Thread, pid: Pid) -> int:
+    """The process group of a process, 0: the caller.  ESRCH."""
+    return _find(k, t, pid).group
+
+
+@syscall(112)
+def setsid(k: Kernel, t: Thread) -> int:
+    """Lead a new session, without a terminal; returns its id.  EPERM: the caller leads a group."""
+    jobs.start_session(k, t.process)
+    return t.process.session
+
+
+@syscall(124)
+def getsid(k: Kernel, t: Thread, pid: Pid) -> int:
+    """The session of a process, 0: the caller.  ESRCH."""
+    return _find(k, t, pid).session
+
+
+def _find(k: Kernel, t: Thread, pid: int) -> Process:
+    if not pid:
+        return t.process
+    thread = k.threads.get(pid)
+    found = thread.process if thread is not None else k.processes.get(pid)
+    if found is None:
+        raise KernelError(E.SRCH)
+    return found

@@ -1,0 +1,127 @@
+"""System calls on resources: what a process may use, what it has used, what the machine has."""
+
+from __future__ import annotations
+
+import struct
+
+from hw.costs import CYCLES_PER_SECOND
+from hw.memory import PAGE_SIZE
+from kernel import clock, limits
+from kernel.errno import E, KernelError
+from kernel.kernel import Kernel
+from kernel.process import MAX_DESCRIPTORS, Process, Thread, Usage
+from kernel.sigframe import ticks
+from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+
+RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD = 0, -1, 1
+_LIMIT = struct.Struct("<QQ")
+_SYSINFO = struct.Struct("<q3Q6QHxxxxxxQQI4x")
+
+
+@syscall(97)
+def getrlimit(k: Kernel, t: Thread, kind: Flags, out: Ptr) -> int:
+    """Store the soft and the hard limit of a resource.  EINVAL: no such resource; EFAULT."""
+    _check_kind(kind)
+    t.space.write(out, _LIMIT.pack(*limits.get(t.process, kind)))
+    return 0
+
+
+@syscall(160)
+def setrlimit(k: Kernel, t: Thread, kind: Flags, new: Ptr) -> int:
+    """Set the limits of a resource.  EPERM: raise the hard one, and not root; EINVAL; EFAULT."""
+    wanted = _read_limit(t, new)
+    _check_kind(kind)
+    _set(t, t.process, kind, wanted)
+    return 0
+
+
+@syscall(302)
+def prlimit64(k: Kernel, t: Thread, pid: Pid, kind: Flags, new: Ptr, old: Ptr) -> int:
+    """Read and set the limits of a process, 0: the caller's.  ESRCH; EPERM; EINVAL; EFAULT."""
+    _check_kind(kind)
+    wanted = _read_limit(t, new) if new else None
+    target = _target(k, t, pid)
+    before = limits.get(target, kind)
+    if wanted is not None:
+        _set(t, target, kind, wanted)
+    if old:
+        t.space.write(old, _LIMIT.pack(*before))
+    return 0
+
+
+def _check_kind(kind: int) -> None:
+    if kind >= limits.KINDS:
+        raise KernelError(E.INVAL)
+
+
+def _read_limit(t: Thread, at: int) -> tuple[int, int]:
+    soft, hard = _LIMIT.unpack(t.space.read(at, _LIMIT.size))
+    return soft, hard
+
+
+def _target(k: Kernel, t: Thread, pid: int) -> Process:
+    """Whose limits: all of a stranger's ids must be the caller's real ones, or it is root."""
+    thread = k.threads.get(pid) if pid else t
+    if thread is None:
+        raise KernelError(E.SRCH)
+    mine, other = t.process.credentials, thread.process.credentials
+    same = {other.real_uid, other.uid, other.saved_uid} == {mine.real_uid} and {
+        other.real_gid, other.gid, other.saved_gid,
+    } == {mine.real_gid}  # fmt: skip
+    if thread.process is not t.process and not mine.is_root and not same:
+        raise KernelError(E.PERM)
+    return thread.process
+
+
+def _set(t: Thread, target: Process, kind: int, wanted: tuple[int, int]) -> None:
+    soft, hard = wanted
+    if soft > hard:
+        raise KernelError(E.INVAL)
+    if kind == limits.NOFILE and hard > MAX_DESCRIPTORS:
+        raise KernelError(E.PERM)
+    if hard > limits.get(target, kind)[1] and not t.process.credentials.is_root:
+        raise KernelError(E.PERM)
+    limits.put(target, kind, wanted)
+
+
+# What was used ----------------------------------------------------------------------------------
+
+
+def pack_rusage(usage: Usage) -> bytes:
+    """A struct rusage: times only; the rest, which is not counted here, is 0."""
+    times = clock.cycles_to_timeval(usage.user) + clock.cycles_to_timeval(usage.system)
+    return times.ljust(144, b"\0")
+
+
+@syscall(98)
+def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
+    """The processor time of this process, of its children, or of this thread.  EINVAL; EFAULT."""
+    if who == RUSAGE_SELF:
+        usage = clock.process_usage(k, t.process)
+    elif who == RUSAGE_CHILDREN:
+        usage = t.process.children_usage
+    elif who == RUSAGE_THREAD:
+        usage = clock.thread_usage(k, t)
+    else:
+        raise KernelError(E.INVAL)
+    t.space.write(out, pack_rusage(usage))
+    return 0
+
+
+@syscall(100)
+def times(k: Kernel, t: Thread, out: Ptr) -> int:
+    """Processor times in hundredths of a second, as struct tms; returns the time since boot."""
+    own, children = clock.process_usage(k, t.process), t.process.children_usage
+    counts = [ticks(c) for c in (own.user, own.system, children.user, children.system)]
+    if out:
+        t.space.write(out, struct.pack("<4q", *counts))
+    return ticks(k.now())
+
+
+@syscall(99)
+def sysinfo(k: Kernel, t: Thread, out: Ptr) -> int:
+    """Uptime, memory and number of threads, as struct sysinfo.  EFAULT."""
+    total, free = len(k.frames.refs), len(k.frames.free)
+    fields = (k.now() // CYCLES_PER_SECOND, 0, 0, 0, total, free, 0, 0, 0, 0, len(k.threads), 0, 0)
+    t.space.write(out, _SYSINFO.pack(*fields, PAGE_SIZE))
+    return 0
