@@ -139,6 +139,7 @@ COMMANDS = {
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
+    "manual": ("print the reference of system calls", "userland.manual:main", "runtime"),
     "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
     "test": ("run the tests", "run:test", "test compiler"),

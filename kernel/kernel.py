@@ -480,7 +480,7 @@ class Kernel:
 
     def show(self, thread: Thread) -> None:
         """The thread's view has changed; if it is on the current core, so must CR3."""
-        if self.seat.loaded is thread:
+        if thread.loaded_on == self.machine.core.state.id:
             self.shootdowns.load(thread.space)
 
     def retire_space(self, space: AddressSpace) -> None:

@@ -107,18 +107,17 @@ class Shootdowns:
 
     def load(self, space: AddressSpace) -> None:
         """Make the current core translate through `space`, flushing only what may be stale."""
-        seat = self.seat
+        seat, now = self.seats[self.machine.core.state.id], generation(space)
         tag = seat.tags[max(0, seat.pcid - 1)]
-        if seat.space is space and tag.space == space.id and tag.generation == generation(space):
+        if seat.space is space and tag.space == space.id and tag.generation == now:
             return
-        pcid, keep = self._assign(seat, space)
+        pcid, keep = self._assign(seat, space, now)
         seat.space, seat.pcid = space, pcid
         value = space.table.root_pa | (pcid if self.machine.config.pcid else 0)
         self.machine.core.load_cr3(value | (CR3_NOFLUSH if keep else 0))
 
-    def _assign(self, seat: Seat, space: AddressSpace) -> tuple[int, bool]:
-        """The tag for `space` on this core, and whether its entries are still good."""
-        now = generation(space)
+    def _assign(self, seat: Seat, space: AddressSpace, now: int) -> tuple[int, bool]:
+        """The tag for `space`, of generation `now`, and whether its entries are still good."""
         if not self.machine.config.pcid:
             seat.tags[0] = Tag(space.id, now)
             return 1, False

@@ -449,8 +449,12 @@ class Vases:
         source, home = thread.space, thread.process.space
         if source.vid == vid:
             return None
-        attachment = self.attachment(thread.process, vid) if vid else None
-        target = attachment.view if attachment else home
+        attachment, target = None, home
+        if vid:
+            attachment = self.holdings.get(home.id, NOTHING).attachments.get(vid)
+            if attachment is None:
+                raise KernelError(E.INVAL)
+            target = attachment.view
         try:
             self.sync.switch(home, source, target)
         except Conflict as conflict:
@@ -479,7 +483,8 @@ class Vases:
         if target is not home:
             target.users += 1
         thread.space = target
-        self._emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
 
     def leave(self, thread: Thread) -> None:
         """The thread ends or runs another program: it is inside no VAS any more."""
