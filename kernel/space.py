@@ -17,8 +17,6 @@ that the region's object (or its source) holds for that page.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +26,7 @@ from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, USER_TOP, A, D, G, P, U, W
 from kernel.errno import E, KernelError
 from kernel.objects import MemoryObject, Objects, pieces
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE, PageTable, leaf_flags
+from kernel.regions import RegionMap
 from kernel.shootdown import TAG_ANY
 
 if TYPE_CHECKING:
@@ -102,62 +101,6 @@ class Conflict(KernelError):
     def __init__(self, text: str) -> None:
         KernelError.__init__(self, E.FAULT)
         self.text = text
-
-
-@dataclass(slots=True)
-class RegionMap:
-    """The regions of a space, sorted and disjoint."""
-
-    starts: list[int] = field(default_factory=list)
-    regions: list[Region] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[Region]:
-        return iter(self.regions)
-
-    def __len__(self) -> int:
-        return len(self.regions)
-
-    def find(self, va: int) -> Region | None:
-        """The region that covers `va`."""
-        i = bisect_right(self.starts, va) - 1
-        if i >= 0 and va < self.regions[i].end:
-            return self.regions[i]
-        return None
-
-    def overlapping(self, start: int, end: int) -> list[Region]:
-        first = bisect_right(self.starts, start)
-        if first and self.regions[first - 1].end > start:
-            first -= 1
-        return self.regions[first : bisect_left(self.starts, end)]
-
-    def busy(self, start: int, end: int) -> bool:
-        """Is anything mapped in the range?"""
-        i = bisect_right(self.starts, start)
-        if i and self.regions[i - 1].end > start:
-            return True
-        return i < len(self.starts) and self.starts[i] < end
-
-    def at(self, index: int) -> Region:
-        return self.regions[index]
-
-    def next_above(self, va: int) -> Region | None:
-        """The region with the lowest start that is not below `va`."""
-        i = bisect_left(self.starts, va)
-        return self.regions[i] if i < len(self.regions) else None
-
-    def add(self, region: Region) -> None:
-        i = bisect_left(self.starts, region.start)
-        self.starts.insert(i, region.start)
-        self.regions.insert(i, region)
-
-    def remove(self, region: Region) -> None:
-        i = bisect_left(self.starts, region.start)
-        del self.starts[i], self.regions[i]
-
-    def restart(self, region: Region, start: int) -> None:
-        """Move a region's start; it must stay between its neighbours."""
-        self.starts[bisect_left(self.starts, region.start)] = start
-        region.start = start
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hw import trace
+from kernel import vas_listing
 from kernel.errno import E, KernelError
 from kernel.frames import Account
 from kernel.objects import MemoryObject
@@ -32,7 +33,6 @@ from kernel.vas import (
     Segment,
     Vas,
     own_slot,
-    pages,
 )
 
 if TYPE_CHECKING:
@@ -509,59 +509,8 @@ class Vases:
         return found
 
     def listing(self) -> dict[str, Any]:
-        """All of it as plain data, for whoever shows it: /sys/kernel/vas, /sys/kernel/vas_segs and
-        /proc/<pid>/vas.  `orphan`: attached to nothing; `resident`: pages that have a frame."""
-        return {
-            "vases": [self._shown_vas(vas) for vas in self.vases.values()],
-            "segments": [self._shown_segment(segment) for segment in self.segments.values()],
-            "processes": {
-                process.pid: self._shown_process(process)
-                for process in self.kernel.processes.values()
-                if not process.zombie and process.space.id in self.holdings
-            },
-            "accounts": {
-                uid: {"frames": account.frames, "limit": account.limit}
-                for uid, account in self.accounts.items()
-            },
-        }
-
-    def _shown_vas(self, vas: Vas) -> dict[str, Any]:
-        own = [region for region in vas.space.map if not region.segment]
-        return _shown(vas) | {
-            "segments": dict(vas.segments),
-            "maps": [_shown_region(region) for region in vas.space.map],
-            "resident": sum(len(region.object.frames) for region in own),
-            "attached": vas.attached,
-            "inside": sum(a.view.users for a in vas.attachments.values()),
-        }
-
-    def _shown_segment(self, segment: Segment) -> dict[str, Any]:
-        return _shown(segment) | {
-            "start": segment.start,
-            "end": segment.end,
-            "pages": pages(segment),
-            "resident": len(segment.object.frames),
-            "lockable": segment.lockable,
-            "holders": dict(segment.holders),
-            "waiting": list(segment.queue),
-        }
-
-    def _shown_process(self, process: Process) -> dict[str, Any]:
-        held = self.held(process.space)
-        return {
-            "segments": dict(held.segments),
-            "threads": {thread.tid: thread.space.vid for thread in process.threads},
-            "vases": {
-                vid: {
-                    "kind": attachment.kind,
-                    "space": attachment.view.id,
-                    "entry": attachment.entry,
-                    "segments": dict(attachment.segments),
-                    "maps": [_shown_region(region) for region in attachment.view.map],
-                }
-                for vid, attachment in held.attachments.items()
-            },
-        }
+        """All of it as plain data, for whoever shows it: `kernel.vas_listing`."""
+        return vas_listing.listing(self)
 
     # Inside -----------------------------------------------------------------------------------
 
@@ -584,27 +533,3 @@ def _known(table: dict[int, T], id: int) -> T:
     if found is None:
         raise KernelError(E.INVAL)
     return found
-
-
-def _shown(named: Named) -> dict[str, Any]:
-    return {
-        "id": named.id,
-        "name": named.name,
-        "mode": named.mode,
-        "user": named.user,
-        "group": named.group,
-        "readers": named.readers,
-        "writers": named.writers,
-        "orphan": not named.attached,
-    }
-
-
-def _shown_region(region: Region) -> dict[str, Any]:
-    return {
-        "start": region.start,
-        "end": region.end,
-        "prot": region.prot,
-        "shared": region.shared,
-        "name": region.name,
-        "segment": region.segment,
-    }
