@@ -15,7 +15,8 @@ from kernel.choose import Chooser
 from kernel.kernel import Kernel, describe
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
-from kernel.sched import RoundRobin
+from kernel.sched import POLICIES
+from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
 from kernel.servers.devices import NAMES as DEVICES
 from kernel.servers.devices import Devices
@@ -50,6 +51,7 @@ class Config:
     pcids: int = DEFAULT_PCIDS
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
+    sched: str = RoundRobin.name
     vas_sync: str = "subtree"
     """How the views of a process follow each other: `kernel.sync`."""
     vas_sharing: str = "attach"
@@ -58,6 +60,8 @@ class Config:
     """How much VAS and segment memory a user may own; None: half of the memory."""
 
     def __post_init__(self) -> None:
+        if self.sched not in POLICIES:
+            raise ValueError(f"--sched takes {', '.join(POLICIES)}, not {self.sched}")
         if self.vas_sync not in SYNCS:
             raise ValueError(f"--vas-sync takes {', '.join(SYNCS)}, not {self.vas_sync}")
         if self.vas_sharing not in SHARINGS:
@@ -84,6 +88,8 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--dtlb", default.dtlb, shape, "data TLB (default 16x4)"),
         ("--pcid", True, yes_no, "tag TLB entries with PCIDs (default: yes)"),
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
+        ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
+         "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
         ("--vas-sync", "subtree", {"choices": tuple(SYNCS)}, "how views of one process follow "
          "each other: shared page tables (default), pushed changes, or the RFC's way"),
         ("--vas-sharing", "attach", {"choices": SHARINGS}, "who may be in a VAS at once: decided "
@@ -111,6 +117,7 @@ def config_from(options: argparse.Namespace) -> Config:
         machine,
         options.seed,
         options.pcids,
+        sched=options.sched,
         vas_sync=options.vas_sync,
         vas_sharing=options.vas_sharing,
         vas_limit_mib=options.vas_limit,
@@ -140,7 +147,7 @@ def boot(
     load_all()
     machine = Machine(config.machine, sink, source)
     chooser = Chooser(config.seed)
-    kernel = Kernel(machine, chooser, RoundRobin(chooser), config.pcids)
+    kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
     kernel.vases.choose(config.vas_sync, config.vas_sharing)
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8

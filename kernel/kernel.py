@@ -21,9 +21,9 @@ from kernel.frames import Frames
 from kernel.ipc import Ipc
 from kernel.life import Life
 from kernel.objects import MemoryObject, Objects
-from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Signal, Thread
+from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Scheduling, Signal, Thread
 from kernel.ready import Readiness
-from kernel.sched import Policy, slice_length
+from kernel.sched.policy import Policy, slice_length
 from kernel.shootdown import Seat, Shootdowns
 from kernel.sigframe import TRAMPOLINE
 from kernel.signals import SIGKILL
@@ -40,6 +40,15 @@ MAX_MESSAGES = 100
 
 RUN = trace.declare(
     "run", "tid:Q space:Q previous:Q", "A core runs a thread; previous is whom it ran before."
+)
+PICK = trace.declare(
+    "pick",
+    "tid:Q waited:Q others:H rank:q",
+    "A core takes a thread, which waited so many cycles; others still wait; rank is why it was "
+    "next: its level under mlfq, its pass under stride, its deadline under eevdf.",
+)
+LEVEL = trace.declare(
+    "level", "tid:Q before:B after:B", "The feedback queue moves a thread; level 0 runs first."
 )
 LOG = trace.declare("log", "text:s", "The kernel says something.")
 
@@ -180,7 +189,7 @@ class Kernel:
         seat = self.seats[core.state.id]
         if self.machine.state.mailboxes[seat.id]:
             return True
-        return not seat.waiting and (seat.thread is not None or len(self.policy) > 0)
+        return not seat.waiting and (seat.thread is not None or self.policy.has(seat.id))
 
     def _turn(self, core: Core) -> None:
         seat = self.seat
@@ -190,12 +199,16 @@ class Kernel:
         self._ring_alarms()
         if seat.waiting:
             return
+        if seat.reschedule:
+            self._reschedule(seat)
         thread = seat.thread or self._dispatch(seat, core)
         if thread is None:
             return
         thread.turn_began = (core.state.cycles, core.state.instructions)
         if self._prepare(seat, thread, core):
             self._run_guest(thread, core, self._budget(thread, core))
+        elif thread.state == BLOCKED:
+            self.policy.sleep(thread)
         if self.unfinished is None:
             self._end_turn(thread, core)
 
@@ -222,41 +235,54 @@ class Kernel:
         self.machine.take_turn(core)
         thread = self.seat.thread
         assert thread is not None
+        self.alone = not self.policy.has(core_id)
         self._run_guest(thread, core, budget)
         if self.unfinished is None:
             self._end_turn(thread, core)
 
     def _run_guest(self, thread: Thread, core: Core, budget: int) -> None:
         """Run user code for up to `budget` instructions, and see to the slice."""
-        seat, self.unfinished = self.seat, None
-        self.alone = was_alone = len(self.policy) == 0
+        seat, was_alone, self.unfinished = self.seat, self.alone, None
         counted = not (self.machine.config.clock == FAST and self._nothing_pending())
         left = core.run(budget, counted=counted)
         thread.rip = core.state.rip
         if not was_alone:
             thread.slice_left -= budget - left
+        self.policy.ran(thread, budget - left)
+        if thread.state == BLOCKED:
+            self.policy.sleep(thread)
+        if self.policy.moves:
+            self._report_moves()
         if left and not core.leave and not core.aborted:
             self.unfinished = (core.state.id, left)
+        elif seat.reschedule:
+            self._reschedule(seat)
         elif seat.thread is thread and thread.slice_left <= 0:
             self._end_slice(seat, thread)
         self.alone = False
+
+    def _report_moves(self) -> None:
+        moves, self.policy.moves = self.policy.moves, []
+        if self.machine.trace:
+            for move in moves:
+                self.machine.trace.emit(LEVEL, *move)
 
     def _nothing_pending(self) -> bool:
         """Fast clock: may the guest run uncounted?"""
         running = [seat.thread.process for seat in self.seats if seat.thread]
         busy = len(running) + any(process.timers for process in running)
         return (
-            self.alone
-            and busy == 1
+            busy == 1
+            and not self.policy
             and self._next_alarm() is None
             and not self.machine.console.is_live
         )
 
     def _budget(self, thread: Thread, core: Core) -> int:
         """Instructions until the end of the slice, of the turn, or until the next alarm."""
-        busy = len(self.policy) or sum(1 for s in self.seats if s.thread or s.waiting) > 1
-        budget = TURN_INSTRUCTIONS if len(self.seats) > 1 and busy else ALONE_INSTRUCTIONS
-        if len(self.policy):
+        budget = TURN_INSTRUCTIONS if self._cores_take_turns() else ALONE_INSTRUCTIONS
+        self.alone = not self.policy.has(core.state.id)
+        if not self.alone:
             budget = min(budget, max(1, thread.slice_left))
         alarm = self._next_alarm()
         if alarm is not None:
@@ -264,6 +290,11 @@ class Kernel:
         if thread.process.timers:
             budget = min(budget, timers.cycles_left(self, thread.process))
         return budget
+
+    def _cores_take_turns(self) -> bool:
+        if len(self.seats) == 1:
+            return False
+        return bool(self.policy) or sum(1 for s in self.seats if s.thread or s.waiting) > 1
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""
@@ -287,15 +318,18 @@ class Kernel:
     # Threads and cores --------------------------------------------------------------------------
 
     def _dispatch(self, seat: Seat, core: Core) -> Thread | None:
-        thread = self.policy.pick()
+        thread = self.policy.pick(seat.id)
         if thread is None:
             return None
         core.charge(costs.SCHEDULE_PICK)
         core.state.cycles = max(core.state.cycles, thread.ready_at)
         if thread.slice_left <= 0:
-            thread.slice_left = slice_length(self.chooser)
+            thread.slice_left = slice_length(self.chooser, self.policy.slice(thread))
         thread.state = RUNNING
         seat.thread = thread
+        if self.machine.trace:
+            waited, rank = core.state.cycles - thread.ready_at, self.policy.rank(thread)
+            self.machine.trace.emit(PICK, thread.tid, waited, len(self.policy), rank)
         return thread
 
     def _load(self, seat: Seat, thread: Thread, core: Core) -> None:
@@ -336,29 +370,68 @@ class Kernel:
             thread.result = None
 
     def _end_slice(self, seat: Seat, thread: Thread) -> None:
-        if len(self.policy):
+        if self.policy.has(seat.id):
             seat.thread = None
-            self.make_ready(thread)
+            self._enqueue(thread)
         else:
-            thread.slice_left = slice_length(self.chooser)
+            thread.slice_left = slice_length(self.chooser, self.policy.slice(thread))
+
+    def _reschedule(self, seat: Seat) -> None:
+        """Another thread must have this core, or this one must have another core."""
+        seat.reschedule = False
+        thread, seat.thread = seat.thread, None
+        if thread is not None:
+            self._enqueue(thread)
 
     def yield_core(self, thread: Thread) -> None:
         """sched_yield: the others first."""
-        if len(self.policy):
+        if self.policy.has(self.seat.id):
+            self.policy.yielded(thread)
             thread.slice_left = 0
             self.machine.core.leave = True
 
     def make_ready(self, thread: Thread) -> None:
-        """`thread` may run."""
-        seat = self.seat
+        """`thread` is new or was woken, and may run."""
+        self._enqueue(thread)
+        if self.policy.preemptive and not self.seat.waiting:
+            self._pre_empt_for(thread)
+
+    def _enqueue(self, thread: Thread) -> None:
+        seat, thread.state = self.seat, READY
         if seat.waiting:
             seat.held_back.append(thread)
             return
-        thread.state, thread.ready_at = READY, self.now()
+        thread.ready_at = self.now()
         self.policy.enqueue(thread)
         if self.alone:
             self.alone = False
             self.machine.core.leave = True
+
+    def _pre_empt_for(self, thread: Thread) -> None:
+        """A core that runs somebody who matters less is made free, unless one is free already."""
+        able = [seat for seat in self.seats if thread.scheduling.affinity >> seat.id & 1]
+        running = [seat.thread for seat in able if seat.thread is not None]
+        if len(running) == len(able):
+            victim = self.policy.victim(thread, running)
+            if victim is not None:
+                self._interrupt_core(able[running.index(victim)])
+
+    def _interrupt_core(self, seat: Seat) -> None:
+        """The thread on a core must give it up; another core is sent an interrupt for that."""
+        seat.reschedule = True
+        if seat is self.seat:
+            self.machine.core.leave = True
+        else:
+            self.machine.charge(costs.IPI_SEND)
+
+    def set_scheduling(self, thread: Thread, wanted: Scheduling) -> None:
+        """From now on `thread` is scheduled by these rules; it leaves a core that they forbid."""
+        thread.scheduling = wanted
+        self.policy.pinned |= wanted.affinity != -1
+        self.policy.reweigh(thread)
+        for seat in self.seats:
+            if seat.thread is thread and not wanted.affinity >> seat.id & 1:
+                self._interrupt_core(seat)
 
     def block(self, thread: Thread, channel: Channel) -> None:
         """`thread`, which runs, sleeps until `channel` is woken."""
@@ -503,6 +576,6 @@ def describe(kernel: Kernel) -> dict[str, Any]:
     return {
         "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
         "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
-        "pcids": kernel.pcids, "seed": kernel.chooser.seed,
+        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
         "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
     }  # fmt: skip

@@ -136,6 +136,7 @@ class Life:
         if view is not home:
             self.kernel.vases.join(parent, thread)
         thread.rip, thread.mask = parent.rip, parent.mask
+        thread.scheduling = parent.scheduling.of_child()
         thread.result = 0
         if not shares or flags & CLONE_VFORK:
             thread.alternate_stack = parent.alternate_stack

@@ -16,6 +16,9 @@ from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
 
+SCHED_OTHER, SCHED_BATCH, SCHED_IDLE = 0, 3, 5
+"""Scheduling classes (sched(7)): the usual one, one that never pre-empts, one for what is left."""
+
 MAX_DESCRIPTORS = 1024
 MAX_TASKS = 4096
 NO_ID = 0xFFFF_FFFF
@@ -285,6 +288,23 @@ class Call:
     bits: int = 0xFFFF_FFFF
 
 
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """What a thread asks of the scheduler: nice(2), sched_setscheduler(2), and in `affinity` a
+    bit for each core that it may run on."""
+
+    nice: int = 0
+    policy: int = SCHED_OTHER
+    reset_on_fork: bool = False
+    affinity: int = -1
+
+    def of_child(self) -> Scheduling:
+        """What a new thread or process begins with (sched(7), SCHED_RESET_ON_FORK)."""
+        if not self.reset_on_fork:
+            return self
+        return Scheduling(max(0, self.nice), SCHED_OTHER, affinity=self.affinity)
+
+
 @dataclass(slots=True, eq=False)
 class Thread:
     """A thread.  `context` and `rip` are its CPU state, unless `loaded_on` names the core that
@@ -301,6 +321,7 @@ class Thread:
     result: int | None = None
     registers: dict[str, int] = field(default_factory=dict)
     loaded_on: int | None = None
+    scheduling: Scheduling = field(default_factory=Scheduling)
     slice_left: int = 0
     ready_at: int = 0
     instructions: int = 0

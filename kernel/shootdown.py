@@ -65,6 +65,8 @@ class Seat:
     """Shootdowns of its own that this core must see finished before it goes on."""
     held_back: list[Thread] = field(default_factory=list)
     """Threads that may start only then."""
+    reschedule: bool = False
+    """The thread must give up this core at the next chance (Linux's TIF_NEED_RESCHED)."""
 
 
 @dataclass(slots=True)

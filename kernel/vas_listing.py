@@ -5,8 +5,8 @@
                 segments {sid: kind}, maps, resident (its own pages with a frame), attached,
                 inside (threads)
     segments    the same head; start, end, pages, resident, lockable, holders {tid: alone}, waiting
-    processes   by pid: segments {sid: kind} at vid 0, threads {tid: vid}, vases by vid: kind, space,
-                entry, segments, maps
+    processes   by pid: segments {sid: kind} at vid 0, threads {tid: vid}, vases by vid: kind,
+                space, entry, segments, maps
     accounts    by uid: frames, limit (None: no end)
 
 A kind is 4 read, 2 write, 6 both.  Names are bytes.

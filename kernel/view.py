@@ -27,7 +27,8 @@ from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, ERR_WRITE, P, W
 from kernel.errno import E, KernelError
 from kernel.pagetable import TABLE_FLAGS, PageTable
-from kernel.space import KUSER, SPACE, AddressSpace, Region, RegionMap
+from kernel.regions import RegionMap
+from kernel.space import KUSER, SPACE, AddressSpace, Region
 
 PUSH = trace.declare(
     "push", "space:Q layer:Q va:Q level:B", "A table entry was written into a view as well."

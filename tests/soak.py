@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from hw import host
 from hw.machine import MachineConfig
@@ -27,13 +28,27 @@ from kernel.choose import DATA, Chooser
 from kernel.errno import KernelError
 from kernel.kernel import Deadlock, Kernel
 from kernel.process import Credentials, Process, Signal
+from kernel.sched import POLICIES
+from kernel.sched.policy import SLICE_INSTRUCTIONS
+from kernel.sched.weights import WEIGHTS
 from kernel.signals import SIGKILL
 from kernel.syscalls import TABLE, load_all
 from tests.bench import guest
+from tests.kernel.shares import (
+    PRE_EMPTIVE,
+    PROPORTIONAL,
+    fluid_shares,
+    measured,
+    spinning,
+    until_all,
+    worst_error,
+)
 from userland.programs import built_in
 
 ROOT = Path(__file__).resolve().parents[1]
 MASK = (1 << 64) - 1
+SLICES_EACH = 200
+"""So long a run that a slice more or less is half a per cent of the smallest share."""
 MAX_TRAPS, MAX_INSTRUCTIONS = 3_000, 4_000_000
 SECONDS_BETWEEN_LINES = 3
 
@@ -45,13 +60,16 @@ examples:
 """
 
 
+Option = TypeVar("Option")
+
+
 class Random(Chooser):
     """The kernel's own generator, with what a soak asks of it."""
 
     def below(self, bound: int) -> int:
         return self.choose(DATA, bound)
 
-    def pick(self, options: tuple[int, ...]) -> int:
+    def pick(self, options: tuple[Option, ...]) -> Option:
         return options[self.below(len(options))]
 
     def word(self) -> int:
@@ -293,7 +311,9 @@ def call_case(seed: int, case: int) -> str:
     load_all()
     random = generator(seed, case)
     machine = MachineConfig(cpus=1 + random.below(3), ram_mib=16)
-    kernel = boot(Config(machine, seed=case), built_in(), lambda _: None, lambda: b"")
+    sched = random.pick(PRE_EMPTIVE)
+    config = Config(machine, seed=case, sched=sched)
+    kernel = boot(config, built_in(), lambda _: None, lambda: b"")
     used_before = set(kernel.frames.used())
     for user in USERS:
         _start(kernel, wild_program(random), user)
@@ -312,7 +332,9 @@ FINISH = "import sys; from tests.soak import finish; print(finish(sys.argv[1]))"
 def _recorded(seed: int, case: int) -> Kernel:
     words = INTERRUPTED[case % len(INTERRUPTED)]
     machine = MachineConfig(cpus=1 + case // len(INTERRUPTED) % 4)
-    kernel = boot(Config(machine, seed=generator(seed, case).word()), built_in(), lambda _: None)
+    sched = tuple(POLICIES)[case % len(POLICIES)]
+    config = Config(machine, seed=generator(seed, case).word(), sched=sched)
+    kernel = boot(config, built_in(), lambda _: None)
     record(kernel, Trace(trace_header(kernel)))
     program = built_in()[b"/bin/" + words[0]]
     spawn(kernel, program, list(words), [], Config().user)
@@ -350,6 +372,30 @@ def checkpoint_case(seed: int, case: int) -> str:
     return "same"
 
 
+# Schedulers -------------------------------------------------------------------------------------
+
+
+def sched_case(seed: int, case: int) -> str:
+    """Shares within 2 % of the weights (stride, eevdf), and everybody runs (all policies)."""
+    random = generator(seed, case)
+    sched, cpus = PRE_EMPTIVE[case % len(PRE_EMPTIVE)], random.pick((1, 2, 4))
+    nices = [random.below(10) - 5 for _ in range(1 + random.below(12))]
+    weights = [WEIGHTS[nice + 20] for nice in nices]
+    if cpus * max(weights) > sum(weights):
+        cpus = 1  # who has a core alone has no switches to pay for: the fluid model has none at all
+    system = spinning(nices, sched=sched, cpus=cpus, seed=case, user=Credentials(), traced=False)
+    until_all(system, nices)
+    smallest = min(fluid_shares(weights, cpus))
+    got = measured(system, 2_000_000 * cpus, round(SLICES_EACH * SLICE_INSTRUCTIONS / smallest))
+    invariants.check(system.kernel)
+    if min(got) == 0:
+        raise AssertionError(f"{sched} on {cpus}: of {nices} somebody never ran: {got}")
+    if sched in PROPORTIONAL and worst_error(got, weights, cpus) > 0.02:
+        error = worst_error(got, weights, cpus)
+        raise AssertionError(f"{sched} on {cpus}: {nices} got {got}, off by {error:.2%}")
+    return f"{sched} on {cpus}"
+
+
 # Page tables ------------------------------------------------------------------------------------
 
 
@@ -378,6 +424,7 @@ SOAKS: dict[str, Soak] = {
     "elfs": Soak(elf_case, 2_000),
     "calls": Soak(call_case, 1_000),
     "checkpoints": Soak(checkpoint_case, 100),
+    "sched": Soak(sched_case, 60),
 }
 
 
@@ -391,6 +438,10 @@ def wild_calls(count: int, seed: int) -> Report:
 
 def checkpoints(count: int, seed: int) -> Report:
     return soak(checkpoint_case, count, seed)
+
+
+def shares(count: int, seed: int) -> Report:
+    return soak(sched_case, count, seed)
 
 
 def main(argv: list[str]) -> int:

@@ -167,7 +167,8 @@ def test_a_real_row_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("many", "count"), [(soak.mutated_elfs, 40), (soak.wild_calls, 17), (soak.checkpoints, 9)]
+    ("many", "count"),
+    [(soak.mutated_elfs, 40), (soak.wild_calls, 17), (soak.checkpoints, 9), (soak.shares, 8)],
 )
 def test_a_small_soak_finds_nothing(many: object, count: int) -> None:
     report = many(count, 11)  # type: ignore[operator]

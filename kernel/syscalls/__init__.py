@@ -137,6 +137,7 @@ def load_all() -> None:
         memory,
         poll,
         process,
+        sched,
         settings,
         signal,
         system,

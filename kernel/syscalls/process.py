@@ -34,13 +34,6 @@ LOWEST_PID = -(1 << 31)
 _CHILD_INFO = struct.Struct("<iiiiIIi")
 
 
-@syscall(24)
-def sched_yield(k: Kernel, t: Thread) -> int:
-    """Let the other ready threads run first."""
-    k.yield_core(t)
-    return 0
-
-
 @syscall(39)
 def getpid(k: Kernel, t: Thread) -> int:
     """The id of the calling process."""

@@ -50,6 +50,7 @@ class Wish:
     pcids: int = 6
     clock: str = "exact"
     seed: int = 1
+    sched: str = "rr"
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
@@ -156,7 +157,7 @@ class System:
             cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock
         )
         config = Config(
-            machine, wish.seed, wish.pcids, wish.user,
+            machine, wish.seed, wish.pcids, wish.user, wish.sched,
             vas_sync=wish.sync, vas_sharing=wish.sharing, vas_limit_mib=wish.vas_limit,
         )  # fmt: skip
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)

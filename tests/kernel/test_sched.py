@@ -6,7 +6,8 @@ import pytest
 
 from kernel.choose import Chooser
 from kernel.life import CloneRequest
-from kernel.sched import SLICE_INSTRUCTIONS, RoundRobin, slice_length
+from kernel.sched.policy import SLICE_INSTRUCTIONS, slice_length
+from kernel.sched.round_robin import RoundRobin
 from tests.kernel.asm import Program
 from tests.kernel.system import System, run_code, still
 
@@ -59,7 +60,7 @@ def test_the_first_come_is_the_first_served() -> None:
     policy.remove(threads[1])
     policy.remove(threads[1])
     assert threads[1] not in policy
-    assert [policy.pick(), policy.pick(), policy.pick()] == [threads[0], threads[2], None]
+    assert [policy.pick(0), policy.pick(0), policy.pick(0)] == [threads[0], threads[2], None]
 
 
 def test_a_thread_that_yields_lets_all_others_run_first() -> None:

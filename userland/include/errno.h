@@ -30,6 +30,7 @@ int *__errno_location(void); /* each thread has its own */
 #define ENFILE 23
 #define EMFILE 24
 #define ENOTTY 25
+#define ETXTBSY 26
 #define EFBIG 27
 #define ENOSPC 28
 #define ESPIPE 29
@@ -46,6 +47,7 @@ int *__errno_location(void); /* each thread has its own */
 #define EIDRM 43
 #define EOVERFLOW 75
 #define EOPNOTSUPP 95
+#define EDESTADDRREQ 89
 #define ETIMEDOUT 110
 
 #endif

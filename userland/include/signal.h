@@ -120,6 +120,7 @@ struct sigaction {
     sigset_t sa_mask;          /* blocked, besides the signal itself, while the handler runs */
 };
 
+#define SA_NOCLDSTOP 0x00000001
 #define SA_SIGINFO 0x00000004
 #define SA_RESTORER 0x04000000
 #define SA_ONSTACK 0x08000000
@@ -132,6 +133,8 @@ enum { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
 sighandler_t signal(int signal, sighandler_t handler);
 int sigaction(int signal, const struct sigaction *new, struct sigaction *old);
 int sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int sigsuspend(const sigset_t *set);
+int sigpending(sigset_t *set);
 int sigaltstack(const stack_t *new, stack_t *old);
 int kill(pid_t pid, int signal);
 int tgkill(pid_t pid, pid_t tid, int signal);

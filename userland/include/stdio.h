@@ -4,9 +4,12 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define EOF (-1)
 #define BUFSIZ 1024
+
+enum { SEEK_SET, SEEK_CUR, SEEK_END };
 
 typedef struct stream FILE;
 extern FILE *const stdin, *const stdout, *const stderr;
@@ -25,6 +28,13 @@ int vsnprintf(char *out, size_t size, const char *format, va_list args);
 int vdprintf(int fd, const char *format, va_list args);
 #undef PRINTF_LIKE
 
+/* Modes: r, w, a, and with + for both directions one after the other. */
+FILE *fopen(const char *path, const char *mode);
+FILE *fdopen(int fd, const char *mode);
+int fclose(FILE *stream);
+int remove(const char *path);
+int rename(const char *from, const char *to);
+
 int fputc(int c, FILE *stream);
 int putc(int c, FILE *stream);
 int putchar(int c);
@@ -37,6 +47,9 @@ int fgetc(FILE *stream);
 int getc(FILE *stream);
 int getchar(void);
 char *fgets(char *line, int size, FILE *stream);
+/* A whole line, its newline included, in memory that grows as it must; -1 at the end. */
+ssize_t getline(char **line, size_t *room, FILE *stream);
+ssize_t getdelim(char **line, size_t *room, int end, FILE *stream);
 size_t fread(void *data, size_t size, size_t count, FILE *stream);
 int feof(FILE *stream);
 int ferror(FILE *stream);

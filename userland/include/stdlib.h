@@ -20,6 +20,8 @@ _Noreturn void abort(void);
 int atexit(void (*function)(void));
 
 char *getenv(const char *name);
+int setenv(const char *name, const char *value, int overwrite);
+int unsetenv(const char *name);
 
 int atoi(const char *text);
 long atol(const char *text);

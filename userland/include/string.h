@@ -24,9 +24,16 @@ char *strstr(const char *text, const char *part);
 size_t strspn(const char *text, const char *set);
 size_t strcspn(const char *text, const char *set);
 char *strtok_r(char *restrict text, const char *restrict separators, char **restrict rest);
+char *strtok(char *restrict text, const char *restrict separators);
+char *strpbrk(const char *text, const char *set);
+char *strsep(char **rest, const char *separators);
+char *stpcpy(char *restrict to, const char *restrict from);
+int strcasecmp(const char *a, const char *b);
 char *strdup(const char *text);
+char *strndup(const char *text, size_t limit);
 
 char *strerror(int error);
+const char *sigdescr_np(int signal);  /* "Terminated" for SIGTERM; NULL likewise */
 const char *sigabbrev_np(int signal); /* "SEGV" for SIGSEGV; NULL for a number that is none */
 
 #endif

@@ -52,6 +52,7 @@ static const struct {
     {ENFILE, "Too many open files in system"},
     {EMFILE, "Too many open files"},
     {ENOTTY, "Inappropriate ioctl for device"},
+    {ETXTBSY, "Text file busy"},
     {EFBIG, "File too large"},
     {ENOSPC, "No space left on device"},
     {ESPIPE, "Illegal seek"},
@@ -68,6 +69,7 @@ static const struct {
     {EIDRM, "Identifier removed"},
     {EOVERFLOW, "Value too large for defined data type"},
     {EOPNOTSUPP, "Operation not supported"},
+    {EDESTADDRREQ, "Destination address required"},
     {ETIMEDOUT, "Connection timed out"},
 };
 

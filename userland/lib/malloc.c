@@ -130,3 +130,11 @@ char *strdup(const char *text) {
     char *copy = malloc(size);
     return copy ? memcpy(copy, text, size) : NULL;
 }
+
+char *strndup(const char *text, size_t limit) {
+    size_t length = strnlen(text, limit);
+    char *copy = malloc(length + 1);
+    if (!copy) return NULL;
+    copy[length] = '\0';
+    return memcpy(copy, text, length);
+}

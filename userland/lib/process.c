@@ -1,8 +1,10 @@
 /* The life of a process: fork, exec, wait, exit. */
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,28 @@ int execve(const char *path, char *const argv[], char *const envp[]) {
 }
 
 int execv(const char *path, char *const argv[]) { return execve(path, argv, environ); }
+
+/* One folder of PATH after another. What a folder does not have is looked for in the next;
+ * that one of them had it but we may not run it is remembered for the end. */
+int execvp(const char *name, char *const argv[]) {
+    if (strchr(name, '/')) return execv(name, argv);
+    const char *folders = getenv("PATH");
+    int reason = ENOENT;
+    for (const char *at = folders ? folders : "/bin"; *name;) {
+        size_t length = strcspn(at, ":");
+        char path[4096];
+        snprintf(path, sizeof path, "%.*s%s%s", (int)length, at, length ? "/" : "", name);
+        execv(path, argv);
+        if (errno == EACCES)
+            reason = EACCES;
+        else if (errno != ENOENT && errno != ENOTDIR)
+            return -1;
+        at += length;
+        if (!*at++) break;
+    }
+    errno = reason;
+    return -1;
+}
 
 pid_t waitpid(pid_t pid, int *status, int options) {
     return (pid_t)CALL(wait4, pid, status, options, NULL);

@@ -38,6 +38,8 @@ int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
     return (int)CALL(rt_sigprocmask, how, set, old, sizeof(sigset_t));
 }
 
+int sigsuspend(const sigset_t *set) { return (int)CALL(rt_sigsuspend, set, sizeof(sigset_t)); }
+int sigpending(sigset_t *set) { return (int)CALL(rt_sigpending, set, sizeof(sigset_t)); }
 int sigaltstack(const stack_t *new, stack_t *old) { return (int)CALL(sigaltstack, new, old); }
 int kill(pid_t pid, int signal) { return (int)CALL(kill, pid, signal); }
 int tgkill(pid_t pid, pid_t tid, int signal) { return (int)CALL(tgkill, pid, tid, signal); }
@@ -62,4 +64,42 @@ const char *sigabbrev_np(int signal) {
         "TTOU", "URG",  "XCPU", "XFSZ", "VTALRM", "PROF",   "WINCH", "IO",   "PWR",  "SYS",
     };
     return signal > 0 && signal <= SIGSYS ? names[signal] : NULL;
+}
+
+const char *sigdescr_np(int signal) {
+    static const char texts[][26] = {
+        "",
+        "Hangup",
+        "Interrupt",
+        "Quit",
+        "Illegal instruction",
+        "Trace/breakpoint trap",
+        "Aborted",
+        "Bus error",
+        "Floating point exception",
+        "Killed",
+        "User defined signal 1",
+        "Segmentation fault",
+        "User defined signal 2",
+        "Broken pipe",
+        "Alarm clock",
+        "Terminated",
+        "Stack fault",
+        "Child exited",
+        "Continued",
+        "Stopped (signal)",
+        "Stopped",
+        "Stopped (tty input)",
+        "Stopped (tty output)",
+        "Urgent I/O condition",
+        "CPU time limit exceeded",
+        "File size limit exceeded",
+        "Virtual timer expired",
+        "Profiling timer expired",
+        "Window changed",
+        "I/O possible",
+        "Power failure",
+        "Bad system call",
+    };
+    return signal > 0 && signal <= SIGSYS ? texts[signal] : NULL;
 }

@@ -1,30 +1,23 @@
-/* The standard streams.
+/* The standard streams, and what can be done with any.
  *
- * stdout collects characters and writes them at every newline, when its buffer is full, and at
- * exit(). stderr writes at the end of every call. Both therefore write whole lines, which do
- * not mix with those of other processes. */
+ * A stream collects characters and writes them at every newline, when its buffer is full, and at
+ * exit(). stderr writes at the end of every call. All therefore write whole lines, which do not
+ * mix with those of other processes. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lock.h"
 #include "printf.h"
-
-struct stream {
-    int fd;
-    int unbuffered; /* write at the end of every call */
-    lock_t lock;    /* guards everything below */
-    int at_end, failed;
-    size_t start, end; /* buffer[start..end) is still to be written, or still to be read */
-    char *buffer;      /* BUFSIZ bytes */
-};
+#include "stream.h"
 
 static char in_buffer[BUFSIZ], out_buffer[BUFSIZ], error_buffer[BUFSIZ];
 static struct stream in = {.fd = STDIN_FILENO, .buffer = in_buffer},
-                     out = {.fd = STDOUT_FILENO, .buffer = out_buffer},
-                     errors = {.fd = STDERR_FILENO, .buffer = error_buffer, .unbuffered = 1};
+                     out = {.fd = STDOUT_FILENO, .writes = 1, .buffer = out_buffer},
+                     errors = {
+                         .fd = STDERR_FILENO, .writes = 1, .buffer = error_buffer, .unbuffered = 1};
+struct stream *opened_streams;
 FILE *const stdin = &in, *const stdout = &out, *const stderr = &errors;
 
 /* ---- Output -------------------------------------------------------------------------- */
@@ -62,10 +55,15 @@ static int finish(struct stream *stream) {
     return failed ? EOF : 0;
 }
 
+/* NULL stands for all of them. */
 int fflush(FILE *stream) {
-    if (!stream) stream = stdout;
+    if (!stream) {
+        int failed = fflush(stdout);
+        for (stream = opened_streams; stream; stream = stream->next) failed |= fflush(stream);
+        return failed;
+    }
     begin(stream);
-    if (stream != stdin) write_all(stream);
+    if (stream->writes) write_all(stream);
     return finish(stream);
 }
 
@@ -117,7 +115,7 @@ int vprintf(const char *format, va_list args) { return vfprintf(stdout, format, 
 
 int vdprintf(int fd, const char *format, va_list args) {
     char buffer[BUFSIZ];
-    struct stream stream = {.fd = fd, .buffer = buffer, .unbuffered = 1};
+    struct stream stream = {.fd = fd, .writes = 1, .buffer = buffer, .unbuffered = 1};
     return vfprintf(&stream, format, args);
 }
 

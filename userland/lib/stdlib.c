@@ -1,19 +1,9 @@
-/* The environment, numbers, sorting and searching. */
+/* Numbers, sorting and searching. */
 
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-char *getenv(const char *name) {
-    size_t length = strlen(name);
-    for (char **entry = environ; *entry; entry++)
-        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
-            return *entry + length + 1;
-    return NULL;
-}
 
 /* ---- Numbers ------------------------------------------------------------------------- */
 

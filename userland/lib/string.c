@@ -4,6 +4,7 @@
  * struct. They go eight bytes at a time in plain loops rather than by `rep movs`, so that one
  * instruction is one step of the machine's clock. */
 
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -138,4 +139,31 @@ char *strtok_r(char *restrict text, const char *restrict separators, char **rest
     if (*token == '\0') return NULL;
     if (**rest) *(*rest)++ = '\0';
     return token;
+}
+
+char *strtok(char *restrict text, const char *restrict separators) {
+    static char *rest;
+    return strtok_r(text, separators, &rest);
+}
+
+char *strpbrk(const char *text, const char *set) {
+    text += strcspn(text, set);
+    return *text ? (char *)text : NULL;
+}
+
+char *strsep(char **rest, const char *separators) {
+    char *token = *rest;
+    if (!token) return NULL;
+    *rest = strpbrk(token, separators);
+    if (*rest) *(*rest)++ = '\0';
+    return token;
+}
+
+char *stpcpy(char *restrict to, const char *restrict from) {
+    return strcpy(to, from) + strlen(from);
+}
+
+int strcasecmp(const char *a, const char *b) {
+    while (*a && tolower((unsigned char)*a) == tolower((unsigned char)*b)) a++, b++;
+    return tolower((unsigned char)*a) - tolower((unsigned char)*b);
 }

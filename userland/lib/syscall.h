@@ -6,7 +6,7 @@
 #ifndef LIB_SYSCALL_H
 #define LIB_SYSCALL_H
 
-#include <vantage_calls.h>
+#include <sys/syscall.h>
 
 static inline long syscall0(long number) {
     long result;
@@ -66,14 +66,15 @@ long checked(long result);
 /* CALL(name, arguments...) makes system call SYS_name; pointers and ints alike may be arguments. */
 #define CALL(name, ...) checked(CALL_RAW(name, ##__VA_ARGS__))
 #define CALL_RAW(name, ...) \
-    CALL_PICK(0, ##__VA_ARGS__, CALL6, , CALL4, CALL3, CALL2, CALL1, CALL0)(SYS_##name, \
-                                                                            ##__VA_ARGS__)
+    CALL_PICK(0, ##__VA_ARGS__, CALL6, CALL5, CALL4, CALL3, CALL2, CALL1, \
+              CALL0)(SYS_##name, ##__VA_ARGS__)
 #define CALL_PICK(_0, _1, _2, _3, _4, _5, _6, chosen, ...) chosen
 #define CALL0(n) syscall0(n)
 #define CALL1(n, a) syscall1(n, (long)(a))
 #define CALL2(n, a, b) syscall2(n, (long)(a), (long)(b))
 #define CALL3(n, a, b, c) syscall3(n, (long)(a), (long)(b), (long)(c))
 #define CALL4(n, a, b, c, d) syscall4(n, (long)(a), (long)(b), (long)(c), (long)(d))
+#define CALL5(n, a, b, c, d, e) CALL6(n, a, b, c, d, e, 0)
 #define CALL6(n, a, b, c, d, e, f) \
     syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 

@@ -1,5 +1,6 @@
 /* Clocks and sleeping. */
 
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,3 +35,11 @@ int usleep(unsigned microseconds) {
     return nanosleep(&(struct timespec){microseconds / 1000000, microseconds % 1000000 * 1000l},
                      NULL);
 }
+
+int gettimeofday(struct timeval *now, void *zone) { return (int)CALL(gettimeofday, now, zone); }
+int setitimer(int which, const struct itimerval *new, struct itimerval *old) {
+    return (int)CALL(setitimer, which, new, old);
+}
+int getitimer(int which, struct itimerval *now) { return (int)CALL(getitimer, which, now); }
+unsigned alarm(unsigned seconds) { return (unsigned)CALL(alarm, seconds); }
+int pause(void) { return (int)CALL(pause); }

@@ -13,5 +13,8 @@ typedef unsigned uid_t;
 typedef unsigned gid_t;
 typedef unsigned mode_t;
 typedef int clockid_t;
+typedef unsigned long dev_t;
+typedef unsigned long ino_t;
+typedef unsigned long nlink_t;
 
 #endif

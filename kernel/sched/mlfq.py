@@ -1,0 +1,120 @@
+"""A multi-level feedback queue: who waits a lot comes first, who computes a lot comes last.
+
+Corbato, Merwin-Daggett and Daley, An experimental time-sharing system, 1962; the rules are those
+of Arpaci-Dusseau, Operating Systems: Three Easy Pieces, chapter 8:
+1, 2. the highest level that has a thread runs, in a circle;  3. a new thread starts at the top;
+4. whose allotment at a level is used up, however often it waited meanwhile, goes one down;
+5. after some time all go back to the top, so that nobody starves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from kernel.choose import SCHEDULE
+from kernel.process import SCHED_OTHER, Thread
+from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
+
+LEVELS = 4
+BOOST_INSTRUCTIONS = 200 * SLICE_INSTRUCTIONS
+"""So much work of all cores lies between two boosts."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where a thread stands: 0 is the highest level; `used` of its allotment there is gone."""
+
+    level: int = 0
+    used: int = 0
+    asleep: bool = False
+
+
+@dataclass(slots=True)
+class Mlfq(Policy):
+    """Four levels; a slice, and the allotment, doubles with each.  It knows no weights."""
+
+    queues: list[list[Thread]] = field(default_factory=lambda: [[] for _ in range(LEVELS)])
+    standings: dict[Thread, Standing] = field(default_factory=dict)
+    since_boost: int = 0
+
+    name: ClassVar[str] = "mlfq"
+    preemptive: ClassVar[bool] = True
+
+    # BEGIN SOLUTION lab4.mlfq
+    def enqueue(self, thread: Thread) -> None:
+        """A thread that only made way for a better one goes on before its equals."""
+        standing = self.standings.setdefault(thread, Standing(asleep=True))
+        queue = self.queues[standing.level]
+        made_way = thread.slice_left > 0 and not standing.asleep
+        queue.insert(0 if made_way else len(queue), thread)
+        standing.asleep = False
+
+    def remove(self, thread: Thread) -> None:
+        self.standings.pop(thread, None)
+        for queue in self.queues:
+            if thread in queue:
+                queue.remove(thread)
+
+    def pick(self, core: int) -> Thread | None:
+        for queue in self.queues:
+            thread = self.choose_from(queue, core)
+            if thread is not None:
+                return thread
+        return None
+
+    def ran(self, thread: Thread, instructions: int) -> None:
+        standing = self.standings.get(thread)
+        if standing is not None:
+            standing.used += instructions
+            level = standing.level
+            while level < LEVELS - 1 and standing.used >= SLICE_INSTRUCTIONS << level:
+                standing.used -= SLICE_INSTRUCTIONS << level
+                level += 1
+            self._move(thread, standing, level)
+        self.since_boost += instructions
+        if self.since_boost >= BOOST_INSTRUCTIONS:
+            self._boost()
+
+    def _move(self, thread: Thread, standing: Standing, level: int) -> None:
+        if level != standing.level:
+            self.moves.append((thread.tid, standing.level, level))
+            standing.level = level
+
+    def _boost(self) -> None:
+        self.since_boost = 0
+        self.queues = [self.waiting(), *([] for _ in range(LEVELS - 1))]
+        for thread, standing in self.standings.items():
+            self._move(thread, standing, 0)
+            standing.used = 0
+
+    def sleep(self, thread: Thread) -> None:
+        self.standings[thread].asleep = True
+
+    def slice(self, thread: Thread) -> int:
+        return SLICE_INSTRUCTIONS << self.rank(thread)
+
+    def victim(self, thread: Thread, running: list[Thread]) -> Thread | None:
+        if thread.scheduling.policy != SCHED_OTHER:
+            return None
+        lowest = max(self.rank(other) for other in running)
+        if lowest <= self.rank(thread):
+            return None
+        able = [other for other in running if self.rank(other) == lowest]
+        return able[self.chooser.choose(SCHEDULE, len(able))]
+
+    def rank(self, thread: Thread) -> int:
+        standing = self.standings.get(thread)
+        return standing.level if standing else 0
+
+    def waiting(self) -> list[Thread]:
+        return [thread for queue in self.queues for thread in queue]
+
+    def __contains__(self, thread: Thread) -> bool:
+        return any(thread in queue for queue in self.queues)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.queues))
+
+    # END SOLUTION lab4.mlfq
+    # PROMPT lab4.mlfq: the five rules above; a level is a list, `standings` knows who is where.

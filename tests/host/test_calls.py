@@ -1,0 +1,67 @@
+"""Call by call against the host: each program of this folder makes the calls of one family, with
+every error that one can provoke, and must print the same on Linux and on Vantage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernel.process import Credentials
+from tests.native import ROOT, USER, empty_folder, inside, needs_linux, on_host
+from userland import build
+
+HERE = Path(__file__).parent
+FAMILIES = sorted(source.stem for source in HERE.glob("*.c"))
+AS_ROOT = {"rights"}
+FLAGS = (*build.FIXED.compile_flags, "-Wall", "-Wextra", "-Wno-unused-result")
+
+MACHINES: dict[str, dict[str, object]] = {
+    "one core": {"cpus": 1},
+    "two cores": {"cpus": 2, "seed": 7},
+    "checked": {"mmu": "silicon", "checked": True},
+}
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Path]:
+    """A folder with all of them, built once."""
+    with empty_folder() as folder:
+        library = build.compile_library(folder / "lib", build.FIXED)
+        for name in FAMILIES:
+            made = build.compile_c(HERE / f"{name}.c", folder / f"{name}.o", FLAGS)
+            build.link([made], library, folder / name, build.FIXED, True)
+            (folder / name).chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def answers(programs: Path) -> dict[str, str]:
+    """What the host's Linux says, by family; each is asked once."""
+    return {name: on_host([programs / name], user_of(name)) for name in FAMILIES}
+
+
+def user_of(name: str) -> Credentials:
+    return ROOT if name in AS_ROOT else USER
+
+
+@needs_linux
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_call_answers_as_the_hosts_does(
+    programs: Path, answers: dict[str, str], name: str, machine: str
+) -> None:
+    files = {b"/program": (programs / name).read_bytes()}
+    wishes = MACHINES[machine]
+    assert inside("/program", files, user_of(name), **wishes) == answers[name]
+
+
+@needs_linux
+def test_the_host_gave_errors_and_results_for_every_family(answers: dict[str, str]) -> None:
+    """So that the comparison cannot pass because nothing ran."""
+    for name, answer in answers.items():
+        lines = answer.splitlines()
+        assert len(lines) > 50, name
+        assert sum("error" in line for line in lines) > 10, name
+        assert lines[-1] == "status 0", name

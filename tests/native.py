@@ -1,0 +1,69 @@
+"""The host as an oracle: the same program, run by Linux and inside Vantage."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hw.machine import FAST
+from kernel.process import Credentials
+from tests.kernel.system import System
+
+IS_LINUX = sys.platform == "linux" and platform.machine() == "x86_64"
+ROOT = Credentials(0, 0, ())
+USER = Credentials(1000, 1000, (1000,))
+TURNS = 3_000_000
+
+needs_linux = pytest.mark.skipif(
+    not IS_LINUX, reason="compares with Linux on x86-64, which this host does not run"
+)
+
+
+@contextmanager
+def empty_folder() -> Iterator[Path]:
+    """A folder of the host in which every user may do everything."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+def on_host(words: Sequence[object], user: Credentials = USER, **environment: str) -> str:
+    """What the command prints, with its status, when the host runs it in an empty folder.
+
+    Only root can become someone else; others run it as who they are, or by sudo as root."""
+    command = [str(word) for word in words]
+    identity: dict[str, Any] = {}
+    if os.geteuid() == 0 and user.uid:
+        identity = {"user": user.uid, "group": user.gid, "extra_groups": []}
+    elif os.geteuid() != 0 and not user.uid:
+        command = ["sudo", "-n", *command]
+    with empty_folder() as folder:
+        done = subprocess.run(
+            command, cwd=folder, env={"LC_ALL": "C", "HOME": "/", **environment},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            check=False, **identity,
+        )  # fmt: skip
+    return f"{done.stdout.decode()}status {done.returncode}\n"
+
+
+def inside(
+    script: str, files: dict[bytes, bytes], user: Credentials = USER, **wishes: object
+) -> str:
+    """What our shell prints, with its status, when Vantage runs this script in an empty folder."""
+    start = "mkdir /tmp/run; cd /tmp/run; exec 2>/dev/null </dev/null; . /script"
+    wished: dict[str, Any] = {
+        "files": {b"/script": script.encode(), **files}, "user": user, "turns": TURNS,
+        "traced": False, "watched": False, "clock": FAST, **wishes,
+    }  # fmt: skip
+    run = System("sh", "-c", start, **wished).run()
+    return f"{run.output.decode()}status {run.exit_code}\n"

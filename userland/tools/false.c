@@ -1,0 +1,3 @@
+/* false: fail. */
+
+int main(void) { return 1; }

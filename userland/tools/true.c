@@ -1,0 +1,3 @@
+/* true: succeed. */
+
+int main(void) { return 0; }
