@@ -27,6 +27,10 @@ TABLE_FLAGS = P | W | U
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
+LEAVES = -1
+"""Stands for all tables of leaves together, where others stand for themselves."""
+NOBODY: dict[int, Mirror] = {}
+
 
 def leaf_flags(prot: int, *, writable: bool) -> int:
     """The flags of a user leaf for `prot`; `writable` is False where a store must fault first."""
@@ -48,8 +52,9 @@ class PageTable:
     span: int = -1
     """The 2 MiB span that was last written to, and the word index of its table."""
     span_slot: int = 0
-    mirrors: dict[int, Mirror] = field(default_factory=dict)
-    """By id of the view: who must hear of every entry that is written here."""
+    mirrors: dict[int, dict[int, Mirror]] = field(default_factory=dict)
+    """Who must hear of entries that are written here: by `span` of the table or `LEAVES`, and by
+    id of the view."""
     account: Account | None = None
     """Who pays for the tables, if anybody."""
 
@@ -194,6 +199,28 @@ class PageTable:
                 PTE, self.root_pa, table << 12, slot % WORDS_PER_PAGE, level, old, entry
             )
         if self.mirrors:
-            for mirror in self.mirrors.values():
-                mirror.write(va, level, old, entry)
+            self._tell(va, level, old, entry)
         return old
+
+    def _tell(self, va: int, level: int, old: int, entry: int) -> None:
+        for mirror in self.mirrors.get(span(level, va), NOBODY).values():
+            mirror.write(va, level, old, entry)
+        if level == 1:
+            for mirror in self.mirrors.get(LEAVES, NOBODY).values():
+                mirror.write(va, level, old, entry)
+
+    def watch(self, key: int, view: int, mirror: Mirror) -> None:
+        """From now on the view hears of what is written into this table."""
+        self.mirrors.setdefault(key, {})[view] = mirror
+
+    def unwatch(self, key: int, view: int) -> None:
+        """Undo `watch`."""
+        watchers = self.mirrors[key]
+        del watchers[view]
+        if not watchers:
+            del self.mirrors[key]
+
+
+def span(level: int, va: int) -> int:
+    """A key for the table of `level` that translates `va`."""
+    return va >> 9 * level + 12 << 3 | level

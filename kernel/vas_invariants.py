@@ -9,10 +9,11 @@ from hw import paging
 from hw.paging import A, D, W
 from kernel.kernel import Kernel
 from kernel.objects import MemoryObject
+from kernel.pagetable import span
 from kernel.sharing import AtAttach, AtSwitch
 from kernel.space import KUSER, AddressSpace
 from kernel.vas import WRITE, Named, Segment, Vas
-from kernel.view import CopiedTable, SharedTable, View, span
+from kernel.view import ROOT, CopiedTable, SharedTable, View
 
 
 def views(kernel: Kernel) -> Iterator[str]:
@@ -33,7 +34,7 @@ def _layers(view: View) -> Iterator[str]:
             yield f"view {view.id}: {region} overlaps what another layer has"
         at = region.end
     for layer in view.shows:
-        if layer.views.get(view.id) is not view or view.id not in layer.table.mirrors:
+        if layer.views.get(view.id) is not view:
             yield f"space {layer.id} does not know that view {view.id} shows it"
 
 
@@ -65,6 +66,9 @@ def _tables(view: View) -> Iterator[str]:
     if {*table.own.values(), table.root_pfn} != set(table.used):
         yield f"view {view.id}: its own tables are not those that it counts"
     for layer in view.shows:
+        for key in (ROOT, *table.own):
+            if view.id not in layer.table.mirrors.get(key, {}):
+                yield f"space {layer.id} does not tell view {view.id} of table {key:#x}"
         for region in layer.map:
             yield from _mixed(view, table, layer, region.start, region.end)
 

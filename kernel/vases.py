@@ -397,6 +397,7 @@ class Vases:
 
         An attachment with a registered entry stays until exec or exit: EACCES.
         """
+        # BEGIN SOLUTION lab5.detach
         self.vas(vid)
         attachment = self.attachment(self.target(caller, pid), vid)
         if attachment.view.users:
@@ -408,6 +409,8 @@ class Vases:
         except KernelError as error:
             raise self._told(error) from None
         self._end(attachment)
+        # END SOLUTION lab5.detach
+        # PROMPT lab5.detach: refuse while anybody is inside, merge back, and end the attachment.
 
     def _end(self, attachment: Attachment) -> None:
         vas, home = attachment.vas, attachment.home

@@ -26,7 +26,7 @@ from hw import costs, trace
 from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, ERR_WRITE, P, W
 from kernel.errno import E, KernelError
-from kernel.pagetable import TABLE_FLAGS, PageTable
+from kernel.pagetable import LEAVES, TABLE_FLAGS, PageTable, span
 from kernel.regions import RegionMap
 from kernel.space import KUSER, SPACE, AddressSpace, Region
 
@@ -38,12 +38,8 @@ FORWARD = trace.declare("forward", "space:Q start:Q end:Q", "A region's new exte
 _ENTRY_SHIFT = (0, 12, 21, 30, 39)
 """By level: the span of one entry."""
 _ALL = (1 << 64) - 1
+ROOT = span(4, 0)
 _START = attrgetter("start")
-
-
-def span(level: int, va: int) -> int:
-    """A key for the table of `level` that translates `va`."""
-    return va >> _ENTRY_SHIFT[level] + 9 << 3 | level
 
 
 class LayeredMap(RegionMap):
@@ -121,6 +117,8 @@ class SharedTable(PageTable):
     def add(self, layer: AddressSpace, mirror: Mirror) -> None:
         """Show a layer as well; what it maps is mapped nowhere else.  Raises ENOMEM."""
         self.layers.append((layer, mirror))
+        for key in (ROOT, *self.own):
+            layer.table.watch(key, self.space, mirror)
         if len(self.layers) == 1:
             self._copy(self.root_pfn, layer.table.root_pfn, 4, 0, mirror.mask)
             return
@@ -136,6 +134,7 @@ class SharedTable(PageTable):
 
         What the view shows does not change.  Raises ENOMEM.
         """
+        # BEGIN SOLUTION lab5.share
         shift = _ENTRY_SHIFT[level]
         for index in range(start >> shift, (end - 1 >> shift) + 1):
             base, top = index << shift, index + 1 << shift
@@ -149,6 +148,8 @@ class SharedTable(PageTable):
                 self._split(level, base, key)
             if level > 2:
                 self.make_room(owner, max(start, base), min(end, top), level - 1)
+        # END SOLUTION lab5.share
+        # PROMPT lab5.share: share what has one owner, split what has two, level by level.
 
     def _point(self, owner: AddressSpace, level: int, va: int) -> None:
         """Let the entry for a span that is `owner`'s alone show its table."""
@@ -163,6 +164,7 @@ class SharedTable(PageTable):
         table = self._new_table()
         self.own[key] = table
         for layer, mirror in self.layers:
+            layer.table.watch(key, self.space, mirror)
             entry = layer.table.word(va, level)
             if entry & P:
                 self._copy(table, (entry & ADDRESS) >> 12, level - 1, va, mirror.mask)
@@ -180,9 +182,7 @@ class SharedTable(PageTable):
         return table * WORDS_PER_PAGE + (va >> _ENTRY_SHIFT[level] & 511)
 
     def hear(self, mirror: Mirror, va: int, level: int, old: int, entry: int) -> None:
-        """A layer wrote an entry: push it, where the view has this table for itself."""
-        if level < 4 and span(level, va) not in self.own:
-            return
+        """A layer wrote an entry of a table that the view has for itself: push it."""
         if level > 1 and span(level - 1, va) in self.own:
             return
         slot = self._own_slot(level, va)
@@ -193,6 +193,13 @@ class SharedTable(PageTable):
         self.pushed += 1
         if self.frames.machine.trace:
             self.frames.machine.trace.emit(PUSH, self.space, mirror.layer, va, level)
+
+    def close(self) -> None:
+        """Nothing is shown any more."""
+        for layer, _ in self.layers:
+            for key in (ROOT, *self.own):
+                layer.table.unwatch(key, self.space)
+        self.free()
 
 
 @dataclass(slots=True, eq=False)
@@ -206,6 +213,7 @@ class CopiedTable(PageTable):
 
     def add(self, layer: AddressSpace, mirror: Mirror) -> None:
         self.layers.append((layer, mirror))
+        layer.table.watch(LEAVES, self.space, mirror)
         if layer.kuser_pfn:
             self.set(KUSER, layer.table.lookup(KUSER))
 
@@ -217,8 +225,16 @@ class CopiedTable(PageTable):
         mask = next(mirror.mask for other, mirror in self.layers if other is layer)
         self.set(va, layer.table.lookup(va) & mask)
 
+    def close(self) -> None:
+        """Nothing is shown any more."""
+        for layer, _ in self.layers:
+            layer.table.unwatch(LEAVES, self.space)
+        self.free()
+
     def hear(self, mirror: Mirror, va: int, level: int, old: int, entry: int) -> None:
-        if level > 1 or not self.lookup(va) & P:
+        """A layer wrote a leaf: push it, if the view has a copy."""
+        # BEGIN SOLUTION lab6.forward
+        if not self.lookup(va) & P:
             return
         if entry & P:
             self.set(va, entry & mirror.mask)
@@ -227,6 +243,8 @@ class CopiedTable(PageTable):
         self.pushed += 1
         if self.frames.machine.trace:
             self.frames.machine.trace.emit(PUSH, self.space, mirror.layer, va, level)
+        # END SOLUTION lab6.forward
+        # PROMPT lab6.forward: bring the view's copy of the leaf up to date, and count it.
 
 
 @dataclass(slots=True, eq=False)
@@ -272,7 +290,6 @@ class View(AddressSpace):
         self.shows += (layer,)
         self.map = LayeredMap(self.shows)
         layer.views[self.id] = self
-        layer.table.mirrors[self.id] = mirror
         self.tables.add(layer, mirror)
 
     def _check_places(self, layer: AddressSpace) -> None:
@@ -378,8 +395,7 @@ class View(AddressSpace):
         """The attachment ends; what it showed stays where it belongs."""
         for layer in self.shows:
             del layer.views[self.id]
-            del layer.table.mirrors[self.id]
-        self.table.free()
+        self.tables.close()
         self._emit(SPACE, self.table.root_pa, 0)
         self.forget_root()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from kernel import invariants
+from kernel.boot import Config
 from kernel.errno import E
 from kernel.process import Credentials
 from tests.kernel.vas_world import GROUP, OTHER, OWNER, ROOT, RW, THERE, R, W, World
@@ -82,6 +84,19 @@ def test_supplementary_groups_count() -> None:
 def test_the_owners_class_decides_even_if_others_may_more() -> None:
     world = World()
     assert world.ask("vas_attach", 0, world.vas(mode=0o066), R) == -E.ACCES
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"vas_sync": "none"}, "--vas-sync takes subtree, forward, rfc, not none"),
+        ({"vas_sharing": "none"}, "--vas-sharing takes attach, switch, not none"),
+        ({"vas_limit_mib": -1}, "--vas-limit takes 0 or more MiB, not -1"),
+    ],
+)
+def test_a_wrong_policy_is_a_sentence(wish: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Config(**wish)
 
 
 # The sharing rule ------------------------------------------------------------------------------

@@ -182,6 +182,48 @@ def test_delete_and_a_new_vas_with_the_same_id(sync: str, pcid: bool) -> None:
 
 
 @SYNC
+@PCID
+def test_a_resize_against_a_fault_in_another_view_is_a_window_and_no_more(
+    sync: str, pcid: bool
+) -> None:
+    """The race that the author of the idea of forwarding feared: one core shrinks the heap, the
+    other, in another view, is about to use it.  Before it has answered it may still use what it
+    had, and nobody else has that frame; what it had not, it does not get."""
+    cores = Cores(sync, pcid)
+    top = cores.ask("brk", 0)
+    cores.does(cores.outside, "brk", top + 2 * PAGE)
+    cores.both_use(top, cores.outside, cores.inside_thread)
+    region = cores.process.space.map.find(top)
+    assert region is not None
+    pfn = region.object.frames[region.object_page(top)]
+    cores.does(cores.outside, "brk", top)
+    assert cores.touch(1, top) == 7, "the window"
+    assert cores.touch(1, top + PAGE) is None, "a fault in it finds no region"
+    assert cores.kernel.frames.refs[pfn] == 1
+    assert cores.stale(top) == (None, None)
+    assert cores.kernel.frames.refs[pfn] == 0
+
+
+@SYNC
+@PCID
+def test_a_resize_against_a_mapping_made_in_another_view(sync: str, pcid: bool) -> None:
+    """In the window a third thread maps there, inside; the heap does not grow over it again, and
+    the core that had the old page sees the new one."""
+    cores = Cores(sync, pcid)
+    third = cores.clone()
+    assert cores.ask("vas_switch", cores.vid, thread=third) == 0
+    top = cores.ask("brk", 0)
+    cores.does(cores.outside, "brk", top + PAGE)
+    cores.both_use(top, cores.outside, cores.inside_thread)
+    cores.does(cores.outside, "brk", top)
+    assert cores.map(top, third) == top
+    third.space.write(top, b"new")
+    cores.settle()
+    assert cores.touch(1, top) == ord("n")
+    assert cores.ask("brk", top + PAGE, thread=cores.outside) == top
+
+
+@SYNC
 def test_more_views_than_tags(sync: str) -> None:
     """Four views, one page each at the same place, three tags: every switch shows the right one."""
     cores = Cores(sync, True)
