@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from kernel import invariants
 from kernel.errno import E, KernelError
 from kernel.space import CONFLICT
+from kernel.strace import Strace
 from tests.kernel.asm import At, Program
 from tests.kernel.system import System
 from tests.kernel.vas_world import HERE, OTHER, PAGE, RW, R, World
@@ -75,6 +78,22 @@ def test_the_conflict_is_a_record_that_names_both_regions() -> None:
     ((_, start, end, name, other_start, other_end, other_name),) = seen
     assert (name, other_name) == (b"[heap]", b"[heap]")
     assert (start, end) == (other_start, int(str(other_end)) + PAGE)
+
+
+def test_the_log_of_calls_says_who_sees_what_and_what_conflicts() -> None:
+    world, vid = two_heaps("rfc")
+    lines: list[str] = []
+    world.trace.observer = Strace(lines.append)
+    world.ask("vas_switch", vid)
+    world.ask("vas_switch", 0)
+    grown(world)
+    world.ask("vas_switch", vid)
+    assert re.fullmatch(r"\[1\] sees VAS 1 from now on \(space \d+\)", lines[0])
+    assert re.fullmatch(r"\[1\] sees VAS 0 from now on \(space \d+\)", lines[1])
+    (conflict,) = [line for line in lines if line.startswith("conflict: ")]
+    assert re.fullmatch(
+        r"conflict: \[heap\] at \w+-\w+ and \[heap\] at \w+-\w+ want the same place", conflict
+    )
 
 
 # 2. Unmapping -----------------------------------------------------------------------------------
