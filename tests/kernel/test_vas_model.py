@@ -522,6 +522,9 @@ class Pair(RuleBasedStateMachine):
         value=st.integers(1, 255), store=st.booleans(),
     )  # fmt: skip
     def use(self, core: int, which: int, page: int, value: int, store: bool) -> None:
+        running = self.kernel.seats[core].thread
+        if running is not None and which < 7:  # usually whoever has the core goes on
+            which = list(self.kernel.threads.values()).index(running)
         """As a running program would: through the core's TLB, with faults."""
         thread = self.thread(which)
         spots = [*self.places, *(self.heap + i * PAGE for i in range(6))]
