@@ -42,6 +42,23 @@ def touch(pages: int) -> bytes:
     return start + _repeat(store + step, b"\x49\xff\xcd")  # dec r13
 
 
+def at_r12(address: int) -> bytes:
+    """Where the following code works: mov r12, address."""
+    return b"\x49\xbc" + address.to_bytes(8, "little")
+
+
+def store(words: int) -> bytes:
+    """Store eight bytes in each of `words` places from r12 on, one after the other."""
+    start = b"\x4c\x89\xe3" + b"\x49\xbd" + words.to_bytes(8, "little")  # mov rbx, r12; mov r13
+    return start + _repeat(b"\x48\x89\x03\x48\x83\xc3\x08", b"\x49\xff\xcd")  # mov; add rbx, 8
+
+
+def store_program(kib: int, passes: int) -> bytes:
+    """Fills `kib` KiB of memory, `passes` times."""
+    body = rounds(passes, store(kib * 128))
+    return elf(map_pages(kib // 4) + body + call(EXIT, 0))
+
+
 def rounds(count: int, body: bytes) -> bytes:
     """`body`, `count` times."""
     return b"\x49\xbe" + count.to_bytes(8, "little") + _repeat(body, b"\x49\xff\xce")  # r14

@@ -7,7 +7,6 @@ the cores see them through their TLBs, and all invariants are compared; at the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +23,7 @@ from kernel import invariants, life
 from kernel.errno import E
 from kernel.kernel import Kernel
 from kernel.process import Credentials, Process, Thread
+from tests.kernel.vas_pages import Home, Page, Shared
 from tests.kernel.vas_world import World
 
 PAGE = 4096
@@ -34,46 +34,6 @@ ROOT = Credentials()
 CORE, WHICH, PLACE = st.integers(0, 1), st.integers(0, 9), st.integers(0, 11)
 ID = st.integers(0, 7)
 """Most of them stand for something that exists."""
-
-
-@dataclass
-class Page:
-    """What a page shows: `cell` holds its first byte, and is shared by whoever shows the same."""
-
-    cell: list[int]
-    prot: int
-    shared: bool = False
-    segment: int = 0
-
-
-@dataclass
-class Home:
-    """A process's own pages, and what it has attached."""
-
-    pages: dict[int, Page] = field(default_factory=dict)
-    attached: dict[int, tuple[bool, dict[int, Page]]] = field(default_factory=dict)
-    """By vid: whether for writing, and the pages of this attachment alone."""
-    top: int = 0
-    segments: set[int] = field(default_factory=set)
-
-
-@dataclass
-class Shared:
-    """A VAS or a segment: `kinds` of attachment in use."""
-
-    pages: dict[int, Page] = field(default_factory=dict)
-    readers: int = 0
-    writers: int = 0
-    segments: dict[int, bool] = field(default_factory=dict)
-
-    def admits(self, write: bool) -> bool:
-        return not self.writers and not (write and self.readers)
-
-    def count(self, write: bool, change: int) -> None:
-        if write:
-            self.writers += change
-        else:
-            self.readers += change
 
 
 class Pair(RuleBasedStateMachine):
