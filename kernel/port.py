@@ -10,7 +10,7 @@ from kernel import jobs, signals
 from kernel.clock import cycles_at, now_nanoseconds
 from kernel.errno import E, KernelError
 from kernel.message import ProcessInfo
-from kernel.process import READY, RUNNING, Process
+from kernel.process import READY, RUNNING, Handle, Process
 from kernel.space import AddressSpace, Region
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ class CorePort:
         return process.space
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
+        if not self.kernel.ipc.serves_files(Handle(endpoint, badge)):
+            return b"anon_inode:[endpoint]"
         return self.kernel.ipc.ask(endpoint, badge, "path").data
 
     def memory(self) -> tuple[int, int]:

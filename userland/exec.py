@@ -74,6 +74,7 @@ def main(argv: list[str]) -> int:
 
 def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) -> int:
     """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
+    kernel.debug = debug
 
     def work() -> None:
         try:

@@ -35,6 +35,15 @@ def call(number: int, *arguments: int) -> bytes:
     return b"".join(load + word.to_bytes(8, "little") for load, word in words) + b"\x0f\x05"
 
 
+def put(address: int, data: bytes) -> bytes:
+    """Store constant bytes, in words of eight."""
+    words = (data[at : at + 8].ljust(8, b"\0") for at in range(0, len(data), 8))
+    return b"".join(  # mov rax, imm64; movabs [address], rax
+        b"\x48\xb8" + word + b"\x48\xa3" + (address + 8 * i).to_bytes(8, "little")
+        for i, word in enumerate(words)
+    )
+
+
 def touch(pages: int) -> bytes:
     """Store one byte in each of `pages` pages from r12 on."""
     start = b"\x4c\x89\xe3" + b"\x49\xbd" + pages.to_bytes(8, "little")  # mov rbx, r12; mov r13, n

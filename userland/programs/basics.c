@@ -75,6 +75,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; argc > 1 && i < sizeof operations / sizeof *operations; i++) {
         if (strcmp(operations[i].name, argv[1]) != 0) continue;
         for (long n = 0; n < rounds; n++) operations[i].once();
+        if (operations[i].once != nothing) printf("%s, %ld times\n", argv[1], rounds);
         return 0;
     }
     errx(2, "usage: basics getpid|pipe|fork|exec|sbrk|nothing [ROUNDS [ITSELF]]");

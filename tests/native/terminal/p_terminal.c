@@ -46,7 +46,7 @@ static void settings(void) {
     say("signal %d\n", caught);
     TRY(ioctl(0, FIONREAD, &number));
     TRY(ioctl(0, TIOCOUTQ, &number));
-    TRY(ioctl(0, TCFLSH, 2L));
+    TRY(ioctl(0, TCFLSH, 0L));  // not what was written: somebody may not have read it yet
     TRY(ioctl(0, TCFLSH, 7L));
     TRY(ioctl(0, TCXONC, 9L));
     TRY(ioctl(0, TCSBRK, 1L));
