@@ -46,17 +46,13 @@ class Pair(RuleBasedStateMachine):
         self.system = World(ram=3, cpus=2, traced=False, **self.wishes)
         self.kernel: Kernel = self.system.kernel
         self.heap = self.system.process.space.break_start
-        bases = (self.heap + 2 * PAGE, 0x10_0000_0000, self.kernel_slot(), 0x7FFF_0000_0000)
+        bases = (self.heap + 2 * PAGE, 0x10_0000_0000, (1 << 46) + (1 << 39), 0x7FFF_0000_0000)
         self.places = [base + i * PAGE for base in bases for i in range(3)]
         self.homes: dict[int, Home] = {1: Home()}
         self.vases: dict[int, Shared] = {}
         self.segments: dict[int, Shared] = {}
         self.serial = 0
         self.used = self.frames()
-
-    @staticmethod
-    def kernel_slot() -> int:
-        return (1 << 46) + (1 << 39)
 
     def frames(self) -> int:
         return len(self.kernel.frames.used())
