@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from hw import costs, trace
 from hw.cpu import Core
@@ -29,6 +28,7 @@ from kernel.sigframe import TRAMPOLINE
 from kernel.signals import SIGKILL
 from kernel.space import AddressSpace
 from kernel.trap import Traps
+from kernel.vases import Vases
 
 TURN_INSTRUCTIONS = 4_000
 """How long a core runs before another one, whose clock is behind, gets its turn."""
@@ -74,6 +74,7 @@ class Kernel:
     ready: Readiness = field(init=False)
     life: Life = field(init=False)
     traps: Traps = field(init=False)
+    vases: Vases = field(init=False)
     root: Handle = field(init=False)
     """The directory / of the file server."""
     home: Handle = field(init=False)
@@ -115,6 +116,7 @@ class Kernel:
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
         self.ipc, self.ready, self.life = Ipc(self), Readiness(self), Life(self)
+        self.vases = Vases(self)
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
@@ -568,31 +570,30 @@ class Kernel:
         self.spaces_made += 1
         return self.spaces_made
 
-    def new_space(self) -> AddressSpace:
-        """An empty address space.  Raises ENOMEM."""
+    def for_space(self, *, runs: bool = True) -> tuple[int, Objects, Shootdowns, int]:
+        """What every address space is made of; none `runs` that only views show."""
         self.frames.reserve(TABLES_OF_A_SPACE)
-        return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
+        kuser_pfn = self.kuser_pfn if runs else 0
+        return self.new_space_id(), self.objects, self.shootdowns, kuser_pfn
+
+    def new_space(self, *, runs: bool = True) -> AddressSpace:
+        """An empty address space.  Raises ENOMEM."""
+        return AddressSpace(*self.for_space(runs=runs))
+
+    def show(self, thread: Thread) -> None:
+        """The thread's view has changed; if it is on the current core, so must CR3."""
+        if thread.loaded_on == self.machine.core.state.id:
+            self.shootdowns.load(thread.space)
 
     def retire_space(self, space: AddressSpace) -> None:
         """The last thread has left `space`."""
         for seat in self.seats:
             if seat.space is space:
                 seat.space = None
+        self.shootdowns.forget_tag(space)
         space.destroy()
 
     def out_of_memory(self, thread: Thread) -> None:
         """There is no frame for a page that the program may use: it is killed, as on Linux."""
         self.log(f"out of memory: process {thread.pid} ({thread.process.name}) is killed")
         signals.send(self, thread.process, Signal(SIGKILL, signals.SI_KERNEL))
-
-
-def describe(kernel: Kernel) -> dict[str, Any]:
-    """The configuration, as a trace header carries it."""
-    config = kernel.machine.config
-    return {
-        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
-        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
-        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
-        "swap_mib": config.swap_mib,
-        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
-    }  # fmt: skip
