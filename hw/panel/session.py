@@ -5,8 +5,10 @@ What the user does changes where the history stands and how it is looked at, and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
@@ -21,6 +23,7 @@ from hw.panel.places import position_of
 from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
 from hw.panel.theme import THEMES
 from hw.panel.words import log_line
+from hw.trace import TraceFile
 
 PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", "cpu": "syscall"}
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
@@ -49,6 +52,11 @@ class Session:
     send: Callable[[str], None] | None = None
     """The one way to the machine: pause, resume, step."""
     machine_paused: bool = False
+    outer: History | None = None
+    """In a window of instructions: the trace that it belongs to."""
+    awaited: Path | None = None
+    """The window that the machine was asked for."""
+    wished_step: int = 0
     running: bool = False
     speed: int = 8
     """Records a second while it runs."""
@@ -82,6 +90,8 @@ class Session:
     def mode(self) -> str:
         """In words, where this is."""
         behind = self.history.scanned - self.history.position
+        if self.outer is not None:
+            return "WINDOW of instructions, Esc leaves"
         if self.live:
             words = "LIVE PAUSED" if self.machine_paused else "LIVE RUNNING"
             return f"HISTORY (-{behind:,}, End = live)" if behind else words
@@ -210,7 +220,8 @@ class Session:
     @property
     def at_live_end(self) -> bool:
         """Nothing more has been recorded, but more can be."""
-        return self.live and self.history.position == self.history.scanned
+        at_end = self.history.position == self.history.scanned
+        return self.live and self.outer is None and at_end
 
     def run_or_pause(self) -> None:
         """Live, the machine; in history, the moving of the position."""
@@ -292,7 +303,10 @@ class Session:
 
     def poll(self) -> bool:
         """Take in what has been recorded since; True if there was something."""
-        if not self.live:
+        if self.awaited is not None and self.awaited.exists():
+            self._enter_window(self.awaited)
+            return True
+        if not self.live or self.outer is not None:
             return False
         complete = self.history.file.complete
         at_end = self.history.position == self.history.scanned
@@ -301,6 +315,61 @@ class Session:
             self._follow_live()
         self.live = grown or not complete
         return grown or not self.live
+
+    # Windows ------------------------------------------------------------------------------------
+
+    def instruction(self, step: int) -> None:
+        """One instruction on (1) or back (-1); they are not in a trace, so that the machine must
+        execute the stretch again, from the last call on, and record each of them."""
+        if self.outer is not None:
+            self.by("instruction", forward=step > 0)
+        elif self.send is None:
+            self.history.seek(self.history.position + step)
+            self.message = (
+                "instructions are not in a file: a step of a record. run.py panel PROGRAM"
+            )
+        else:
+            first = self._last_call(self.history.position - (step < 0))
+            self.awaited = self.history.file.path.with_name(f"window-{first}.vtrace")
+            self.wished_step = step
+            self.message = "the machine executes this stretch again ..."
+            self.send(f"window {first} {self.history.position}")
+
+    def _last_call(self, position: int) -> int:
+        """The position just behind the last system call that had ended by then; 0 if none had."""
+        marks = self.history.tracks.marks["syscall"]
+        for index in range(bisect_right(marks, position - 1) - 1, -1, -1):
+            if self.history.record(marks[index]).kind.name == "syscall":
+                return marks[index] + 1
+        return 0
+
+    def _enter_window(self, path: Path) -> None:
+        """The window has come: go in, to where the trace stood."""
+        there, outer = self.history.position, self.history
+        with TraceFile(path) as file:
+            first = int(file.header["window"]["first"])
+        outer.seek(first)
+        window = History(path, outer.state)
+        window.tracks.names.update(outer.tracks.names)
+        window.tracks.space_names.update(outer.tracks.space_names)
+        window.scan_all()
+        outer.seek(there)
+        self.outer, self.history, self.awaited, self.message = outer, window, None, ""
+        self.span = None
+        while window.position < window.scanned and there > first:
+            there -= window.record(window.position).kind.name != "instruction"
+            window.forward()
+        self.by("instruction", forward=self.wished_step > 0)
+        if there > first:
+            self.message = "the window ends before this record: too many instructions"
+
+    def leave_window(self) -> None:
+        """Back to the trace, where it stood."""
+        if self.outer is not None:
+            path = self.history.file.path
+            self.history.close()
+            path.unlink(missing_ok=True)
+            self.history, self.outer = self.outer, None
 
     def _follow_live(self) -> None:
         """Go to the end, or to a breakpoint on the way there, where the machine is paused."""
@@ -402,7 +471,9 @@ class Session:
 
     def back(self) -> None:
         """Escape: out of the zoom, then to following the machine."""
-        if self.zoomed:
+        if self.outer is not None:
+            self.leave_window()
+        elif self.zoomed:
             self.zoomed = False
         elif self.focus.va is not None:
             self.look_at(None)
@@ -517,6 +588,8 @@ def _sorted(sort: str, *, forward: bool) -> Callable[[Session], None]:
 
 COMMANDS: dict[str, Callable[[Session], None]] = {
     "run": lambda s: s.run_or_pause(),
+    "next instruction": lambda s: s.instruction(1),
+    "previous instruction": lambda s: s.instruction(-1),
     "next record": lambda s: s.on(),
     "previous record": _step(-1),
     "next call": _sorted("syscall", forward=True),

@@ -260,6 +260,16 @@ def _text(record: Record, field: str) -> str:
     return str(record[field].decode(errors="replace"))
 
 
+def _caption_instruction(moment: Moment, record: Record) -> str:
+    rip = record["rip"]
+    listing = moment.about.disassemble(rip, 1)
+    what = listing[0].text if listing else "an instruction"
+    place = moment.about.place(rip)
+    where = moment.about.symbol(rip) or "unknown code"
+    line = f", {place.file.rsplit('/', 1)[-1]}:{place.line}" if place else ""
+    return f"{thread_name(moment.state, moment.core.tid)} is about to run {what} ({where}{line})."
+
+
 def _caption_vas(moment: Moment, record: Record) -> str:
     verb = "was made; it lives without a process" if record["alive"] else "is gone"
     return (
@@ -415,6 +425,7 @@ def _caption_exception(moment: Moment, record: Record) -> str:
 
 
 CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
+    "instruction": _caption_instruction,
     "vas": _caption_vas,
     "segment": _caption_segment,
     "vas_attach": _caption_attach,
