@@ -138,6 +138,7 @@ COMMANDS = {
         "runtime",
     ),
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
+    "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
     "panel": ("see what a machine did, forwards and backwards", "userland.live:main", "panel"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw import costs
-from hw.devices import ERRORS, OUTPUT
+from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
 from kernel import signals
@@ -16,8 +16,11 @@ from kernel.choose import Chooser
 from kernel.errno import E
 from kernel.frames import OWNERS
 from kernel.kernel import Kernel, describe
+from kernel.life import FIRST
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
+from kernel.replace import CLOCK, Replacement
+from kernel.replace import POLICIES as REPLACEMENTS
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
@@ -55,6 +58,8 @@ class Config:
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
     sched: str = RoundRobin.name
+    replace: str = CLOCK
+    """Which page leaves memory when it is short, if there is a paging disk."""
 
     def __post_init__(self) -> None:
         if self.sched not in POLICIES:
@@ -81,6 +86,9 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
         ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
          "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
+        ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
+         "(default: none)"),
+        ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -97,8 +105,11 @@ def config_from(options: argparse.Namespace) -> Config:
         options.dtlb,
         options.pcid,
         options.clock,
+        options.swap,
     )
-    return Config(machine, options.seed, options.pcids, sched=options.sched)
+    return Config(
+        machine, options.seed, options.pcids, sched=options.sched, replace=options.replace
+    )
 
 
 def tlb_shape(text: str) -> tuple[int, int]:
@@ -126,7 +137,10 @@ def boot(
     chooser = Chooser(config.seed)
     kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
     machine.connect(kernel.traps)
+    if config.machine.swap_mib:
+        kernel.frames.replacement = Replacement(kernel, config.replace)
     console = kernel.ipc.attach(Console()).id
+    kernel.console_input = Handle(console, INPUT, 1)
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
     kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
     kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
@@ -156,8 +170,8 @@ def _attach_files(
     devices = kernel.ipc.attach(Devices()).id
     for name, minor in DEVICES.items():
         files.mount(b"/dev/" + name, S_IFCHR | 0o666, devices, minor)
-    for name in (b"tty", b"console"):
-        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, OUTPUT)
+    for name, stream in ((b"tty", TERMINAL), (b"console", OUTPUT)):
+        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, stream)
     for name, target in DEVICE_LINKS.items():
         files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
     root = endpoint, ROOT
@@ -182,8 +196,12 @@ def spawn(
     file = kernel.objects.file(program)
     file.holds += 1
     kernel.held_files.append(file)
-    streams = [kernel.console, kernel.console, kernel.console_errors]
-    return kernel.life.spawn(file, path, arguments, environment, user, streams)
+    streams = [kernel.console_input, kernel.console, kernel.console_errors]
+    process = kernel.life.spawn(file, path, arguments, environment, user, streams)
+    if process.pid == FIRST:
+        owner = (process.session, process.group)
+        kernel.ipc.ask(kernel.console.endpoint, TERMINAL, "adopt", owner)
+    return process
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 KUSER = USER_TOP - PAGE_SIZE
 MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
 STACK_TOP, STACK_BYTES, STACK_GUARD_PAGES = KUSER, 8 << 20, 16
+LOCKED, NOT_FORKED, WIPED_BY_FORK, STAYS_READ_ONLY = 1, 2, 4, 8
+"""Flags of a region: its pages never leave memory; a child does not get it; a child gets zeroes;
+it shows a file that was opened for reading only."""
+FAULT_FRAMES = 5
+"""What one fault takes at most: a page of a file, a copy of it, and three tables."""
 MAX_REGIONS = 65_530  # as Linux's vm.max_map_count
 
 REGION = trace.declare(
@@ -58,6 +63,8 @@ class Region:
     shared: bool = False
     name: str = ""
     floor: int = 0
+    flags: int = 0
+    space: AddressSpace = field(init=False)
 
     def object_page(self, va: int) -> int:
         return self.page + (va - self.start >> 12)
@@ -69,6 +76,13 @@ class Region:
         if error & ERR_WRITE:
             return bool(self.prot & PROT_WRITE)
         return bool(self.prot)
+
+    def is_past_end(self, va: int) -> bool:
+        """True where the file that the region shows has ended before this page: SIGBUS."""
+        made = self.object
+        if made.size_bytes is None and made.source is None:
+            return False
+        return not made.reaches(self.object_page(va))
 
 
 @dataclass(slots=True)
@@ -135,6 +149,10 @@ class AddressSpace:
     break_start: int = 0
     break_end: int = 0
     hint: int = MAP_BASE
+    locks_new: int = 0
+    """mlockall: the flags for mappings to come."""
+    barriers: int = 0
+    """membarrier: the commands that the process has registered for."""
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.table)
@@ -152,6 +170,7 @@ class AddressSpace:
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
         self.map.add(region)
+        region.space = self
         region.object.holds += 1
         region.object.regions.append(region)
         self._changed(region)
@@ -188,9 +207,15 @@ class AddressSpace:
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
-        """Change what may be done with a fully mapped range.  Raises ENOMEM if it has holes."""
-        if not _covers(self.map.overlapping(start, end), start, end):
+        """Change what may be done with a fully mapped range.
+
+        Raises ENOMEM if it has holes, EACCES for stores to a file opened for reading.
+        """
+        affected = self.map.overlapping(start, end)
+        if not covers(affected, start, end):
             raise KernelError(E.NOMEM)
+        if prot & PROT_WRITE and any(region.flags & STAYS_READ_ONLY for region in affected):
+            raise KernelError(E.ACCES)
         stale: list[int] = []
         for region in self._isolate(start, end):
             if region.prot != prot:
@@ -200,6 +225,35 @@ class AddressSpace:
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
         self.shootdowns.invalidate(self, stale, [])
+
+    def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
+        """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
+        for region in self._isolate(start, end):
+            region.flags = region.flags & ~off | on
+        self._unlocked(off)
+        for region in self.map.overlapping(start - 1, end + 1):
+            self._merge_upwards(region)
+
+    def extend(self, region: Region, end: int) -> None:
+        """Let a region reach up to `end`, where nothing is mapped."""
+        region.end = end
+        self._changed(region)
+
+    def move(self, start: int, end: int, target: int, new_end: int) -> None:
+        """Show a part of one region at `target`..`new_end` instead, where nothing is mapped.
+
+        Private pages move to an object of their own, so that no two regions lead to one page.
+        """
+        if len(self.map) > MAX_REGIONS - 3:
+            raise KernelError(E.NOMEM)
+        (region,) = self._isolate(start, end)
+        memory = region.object
+        if not region.shared:
+            memory = self.objects.carve(memory, region.page, end - start >> 12)
+        shape = (target, new_end, region.prot, memory, region.page, region.shared, region.name)
+        self.map_region(Region(*shape, 0, region.flags))
+        frames = self._remove(region)
+        self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
 
     def _reprotect(self, region: Region) -> list[int]:
         """Make the leaves of a region follow it; returns what a TLB may have wrong."""
@@ -231,8 +285,7 @@ class AddressSpace:
     def _grow_heap(self, old_top: int, new_top: int) -> None:
         heap = self.map.find(old_top - 1)
         if heap is not None and heap.name == "[heap]" and heap.prot == PROT_READ | PROT_WRITE:
-            heap.end = new_top
-            self._changed(heap)
+            self.extend(heap, new_top)
         else:
             prot = PROT_READ | PROT_WRITE
             region = Region(old_top, new_top, prot, self.objects.anonymous(), name="[heap]")
@@ -251,7 +304,7 @@ class AddressSpace:
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
         shape = (at, region.end, region.prot, region.object, region.object_page(at))
-        upper = Region(*shape, region.shared, region.name, region.floor)
+        upper = Region(*shape, region.shared, region.name, region.floor, region.flags)
         region.end = at
         self._changed(region)
         self.map_region(upper)
@@ -270,10 +323,10 @@ class AddressSpace:
     def _remove(self, region: Region) -> list[int]:
         """Take a region out; returns the frames to release once no TLB can have them."""
         self._forget(region)
+        self._unlocked(region.flags)
         frames = []
-        first, pages = region.page, region.end - region.start >> 12
-        if not region.object.data and not _mapped_elsewhere(region.object, first, pages):
-            frames = region.object.discard(first, pages)
+        if not region.shared:  # what is shared stays until its object dies
+            frames = region.object.discard(region.page, region.end - region.start >> 12)
         return frames + region.object.drop()
 
     def _forget(self, region: Region) -> None:
@@ -287,7 +340,7 @@ class AddressSpace:
         """Make an access to `page` possible, if a region allows it.  Raises ENOMEM."""
         # BEGIN SOLUTION lab3.demand
         region = self.map.find(page) or self._grow_stack(page)
-        if region is None or not region.allows(error):
+        if region is None or not region.allows(error) or region.is_past_end(page):
             return False
         self.show(region, page, write=bool(error & ERR_WRITE))
         return True
@@ -296,7 +349,10 @@ class AddressSpace:
 
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
-        index = region.object_page(page)
+        index, frames = region.object_page(page), self.objects.table
+        if frames.replacement is not None:
+            frames.replacement.faults += 1
+            frames.reserve(FAULT_FRAMES)
         if write:
             pfn = region.object.frame_to_write(index, shared=region.shared)
         else:
@@ -413,17 +469,23 @@ class AddressSpace:
 
     def fork(self, id: int) -> AddressSpace:
         """A copy-on-write copy.  Raises ENOMEM, and then the copy is gone again."""
+        self.objects.table.reserve(len(self.table.used))
         child = AddressSpace(id, self.objects, self.shootdowns, self.kuser_pfn)
         child.break_start, child.break_end, child.hint = self.break_start, self.break_end, self.hint
         twins: dict[int, MemoryObject] = {}
         stale: list[int] = []
         try:
             for region in self.map:
+                if region.flags & NOT_FORKED:
+                    continue
                 twin = region.object
-                if not region.shared:
+                if region.flags & WIPED_BY_FORK:
+                    twin = self.objects.anonymous()
+                elif not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
                 child.map_region(_copy_region(region, twin))
-                self._share_leaves(region, child, stale)
+                if not region.flags & WIPED_BY_FORK:
+                    self._share_leaves(region, child, stale)
         except KernelError:
             child.destroy()
             raise
@@ -460,6 +522,12 @@ class AddressSpace:
         """How many pages of a region have a leaf."""
         return sum(1 for _ in self.table.entries(region.start, region.end))
 
+    def _unlocked(self, flags: int) -> None:
+        """These flags were taken from a region: pages may leave memory that could not before."""
+        replacement = self.objects.table.replacement
+        if flags & LOCKED and replacement is not None:
+            replacement.unlocked()
+
     def _changed(self, region: Region) -> None:
         self.objects.table.machine.charge(costs.REGION_CHANGE)
         shape = (region.start, region.end, region.prot, region.shared)
@@ -485,23 +553,17 @@ def _continues(region: Region, after: Region) -> bool:
         and after.page == region.object_page(after.start)
         and (after.prot, after.shared, after.name, after.floor)
         == (region.prot, region.shared, region.name, region.floor)
+        and after.flags == region.flags
     )
 
 
 def _copy_region(region: Region, twin: MemoryObject) -> Region:
     shape = (region.start, region.end, region.prot, twin, region.page)
-    return Region(*shape, region.shared, region.name, region.floor)
+    return Region(*shape, region.shared, region.name, region.floor, region.flags & ~LOCKED)
 
 
-def _mapped_elsewhere(object: MemoryObject, first: int, pages: int) -> bool:
-    for region in object.regions:
-        start, size = region.page, region.end - region.start >> 12
-        if start < first + pages and first < start + size:
-            return True
-    return False
-
-
-def _covers(regions: list[Region], start: int, end: int) -> bool:
+def covers(regions: list[Region], start: int, end: int) -> bool:
+    """True if these regions, in order, leave no hole in a range."""
     at = start
     for region in regions:
         if region.start > at:
