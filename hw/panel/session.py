@@ -13,27 +13,22 @@ from typing import Any
 
 from hw.host import UserError
 from hw.panel import inside, overlay
+from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
 from hw.panel.history import History
 from hw.panel.keys import bindings, commands_by_key
 from hw.panel.layout import PANELS, compose, text_size
 from hw.panel.moment import Focus, View, moment_of
-from hw.panel.places import position_of
+from hw.panel.scenes import apply_scene
 from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
 from hw.panel.theme import THEMES
-from hw.panel.words import log_line
 from hw.trace import TraceFile
 
 PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", "cpu": "syscall"}
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
 """Panel -> the sort of event that `.` and `,` step by."""
 WATCHED = (PTES, FRAMES, REGIONS, TLB)
-PROMPTS = {
-    "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30):",
-    "search": "Search (fault && write, or words of the log):",
-    "break": "Break on (fault && vas==2 && write, call==mmap, pte, tlb_flush ...):",
-}
 SLOWEST, FASTEST = 1, 1 << 16
 
 
@@ -281,7 +276,7 @@ class Session:
         if not self.searched:
             self.message = "nothing was searched for; / asks"
             return
-        condition = _condition_or_words(self.searched)
+        condition = condition_or_words(self.searched)
         position = self.find(condition, forward=forward)
         self.go_to(position, f"{self.searched!r}")
 
@@ -491,19 +486,6 @@ class Session:
             apply_scene(self, self.scenes[index])
 
 
-def apply_scene(session: Session, scene: dict[str, Any]) -> None:
-    """Go where a scene says, and look as it says."""
-    if "at" in scene:
-        session.go_to(position_of(session.history, str(scene["at"])))
-    session.chosen = str(scene.get("panel", session.chosen))
-    session.zoomed = bool(scene.get("zoom", False))
-    session.projector = bool(scene.get("projector", session.projector))
-    session.focus = Focus()
-    if "va" in scene:
-        session.focus = Focus(int(str(scene["va"]), 0), scene.get("space"))
-    session.message = str(scene.get("say", ""))
-
-
 def changes(before: State, after: State) -> dict[tuple[int, object], object]:
     """(shelf, key) -> old value, of what differs between two states."""
     found: dict[tuple[int, object], object] = {}
@@ -512,62 +494,6 @@ def changes(before: State, after: State) -> dict[tuple[int, object], object]:
         for key in sorted({key for key, _ in old.items() ^ new.items()}):
             found[shelf, key] = old.get(key)
     return found
-
-
-def _condition_or_words(text: str) -> Condition:
-    try:
-        condition = parse(text)
-        if any(mark in text for mark in ("==", "&&", "||", "!", "<", ">", "~", " in ")):
-            return condition
-    except ConditionError:
-        pass
-    words = text.lower()
-    return lambda subject: (
-        words in (f"{subject.record.kind.name} {log_line(subject.about, subject.record)}".lower())
-    )
-
-
-def _go(session: Session, text: str) -> None:
-    """An address, a symbol, a frame, a thread, a space, or a place in time."""
-    word, colon, number = text.partition(":")
-    state = session.history.state
-    if word in ("pfn", "frame") and colon:
-        inside.look_at_frame(session, int(number, 0))
-    elif word == "space" and colon and number.isdigit():
-        session.look_at(session.focus.va, int(number))
-    elif text[:1] in "Tt" and text[1:].isdigit() and int(text[1:]) in state.threads:
-        session.look_at(session.focus.va, state.threads[int(text[1:])].space)
-    elif text.lower().startswith("0x"):
-        session.look_at(_address(text))
-    elif (symbol := session.history.about.address_of(text)) is not None:
-        session.look_at(symbol)
-    else:
-        session.go_to(position_of(session.history, text))
-
-
-def _address(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise UserError(f"{text!r} is no address", "say 0x7f0000001000") from None
-
-
-def _search(session: Session, text: str) -> None:
-    session.searched = text
-    session.search(forward=True)
-
-
-def _break(session: Session, text: str) -> None:
-    parse(text)
-    if text in session.breakpoints:
-        session.breakpoints.remove(text)
-        session.message = f"no longer stops at: {text}"
-    else:
-        session.breakpoints.append(text)
-        session.message = f"stops at: {text}; c runs there, C runs back"
-
-
-SUBMITS: dict[str, Callable[[Session, str], None]] = {"go": _go, "search": _search, "break": _break}
 
 
 def _set(**values: Any) -> Callable[[Session], None]:

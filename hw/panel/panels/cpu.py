@@ -12,7 +12,6 @@ from hw.panel.moment import View
 from hw.panel.state import REGISTERS, Call
 from hw.panel.words import result_text
 
-
 SHORT = {"eflags": "flg", "fs_base": "fs", "gs_base": "gs"}
 FLAGS = ((1, "C"), (4, "P"), (16, "A"), (64, "Z"), (128, "S"), (1024, "D"), (2048, "O"))
 """Bits of RFLAGS (SDM vol. 1, 3.4.3)."""
