@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hw import costs, fpu
+from hw import costs, fpu, trace
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
@@ -63,6 +63,13 @@ SYSCALL_BYTES = 2
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
+
+
+INSTRUCTION = trace.declare(
+    "instruction",
+    " ".join(f"{name}:Q" for name in GENERAL_REGISTERS),
+    "An instruction is about to run, with these registers; only where a core is stepped.",
+)
 
 
 class MachineCheck(Exception):
@@ -120,6 +127,8 @@ class Core:
         self.pausing = False
         """Leave the guest in the middle of its turn: after this system call, or at the next
         one, since a fault is resolved in the middle of an instruction."""
+        self.stepping = False
+        """Run one instruction at a time, with a record before each."""
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
@@ -172,7 +181,7 @@ class Core:
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            left -= self._enter(left if counted else 0)
+            left -= self._step() if self.stepping else self._enter(left if counted else 0)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -180,6 +189,12 @@ class Core:
                 left -= self._deliver(*self._pending)
         self.pausing = False
         return left
+
+    def _step(self) -> int:
+        """One instruction, told beforehand; returns how many retired."""
+        if self.trace:
+            self.trace.emit(INSTRUCTION, *self.registers().values())
+        return self._enter(1)
 
     def abort(self) -> None:
         """Leave the guest soon, from any host thread.  Only for the user's own interrupt."""
