@@ -143,6 +143,7 @@ COMMANDS = {
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
     "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime panel"),
+    "manual": ("print the reference of system calls", "userland.manual:main", "runtime"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
     "test": ("run the tests", "run:test", "test compiler panel"),
     "lint": ("check style and types", "run:lint", "test panel"),

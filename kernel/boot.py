@@ -15,7 +15,7 @@ from kernel import signals
 from kernel.choose import Chooser
 from kernel.errno import E
 from kernel.frames import OWNERS
-from kernel.kernel import Kernel, describe
+from kernel.kernel import Kernel
 from kernel.life import FIRST
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
@@ -34,6 +34,7 @@ from kernel.servers.system import System
 from kernel.servers.tree import ROOT
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, load_all
+from kernel.vases import SHARINGS, SYNCS
 
 HOME = b"/home/user"
 ACCOUNTS = {
@@ -58,12 +59,24 @@ class Config:
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     """Whom the first program runs as."""
     sched: str = RoundRobin.name
+    vas_sync: str = "subtree"
+    """How the views of a process follow each other: `kernel.sync`."""
+    vas_sharing: str = "attach"
+    """Who may be in a VAS at the same time: `kernel.sharing`."""
+    vas_limit_mib: int | None = None
+    """How much VAS and segment memory a user may own; None: half of the memory."""
     replace: str = CLOCK
     """Which page leaves memory when it is short, if there is a paging disk."""
 
     def __post_init__(self) -> None:
         if self.sched not in POLICIES:
             raise ValueError(f"--sched takes {', '.join(POLICIES)}, not {self.sched}")
+        if self.vas_sync not in SYNCS:
+            raise ValueError(f"--vas-sync takes {', '.join(SYNCS)}, not {self.vas_sync}")
+        if self.vas_sharing not in SHARINGS:
+            raise ValueError(f"--vas-sharing takes {', '.join(SHARINGS)}, not {self.vas_sharing}")
+        if self.vas_limit_mib is not None and self.vas_limit_mib < 0:
+            raise ValueError(f"--vas-limit takes 0 or more MiB, not {self.vas_limit_mib}")
         if not 1 <= self.pcids <= 4095:
             raise ValueError(f"--pcids takes 1 to 4095, not {self.pcids}")
 
@@ -86,6 +99,12 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
         ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
          "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
+        ("--vas-sync", "subtree", {"choices": tuple(SYNCS)}, "how views of one process follow "
+         "each other: shared page tables (default), pushed changes, or the RFC's way"),
+        ("--vas-sharing", "attach", {"choices": SHARINGS}, "who may be in a VAS at once: decided "
+         "at attach (default), or by locks at each switch"),
+        ("--vas-limit", None, number | {"metavar": "MIB"}, "VAS and segment memory of each user "
+         "(default: half of the memory)"),
         ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
          "(default: none)"),
         ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
@@ -108,7 +127,14 @@ def config_from(options: argparse.Namespace) -> Config:
         options.swap,
     )
     return Config(
-        machine, options.seed, options.pcids, sched=options.sched, replace=options.replace
+        machine,
+        options.seed,
+        options.pcids,
+        sched=options.sched,
+        replace=options.replace,
+        vas_sync=options.vas_sync,
+        vas_sharing=options.vas_sharing,
+        vas_limit_mib=options.vas_limit,
     )
 
 
@@ -136,6 +162,9 @@ def boot(
     machine = Machine(config.machine, sink, source)
     chooser = Chooser(config.seed)
     kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
+    kernel.vases.choose(config.vas_sync, config.vas_sharing)
+    if config.vas_limit_mib is not None:
+        kernel.vases.limit_frames = config.vas_limit_mib << 8
     machine.connect(kernel.traps)
     if config.machine.swap_mib:
         kernel.frames.replacement = Replacement(kernel, config.replace)
@@ -208,6 +237,19 @@ def run_to_end(kernel: Kernel, process: Process) -> int:
     """Run until `process` has ended; returns its wait status."""
     kernel.run(lambda: process.zombie)
     return process.exit_status
+
+
+def describe(kernel: Kernel) -> dict[str, Any]:
+    """The configuration, as a trace header carries it."""
+    config = kernel.machine.config
+    return {
+        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
+        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
+        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
+        "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
+        "swap_mib": config.swap_mib,
+        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
+    }  # fmt: skip
 
 
 def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[str, Any]:

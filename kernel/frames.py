@@ -26,6 +26,19 @@ FRAME = trace.declare(
 
 
 @dataclass(slots=True)
+class Account:
+    """Frames that one user pays for beyond the life of his processes; `limit` None: no end."""
+
+    limit: int | None
+    frames: int = 0
+
+    def admit(self) -> None:
+        """May there be one frame more?  Raises ENOMEM at the limit."""
+        if self.limit is not None and self.frames >= self.limit:
+            raise KernelError(E.NOMEM)
+
+
+@dataclass(slots=True)
 class Frames:
     """The frame table.  `refs[pfn]` and `owners[pfn]` describe one frame each."""
 

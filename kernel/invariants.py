@@ -13,12 +13,13 @@ from hw.cpu import Core
 from hw.paging import ADDRESS, NX, PageFault, W
 from hw.tlb import GLOBAL, Entry
 from kernel import frames as owners
+from kernel import vas_invariants
 from kernel.errno import Panic
 from kernel.kernel import Kernel
 from kernel.objects import MemoryObject
 from kernel.process import BLOCKED, READY, RUNNING
 from kernel.replace import IN_FILE, Away
-from kernel.shootdown import Seat
+from kernel.shootdown import Seat, generation
 from kernel.space import KUSER, AddressSpace
 
 
@@ -32,22 +33,30 @@ def check(kernel: Kernel) -> None:
         *translations(kernel),
         *threads(kernel),
         *descriptors(kernel),
+        *vas_invariants.views(kernel),
+        *vas_invariants.counts(kernel),
     ]
     if wrong:
         raise Panic("; ".join(wrong))
 
 
 def live_spaces(kernel: Kernel) -> list[AddressSpace]:
-    """Every address space that a thread uses."""
-    found = {thread.space.id: thread.space for thread in kernel.threads.values()}
-    return list(found.values())
+    """Every address space that a process or a VAS owns, or a thread can be in."""
+    homes = {thread.process.space.id: thread.process.space for thread in kernel.threads.values()}
+    return [*homes.values(), *kernel.vases.spaces()]
+
+
+def owners_of_regions(kernel: Kernel) -> list[AddressSpace]:
+    """All of them but views, which show what others own."""
+    return [space for space in live_spaces(kernel) if not space.shows]
 
 
 def live_objects(kernel: Kernel) -> dict[int, MemoryObject]:
     """Every memory object that a region, a server, or another object holds."""
     found = {made.id: made for made in kernel.ipc.published.values()}
     found |= {made.id: made for made in kernel.held_files}
-    for space in live_spaces(kernel):
+    found |= {s.object.id: s.object for s in kernel.vases.segments.values()}
+    for space in owners_of_regions(kernel):
         for region in space.map:
             made: MemoryObject | None = region.object
             while made is not None:
@@ -66,6 +75,7 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
         holders.update(space.table.used.keys())
     for down in kernel.shootdowns.open.values():
         holders.update(down.frames)
+    holders.update(kernel.shootdowns.limbo)
     table = kernel.frames
     for pfn, count in enumerate(table.refs):
         if count != holders[pfn]:
@@ -127,7 +137,9 @@ def _leaf(space: AddressSpace, va: int, entry: int) -> Iterator[str]:
         shown = made.source.frames.get(page + made.source_page)
     if shown != pfn:
         yield f"{where}: the leaf shows frame {pfn:#x}, the object holds {shown}"
-    shared = region.shared or (own == pfn and space.objects.table.refs[pfn] == 1)
+    shared = (
+        region.shared or region.duplicated or (own == pfn and space.objects.table.refs[pfn] == 1)
+    )
     if entry & W and not (region.prot & 2 and shared):
         yield f"{where}: writable, though a store must fault first"
     if not entry & NX and not region.prot & 4:
@@ -138,8 +150,9 @@ def regions(kernel: Kernel) -> Iterator[str]:
     """Regions are sorted and disjoint; objects know their regions and holders."""
     holds: Counter[int] = Counter(made.id for made in kernel.ipc.published.values())
     holds.update(made.id for made in kernel.held_files)
+    holds.update(s.object.id for s in kernel.vases.segments.values())
     known: Counter[int] = Counter()
-    for space in live_spaces(kernel):
+    for space in owners_of_regions(kernel):
         at = 0
         for start, region in zip(space.map.starts, space.map, strict=True):
             if region.start != start or not at <= region.start < region.end:
@@ -188,7 +201,7 @@ def _space_of(
         return seat.space if seat.space is not None and seat.space.id in spaces else None
     tag = seat.tags[entry.tag - 1] if kernel.machine.config.pcid else seat.tags[0]
     space = spaces.get(tag.space)
-    if space is None or tag.generation != space.generation:
+    if space is None or tag.generation != generation(space):
         return None
     if not kernel.machine.config.pcid and seat.space is not space:
         return None
@@ -237,8 +250,9 @@ def threads(kernel: Kernel) -> Iterator[str]:
             yield f"thread {thread.tid} in state {thread.state}: {seats=} {sleeping=} {queued=}"
         if thread.process.threads.count(thread) != 1:
             yield f"thread {thread.tid} is not among those of process {thread.pid}"
-    for space in live_spaces(kernel):
-        users = sum(thread.space is space for thread in kernel.threads.values())
+    homes = {process.space.id: process.space for process in kernel.processes.values()}
+    for space in homes.values():
+        users = sum(thread.process.space is space for thread in kernel.threads.values())
         if users != space.users:
             yield f"space {space.id} should have {users} users, has {space.users}"
 

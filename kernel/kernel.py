@@ -6,15 +6,14 @@ was in, delivers a signal, and runs user code until the slice ends or a trap lea
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from hw import costs, trace
 from hw.cpu import Core
 from hw.machine import FAST, Machine
 from kernel import frames, signals, timers
+from kernel.alarms import Alarms
 from kernel.choose import SCHEDULE, Chooser
 from kernel.errno import Channel
 from kernel.frames import Frames
@@ -29,6 +28,7 @@ from kernel.sigframe import TRAMPOLINE
 from kernel.signals import SIGKILL
 from kernel.space import AddressSpace
 from kernel.trap import Traps
+from kernel.vases import Vases
 
 TURN_INSTRUCTIONS = 4_000
 """How long a core runs before another one, whose clock is behind, gets its turn."""
@@ -72,8 +72,10 @@ class Kernel:
     shootdowns: Shootdowns = field(init=False)
     ipc: Ipc = field(init=False)
     ready: Readiness = field(init=False)
+    alarms: Alarms = field(init=False)
     life: Life = field(init=False)
     traps: Traps = field(init=False)
+    vases: Vases = field(init=False)
     root: Handle = field(init=False)
     """The directory / of the file server."""
     home: Handle = field(init=False)
@@ -90,12 +92,6 @@ class Kernel:
     processes: dict[int, Process] = field(default_factory=dict)
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
-    alarms: list[tuple[int, int, int]] = field(default_factory=list)
-    """A heap of (deadline in cycles, serial number, whom): a thread, minus a process for its
-    timers, or 0 for `bells`."""
-    bells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """Deadline -> endpoints and badges that are to be tried again then."""
-    alarms_made: int = 0
     spaces_made: int = 0
     messages: list[str] = field(default_factory=list)
     """What the kernel had to say, the first of it."""
@@ -115,6 +111,8 @@ class Kernel:
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
         self.ipc, self.ready, self.life = Ipc(self), Readiness(self), Life(self)
+        self.alarms = Alarms(self)
+        self.vases = Vases(self)
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)
@@ -200,7 +198,7 @@ class Kernel:
         for message in self.machine.take_ipis():
             for released in self.shootdowns.answer(message):
                 self.make_ready(released)
-        self._ring_alarms()
+        self.alarms.ring()
         if seat.waiting:
             return
         if seat.reschedule:
@@ -275,6 +273,15 @@ class Kernel:
         if self.policy.moves:
             self._report_moves()
 
+    def _end_turn(self, thread: Thread, core: Core) -> None:
+        """Bill `thread` for its turn on `core`, and let its processor-time timers ring."""
+        if thread.turn_began is not None:
+            thread.cycles += core.state.cycles - thread.turn_began[0]
+            thread.instructions += core.state.instructions - thread.turn_began[1]
+            thread.turn_began = None
+        if thread.process.timers:
+            timers.ring(self, thread.process)
+
     def _report_moves(self) -> None:
         moves, self.policy.moves = self.policy.moves, []
         if self.machine.trace:
@@ -288,7 +295,7 @@ class Kernel:
         return (
             busy == 1
             and not self.policy
-            and self._next_alarm() is None
+            and self.alarms.next() is None
             and not self.machine.console.is_live
         )
 
@@ -298,7 +305,7 @@ class Kernel:
         self.alone = not self.policy.has(core.state.id)
         if not self.alone:
             budget = min(budget, max(1, thread.slice_left))
-        alarm = self._next_alarm()
+        alarm = self.alarms.next()
         if alarm is not None:
             budget = min(budget, max(1, alarm - core.state.cycles))
         if thread.process.timers:
@@ -312,14 +319,14 @@ class Kernel:
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""
-        deadline = self._next_alarm()
+        deadline = self.alarms.next()
         arrived = self.machine.console.wait(self.machine.instructions(), self.now(), deadline)
         if arrived is not None:
             self._let_time_pass(arrived)
             self.ipc.interrupt("console")
         elif deadline is not None:
             self._let_time_pass(deadline)
-            self._ring_alarms()
+            self.alarms.ring()
         else:
             waiting = ", ".join(f"{t.tid} in {t.channel}" for t in self.threads.values())
             raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")
@@ -506,93 +513,36 @@ class Kernel:
                 seat.thread = None
                 self.machine.cores[seat.id].leave = True
 
-    # Time -----------------------------------------------------------------------------------
-
-    def set_alarm(self, thread: Thread, deadline: int) -> None:
-        """Wake `thread` at `deadline` cycles, whatever it waits for then in this same call."""
-        self.traps.current_call(thread).deadline = deadline
-        self.push_alarm(deadline, thread.tid)
-
-    def ring_at(self, deadline: int, endpoint: int, badge: int) -> None:
-        """Who waits for this badge of a server tries again at `deadline`."""
-        if deadline not in self.bells:
-            self.bells[deadline] = []
-            self.push_alarm(deadline, 0)
-        self.bells[deadline].append((endpoint, badge))
-
-    def push_alarm(self, deadline: int, whom: int) -> None:
-        """Look at a thread, or at the timers of process `-whom`, at `deadline`."""
-        self.alarms_made += 1
-        heapq.heappush(self.alarms, (deadline, self.alarms_made, whom))
-
-    def _next_alarm(self) -> int | None:
-        """The earliest deadline that a call or a timer still waits for."""
-        while self.alarms:
-            deadline, _, whom = self.alarms[0]
-            if not whom:
-                return deadline
-            if whom < 0:
-                process = self.processes.get(-whom)
-                if process is not None and timers.is_due(process, deadline):
-                    return deadline
-            else:
-                call = self.threads[whom].call if whom in self.threads else None
-                if call is not None and call.deadline == deadline:
-                    return deadline
-            heapq.heappop(self.alarms)
-        return None
-
-    def _ring_alarms(self) -> None:
-        while (deadline := self._next_alarm()) is not None and deadline <= self.now():
-            whom = heapq.heappop(self.alarms)[2]
-            if not whom:
-                for badge in self.bells.pop(deadline):
-                    self.ready.changed(*badge)
-            elif whom < 0:
-                timers.ring(self, self.processes[-whom])
-            elif self.threads[whom].state == BLOCKED:
-                self.unblock(self.threads[whom])
-
-    def _end_turn(self, thread: Thread, core: Core) -> None:
-        """Bill `thread` for its turn on `core`, and let its processor-time timers ring."""
-        if thread.turn_began is not None:
-            thread.cycles += core.state.cycles - thread.turn_began[0]
-            thread.instructions += core.state.instructions - thread.turn_began[1]
-            thread.turn_began = None
-        if thread.process.timers:
-            timers.ring(self, thread.process)
-
     # Spaces ---------------------------------------------------------------------------------
 
     def new_space_id(self) -> int:
         self.spaces_made += 1
         return self.spaces_made
 
-    def new_space(self) -> AddressSpace:
-        """An empty address space.  Raises ENOMEM."""
+    def for_space(self, *, runs: bool = True) -> tuple[int, Objects, Shootdowns, int]:
+        """What every address space is made of; none `runs` that only views show."""
         self.frames.reserve(TABLES_OF_A_SPACE)
-        return AddressSpace(self.new_space_id(), self.objects, self.shootdowns, self.kuser_pfn)
+        kuser_pfn = self.kuser_pfn if runs else 0
+        return self.new_space_id(), self.objects, self.shootdowns, kuser_pfn
+
+    def new_space(self, *, runs: bool = True) -> AddressSpace:
+        """An empty address space.  Raises ENOMEM."""
+        return AddressSpace(*self.for_space(runs=runs))
+
+    def show(self, thread: Thread) -> None:
+        """The thread's view has changed; if it is on the current core, so must CR3."""
+        if thread.loaded_on == self.machine.core.state.id:
+            self.shootdowns.load(thread.space)
 
     def retire_space(self, space: AddressSpace) -> None:
         """The last thread has left `space`."""
         for seat in self.seats:
             if seat.space is space:
                 seat.space = None
+        self.shootdowns.forget_tag(space)
         space.destroy()
 
     def out_of_memory(self, thread: Thread) -> None:
         """There is no frame for a page that the program may use: it is killed, as on Linux."""
         self.log(f"out of memory: process {thread.pid} ({thread.process.name}) is killed")
         signals.send(self, thread.process, Signal(SIGKILL, signals.SI_KERNEL))
-
-
-def describe(kernel: Kernel) -> dict[str, Any]:
-    """The configuration, as a trace header carries it."""
-    config = kernel.machine.config
-    return {
-        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
-        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
-        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
-        "swap_mib": config.swap_mib,
-        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
-    }  # fmt: skip

@@ -123,13 +123,19 @@ class Life:
         shares = flags & CLONE_VM
         _check_flags(flags)
         self._check_room(parent.process)
-        space = parent.space if shares else parent.space.fork(self.kernel.new_space_id())
+        home = parent.process.space
+        if not shares:
+            home = home.fork(self.kernel.new_space_id())
+            self.kernel.vases.forked(parent.process.space)
         tid = self._new_id()
-        process = parent.process if flags & CLONE_THREAD else self._child(parent, space, tid, flags)
+        process = parent.process if flags & CLONE_THREAD else self._child(parent, home, tid, flags)
         core = self.kernel.machine.core
         context = core.fresh_context()
         core.save(context)
-        thread = self._add_thread(process, space, tid, context)
+        view = parent.space if shares else home
+        thread = self._add_thread(process, view, tid, context)
+        if view is not home:
+            self.kernel.vases.join(parent, thread)
         thread.rip, thread.mask = parent.rip, parent.mask
         thread.scheduling = parent.scheduling.of_child()
         thread.result = 0
@@ -189,7 +195,7 @@ class Life:
     ) -> Thread:
         thread = Thread(tid, process, space, context, 0)
         process.threads.append(thread)
-        space.users += 1
+        process.space.users += 1
         self.kernel.threads[tid] = thread
         parent = process.parent.pid if process.parent else 0
         self._emit(THREAD_NEW, tid, process.pid, parent, space.id, process.name.encode())
@@ -378,10 +384,13 @@ class Life:
             futex.wake(self.kernel, thread, address, 1)
 
     def _leave_space(self, thread: Thread) -> None:
-        space = thread.space
-        space.users -= 1
-        if not space.users:
-            self.kernel.retire_space(space)
+        """The thread is in no view any more; with the last one, nothing is attached any more."""
+        home = thread.process.space
+        self.kernel.vases.leave(thread)
+        home.users -= 1
+        if not home.users:
+            self.kernel.vases.abandon(home)
+            self.kernel.retire_space(home)
 
     # Wait -----------------------------------------------------------------------------------
 

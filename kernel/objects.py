@@ -8,6 +8,7 @@ differ in who names them, who may open them, and when they die:
     anonymous   zeroes               nobody                its last region
     private     its `source`, copied nobody                its last region
     file        `data`               a server's file       its last region and the server
+    segment     zeroes               a VAS segment         its deletion
     kernel      the kernel           nobody                the machine
 
 Shared anonymous memory is a file without content whose size is that of its mapping, as on Linux.
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel import frames as owner_tags
 from kernel import rmap
-from kernel.frames import Frames
+from kernel.frames import Account, Frames
 
 if TYPE_CHECKING:
     from kernel.replace import Away, Replacement
@@ -41,7 +42,8 @@ class MemoryObject:
     `source_page` say where the pages of a private copy come from; `copies` are a file's private
     copies.  `regions` lists every region that maps the object; `holds` counts those and whoever
     else keeps it alive.  `data` is a file's first content, put into frames page by page; only a
-    file has a size.
+    file has a size.  `account` is who pays for the pages where their process may be gone: VAS and
+    segment memory.
     """
 
     id: int
@@ -54,6 +56,7 @@ class MemoryObject:
     regions: list[Region] = field(default_factory=list)
     holds: int = 0
     size_bytes: int | None = None
+    account: Account | None = None
     changed: bool = False
     """A file is not what `data` says any more."""
     paged_out: dict[int, Away] = field(default_factory=dict)
@@ -163,13 +166,23 @@ class MemoryObject:
             if self.source is None or not self.source.backs(page + self.source_page):
                 return self._fill(page)
             pfn = self.source.frame_to_read(page + self.source_page)
+            self._admit()
             self._put(page, self.table.copy(pfn, self.owner))
+            self._charge(1)
         elif not shared and self.table.refs[pfn] > 1:
             self._put(page, self.table.copy(pfn, self.owner))
             self.table.release(pfn)
         return self.frames[page]
         # END SOLUTION lab3.cow
         # PROMPT lab3.cow: copy the frame on the first write to a shared page.
+
+    def copy_into(self, other: MemoryObject) -> None:
+        """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
+        for page in (*self.frames, *self.paged_out):
+            self.table.reserve(2)
+            other._admit()
+            other._put(page, self.table.copy(self.frame_to_read(page), other.owner))
+            other._charge(1)
 
     def backs(self, page: int) -> bool:
         """True if the object has content of its own for this page, and not just zeroes."""
@@ -185,11 +198,28 @@ class MemoryObject:
 
     def _fill(self, page: int) -> int:
         content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+        self._admit()
         pfn = self.table.allocate(self.owner)
+        self._charge(1)
         if content:
             self.table.machine.memory.write(pfn * PAGE_SIZE, content)
         self._put(page, pfn)
         return pfn
+
+    def pay_from(self, account: Account) -> None:
+        """From now on `account` pays for every page of the object."""
+        count = len(self.frames) + len(self.paged_out)
+        self._charge(-count)
+        self.account = account
+        self._charge(count)
+
+    def _admit(self) -> None:
+        if self.account is not None:
+            self.account.admit()
+
+    def _charge(self, count: int) -> None:
+        if self.account is not None:
+            self.account.frames += count
 
     def _put(self, page: int, pfn: int) -> None:
         self.frames[page] = pfn
@@ -213,7 +243,29 @@ class MemoryObject:
         """A second object that takes a range of pages over, which keep their numbers."""
         frames = {page: self.frames.pop(page) for page in _within(self.frames, first_page, pages)}
         gone = _within(self.paged_out, first_page, pages)
-        return self._relative(id, frames, {page: self.paged_out.pop(page) for page in gone})
+        carved = self._relative(id, frames, {page: self.paged_out.pop(page) for page in gone})
+        carved.account = self.account
+        return carved
+
+    def twin(self, id: int) -> MemoryObject:
+        """A second object that comes from the same source and has no pages yet."""
+        return self._relative(id, {}, {})
+
+    def adopt(self, page: int, pfn: int) -> list[int]:
+        """Show a frame of a relative too; returns the frame that this showed before."""
+        old = self.frames.get(page)
+        if old == pfn:
+            return []
+        self.table.hold(pfn)
+        self._put(page, pfn)
+        return [] if old is None else [old]
+
+    def adopt_paged_out(self, other: MemoryObject, first_page: int, pages: int) -> None:
+        """Share what a relative has paged out of a range, where this has nothing."""
+        for page in _within(other.paged_out, first_page, pages):
+            if not self.has(page):
+                self.paged_out[page] = other.paged_out[page]
+                self.paged_out[page].holds += 1
 
     def _relative(
         self, id: int, frames: dict[int, int], paged_out: dict[int, Away]
@@ -223,9 +275,12 @@ class MemoryObject:
 
     def discard(self, first_page: int, pages: int) -> list[int]:
         """Forget the pages of a range; the caller releases their frames when it is safe."""
-        for page in _within(self.paged_out, first_page, pages):
+        away = _within(self.paged_out, first_page, pages)
+        for page in away:
             self._replacement.let_go(self.paged_out.pop(page))
-        return [self.frames.pop(page) for page in _within(self.frames, first_page, pages)]
+        gone = [self.frames.pop(page) for page in _within(self.frames, first_page, pages)]
+        self._charge(-len(gone) - len(away))
+        return gone
 
     def drop(self) -> list[int]:
         """One holder less.  The last one gets all the frames, to release when it is safe."""
@@ -233,6 +288,7 @@ class MemoryObject:
         if self.holds:
             return []
         gone = list(self.frames.values())
+        self._charge(-len(gone) - len(self.paged_out))
         self.frames.clear()
         for away in self.paged_out.values():
             self._replacement.let_go(away)
@@ -251,6 +307,8 @@ class Objects:
 
     table: Frames
     made: int = 0
+    changes: int = 0
+    """How many changes of regions there have been: the clock of `Region.changed`."""
 
     def anonymous(self) -> MemoryObject:
         """Zero-filled memory."""
@@ -273,6 +331,15 @@ class Objects:
         self.made += 1
         owner = owner_tags.ANONYMOUS
         return MemoryObject(self.made, self.table, owner, b"", source, source_page)
+
+    def segment(self) -> MemoryObject:
+        """Zero-filled memory that has a name and outlives processes."""
+        return self._make(owner_tags.SEGMENT)
+
+    def twin(self, original: MemoryObject) -> MemoryObject:
+        """An object with the same source and no pages yet."""
+        self.made += 1
+        return original.twin(self.made)
 
     def clone(self, original: MemoryObject) -> MemoryObject:
         """What fork makes of private memory."""

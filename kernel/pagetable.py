@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, NX, P, U, W
-from kernel.frames import TABLE, Frames
+from kernel.frames import TABLE, Account, Frames
+
+if TYPE_CHECKING:
+    from kernel.view import Mirror
 
 PTE = trace.declare(
     "pte", "pml4:Q table:Q index:H level:B old:Q new:Q", "A page-table entry was written."
@@ -22,6 +26,10 @@ TABLE_FLAGS = P | W | U
 """Upper entries allow everything; the leaf decides."""
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+
+LEAVES = -1
+"""Stands for all tables of leaves together, where others stand for themselves."""
+NOBODY: dict[int, Mirror] = {}
 
 
 def leaf_flags(prot: int, *, writable: bool) -> int:
@@ -44,6 +52,11 @@ class PageTable:
     span: int = -1
     """The 2 MiB span that was last written to, and the word index of its table."""
     span_slot: int = 0
+    mirrors: dict[int, dict[int, Mirror]] = field(default_factory=dict)
+    """Who must hear of entries that are written here: by `span` of the table or `LEAVES`, and by
+    id of the view."""
+    account: Account | None = None
+    """Who pays for the tables, if anybody."""
 
     def __post_init__(self) -> None:
         self.root_pfn = self._new_table()
@@ -57,6 +70,11 @@ class PageTable:
         slot = self._slot(va)
         return self.frames.machine.memory.words[slot] if slot is not None else 0
 
+    def word(self, va: int, level: int) -> int:
+        """The entry for `va` in the table of this level, or 0 where there is no such table."""
+        path = self._path(va)
+        return self.frames.machine.memory.words[path[4 - level]] if len(path) > 4 - level else 0
+
     def set(self, va: int, entry: int) -> int:
         """Write the leaf entry for `va` (not 0), making tables as needed; returns the old one.
 
@@ -65,7 +83,7 @@ class PageTable:
         if va >> 21 != self.span:
             self.span_slot = self._make_tables(va)
             self.span = va >> 21
-        return self._write(self.span_slot + (va >> 12 & 511), 1, entry)
+        return self._write(va, self.span_slot + (va >> 12 & 511), 1, entry)
 
     def _make_tables(self, va: int) -> int:
         """The word index of the lowest table for `va`."""
@@ -76,7 +94,7 @@ class PageTable:
             below = words[slot]
             if not below & P:
                 below = self._new_table() << 12 | TABLE_FLAGS
-                self._write(slot, level, below)
+                self._write(va, slot, level, below)
             table = (below & ADDRESS) >> 12
         return table * WORDS_PER_PAGE
 
@@ -85,15 +103,15 @@ class PageTable:
         path = self._path(va)
         if len(path) < 4 or not self.frames.machine.memory.words[path[-1]] & P:
             return 0
-        old = self._write(path[-1], 1, 0)
-        self._prune(path)
+        old = self._write(va, path[-1], 1, 0)
+        self._prune(va, path)
         return old
 
     def change(self, va: int, entry: int) -> None:
         """Rewrite a leaf that is present."""
         slot = self._slot(va)
         assert slot is not None
-        self._write(slot, 1, entry)
+        self._write(va, slot, 1, entry)
 
     def entries(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Every present leaf of a range as (va, entry); skips what has no tables."""
@@ -122,7 +140,7 @@ class PageTable:
     def free(self) -> None:
         """Give every table back.  No core may have them loaded."""
         for pfn in self.used:
-            self.frames.release(pfn)
+            self._free_table(pfn)
         self.used.clear()
 
     def _path(self, va: int) -> list[int]:
@@ -142,23 +160,32 @@ class PageTable:
         path = self._path(va)
         return path[3] if len(path) == 4 else None
 
-    def _prune(self, path: list[int]) -> None:
+    def _prune(self, va: int, path: list[int]) -> None:
         for level in (1, 2, 3):
             table = path[4 - level] // WORDS_PER_PAGE
             if self.used[table]:
                 return
             del self.used[table]
             self.span = -1
-            self._write(path[3 - level], level + 1, 0)
-            self.frames.release(table)
+            self._write(va, path[3 - level], level + 1, 0)
+            self._free_table(table)
 
     def _new_table(self) -> int:
+        if self.account:
+            self.account.admit()
         pfn = self.frames.allocate(TABLE)
+        if self.account:
+            self.account.frames += 1
         self.frames.machine.charge(costs.TABLE_ALLOCATE)
         self.used[pfn] = 0
         return pfn
 
-    def _write(self, slot: int, level: int, entry: int) -> int:
+    def _free_table(self, pfn: int) -> None:
+        self.frames.release(pfn)
+        if self.account:
+            self.account.frames -= 1
+
+    def _write(self, va: int, slot: int, level: int, entry: int) -> int:
         machine = self.frames.machine
         old = machine.memory.words[slot]
         machine.memory.words[slot] = entry
@@ -171,4 +198,29 @@ class PageTable:
             machine.trace.emit(
                 PTE, self.root_pa, table << 12, slot % WORDS_PER_PAGE, level, old, entry
             )
+        if self.mirrors:
+            self._tell(va, level, old, entry)
         return old
+
+    def _tell(self, va: int, level: int, old: int, entry: int) -> None:
+        for mirror in self.mirrors.get(span(level, va), NOBODY).values():
+            mirror.write(va, level, old, entry)
+        if level == 1:
+            for mirror in self.mirrors.get(LEAVES, NOBODY).values():
+                mirror.write(va, level, old, entry)
+
+    def watch(self, key: int, view: int, mirror: Mirror) -> None:
+        """From now on the view hears of what is written into this table."""
+        self.mirrors.setdefault(key, {})[view] = mirror
+
+    def unwatch(self, key: int, view: int) -> None:
+        """Undo `watch`."""
+        watchers = self.mirrors[key]
+        del watchers[view]
+        if not watchers:
+            del self.mirrors[key]
+
+
+def span(level: int, va: int) -> int:
+    """A key for the table of `level` that translates `va`."""
+    return va >> 9 * level + 12 << 3 | level

@@ -73,7 +73,8 @@ def _resize(
 
 
 def _is_free(space: AddressSpace, start: int, end: int) -> bool:
-    return end <= MAP_TOP and not space.map.overlapping(start, end)
+    taken = end > MAP_TOP or space.map.busy(start, end)
+    return not taken and space.clash(start, end) is None
 
 
 def _duplicate(space: AddressSpace, old: int, target: int, size_bytes: int) -> None:

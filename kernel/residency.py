@@ -33,16 +33,18 @@ def populate(space: AddressSpace, start: int, end: int, *, write: bool | None = 
 
 def drop(space: AddressSpace, start: int, end: int) -> None:
     """Private pages are forgotten, and shared ones are not shown until they are used again."""
-    frames: list[int] = []
+    space.check_change(start, end)
     for region in space.map.overlapping(start, end):
+        owner, first, last = region.space, max(start, region.start), min(end, region.end)
+        frames: list[int] = []
         if not region.shared:
-            first, last = max(start, region.start), min(end, region.end)
-            frames += region.object.discard(region.object_page(first), last - first >> 12)
-    space.shootdowns.invalidate(space, space.table.clear_range(start, end), frames)
+            frames = region.object.discard(region.object_page(first), last - first >> 12)
+        owner.shootdowns.invalidate(owner, owner.table.clear_range(first, last), frames)
 
 
 def punch(space: AddressSpace, start: int, end: int) -> None:
     """Shared pages read as zeroes from now on, for everybody.  Raises EINVAL, EACCES."""
+    space.check_change(start, end)
     for region in space.map.overlapping(start, end):
         if not region.shared:
             raise KernelError(E.INVAL)

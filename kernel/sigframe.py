@@ -8,6 +8,7 @@ which is mapped in every space.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from hw import cpu
 from hw.costs import CYCLES_PER_SECOND
@@ -28,7 +29,8 @@ FRAME_REGISTERS = (
     "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip eflags"
 ).split()
 _UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
-_SIGCONTEXT = struct.Struct("<18QHHHHQQQQQ64x")
+_SIGCONTEXT = struct.Struct("<18QHHHHQQQQQQ56x")
+"""struct sigcontext; the first of its reserved words holds the VAS that the thread was in."""
 _SIGINFO_HEAD, SIGINFO_BYTES = struct.Struct("<iiii"), 128
 UCONTEXT_BYTES = _UCONTEXT_HEAD.size + _SIGCONTEXT.size + 8
 USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program may set
@@ -60,11 +62,18 @@ def push(thread: Thread, core: Core, signal: Signal, action: SignalAction, mask:
     )
 
 
-def pop(thread: Thread, core: Core) -> int:
-    """Undo `push`: the frame is above the popped return address.  Returns the mask.
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What `push` left on the stack; `vid` is the VAS that the thread was in."""
 
-    Raises EFAULT.
-    """
+    registers: dict[str, int]
+    image: bytes
+    mask: int
+    vid: int
+
+
+def read(thread: Thread, core: Core) -> Frame:
+    """The frame above the return address that the handler has popped.  Raises EFAULT."""
     at = core.registers()["rsp"]
     context = thread.space.read(at, UCONTEXT_BYTES)
     values = _SIGCONTEXT.unpack_from(context, _UCONTEXT_HEAD.size)
@@ -72,10 +81,14 @@ def pop(thread: Thread, core: Core) -> int:
     image = thread.space.read(image_at, FXSAVE_BYTES) if image_at else b""
     registers = dict(zip(FRAME_REGISTERS, values, strict=False))
     registers["eflags"] = registers["eflags"] & USER_FLAGS | 0x202
-    core.set_registers(registers)
-    if image:
-        core.load_fpu_image(image)
-    return int.from_bytes(context[-8:], "little")
+    return Frame(registers, image, int.from_bytes(context[-8:], "little"), values[27])
+
+
+def restore(core: Core, frame: Frame) -> None:
+    """Undo `push`."""
+    core.set_registers(frame.registers)
+    if frame.image:
+        core.load_fpu_image(frame.image)
 
 
 def on_alternate_stack(thread: Thread, rsp: int) -> bool:
@@ -106,7 +119,7 @@ def _pack_ucontext(
     )
     return (
         head
-        + _SIGCONTEXT.pack(*general, 0x33, 0, 0, 0x2B, *cause, image_at)
+        + _SIGCONTEXT.pack(*general, 0x33, 0, 0, 0x2B, *cause, image_at, thread.space.vid)
         + struct.pack("<Q", mask)
     )
 

@@ -289,8 +289,17 @@ def _handle(
 
 
 def sigreturn(kernel: Kernel, thread: Thread, core: Core) -> None:
-    """The handler is done: the thread is again what it was before it.  Raises EFAULT."""
-    set_mask(kernel, thread, sigframe.pop(thread, core))
+    """The handler is done: the thread is again what it was before it.
+
+    It ran in the view that the signal found; if it left that, the thread goes back there.
+    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
+    be forged), `Blocked`.
+    """
+    frame = sigframe.read(thread, core)
+    if frame.vid != thread.space.vid:
+        kernel.vases.go_back(thread, frame.vid)
+    sigframe.restore(core, frame)
+    set_mask(kernel, thread, frame.mask)
 
 
 def _what_happens(process: Process, number: int, action: SignalAction) -> int:

@@ -8,26 +8,31 @@
     0x0000_7fff_ffff_e000   one page of kernel code that users may run (global): `KUSER`
     0x0000_7fff_ffff_f000   never mapped
 
+A space may be shown by views (`kernel.view`) together with other spaces: what it maps must then
+be free in all of those, and a view is told before a range becomes this space's.
+
 Invariant: a page has a present leaf only if a region covers it, and the leaf's frame is the one
 that the region's object (or its source) holds for that page.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, USER_TOP, A, D, G, P, U, W
 from kernel.errno import E, KernelError
-from kernel.objects import MemoryObject, Objects, pieces
+from kernel.objects import MemoryObject, Objects
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE, PageTable, leaf_flags
+from kernel.regions import RegionMap
+from kernel.shootdown import TAG_ANY
+from kernel.usermem import UserMemory
 
 if TYPE_CHECKING:
     from kernel.shootdown import Shootdowns
+    from kernel.view import View
 
 KUSER = USER_TOP - PAGE_SIZE
 MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
@@ -35,6 +40,8 @@ STACK_TOP, STACK_BYTES, STACK_GUARD_PAGES = KUSER, 8 << 20, 16
 LOCKED, NOT_FORKED, WIPED_BY_FORK, STAYS_READ_ONLY = 1, 2, 4, 8
 """Flags of a region: its pages never leave memory; a child does not get it; a child gets zeroes;
 it shows a file that was opened for reading only."""
+SPLIT_FRAMES = 6
+"""What making room in one view takes at most: three tables at either end of a range."""
 FAULT_FRAMES = 5
 """What one fault takes at most: a page of a file, a copy of it, and three tables."""
 MAX_REGIONS = 65_530  # as Linux's vm.max_map_count
@@ -44,7 +51,16 @@ REGION = trace.declare(
     "space:Q start:Q end:Q prot:B shared:B object:Q page:Q name:s",
     "A region is now like this; prot 255: it is gone.",
 )
+CONFLICT = trace.declare(
+    "conflict",
+    "space:Q start:Q end:Q name:s other_start:Q other_end:Q other_name:s",
+    "Two regions want the same place in one view.",
+)
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
+
+
+CREATED, OF_TASK, OF_VAS = range(3)
+"""Whom a region was copied from."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +68,10 @@ class Region:
     """Pages `start`..`end` show `object` from its page `page` on.
 
     A shared region stores into the object; a private one copies shared frames first.
-    `floor` is how far down a growing stack may reach, else 0.
+    `floor` is how far down a growing stack may reach, else 0.  `segment` is the VAS segment that
+    it shows: such a region is sealed, as by mseal(2).  `changed`: when, in steps of `Objects`.
+    The rest is of the sync policy `rfc` alone, which copies regions: whom from (`origin`), whether
+    the pages are still to come (`lazy`), whether frames are shared without copy-on-write.
     """
 
     start: int
@@ -64,7 +83,15 @@ class Region:
     name: str = ""
     floor: int = 0
     flags: int = 0
+    segment: int = 0
+    changed: int = 0
+    origin: int = CREATED
+    lazy: bool = False
+    duplicated: bool = False
     space: AddressSpace = field(init=False)
+
+    def __str__(self) -> str:
+        return f"{self.name or 'a mapping'} at {self.start:#x}-{self.end:#x}"
 
     def object_page(self, va: int) -> int:
         return self.page + (va - self.start >> 12)
@@ -85,57 +112,21 @@ class Region:
         return not made.reaches(self.object_page(va))
 
 
-@dataclass(slots=True)
-class RegionMap:
-    """The regions of a space, sorted and disjoint."""
+class Conflict(KernelError):
+    """EFAULT: two regions want the same place; the text says which."""
 
-    starts: list[int] = field(default_factory=list)
-    regions: list[Region] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[Region]:
-        return iter(self.regions)
-
-    def __len__(self) -> int:
-        return len(self.regions)
-
-    def find(self, va: int) -> Region | None:
-        """The region that covers `va`."""
-        i = bisect_right(self.starts, va) - 1
-        if i >= 0 and va < self.regions[i].end:
-            return self.regions[i]
-        return None
-
-    def overlapping(self, start: int, end: int) -> list[Region]:
-        first = bisect_right(self.starts, start)
-        if first and self.regions[first - 1].end > start:
-            first -= 1
-        return self.regions[first : bisect_left(self.starts, end)]
-
-    def next_above(self, va: int) -> Region | None:
-        """The region with the lowest start that is not below `va`."""
-        i = bisect_left(self.starts, va)
-        return self.regions[i] if i < len(self.regions) else None
-
-    def add(self, region: Region) -> None:
-        i = bisect_left(self.starts, region.start)
-        self.starts.insert(i, region.start)
-        self.regions.insert(i, region)
-
-    def remove(self, region: Region) -> None:
-        i = bisect_left(self.starts, region.start)
-        del self.starts[i], self.regions[i]
-
-    def restart(self, region: Region, start: int) -> None:
-        """Move a region's start; it must stay between its neighbours."""
-        self.starts[bisect_left(self.starts, region.start)] = start
-        region.start = start
+    def __init__(self, text: str) -> None:
+        KernelError.__init__(self, E.FAULT)
+        self.text = text
 
 
 @dataclass(slots=True, eq=False)
-class AddressSpace:
-    """What one or more threads see.  `id` is never used again.
+class AddressSpace(UserMemory):
+    """What one or more threads see.  `id` is never used again; `kuser_pfn` 0: nobody runs here.
 
     `generation` counts invalidations: a core whose tag for this space is older must flush.
+    `shows`: a view's layers; `views`: the views that have this space as one, by id.  `vid` is
+    what `active_vas` answers.  `users` are the threads whose home this is, or who are in the view.
     """
 
     id: int
@@ -148,7 +139,14 @@ class AddressSpace:
     generation: int = 0
     break_start: int = 0
     break_end: int = 0
+    base: int = MAP_BASE
     hint: int = MAP_BASE
+    shows: tuple[AddressSpace, ...] = ()
+    views: dict[int, View] = field(default_factory=dict)
+    vid: int = 0
+    tagging: int = TAG_ANY
+    changed: int = 0
+    """When its regions last did, as `Region.changed`."""
     locks_new: int = 0
     """mlockall: the flags for mappings to come."""
     barriers: int = 0
@@ -156,6 +154,10 @@ class AddressSpace:
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.table)
+        self.hint = self.base
+        if not self.kuser_pfn:
+            self._emit(SPACE, self.table.root_pa, 1)
+            return
         try:
             self.table.set(KUSER, self.kuser_pfn << 12 | P | U | G)
         except KernelError:
@@ -169,6 +171,8 @@ class AddressSpace:
         """Add a region where nothing is mapped.  Raises ENOMEM past the limit of regions."""
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
+        if self.views:
+            self.claim(region.start, region.end, region)
         self.map.add(region)
         region.space = self
         region.object.holds += 1
@@ -178,15 +182,44 @@ class AddressSpace:
 
     def place(self, size_bytes: int, wish: int = 0) -> int:
         """A free range for `size_bytes`, at `wish` if that is possible.  Raises ENOMEM."""
-        fits = wish >= MAP_LOWEST and wish + size_bytes <= MAP_TOP
-        if fits and not self.map.overlapping(wish, wish + size_bytes):
+        end = wish + size_bytes
+        fits = wish >= MAP_LOWEST and end <= MAP_TOP and not self.map.busy(wish, end)
+        if fits and self.clash(wish, end) is None:
             return wish
-        for lowest in (self.hint, MAP_BASE):
+        for lowest in (self.hint, self.base):
             start = self._first_fit(lowest, size_bytes)
+            while start is not None and (other := self.clash(start, start + size_bytes)):
+                start = self._first_fit(other.end, size_bytes)
             if start is not None:
                 self.hint = start + size_bytes
                 return start
         raise KernelError(E.NOMEM)
+
+    def clash(self, start: int, end: int, but: View | None = None) -> Region | None:
+        """What a view shows in a range that is not this space's, and so cannot be."""
+        for view in self.views.values():
+            for layer in view.shows if view is not but else ():
+                if layer is not self and layer.map.busy(start, end):
+                    return layer.map.overlapping(start, end)[0]
+        return None
+
+    def claim(self, start: int, end: int, region: Region | None = None) -> None:
+        """The range is about to be this space's: every view makes room for it.
+
+        Raises EFAULT if a view shows something else there, ENOMEM.
+        """
+        other = self.clash(start, end)
+        if other is not None:
+            raise self.conflict(region or Region(start, end, 0, other.object), other)
+        for view in self.views.values():
+            self.objects.table.reserve(SPLIT_FRAMES)
+            view.make_room(self, start, end)
+
+    def conflict(self, region: Region, other: Region) -> Conflict:
+        """The error for two regions that want one place; the trace names them."""
+        ours = (region.start, region.end, region.name.encode())
+        self._emit(CONFLICT, *ours, other.start, other.end, other.name.encode())
+        return Conflict(f"{region} overlaps {other}")
 
     def _first_fit(self, lowest: int, size_bytes: int) -> int | None:
         start = lowest
@@ -198,12 +231,28 @@ class AddressSpace:
         return start if start + size_bytes <= MAP_TOP else None
 
     def unmap(self, start: int, end: int) -> None:
-        """Remove everything in a page-aligned range.  ENOMEM: a split makes too many regions."""
+        """Remove everything in a page-aligned range.
+
+        Raises ENOMEM if a split makes too many regions, EPERM if a segment is there.
+        """
+        self._refuse_sealed(start, end)
+        self.remove(start, end)
+
+    def check_change(self, start: int, end: int) -> None:
+        """May a thread here change what a range holds?  Only a view can say no."""
+
+    def _refuse_sealed(self, start: int, end: int) -> None:
+        for region in self.map.overlapping(start, end):
+            if region.segment:
+                raise KernelError(E.PERM)
+
+    def remove(self, start: int, end: int) -> None:
+        """As `unmap`, segments too."""
         frames: list[int] = []
         for region in self._isolate(start, end):
             frames += self._remove(region)
         self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
-        if MAP_BASE <= start < self.hint:
+        if self.base <= start < self.hint:
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
@@ -216,6 +265,7 @@ class AddressSpace:
             raise KernelError(E.NOMEM)
         if prot & PROT_WRITE and any(region.flags & STAYS_READ_ONLY for region in affected):
             raise KernelError(E.ACCES)
+        self._refuse_sealed(start, end)
         stale: list[int] = []
         for region in self._isolate(start, end):
             if region.prot != prot:
@@ -235,7 +285,10 @@ class AddressSpace:
             self._merge_upwards(region)
 
     def extend(self, region: Region, end: int) -> None:
-        """Let a region reach up to `end`, where nothing is mapped."""
+        """Let a region reach up to `end`, where nothing is mapped.  Raises EPERM, EFAULT."""
+        self._refuse_sealed(region.start, region.end)
+        if self.views:
+            self.claim(region.end, end, region)
         region.end = end
         self._changed(region)
 
@@ -246,6 +299,7 @@ class AddressSpace:
         """
         if len(self.map) > MAX_REGIONS - 3:
             raise KernelError(E.NOMEM)
+        self._refuse_sealed(start, end)
         (region,) = self._isolate(start, end)
         memory = region.object
         if not region.shared:
@@ -274,10 +328,16 @@ class AddressSpace:
         if end < self.break_start or new_top > MAP_TOP:
             return self.break_end
         if new_top < old_top:
+            if any(region.segment for region in self.map.overlapping(new_top, old_top)):
+                return self.break_end
             self.unmap(new_top, old_top)
         elif new_top > old_top:
             if self.map.overlapping(old_top, new_top + PAGE_SIZE):
                 return self.break_end
+            if self.views:
+                if self.clash(old_top, new_top + PAGE_SIZE):
+                    return self.break_end
+                self.claim(old_top, new_top)
             self._grow_heap(old_top, new_top)
         self.break_end = end
         return end
@@ -303,8 +363,7 @@ class AddressSpace:
         """Cut a region in two at `at`.  Raises ENOMEM past the limit of regions."""
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
-        shape = (at, region.end, region.prot, region.object, region.object_page(at))
-        upper = Region(*shape, region.shared, region.name, region.floor, region.flags)
+        upper = replace(region, start=at, page=region.object_page(at))
         region.end = at
         self._changed(region)
         self.map_region(upper)
@@ -331,6 +390,8 @@ class AddressSpace:
 
     def _forget(self, region: Region) -> None:
         self.map.remove(region)
+        self.objects.changes += 1
+        self.changed = self.objects.changes
         region.object.regions.remove(region)
         self._gone(region)
 
@@ -376,94 +437,15 @@ class AddressSpace:
         guard = page - STACK_GUARD_PAGES * PAGE_SIZE
         if self.map.overlapping(guard, stack.start):
             return None
+        if self.views:
+            if self.clash(guard, stack.start):
+                return None
+            self.claim(page, stack.start)
         self._gone(stack)
         stack.page -= stack.start - page >> 12
         self.map.restart(stack, page)
         self._changed(stack)
         return stack
-
-    # The kernel reads and writes user memory ------------------------------------------------
-
-    def read(self, va: int, size_bytes: int) -> bytes:
-        """Copy in.  Raises EFAULT."""
-        self._check_range(va, size_bytes)
-        memory, parts = self.objects.table.machine.memory, []
-        for at, room in pieces(va, size_bytes):
-            pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
-            parts.append(memory.read(pa, room))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def write(self, va: int, data: bytes) -> None:
-        """Copy out.  Raises EFAULT, perhaps after some pages were written."""
-        self._check_range(va, len(data))
-        memory, done = self.objects.table.machine.memory, 0
-        for at, room in pieces(va, len(data)):
-            pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
-            memory.write(pa, data[done : done + room])
-            done += room
-
-    def read_string(self, va: int, limit_bytes: int) -> bytes:
-        """A NUL-terminated string without its NUL.  Raises EFAULT, or ENAMETOOLONG past `limit`."""
-        found = b""
-        while len(found) <= limit_bytes:
-            room = PAGE_SIZE - (va + len(found) & PAGE_MASK)
-            piece, nul, _ = self.read(va + len(found), room).partition(b"\0")
-            found += piece
-            if nul and len(found) <= limit_bytes:
-                return found
-        raise KernelError(E.NAMETOOLONG)
-
-    def read_name(self, va: int, limit_bytes: int) -> bytes:
-        """A string like `read_string`, but cut off at the limit instead.  Raises EFAULT."""
-        found = b""
-        while len(found) < limit_bytes:
-            at = va + len(found)
-            room = min(PAGE_SIZE - (at & PAGE_MASK), limit_bytes - len(found))
-            piece, nul, _ = self.read(at, room).partition(b"\0")
-            found += piece
-            if nul:
-                break
-        return found
-
-    def peek_string(self, va: int, limit_bytes: int = 256) -> bytes:
-        """What can be seen of a string without changing anything: for the trace."""
-        memory, found = self.objects.table.machine.memory, b""
-        while len(found) < limit_bytes:
-            at = va + len(found)
-            entry = self.table.lookup(at & ~PAGE_MASK)
-            if not entry & P:
-                return found
-            room = min(PAGE_SIZE - (at & PAGE_MASK), limit_bytes - len(found))
-            piece, nul, _ = memory.read(entry & ADDRESS | at & PAGE_MASK, room).partition(b"\0")
-            found += piece
-            if nul:
-                break
-        return found
-
-    def read_u64(self, va: int) -> int:
-        return int.from_bytes(self.read(va, 8), "little")
-
-    def read_u32(self, va: int) -> int:
-        return int.from_bytes(self.read(va, 4), "little")
-
-    def _check_range(self, va: int, size_bytes: int) -> None:
-        if va + size_bytes > USER_TOP:
-            raise KernelError(E.FAULT)
-        self.objects.table.machine.charge(costs.USER_COPY_LINE, (size_bytes + 63) >> 6)
-
-    def _user_frame(self, va: int, error: int) -> int:
-        """The frame behind `va`, for the kernel to act on as the user; sets A and D as it would."""
-        wanted = P | U | (W if error else 0)
-        page = va & ~PAGE_MASK
-        entry = self.table.lookup(page)
-        if entry & wanted != wanted:
-            if not self.fault(page, error):
-                raise KernelError(E.FAULT)
-            entry = self.table.lookup(page)
-        used = entry | A | (D if error else 0)
-        if used != entry:
-            self.table.change(page, used)
-        return (entry & ADDRESS) >> 12
 
     # Life ---------------------------------------------------------------------------------
 
@@ -476,14 +458,14 @@ class AddressSpace:
         stale: list[int] = []
         try:
             for region in self.map:
-                if region.flags & NOT_FORKED:
+                if region.segment or region.flags & NOT_FORKED:
                     continue
                 twin = region.object
                 if region.flags & WIPED_BY_FORK:
                     twin = self.objects.anonymous()
                 elif not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
-                child.map_region(_copy_region(region, twin))
+                child.map_region(replace(region, object=twin, flags=region.flags & ~LOCKED))
                 if not region.flags & WIPED_BY_FORK:
                     self._share_leaves(region, child, stale)
         except KernelError:
@@ -513,10 +495,13 @@ class AddressSpace:
         self.generation += 1
         self.table.free()
         self._emit(SPACE, self.table.root_pa, 0)
+        self.forget_root()
+        self.shootdowns.release(self.objects.table, frames)
+
+    def forget_root(self) -> None:
+        """The tables are gone."""
         for core in self.objects.table.machine.cores:
             core.mmu.forget(self.table.root_pa)
-        for pfn in frames:
-            self.objects.table.release(pfn)
 
     def resident_pages(self, region: Region) -> int:
         """How many pages of a region have a leaf."""
@@ -530,6 +515,10 @@ class AddressSpace:
 
     def _changed(self, region: Region) -> None:
         self.objects.table.machine.charge(costs.REGION_CHANGE)
+        self.objects.changes += 1
+        region.changed = self.changed = self.objects.changes
+        for view in self.views.values():
+            view.resized(region)
         shape = (region.start, region.end, region.prot, region.shared)
         self._emit(REGION, *shape, region.object.id, region.page, region.name.encode())
 
@@ -551,15 +540,9 @@ def _continues(region: Region, after: Region) -> bool:
     return (
         after.object is region.object
         and after.page == region.object_page(after.start)
-        and (after.prot, after.shared, after.name, after.floor)
-        == (region.prot, region.shared, region.name, region.floor)
-        and after.flags == region.flags
+        and (after.prot, after.shared, after.name, after.floor, after.flags, after.origin)
+        == (region.prot, region.shared, region.name, region.floor, region.flags, region.origin)
     )
-
-
-def _copy_region(region: Region, twin: MemoryObject) -> Region:
-    shape = (region.start, region.end, region.prot, twin, region.page)
-    return Region(*shape, region.shared, region.name, region.floor, region.flags & ~LOCKED)
 
 
 def covers(regions: list[Region], start: int, end: int) -> bool:

@@ -10,7 +10,9 @@ from hw.trace import Kind
 from kernel import signals, trap
 from kernel.errno import E
 from kernel.life import EXEC, THREAD_END
+from kernel.space import CONFLICT
 from kernel.syscalls import TABLE, ArgumentType
+from kernel.vases import VAS_SWITCH
 
 ACTIONS = ("killed", "ignored", "handler called", "stopped")
 
@@ -32,6 +34,11 @@ class Strace:
         elif kind is signals.SIGNAL:
             _, tid, number, action, address = values
             self.write(f"[{tid}] {signals.name(number)} at {address:#x}: {ACTIONS[action]}")
+        elif kind is VAS_SWITCH:
+            self.write(f"[{values[0]}] sees VAS {values[2]} from now on (space {values[3]})")
+        elif kind is CONFLICT:
+            ours, theirs = _region(*values[1:4]), _region(*values[4:7])
+            self.write(f"conflict: {ours} and {theirs} want the same place")
         elif kind is EXEC:
             self.write(f"[{values[0]}] execve({values[2].decode(errors='replace')!r}) = 0")
         elif kind is THREAD_END:
@@ -52,6 +59,10 @@ def _argument(kind: ArgumentType, value: int, texts: list[bytes]) -> str:
     if kind.string and texts:
         return repr(texts.pop(0).decode(errors="replace"))
     return f"{value:#x}" if kind.c_name.endswith("*") or abs(value) > 1 << 16 else str(value)
+
+
+def _region(start: int, end: int, name: bytes) -> str:
+    return f"{name.decode(errors='replace') or 'a mapping'} at {start:#x}-{end:#x}"
 
 
 def _result(result: int) -> str:

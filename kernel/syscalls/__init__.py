@@ -143,4 +143,5 @@ def load_all() -> None:
         signal,
         system,
         time,
+        vas,
     )

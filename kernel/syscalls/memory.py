@@ -53,7 +53,8 @@ def mmap(
     EINVAL: no length, unaligned, or neither shared nor private; ENOMEM: no room; EPERM: too low;
     EEXIST: MAP_FIXED_NOREPLACE and something is there; EBADF; EACCES: the file is not open for
     that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP: unknown flags and
-    MAP_SHARED_VALIDATE.
+    MAP_SHARED_VALIDATE; EFAULT: an attached view shows something else there; EACCES: inside a
+    VAS that is attached for reading; EPERM: a segment is there.  Inside a VAS it is the VAS's.
     """
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
@@ -75,6 +76,7 @@ def mmap(
     else:
         region = _file_region(k, t, fd, shape, flags, offset)
     if flags & MAP_FIXED:
+        t.space.claim(start, start + size)
         t.space.unmap(start, start + size)
     t.space.map_region(region)
     _make_resident(t.space, region, flags)
@@ -206,7 +208,7 @@ def vantage_region(k: Kernel, t: Thread, index: Size, out: Ptr) -> int:
     """The `index`-th region of the caller's address space.  ENOENT: there are not so many."""
     if index >= len(t.space.map):
         raise KernelError(E.NOENT)
-    region = t.space.map.regions[index]
+    region = t.space.map.at(index)
     resident = t.space.resident_pages(region)
     name = region.name.encode()[:31]
     shape = (region.start, region.end, region.prot, int(region.shared), resident, name)

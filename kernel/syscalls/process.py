@@ -68,7 +68,7 @@ def _clone(k: Kernel, t: Thread, request: CloneRequest) -> int:
     if not call.child:
         call.child = k.life.clone(t, request).tid
     child = k.processes.get(call.child)
-    borrowed = child is not None and not child.zombie and child.space is t.space
+    borrowed = child is not None and not child.zombie and child.space is t.process.space
     if request.flags & CLONE_VFORK and borrowed:
         raise Blocked(("vfork", call.child, 0), interruptible=False)
     return call.child

@@ -219,7 +219,7 @@ def membarrier(k: Kernel, t: Thread, cmd: Int, flags: Flags, cpu_id: Int) -> int
         return BARRIERS
     if cmd not in (1, 2, 4, 8, 0x10, 0x20, 0x40):
         raise KernelError(E.INVAL)
-    if cmd in REGISTRATION_FOR and not t.space.barriers & REGISTRATION_FOR[cmd]:
+    if cmd in REGISTRATION_FOR and not t.process.space.barriers & REGISTRATION_FOR[cmd]:
         raise KernelError(E.PERM)
-    t.space.barriers |= cmd
+    t.process.space.barriers |= cmd
     return 0

@@ -35,7 +35,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "memcalls": (), "nullcall": ("20",), "overcommit": ("20", "2", "1"), "pages": ("100",),
     "pie": (), "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",),
     "sieve": ("3000",), "signals": (), "spin": ("500",), "stream": ("512", "2", "512"),
-    "switcher": ("10",), "threads": ("3", "20"), "upper": (),
+    "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
+    "vas_heap": ("5",),
 }  # fmt: skip
 """Arguments that make each program short."""
 
@@ -57,6 +58,9 @@ class Wish:
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
+    sync: str = "subtree"
+    sharing: str = "attach"
+    vas_limit: int | None = None
     walks: bool = True
     """Are page walks charged?"""
     checked: bool = False
@@ -158,8 +162,9 @@ class System:
             swap_mib=wish.swap,
         )  # fmt: skip
         config = Config(
-            machine, wish.seed, wish.pcids, wish.user, sched=wish.sched, replace=wish.replace
-        )
+            machine, wish.seed, wish.pcids, wish.user, sched=wish.sched, replace=wish.replace,
+            vas_sync=wish.sync, vas_sharing=wish.sharing, vas_limit_mib=wish.vas_limit,
+        )  # fmt: skip
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:
             for core in kernel.machine.cores:

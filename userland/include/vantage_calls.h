@@ -13,5 +13,28 @@
 #define SYS_vantage_translate 1210
 #define SYS_vantage_region 1211
 #define SYS_null_call 1212
+#define SYS_vas_create 1332
+#define SYS_vas_delete 1333
+#define SYS_vas_find 1334
+#define SYS_vas_attach 1335
+#define SYS_vas_detach 1336
+#define SYS_vas_switch 1337
+#define SYS_active_vas 1338
+#define SYS_vas_getattr 1339
+#define SYS_vas_setattr 1340
+#define SYS_vas_seg_create 1341
+#define SYS_vas_seg_delete 1342
+#define SYS_vas_seg_find 1343
+#define SYS_vas_seg_attach 1344
+#define SYS_vas_seg_detach 1345
+#define SYS_vas_seg_getattr 1346
+#define SYS_vas_seg_setattr 1347
+#define SYS_vas_clone 1350
+#define SYS_vas_ctl 1351
+#define SYS_vas_seg_clone 1352
+#define SYS_vas_seg_ctl 1353
+#define SYS_vas_local_attach 1354
+#define SYS_vas_local_detach 1355
+#define SYS_vas_entry 1356
 
 #endif
