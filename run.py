@@ -138,6 +138,7 @@ COMMANDS = {
     ),
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
     "demo": ("show one claim at work: `demo list` names them", "labs.demo:main", "runtime"),
+    "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
     "manual": ("print the reference of system calls", "userland.manual:main", "runtime"),

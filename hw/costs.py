@@ -87,3 +87,17 @@ MESSAGE = _primitive(
     "message", 200, 100, 800, "copy of one message and hand-over, L4 family figures"
 )
 USER_COPY_LINE = _primitive("user_copy_line", 8, 4, 30, "64 bytes between user and kernel memory")
+DISK_READ = _primitive(
+    "disk_read",
+    156_000,
+    24_000,
+    28_800_000,
+    "4 KiB read, 65 us: Intel X25-M data sheet; 10 us with Optane, 12 ms with a 7,200 rpm disk",
+)
+DISK_WRITE = _primitive(
+    "disk_write",
+    204_000,
+    24_000,
+    28_800_000,
+    "4 KiB write, 85 us: Intel X25-M data sheet; bounds as disk_read",
+)

@@ -14,9 +14,12 @@ from typing import NamedTuple, Protocol
 from hw import trace
 from hw.costs import CYCLES_PER_SECOND
 
-OUTPUT, ERRORS = 1, 2
+INPUT, OUTPUT, ERRORS, TERMINAL = range(4)
+"""The streams of the console; the last one is the terminal itself, whatever 1 and 2 are."""
 CONSOLE_OUTPUT = trace.declare(
-    "console_output", "stream:B data:s", "A program wrote; stream 1 is output, 2 is errors."
+    "console_output",
+    "stream:B data:s",
+    "A program wrote; stream 1 is output, 2 is errors, 3 the terminal.",
 )
 CONSOLE_INPUT = trace.declare(
     "console_input", "instructions:Q data:s", "Bytes arrived; none means end of input."
@@ -66,6 +69,8 @@ class ConsoleState:
 
     arrived: bytearray = field(default_factory=bytearray)
     ended: bool = False
+    terminals: tuple[bool, bool, bool] = (False, False, False)
+    """Which of input, output and errors are a terminal on the host."""
     size: Size | None = None
     looks: int = 0
     log: list[Arrival] = field(default_factory=list)
@@ -74,7 +79,8 @@ class ConsoleState:
 class Console:
     """A terminal or a pair of pipes.
 
-    `sink` takes output and, unless `error_sink` is set, errors too.  Input comes from one of
+    `sink` takes output and, unless `error_sink` and `terminal_sink` are set, errors and what the
+    terminal shows, too.  Input comes from one of
     three: `source`, which blocks until there is some and is asked only when nothing else can
     happen; `keys`, a live terminal; or `replay`, the arrivals of an earlier run.
     """
@@ -87,7 +93,7 @@ class Console:
     ) -> None:
         self.state = state
         self.sink = sink
-        self.error_sink = sink
+        self.error_sink = self.terminal_sink = sink
         self.source = source
         self.keys: Keys | None = None
         self.replay: Sequence[Arrival] | None = None
@@ -101,7 +107,8 @@ class Console:
     def write(self, data: bytes, stream: int = OUTPUT) -> None:
         if self.trace:
             self.trace.emit(CONSOLE_OUTPUT, stream, data)
-        (self.error_sink if stream == ERRORS else self.sink)(data)
+        sinks = {ERRORS: self.error_sink, TERMINAL: self.terminal_sink}
+        sinks.get(stream, self.sink)(data)
 
     # Input ------------------------------------------------------------------------------------
 

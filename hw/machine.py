@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from hw import costs, trace
 from hw.cpu import Core, CoreState, Vectors
 from hw.devices import Console, ConsoleState
+from hw.disk import Disk, DiskState
 from hw.engine import RESERVED_FRAMES
-from hw.memory import CodeFrames, PhysicalMemory
+from hw.memory import PAGE_SIZE, CodeFrames, PhysicalMemory
 from hw.mmu import MmuState
 from hw.tlb import Tlb
 
@@ -32,12 +33,16 @@ class MachineConfig:
     dtlb: tuple[int, int] = (16, 4)
     pcid: bool = True
     clock: str = EXACT
+    swap_mib: int = 0
+    """The size of the paging disk; 0: there is none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= MAX_CPUS:
             raise ValueError(f"--cpus takes 1 to {MAX_CPUS}, not {self.cpus}")
         if not 1 <= self.ram_mib <= 4096:
             raise ValueError(f"--ram takes 1 to 4096 MiB, not {self.ram_mib}")
+        if not 0 <= self.swap_mib <= 65_536:
+            raise ValueError(f"--swap takes 0 to 65536 MiB, not {self.swap_mib}")
         for sets, ways in (self.itlb, self.dtlb):
             if not (1 <= sets <= 1024 and 1 <= ways <= 64):
                 raise ValueError(
@@ -51,6 +56,7 @@ class MachineState:
 
     cores: list[CoreState]
     console: ConsoleState = field(default_factory=ConsoleState)
+    disk: DiskState = field(default_factory=DiskState)
     code: CodeFrames = field(default_factory=CodeFrames)
     mailboxes: list[list[tuple[int, int, int]]] = field(default_factory=list)
     """Per core, the interrupts on their way: (source core, message, cycles when sent)."""
@@ -71,6 +77,7 @@ class Machine:
         self.state = state or _fresh_state(config)
         self.memory.code = self.state.code
         self.console = Console(self.state.console, sink, source)
+        self.disk = Disk(self.state.disk, (config.swap_mib << 20) // PAGE_SIZE, self)
         self.trace: trace.Trace | None = None
         silicon = config.mmu == SILICON
         self.cores: list[Core] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sys
 import threading
@@ -26,6 +27,7 @@ class GuestTerminal:
     """
 
     def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._keyboard = Keyboard(descriptor)
         self._told: queue.SimpleQueue[TerminalEvent] = queue.SimpleQueue()
         self._ended = threading.Event()
@@ -73,6 +75,13 @@ class GuestTerminal:
     def waited(self) -> float:
         """How many seconds the last `wait` took."""
         return self._waited
+
+    def write(self, data: bytes) -> None:
+        """Show something, wherever standard output goes; nothing, if the terminal is gone."""
+        out = sys.stdout.fileno() if sys.platform == "win32" else self._descriptor
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(out, data) :]
 
     def interrupt(self) -> None:
         """End a `wait` that goes on; safe from a signal handler."""

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw import costs
-from hw.devices import ERRORS, OUTPUT
+from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
 from kernel.choose import Chooser
-from kernel.kernel import Kernel, describe
+from kernel.kernel import Kernel
+from kernel.life import FIRST
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.process import Credentials, Handle, Process
+from kernel.replace import CLOCK, Replacement
+from kernel.replace import POLICIES as REPLACEMENTS
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
@@ -58,6 +61,8 @@ class Config:
     """Who may be in a VAS at the same time: `kernel.sharing`."""
     vas_limit_mib: int | None = None
     """How much VAS and segment memory a user may own; None: half of the memory."""
+    replace: str = CLOCK
+    """Which page leaves memory when it is short, if there is a paging disk."""
 
     def __post_init__(self) -> None:
         if self.sched not in POLICIES:
@@ -96,6 +101,9 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
          "at attach (default), or by locks at each switch"),
         ("--vas-limit", None, number | {"metavar": "MIB"}, "VAS and segment memory of each user "
          "(default: half of the memory)"),
+        ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
+         "(default: none)"),
+        ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -112,12 +120,14 @@ def config_from(options: argparse.Namespace) -> Config:
         options.dtlb,
         options.pcid,
         options.clock,
+        options.swap,
     )
     return Config(
         machine,
         options.seed,
         options.pcids,
         sched=options.sched,
+        replace=options.replace,
         vas_sync=options.vas_sync,
         vas_sharing=options.vas_sharing,
         vas_limit_mib=options.vas_limit,
@@ -152,7 +162,10 @@ def boot(
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8
     machine.connect(kernel.traps)
+    if config.machine.swap_mib:
+        kernel.frames.replacement = Replacement(kernel, config.replace)
     console = kernel.ipc.attach(Console()).id
+    kernel.console_input = Handle(console, INPUT, 1)
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
     kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
     kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
@@ -182,8 +195,8 @@ def _attach_files(
     devices = kernel.ipc.attach(Devices()).id
     for name, minor in DEVICES.items():
         files.mount(b"/dev/" + name, S_IFCHR | 0o666, devices, minor)
-    for name in (b"tty", b"console"):
-        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, OUTPUT)
+    for name, stream in ((b"tty", TERMINAL), (b"console", OUTPUT)):
+        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, stream)
     for name, target in DEVICE_LINKS.items():
         files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
     root = endpoint, ROOT
@@ -208,14 +221,31 @@ def spawn(
     file = kernel.objects.file(program)
     file.holds += 1
     kernel.held_files.append(file)
-    streams = [kernel.console, kernel.console, kernel.console_errors]
-    return kernel.life.spawn(file, path, arguments, environment, user, streams)
+    streams = [kernel.console_input, kernel.console, kernel.console_errors]
+    process = kernel.life.spawn(file, path, arguments, environment, user, streams)
+    if process.pid == FIRST:
+        owner = (process.session, process.group)
+        kernel.ipc.ask(kernel.console.endpoint, TERMINAL, "adopt", owner)
+    return process
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:
     """Run until `process` has ended; returns its wait status."""
     kernel.run(lambda: process.zombie)
     return process.exit_status
+
+
+def describe(kernel: Kernel) -> dict[str, Any]:
+    """The configuration, as a trace header carries it."""
+    config = kernel.machine.config
+    return {
+        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
+        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
+        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
+        "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
+        "swap_mib": config.swap_mib,
+        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
+    }  # fmt: skip
 
 
 def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -45,6 +45,12 @@ def now_nanoseconds(cycles: int) -> int:
     return BOOT_SECONDS * NANOSECONDS + cycles * NANOSECONDS // CYCLES_PER_SECOND
 
 
+def cycles_at(nanoseconds: int) -> int:
+    """When the cycle clock will show this time of day."""
+    since_boot = nanoseconds - BOOT_SECONDS * NANOSECONDS
+    return -(-since_boot * CYCLES_PER_SECOND // NANOSECONDS)
+
+
 def timespec_to_cycles(data: bytes) -> int:
     """The cycles of a struct timespec, rounded up.  Raises EINVAL."""
     seconds, nanoseconds = (int(part) for part in _TIMESPEC.unpack(data))

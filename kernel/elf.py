@@ -209,9 +209,9 @@ def _vectors(
     auxiliary = {
         AT_PHDR: image.headers_va, AT_PHENT: PROGRAM_HEADER_BYTES, AT_PHNUM: image.header_count,
         AT_PAGESZ: PAGE_SIZE, AT_ENTRY: image.entry, AT_CLKTCK: CLOCK_TICKS_PER_SECOND,
-        AT_UID: credentials.uid, AT_EUID: credentials.uid,
-        AT_GID: credentials.gid, AT_EGID: credentials.gid,
-        AT_SECURE: 0, AT_RANDOM: random_at, AT_EXECFN: strings_at,
+        AT_UID: credentials.real_uid, AT_EUID: credentials.uid,
+        AT_GID: credentials.real_gid, AT_EGID: credentials.gid,
+        AT_SECURE: int(credentials.is_changed), AT_RANDOM: random_at, AT_EXECFN: strings_at,
     }  # fmt: skip
     for pair in auxiliary.items():
         words += pair

@@ -8,10 +8,14 @@ list exactly once; a frame that is handed out is zero or is overwritten at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.machine import Machine
 from kernel.errno import E, KernelError, Panic
+
+if TYPE_CHECKING:
+    from kernel.replace import Replacement
 
 FREE, MACHINE, TABLE, ANONYMOUS, FILE, SEGMENT, KERNEL = range(7)
 OWNERS = ("free", "machine", "page table", "anonymous", "file", "segment", "kernel")
@@ -44,6 +48,8 @@ class Frames:
     free: list[int] = field(init=False)
     fresh: bytearray = field(init=False)
     """1 for a frame that was never handed out: memory starts as zeroes."""
+    replacement: Replacement | None = None
+    """Who takes pages out of memory when it is short; nobody without a paging disk."""
 
     def __post_init__(self) -> None:
         count, first = self.machine.memory.frames, self.machine.first_free_frame
@@ -69,6 +75,15 @@ class Frames:
         if self.machine.trace:
             self.machine.trace.emit(FRAME, pfn, 0, 1, FREE, owner)
         return pfn
+
+    def reserve(self, count: int) -> None:
+        """Have `count` frames free if that can be done.
+
+        Pages leave memory here and nowhere else: whoever takes frames calls this first, while
+        it holds no frame number and is in the middle of no table.
+        """
+        if self.replacement is not None and len(self.free) < count:
+            self.replacement.make_room(count)
 
     def copy(self, source: int, owner: int) -> int:
         """A new frame with the contents of `source`."""

@@ -18,6 +18,7 @@ from kernel.errno import Panic
 from kernel.kernel import Kernel
 from kernel.objects import MemoryObject
 from kernel.process import BLOCKED, READY, RUNNING
+from kernel.replace import IN_FILE, Away
 from kernel.shootdown import Seat, generation
 from kernel.space import KUSER, AddressSpace
 
@@ -28,6 +29,7 @@ def check(kernel: Kernel) -> None:
         *frame_counts(kernel),
         *page_tables(kernel),
         *regions(kernel),
+        *paged_out(kernel),
         *translations(kernel),
         *threads(kernel),
         *descriptors(kernel),
@@ -84,6 +86,30 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
         yield "the free list is not the list of frames with refcount 0"
 
 
+def paged_out(kernel: Kernel) -> Iterator[str]:
+    """A page is in memory or out, in all objects that share it alike; blocks are held or free."""
+    objects, pager = live_objects(kernel), kernel.frames.replacement
+    known = pager.queue.keys() | pager.locked.keys() if pager else set()
+    holds: Counter[Away] = Counter()
+    for made in objects.values():
+        holds.update(made.paged_out.values())
+        for page in sorted(made.paged_out.keys() & made.frames.keys()):
+            yield f"page {page:#x} of object {made.id} is in memory and paged out"
+        if [m for m in made.family if m is made] != [made]:
+            yield f"object {made.id} is not once in its family"
+        for pfn in sorted(set(made.frames.values()) - known if pager else ()):
+            yield f"frame {pfn:#x} of object {made.id} could never leave memory"
+    for away, count in holds.items():
+        if away.holds != count:
+            yield f"block {away.block} should have {count} holders, has {away.holds}"
+    if pager is None:
+        return
+    blocks = Counter(away.block for away in holds if away.block != IN_FILE)
+    blocks.update(pager.free_blocks)
+    if blocks != Counter(range(pager.blocks_used)):
+        yield "a block of the paging disk is lost, or is given out twice"
+
+
 def page_tables(kernel: Kernel) -> Iterator[str]:
     """Every leaf shows what its region's object holds, and allows no more than the region."""
     words = kernel.machine.memory.words
@@ -134,6 +160,8 @@ def regions(kernel: Kernel) -> Iterator[str]:
             at = region.end
             holds[region.object.id] += 1
             known[region.object.id] += 1
+            if region.space is not space:
+                yield f"the region at {region.start:#x} does not know that space {space.id} has it"
             if region not in region.object.regions:
                 yield f"object {region.object.id} does not know its region at {region.start:#x}"
     for made in live_objects(kernel).values():
@@ -233,7 +261,7 @@ def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
     own = (
         *(kernel.root, kernel.home, kernel.pipes, kernel.names, kernel.system),
-        *(kernel.console, kernel.console_errors),
+        *(kernel.console_input, kernel.console, kernel.console_errors),
     )
     holds = Counter(own)
     for process in kernel.processes.values():

@@ -114,15 +114,19 @@ class Ipc:
         caps: tuple[int, ...] = (),
         *,
         one_way: bool = False,
+        as_real: bool = False,
     ) -> Reply:
         """Send and wait for the answer.  Raises `Blocked` until it is there, and then
-        `KernelError` for a server's error.  The system call is executed again when it comes."""
+        `KernelError` for a server's error.  The system call is executed again when it comes.
+
+        `as_real`: in the name of the caller's real user and group.
+        """
         call = self.kernel.traps.current_call(thread)
         if call.used == len(call.replies) and not call.message:
             endpoint = self.endpoints.get(handle.endpoint)
             if endpoint is None:
                 raise KernelError(E.PIPE)
-            content = (words, data, caps, one_way)
+            content = (words, data, caps, one_way, as_real)
             message = self._message(thread, endpoint, handle.badge, operation, *content)
             call.message, call.endpoint = message.id, endpoint.id
             self.callers[message.id] = thread
@@ -144,11 +148,11 @@ class Ipc:
         """A passing reference to a server's node; nobody closes it."""
         return Handle(endpoint, badge)
 
-    def ask(self, endpoint: int, badge: int, operation: str) -> Reply:
+    def ask(self, endpoint: int, badge: int, operation: str, words: tuple[int, ...] = ()) -> Reply:
         """The core's own question to a Python server, on nobody's behalf."""
         self.made += 1
         name = self.endpoints[endpoint].server
-        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation))
+        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation, words))
 
     def reply(self, message_id: int, reply: Reply) -> None:
         """Answer a message; a caller that is gone misses nothing."""
@@ -224,12 +228,14 @@ class Ipc:
         data: bytes,
         caps: tuple[int, ...],
         one_way: bool,
+        as_real: bool,
     ) -> Message:
         self.made += 1
         sender = thread.process
         who = sender.credentials
+        uid, gid = (who.real_uid, who.real_gid) if as_real else (who.file_uid, who.file_gid)
         return Message(
-            self.made, endpoint.id, sender.pid, who.uid, who.gid, badge, operation, words, data,
+            self.made, endpoint.id, sender.pid, uid, gid, badge, operation, words, data,
             caps, one_way, who.groups, sender.group, sender.session, sender.umask,
         )  # fmt: skip
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from hw import costs, trace
 from hw.cpu import Core
@@ -36,6 +35,7 @@ TURN_INSTRUCTIONS = 4_000
 ALONE_INSTRUCTIONS = 2_000_000
 """The same where no other thread waits for a core."""
 
+TABLES_OF_A_SPACE = 4
 MAX_MESSAGES = 100
 
 RUN = trace.declare(
@@ -80,6 +80,7 @@ class Kernel:
     pipes: Handle = field(init=False)
     names: Handle = field(init=False)
     system: Handle = field(init=False)
+    console_input: Handle = field(init=False)
     console: Handle = field(init=False)
     console_errors: Handle = field(init=False)
     kuser_pfn: int = field(init=False)
@@ -89,13 +90,16 @@ class Kernel:
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
     alarms: list[tuple[int, int, int]] = field(default_factory=list)
-    """A heap of (deadline in cycles, serial number, thread), or minus a process for its timers."""
+    """A heap of (deadline in cycles, serial number, whom): a thread, minus a process for its
+    timers, or 0 for `bells`."""
+    bells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Deadline -> endpoints and badges that are to be tried again then."""
     alarms_made: int = 0
     spaces_made: int = 0
     messages: list[str] = field(default_factory=list)
     """What the kernel had to say, the first of it."""
-    unfinished: tuple[int, int] | None = None
-    """A turn that a pause cut short: its core, and the instructions left of it."""
+    unfinished: tuple[int, int, int] | None = None
+    """A turn that a pause cut short: its core, and the instructions left of it and done in it."""
     after_trap: Callable[[Kernel], None] | None = None
     """Called after every trap and every turn; tests put `invariants.check` here."""
     debug: bool = False
@@ -230,36 +234,46 @@ class Kernel:
                 return not seat.waiting
         return False
 
-    def _go_on(self, core_id: int, budget: int) -> None:
+    def _go_on(self, core_id: int, budget: int, done: int) -> None:
         core = self.machine.cores[core_id]
         self.machine.take_turn(core)
         thread = self.seat.thread
         assert thread is not None
         self.alone = not self.policy.has(core_id)
-        self._run_guest(thread, core, budget)
+        self._run_guest(thread, core, budget, done)
         if self.unfinished is None:
             self._end_turn(thread, core)
 
-    def _run_guest(self, thread: Thread, core: Core, budget: int) -> None:
-        """Run user code for up to `budget` instructions, and see to the slice."""
+    def _run_guest(self, thread: Thread, core: Core, budget: int, done: int = 0) -> None:
+        """Run user code for up to `budget` instructions, and see to the slice.
+
+        The policy hears of the whole turn at its end, so that a pause, before which `done`
+        instructions of it were run, changes nothing.
+        """
         seat, was_alone, self.unfinished = self.seat, self.alone, None
         counted = not (self.machine.config.clock == FAST and self._nothing_pending())
         left = core.run(budget, counted=counted)
         thread.rip = core.state.rip
         if not was_alone:
             thread.slice_left -= budget - left
-        self.policy.ran(thread, budget - left)
+        self.alone = False
+        done += budget - left
+        if left and not core.leave and not core.aborted:
+            self.unfinished = (core.state.id, left, done)
+            return
+        self._account(thread, done)
+        if seat.reschedule:
+            self._reschedule(seat)
+        elif seat.thread is thread and thread.slice_left <= 0:
+            self._end_slice(seat, thread)
+
+    def _account(self, thread: Thread, instructions: int) -> None:
+        """The policy hears that `thread` ran before it hears that it sleeps."""
+        self.policy.ran(thread, instructions)
         if thread.state == BLOCKED:
             self.policy.sleep(thread)
         if self.policy.moves:
             self._report_moves()
-        if left and not core.leave and not core.aborted:
-            self.unfinished = (core.state.id, left)
-        elif seat.reschedule:
-            self._reschedule(seat)
-        elif seat.thread is thread and thread.slice_left <= 0:
-            self._end_slice(seat, thread)
-        self.alone = False
 
     def _report_moves(self) -> None:
         moves, self.policy.moves = self.policy.moves, []
@@ -499,6 +513,13 @@ class Kernel:
         self.traps.current_call(thread).deadline = deadline
         self.push_alarm(deadline, thread.tid)
 
+    def ring_at(self, deadline: int, endpoint: int, badge: int) -> None:
+        """Who waits for this badge of a server tries again at `deadline`."""
+        if deadline not in self.bells:
+            self.bells[deadline] = []
+            self.push_alarm(deadline, 0)
+        self.bells[deadline].append((endpoint, badge))
+
     def push_alarm(self, deadline: int, whom: int) -> None:
         """Look at a thread, or at the timers of process `-whom`, at `deadline`."""
         self.alarms_made += 1
@@ -508,6 +529,8 @@ class Kernel:
         """The earliest deadline that a call or a timer still waits for."""
         while self.alarms:
             deadline, _, whom = self.alarms[0]
+            if not whom:
+                return deadline
             if whom < 0:
                 process = self.processes.get(-whom)
                 if process is not None and timers.is_due(process, deadline):
@@ -522,7 +545,10 @@ class Kernel:
     def _ring_alarms(self) -> None:
         while (deadline := self._next_alarm()) is not None and deadline <= self.now():
             whom = heapq.heappop(self.alarms)[2]
-            if whom < 0:
+            if not whom:
+                for badge in self.bells.pop(deadline):
+                    self.ready.changed(*badge)
+            elif whom < 0:
                 timers.ring(self, self.processes[-whom])
             elif self.threads[whom].state == BLOCKED:
                 self.unblock(self.threads[whom])
@@ -544,6 +570,7 @@ class Kernel:
 
     def for_space(self, *, runs: bool = True) -> tuple[int, Objects, Shootdowns, int]:
         """What every address space is made of; none `runs` that only views show."""
+        self.frames.reserve(TABLES_OF_A_SPACE)
         kuser_pfn = self.kuser_pfn if runs else 0
         return self.new_space_id(), self.objects, self.shootdowns, kuser_pfn
 
@@ -568,14 +595,3 @@ class Kernel:
         """There is no frame for a page that the program may use: it is killed, as on Linux."""
         self.log(f"out of memory: process {thread.pid} ({thread.process.name}) is killed")
         signals.send(self, thread.process, Signal(SIGKILL, signals.SI_KERNEL))
-
-
-def describe(kernel: Kernel) -> dict[str, Any]:
-    """The configuration, as a trace header carries it."""
-    config = kernel.machine.config
-    return {
-        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
-        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
-        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
-        "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
-    }  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hw import trace
+from hw.devices import TERMINAL
 from kernel import clock, elf, futex, jobs, limits, paths, signals
 from kernel.errno import Blocked, E, KernelError
 from kernel.message import Reply
@@ -217,9 +218,11 @@ class Life:
         image_of, arguments = self._program(thread, path, arguments)
         file = self.kernel.ipc.published[image_of.caps[0]]
         process = thread.process
+        mode, owner, group = image_of.words
+        who = process.credentials.running(0 if process.gains_nothing else mode, owner, group)
         space = self.kernel.new_space()
         try:
-            image = self._load(space, file, arguments, environment, process.credentials)
+            image = self._load(space, file, arguments, environment, who)
         except KernelError:
             space.destroy()
             raise
@@ -239,8 +242,7 @@ class Life:
             self.kernel.ipc.close(process.descriptors.remove(number))
         process.executed, process.exit_signal = True, SIGCHLD
         process.timers = {key: timer for key, timer in process.timers.items() if key < 0}
-        who = process.credentials
-        process.credentials = replace(who, saved_uid=who.uid, saved_gid=who.gid)
+        process.credentials = who
         thread.alternate_stack, thread.clear_tid_address = (0, 0), 0
         thread.robust_list, thread.name = 0, ""
         thread.context = self.kernel.machine.core.fresh_context()
@@ -317,6 +319,9 @@ class Life:
         if process.pid == FIRST:
             for other in [p for p in self.kernel.processes.values() if not p.zombie]:
                 self.exit_process(other, SIGKILL)
+        if process.pid == process.session:
+            console = self.kernel.console.endpoint
+            self.kernel.ipc.ask(console, TERMINAL, "session_end", (process.pid,))
         signals.tell_orphaned(self.kernel, watched)
         if process.parent is not None:
             self._tell_parent(process.parent, process)

@@ -60,7 +60,7 @@ class Message:
 
     `id` is what a reply refers to; 0 says that none is expected.  `badge` tells the server which
     of its open things is meant.  `words` are integers; `caps` are endpoint or object ids.
-    `uid`, `gid` and `groups` are the sender's effective ones; `group` and `session` are the
+    `uid`, `gid` and `groups` are those that files see; `group` and `session` are the
     process group and the session it belongs to.
     """
 
@@ -158,13 +158,36 @@ class Port(Protocol):
     # The console
 
     def console_write(self, data: bytes, stream: int) -> None:
-        """Bytes to the console: stream 1 is output, 2 is errors."""
+        """Bytes to the console: stream 1 is output, 2 is errors, 3 the terminal itself."""
+
+    def console_is_terminal(self, stream: int) -> bool:
+        """Is it a terminal on the host: 0 input, 1 output, 2 errors, 3 any?"""
+
+    def console_size(self) -> tuple[int, int] | None:
+        """Rows and columns of its window, as far as the host has told."""
+
+    def ring(self, badge: int, nanoseconds: int) -> None:
+        """Say `changed` at this time of day."""
 
     def console_read(self, size_bytes: int) -> bytes | None:
         """Bytes that arrived; b"" at the end of input; None if there are none yet."""
 
     def console_waits(self) -> bool:
         """Would a read return at once?"""
+
+    # Job control
+
+    def signal_group(self, group: int, number: int) -> None:
+        """Send a signal to every process of a group."""
+
+    def takes_no_notice(self, pid: int, number: int) -> bool:
+        """Does a process ignore a signal, or the thread that calls block it?"""
+
+    def is_orphaned(self, group: int) -> bool:
+        """Is there nobody who could continue a group that stops?"""
+
+    def session_of(self, group: int) -> int:
+        """The session that a group belongs to; 0 if there is no such group."""
 
     # What there is to tell of the system
 

@@ -1,8 +1,8 @@
 """Memory objects: the one idea under all memory.
 
-An object is a sequence of pages, each absent or in a frame.  Anonymous memory, a program file,
-shared memory and a VAS segment are all this class.  They differ in who names them, who may
-open them, and when they die:
+An object is a sequence of pages, each absent, in a frame, or paged out (`kernel.replace`).
+Anonymous memory, a program file, shared memory and a VAS segment are all this class.  They
+differ in who names them, who may open them, and when they die:
 
     kind        pages come from      named by              dies with
     anonymous   zeroes               nobody                its last region
@@ -11,21 +11,26 @@ open them, and when they die:
     segment     zeroes               a VAS segment         its deletion
     kernel      the kernel           nobody                the machine
 
+Shared anonymous memory is a file without content whose size is that of its mapping, as on Linux.
+
 Copy-on-write: fork gives the child a second object that holds the same frames, so a frame with
-more than one reference is shared and is copied by the first who writes to it.
+more than one reference is shared and is copied by the first who writes to it.  All such objects
+are one `family`, and what they share has the same page number in each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel import frames as owner_tags
+from kernel import rmap
 from kernel.frames import Account, Frames
 
 if TYPE_CHECKING:
+    from kernel.replace import Away, Replacement
     from kernel.space import Region
 
 
@@ -33,10 +38,12 @@ if TYPE_CHECKING:
 class MemoryObject:
     """`frames[i]` is the frame of page `i`, if it has one.
 
-    `source` and `source_page` say where the pages of a private copy come from.  `regions` lists
-    every region that maps the object; `holds` counts those and whoever else keeps it alive.
-    `data` is a file's first content, put into frames page by page; only a file has a size.
-    `account` is who pays for the frames where their process may be gone: VAS and segment memory.
+    `paged_out` has the pages that are in no frame because memory was short.  `source` and
+    `source_page` say where the pages of a private copy come from; `copies` are a file's private
+    copies.  `regions` lists every region that maps the object; `holds` counts those and whoever
+    else keeps it alive.  `data` is a file's first content, put into frames page by page; only a
+    file has a size.  `account` is who pays for the pages where their process may be gone: VAS and
+    segment memory.
     """
 
     id: int
@@ -52,6 +59,15 @@ class MemoryObject:
     account: Account | None = None
     changed: bool = False
     """A file is not what `data` says any more."""
+    paged_out: dict[int, Away] = field(default_factory=dict)
+    family: list[MemoryObject] = field(default_factory=list)
+    copies: list[MemoryObject] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.family.append(self)
+        if self.source is not None:
+            self.source.holds += 1
+            self.source.copies.append(self)
 
     # A file's content -------------------------------------------------------------------------
 
@@ -69,6 +85,9 @@ class MemoryObject:
 
     def _peek(self, offset: int, size_bytes: int) -> bytes:
         pfn = self.frames.get(offset >> 12)
+        if pfn is None and offset >> 12 in self.paged_out:
+            content = self._replacement.content(self, offset >> 12)
+            return content[offset & PAGE_MASK :][:size_bytes]
         if pfn is None:
             return self.data[offset : offset + size_bytes].ljust(size_bytes, b"\0")
         return self.table.machine.memory.read(pfn << 12 | offset & PAGE_MASK, size_bytes)
@@ -78,6 +97,7 @@ class MemoryObject:
         assert self.size_bytes is not None
         done = 0
         for at, room in pieces(offset, len(data)):
+            self.table.reserve(2)
             pfn = self.frame_to_write(at >> 12, shared=True)
             pa = pfn << 12 | at & PAGE_MASK
             self.table.machine.memory.write(pa, data[done : done + room])
@@ -90,14 +110,37 @@ class MemoryObject:
         self.changed = True
         if size_bytes < self.size_bytes:
             self.data = self.data[:size_bytes]
-            first = size_bytes + PAGE_MASK >> 12
-            for pfn in self.discard(first, (self.size_bytes + PAGE_MASK >> 12) - first):
-                self.table.release(pfn)
-            pfn = self.frames.get(size_bytes >> 12, 0)
-            if pfn:
-                tail = bytes(-size_bytes & PAGE_MASK)
-                self.table.machine.memory.write(pfn << 12 | size_bytes & PAGE_MASK, tail)
+            self._cut(size_bytes + PAGE_MASK >> 12)
+            page, tail = size_bytes >> 12, bytes(-size_bytes & PAGE_MASK)
+            if tail and (page in self.frames or page in self.paged_out):
+                self.store(size_bytes, tail)
         self.size_bytes = size_bytes
+
+    def _cut(self, first: int) -> None:
+        """Forget every page from `first` on; private copies of them go too, as on Linux."""
+        for copy in self.copies:
+            copy._cut(first - copy.source_page)
+        self._forget([page for page in (*self.frames, *self.paged_out) if page >= first])
+
+    def punch(self, first: int, end: int) -> None:
+        """The pages of a range hold zeroes again."""
+        start, stop = first * PAGE_SIZE, min(end * PAGE_SIZE, len(self.data))
+        if start < stop:
+            self.data = self.data[:start] + bytes(stop - start) + self.data[stop:]
+        own = (*self.frames, *self.paged_out)
+        self._forget([page for page in own if first <= page < end])
+
+    def _forget(self, pages: list[int]) -> None:
+        rmap.unmap(self, pages)
+        for page in pages:
+            for pfn in self.discard(page, 1):
+                self.table.release(pfn)
+
+    def reaches(self, page: int) -> bool:
+        """False for a page that lies wholly behind the end of the file it would come from."""
+        if self.source is not None:
+            return self.source.reaches(page + self.source_page)
+        return self.size_bytes is None or page << 12 < self.size_bytes
 
     # Pages ------------------------------------------------------------------------------------
 
@@ -106,6 +149,8 @@ class MemoryObject:
         pfn = self.frames.get(page)
         if pfn is not None:
             return pfn
+        if page in self.paged_out:
+            return self._replacement.page_in(self, page)
         if self.source is not None and self.source.backs(page + self.source_page):
             return self.source.frame_to_read(page + self.source_page)
         return self._fill(page)
@@ -113,6 +158,8 @@ class MemoryObject:
     def frame_to_write(self, page: int, *, shared: bool) -> int:
         """The frame to store into: of its own, and under a private mapping of nobody else's."""
         self.changed = True
+        if page in self.paged_out:
+            self._replacement.page_in(self, page)
         # BEGIN SOLUTION lab3.cow
         pfn = self.frames.get(page)
         if pfn is None:
@@ -120,25 +167,34 @@ class MemoryObject:
                 return self._fill(page)
             pfn = self.source.frame_to_read(page + self.source_page)
             self._admit()
-            self.frames[page] = self.table.copy(pfn, self.owner)
+            self._put(page, self.table.copy(pfn, self.owner))
             self._charge(1)
         elif not shared and self.table.refs[pfn] > 1:
-            self.frames[page] = self.table.copy(pfn, self.owner)
+            self._put(page, self.table.copy(pfn, self.owner))
             self.table.release(pfn)
         return self.frames[page]
         # END SOLUTION lab3.cow
         # PROMPT lab3.cow: copy the frame on the first write to a shared page.
 
     def copy_into(self, other: MemoryObject) -> None:
-        """Give `other` a copy of every page that has a frame.  Raises ENOMEM, perhaps half-way."""
-        for page, pfn in self.frames.items():
+        """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
+        for page in (*self.frames, *self.paged_out):
+            self.table.reserve(2)
             other._admit()
-            other.frames[page] = self.table.copy(pfn, other.owner)
+            other._put(page, self.table.copy(self.frame_to_read(page), other.owner))
             other._charge(1)
 
     def backs(self, page: int) -> bool:
         """True if the object has content of its own for this page, and not just zeroes."""
-        return page in self.frames or page * PAGE_SIZE < len(self.data)
+        return self.has(page) or page * PAGE_SIZE < len(self.data)
+
+    def first_content(self, page: int) -> bytes:
+        """What the page held before anybody changed it."""
+        return self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE].ljust(PAGE_SIZE, b"\0")
+
+    def has(self, page: int) -> bool:
+        """True if the page is the object's own, in memory or not."""
+        return page in self.frames or page in self.paged_out
 
     def _fill(self, page: int) -> int:
         content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
@@ -147,14 +203,15 @@ class MemoryObject:
         self._charge(1)
         if content:
             self.table.machine.memory.write(pfn * PAGE_SIZE, content)
-        self.frames[page] = pfn
+        self._put(page, pfn)
         return pfn
 
     def pay_from(self, account: Account) -> None:
-        """From now on `account` pays for every frame of the object."""
-        self._charge(-len(self.frames))
+        """From now on `account` pays for every page of the object."""
+        count = len(self.frames) + len(self.paged_out)
+        self._charge(-count)
         self.account = account
-        self._charge(len(self.frames))
+        self._charge(count)
 
     def _admit(self) -> None:
         if self.account is not None:
@@ -164,24 +221,66 @@ class MemoryObject:
         if self.account is not None:
             self.account.frames += count
 
+    def _put(self, page: int, pfn: int) -> None:
+        self.frames[page] = pfn
+        if self.table.replacement is not None:
+            self.table.replacement.arrived(pfn, self, page)
+
+    @property
+    def _replacement(self) -> Replacement:
+        assert self.table.replacement is not None
+        return self.table.replacement
+
     def clone(self, id: int) -> MemoryObject:
-        """A second object with the same frames: what fork makes of private memory."""
+        """A second object with the same pages: what fork makes of private memory."""
         for pfn in self.frames.values():
             self.table.hold(pfn)
-        if self.source is not None:
-            self.source.holds += 1
-        return MemoryObject(
-            id, self.table, self.owner, self.data, self.source, self.source_page, dict(self.frames)
-        )
+        for away in self.paged_out.values():
+            away.holds += 1
+        return self._relative(id, dict(self.frames), dict(self.paged_out))
+
+    def carve(self, id: int, first_page: int, pages: int) -> MemoryObject:
+        """A second object that takes a range of pages over, which keep their numbers."""
+        frames = {page: self.frames.pop(page) for page in _within(self.frames, first_page, pages)}
+        gone = _within(self.paged_out, first_page, pages)
+        carved = self._relative(id, frames, {page: self.paged_out.pop(page) for page in gone})
+        carved.account = self.account
+        return carved
+
+    def twin(self, id: int) -> MemoryObject:
+        """A second object that comes from the same source and has no pages yet."""
+        return self._relative(id, {}, {})
+
+    def adopt(self, page: int, pfn: int) -> list[int]:
+        """Show a frame of a relative too; returns the frame that this showed before."""
+        old = self.frames.get(page)
+        if old == pfn:
+            return []
+        self.table.hold(pfn)
+        self._put(page, pfn)
+        return [] if old is None else [old]
+
+    def adopt_paged_out(self, other: MemoryObject, first_page: int, pages: int) -> None:
+        """Share what a relative has paged out of a range, where this has nothing."""
+        for page in _within(other.paged_out, first_page, pages):
+            if not self.has(page):
+                self.paged_out[page] = other.paged_out[page]
+                self.paged_out[page].holds += 1
+
+    def _relative(
+        self, id: int, frames: dict[int, int], paged_out: dict[int, Away]
+    ) -> MemoryObject:
+        shape = (id, self.table, self.owner, self.data, self.source, self.source_page, frames)
+        return MemoryObject(*shape, paged_out=paged_out, family=self.family)
 
     def discard(self, first_page: int, pages: int) -> list[int]:
-        """Forget the frames of a range; the caller releases them when it is safe."""
-        if pages < len(self.frames):
-            gone = [page for page in range(first_page, first_page + pages) if page in self.frames]
-        else:
-            gone = [page for page in self.frames if first_page <= page < first_page + pages]
-        self._charge(-len(gone))
-        return [self.frames.pop(page) for page in gone]
+        """Forget the pages of a range; the caller releases their frames when it is safe."""
+        away = _within(self.paged_out, first_page, pages)
+        for page in away:
+            self._replacement.let_go(self.paged_out.pop(page))
+        gone = [self.frames.pop(page) for page in _within(self.frames, first_page, pages)]
+        self._charge(-len(gone) - len(away))
+        return gone
 
     def drop(self) -> list[int]:
         """One holder less.  The last one gets all the frames, to release when it is safe."""
@@ -189,9 +288,14 @@ class MemoryObject:
         if self.holds:
             return []
         gone = list(self.frames.values())
-        self._charge(-len(gone))
+        self._charge(-len(gone) - len(self.paged_out))
         self.frames.clear()
+        for away in self.paged_out.values():
+            self._replacement.let_go(away)
+        self.paged_out.clear()
+        self.family.remove(self)
         if self.source is not None:
+            self.source.copies.remove(self)
             gone += self.source.drop()
             self.source = None
         return gone
@@ -216,31 +320,47 @@ class Objects:
         made.size_bytes = len(data)
         return made
 
+    def shared(self, size_bytes: int) -> MemoryObject:
+        """Zero-filled memory to be mapped by many; behind `size_bytes` there is nothing."""
+        made = self._make(owner_tags.ANONYMOUS)
+        made.size_bytes = size_bytes
+        return made
+
     def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
         """A private copy of `source` from page `source_page` on; pages are copied when written."""
-        source.holds += 1
-        made = self._make(owner_tags.ANONYMOUS)
-        made.source, made.source_page = source, source_page
-        return made
+        self.made += 1
+        owner = owner_tags.ANONYMOUS
+        return MemoryObject(self.made, self.table, owner, b"", source, source_page)
 
     def segment(self) -> MemoryObject:
         """Zero-filled memory that has a name and outlives processes."""
         return self._make(owner_tags.SEGMENT)
 
     def twin(self, original: MemoryObject) -> MemoryObject:
-        """An object with the same source and no frames yet."""
-        if original.source is None:
-            return self._make(original.owner, original.data)
-        return self.private(original.source, original.source_page)
+        """An object with the same source and no pages yet."""
+        self.made += 1
+        return original.twin(self.made)
 
     def clone(self, original: MemoryObject) -> MemoryObject:
         """What fork makes of private memory."""
         self.made += 1
         return original.clone(self.made)
 
+    def carve(self, original: MemoryObject, first_page: int, pages: int) -> MemoryObject:
+        """What mremap makes of private memory that moves."""
+        self.made += 1
+        return original.carve(self.made, first_page, pages)
+
     def _make(self, owner: int, data: bytes = b"") -> MemoryObject:
         self.made += 1
         return MemoryObject(self.made, self.table, owner, data)
+
+
+def _within(pages: Mapping[int, object], first: int, count: int) -> list[int]:
+    """The keys of `pages` in a range, whichever of the two is smaller."""
+    if count < len(pages):
+        return [page for page in range(first, first + count) if page in pages]
+    return [page for page in pages if first <= page < first + count]
 
 
 def pieces(start: int, size_bytes: int) -> Iterator[tuple[int, int]]:

@@ -40,13 +40,15 @@ def send(
     operation: str,
     words: tuple[int, ...] = (),
     more: bytes = b"",
+    *,
+    as_real: bool = False,
 ) -> tuple[Reply, int]:
     """Ask for `operation` at the end of `path`; the answer, and the endpoint that gave it."""
     for _ in range(MAX_LINKS):
         if not kernel.ipc.serves_files(at):
             raise KernelError(E.NOTDIR if path else E.INVAL)
         data = path + b"\0" + more if more else path
-        reply = kernel.ipc.call(thread, at, operation, words, data)
+        reply = kernel.ipc.call(thread, at, operation, words, data, as_real=as_real)
         if reply.label != MOVED:
             return reply, at.endpoint
         at, path = Handle(reply.caps[0], reply.words[0]), reply.data
@@ -61,22 +63,23 @@ def open_file(
     handle = call.opened
     if handle is None:
         reply, endpoint = send(kernel, thread, at, path, "open", (flags, mode))
-        badge, seekable, is_fifo = reply.words
+        badge, seekable, fifo = reply.words
         handle = Handle(endpoint, badge, 0, flags & KEPT_FLAGS, bool(seekable))
-        if not is_fifo:
+        if not fifo:
             return handle
         handle.holds = 1
+        handle.offset = fifo  # kept here while the other end has not come
         call.opened = handle
     _meet(kernel, thread, handle)
     call.opened = None
-    handle.holds = 0
+    handle.holds = handle.offset = 0
     return handle
 
 
 def _meet(kernel: Kernel, thread: Thread, handle: Handle) -> None:
     """Wait until somebody has opened the other end of a FIFO (fifo(7))."""
     try:
-        kernel.ipc.call(thread, handle, "meet")
+        kernel.ipc.call(thread, handle, "meet", (handle.offset,))
     except KernelError as error:
         if error.number != E.AGAIN:
             raise

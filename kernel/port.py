@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernel.clock import now_nanoseconds
+from hw.devices import TERMINAL
+from kernel import jobs, signals
+from kernel.clock import cycles_at, now_nanoseconds
 from kernel.errno import E, KernelError
 from kernel.message import ProcessInfo
-from kernel.process import READY, RUNNING, Process
+from kernel.process import READY, RUNNING, Handle, Process
 from kernel.space import AddressSpace, Region
 
 if TYPE_CHECKING:
@@ -73,6 +75,33 @@ class CorePort:
         state = self.kernel.machine.console.state
         return bool(state.arrived) or state.ended
 
+    def console_is_terminal(self, stream: int) -> bool:
+        terminals = self.kernel.machine.console.state.terminals
+        return any(terminals) if stream == TERMINAL else terminals[stream]
+
+    def console_size(self) -> tuple[int, int] | None:
+        return self.kernel.machine.console.state.size
+
+    def ring(self, badge: int, nanoseconds: int) -> None:
+        self.kernel.ring_at(cycles_at(nanoseconds), self.endpoint, badge)
+
+    # Job control ----------------------------------------------------------------------------------
+
+    def signal_group(self, group: int, number: int) -> None:
+        signals.send_group(self.kernel, group, number)
+
+    def takes_no_notice(self, pid: int, number: int) -> bool:
+        process, thread = self.kernel.processes.get(pid), self.kernel.seat.thread
+        if process is None or thread is None or thread.process is not process:
+            return False
+        return signals.takes_no_notice(thread, number)
+
+    def is_orphaned(self, group: int) -> bool:
+        return jobs.is_orphaned(self.kernel, group)
+
+    def session_of(self, group: int) -> int:
+        return jobs.session_of(self.kernel, group)
+
     # What there is to tell ------------------------------------------------------------------------
 
     def processes(self) -> list[int]:
@@ -98,6 +127,8 @@ class CorePort:
         return process.space
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
+        if not self.kernel.ipc.serves_files(Handle(endpoint, badge)):
+            return b"anon_inode:[endpoint]"
         return self.kernel.ipc.ask(endpoint, badge, "path").data
 
     def memory(self) -> tuple[int, int]:

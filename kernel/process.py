@@ -7,11 +7,11 @@ in, which is its process's unless it switches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kernel.errno import Channel, E, KernelError
 from kernel.message import Reply
-from kernel.nodes import O_NONBLOCK, O_RDWR
+from kernel.nodes import O_NONBLOCK, O_RDWR, S_ISGID, S_ISUID
 from kernel.space import AddressSpace
 
 READY, RUNNING, BLOCKED, DEAD = range(4)
@@ -53,6 +53,19 @@ class Credentials:
     def is_root(self) -> bool:
         return self.uid == 0
 
+    @property
+    def is_changed(self) -> bool:
+        """Does it act as somebody else than who started it?"""
+        return (self.uid, self.gid) != (self.real_uid, self.real_gid)
+
+    def running(self, mode: int, owner: int, group: int) -> Credentials:
+        """Who it is when it runs a file (execve(2)): S_ISUID and S_ISGID make it the file's."""
+        uid = owner if mode & S_ISUID else self.uid
+        gid = group if mode & S_ISGID and mode & 0o010 else self.gid
+        return replace(
+            self, uid=uid, gid=gid, saved_uid=uid, file_uid=uid, saved_gid=gid, file_gid=gid
+        )
+
 
 @dataclass(slots=True, eq=False)
 class Handle:
@@ -93,14 +106,19 @@ class Descriptors:
 
     def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""
+        number = self.lowest_free(lowest)
+        if lowest <= self.first_free:
+            self.first_free = number + 1
+        self.put(number, handle, closes_on_exec=closes_on_exec)
+        return number
+
+    def lowest_free(self, lowest: int = 0) -> int:
+        """The number that the next descriptor gets.  Raises EMFILE."""
         number = max(lowest, self.first_free)
         while number in self.handles:
             number += 1
         if number >= self.limit:
             raise KernelError(E.MFILE)
-        if lowest <= self.first_free:
-            self.first_free = number + 1
-        self.put(number, handle, closes_on_exec=closes_on_exec)
         return number
 
     def put(self, number: int, handle: Handle, *, closes_on_exec: bool = False) -> None:

@@ -44,6 +44,9 @@ class Sharing(Protocol):
     def join(self, parent: Thread, child: Thread) -> None:
         """`child` was made inside the VAS that `parent` is in."""
 
+    def awaited(self, attachment: Attachment) -> bool:
+        """Is a thread on its way in?"""
+
 
 @dataclass(slots=True)
 class AtAttach:
@@ -67,6 +70,9 @@ class AtAttach:
 
     def join(self, parent: Thread, child: Thread) -> None:
         """Threads of one process share its attachment."""
+
+    def awaited(self, attachment: Attachment) -> bool:
+        return False
 
 
 @dataclass(slots=True)
@@ -132,6 +138,9 @@ class AtSwitch:
             segment = self.vases.segments[sid]
             segment.holders[child.tid] = segment.holders[parent.tid]
             self.held.setdefault(child.tid, []).append(sid)
+
+    def awaited(self, attachment: Attachment) -> bool:
+        return attachment.view.id in self.target.values()
 
     def _needed(self, attachment: Attachment | None) -> list[tuple[int, bool]]:
         """The lockable segments of an attachment in the order of their ids, and whether alone."""

@@ -67,7 +67,10 @@ def name(number: int) -> str:
 def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
     """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
     if vector == cpu.PAGE_FAULT:
-        code = SEGV_ACCERR if thread.space.map.find(va) else SEGV_MAPERR
+        region = thread.space.map.find(va)
+        if region is not None and region.allows(error) and region.is_past_end(va):
+            return Signal(SIGBUS, BUS_ADRERR, address=va, vector=vector, error=error)
+        code = SEGV_ACCERR if region else SEGV_MAPERR
         return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
     number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
     address = 0 if code == SI_KERNEL else rip
@@ -209,10 +212,10 @@ def drop_ignored(process: Process, number: int) -> None:
         _forget(process, (number,))
 
 
-def is_ignored_or_blocked(process: Process, number: int) -> bool:
-    """Would the process take no notice of this signal?"""
-    action = process.actions.get(number, SignalAction())
-    return action.handler == SIG_IGN or bool(process.threads[0].mask >> number - 1 & 1)
+def takes_no_notice(thread: Thread, number: int) -> bool:
+    """Does the thread block this signal, or its process ignore it?"""
+    action = thread.process.actions.get(number, SignalAction())
+    return action.handler == SIG_IGN or bool(thread.mask >> number - 1 & 1)
 
 
 # Taking -----------------------------------------------------------------------------------------

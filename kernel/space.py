@@ -24,10 +24,11 @@ from hw import costs, trace
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, USER_TOP, A, D, G, P, U, W
 from kernel.errno import E, KernelError
-from kernel.objects import MemoryObject, Objects, pieces
+from kernel.objects import MemoryObject, Objects
 from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE, PageTable, leaf_flags
 from kernel.regions import RegionMap
 from kernel.shootdown import TAG_ANY
+from kernel.usermem import UserMemory
 
 if TYPE_CHECKING:
     from kernel.shootdown import Shootdowns
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
 KUSER = USER_TOP - PAGE_SIZE
 MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
 STACK_TOP, STACK_BYTES, STACK_GUARD_PAGES = KUSER, 8 << 20, 16
+LOCKED, NOT_FORKED, WIPED_BY_FORK, STAYS_READ_ONLY = 1, 2, 4, 8
+"""Flags of a region: its pages never leave memory; a child does not get it; a child gets zeroes;
+it shows a file that was opened for reading only."""
+SPLIT_FRAMES = 6
+"""What making room in one view takes at most: three tables at either end of a range."""
+FAULT_FRAMES = 5
+"""What one fault takes at most: a page of a file, a copy of it, and three tables."""
 MAX_REGIONS = 65_530  # as Linux's vm.max_map_count
 
 REGION = trace.declare(
@@ -74,11 +82,13 @@ class Region:
     shared: bool = False
     name: str = ""
     floor: int = 0
+    flags: int = 0
     segment: int = 0
     changed: int = 0
     origin: int = CREATED
     lazy: bool = False
     duplicated: bool = False
+    space: AddressSpace = field(init=False)
 
     def __str__(self) -> str:
         return f"{self.name or 'a mapping'} at {self.start:#x}-{self.end:#x}"
@@ -94,6 +104,13 @@ class Region:
             return bool(self.prot & PROT_WRITE)
         return bool(self.prot)
 
+    def is_past_end(self, va: int) -> bool:
+        """True where the file that the region shows has ended before this page: SIGBUS."""
+        made = self.object
+        if made.size_bytes is None and made.source is None:
+            return False
+        return not made.reaches(self.object_page(va))
+
 
 class Conflict(KernelError):
     """EFAULT: two regions want the same place; the text says which."""
@@ -104,7 +121,7 @@ class Conflict(KernelError):
 
 
 @dataclass(slots=True, eq=False)
-class AddressSpace:
+class AddressSpace(UserMemory):
     """What one or more threads see.  `id` is never used again; `kuser_pfn` 0: nobody runs here.
 
     `generation` counts invalidations: a core whose tag for this space is older must flush.
@@ -130,6 +147,10 @@ class AddressSpace:
     tagging: int = TAG_ANY
     changed: int = 0
     """When its regions last did, as `Region.changed`."""
+    locks_new: int = 0
+    """mlockall: the flags for mappings to come."""
+    barriers: int = 0
+    """membarrier: the commands that the process has registered for."""
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.table)
@@ -153,6 +174,7 @@ class AddressSpace:
         if self.views:
             self.claim(region.start, region.end, region)
         self.map.add(region)
+        region.space = self
         region.object.holds += 1
         region.object.regions.append(region)
         self._changed(region)
@@ -190,6 +212,7 @@ class AddressSpace:
         if other is not None:
             raise self.conflict(region or Region(start, end, 0, other.object), other)
         for view in self.views.values():
+            self.objects.table.reserve(SPLIT_FRAMES)
             view.make_room(self, start, end)
 
     def conflict(self, region: Region, other: Region) -> Conflict:
@@ -215,6 +238,9 @@ class AddressSpace:
         self._refuse_sealed(start, end)
         self.remove(start, end)
 
+    def check_change(self, start: int, end: int) -> None:
+        """May a thread here change what a range holds?  Only a view can say no."""
+
     def _refuse_sealed(self, start: int, end: int) -> None:
         for region in self.map.overlapping(start, end):
             if region.segment:
@@ -230,9 +256,15 @@ class AddressSpace:
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
-        """Change what may be done with a fully mapped range.  Raises ENOMEM if it has holes."""
-        if not _covers(self.map.overlapping(start, end), start, end):
+        """Change what may be done with a fully mapped range.
+
+        Raises ENOMEM if it has holes, EACCES for stores to a file opened for reading.
+        """
+        affected = self.map.overlapping(start, end)
+        if not covers(affected, start, end):
             raise KernelError(E.NOMEM)
+        if prot & PROT_WRITE and any(region.flags & STAYS_READ_ONLY for region in affected):
+            raise KernelError(E.ACCES)
         self._refuse_sealed(start, end)
         stale: list[int] = []
         for region in self._isolate(start, end):
@@ -243,6 +275,39 @@ class AddressSpace:
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
         self.shootdowns.invalidate(self, stale, [])
+
+    def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
+        """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
+        for region in self._isolate(start, end):
+            region.flags = region.flags & ~off | on
+        self._unlocked(off)
+        for region in self.map.overlapping(start - 1, end + 1):
+            self._merge_upwards(region)
+
+    def extend(self, region: Region, end: int) -> None:
+        """Let a region reach up to `end`, where nothing is mapped.  Raises EPERM, EFAULT."""
+        self._refuse_sealed(region.start, region.end)
+        if self.views:
+            self.claim(region.end, end, region)
+        region.end = end
+        self._changed(region)
+
+    def move(self, start: int, end: int, target: int, new_end: int) -> None:
+        """Show a part of one region at `target`..`new_end` instead, where nothing is mapped.
+
+        Private pages move to an object of their own, so that no two regions lead to one page.
+        """
+        if len(self.map) > MAX_REGIONS - 3:
+            raise KernelError(E.NOMEM)
+        self._refuse_sealed(start, end)
+        (region,) = self._isolate(start, end)
+        memory = region.object
+        if not region.shared:
+            memory = self.objects.carve(memory, region.page, end - start >> 12)
+        shape = (target, new_end, region.prot, memory, region.page, region.shared, region.name)
+        self.map_region(Region(*shape, 0, region.flags))
+        frames = self._remove(region)
+        self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
 
     def _reprotect(self, region: Region) -> list[int]:
         """Make the leaves of a region follow it; returns what a TLB may have wrong."""
@@ -280,8 +345,7 @@ class AddressSpace:
     def _grow_heap(self, old_top: int, new_top: int) -> None:
         heap = self.map.find(old_top - 1)
         if heap is not None and heap.name == "[heap]" and heap.prot == PROT_READ | PROT_WRITE:
-            heap.end = new_top
-            self._changed(heap)
+            self.extend(heap, new_top)
         else:
             prot = PROT_READ | PROT_WRITE
             region = Region(old_top, new_top, prot, self.objects.anonymous(), name="[heap]")
@@ -318,13 +382,11 @@ class AddressSpace:
     def _remove(self, region: Region) -> list[int]:
         """Take a region out; returns the frames to release once no TLB can have them."""
         self._forget(region)
+        self._unlocked(region.flags)
         frames = []
-        first, pages = region.page, region.end - region.start >> 12
-        made = region.object
-        only_regions = made.holds == len(made.regions) + 1
-        if only_regions and not _mapped_elsewhere(made, first, pages):
-            frames = made.discard(first, pages)
-        return frames + made.drop()
+        if not region.shared:  # what is shared stays until its object dies
+            frames = region.object.discard(region.page, region.end - region.start >> 12)
+        return frames + region.object.drop()
 
     def _forget(self, region: Region) -> None:
         self.map.remove(region)
@@ -339,7 +401,7 @@ class AddressSpace:
         """Make an access to `page` possible, if a region allows it.  Raises ENOMEM."""
         # BEGIN SOLUTION lab3.demand
         region = self.map.find(page) or self._grow_stack(page)
-        if region is None or not region.allows(error):
+        if region is None or not region.allows(error) or region.is_past_end(page):
             return False
         self.show(region, page, write=bool(error & ERR_WRITE))
         return True
@@ -348,7 +410,10 @@ class AddressSpace:
 
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
-        index = region.object_page(page)
+        index, frames = region.object_page(page), self.objects.table
+        if frames.replacement is not None:
+            frames.replacement.faults += 1
+            frames.reserve(FAULT_FRAMES)
         if write:
             pfn = region.object.frame_to_write(index, shared=region.shared)
         else:
@@ -381,106 +446,27 @@ class AddressSpace:
         self._changed(stack)
         return stack
 
-    # The kernel reads and writes user memory ------------------------------------------------
-
-    def read(self, va: int, size_bytes: int) -> bytes:
-        """Copy in.  Raises EFAULT."""
-        self._check_range(va, size_bytes)
-        memory, parts = self.objects.table.machine.memory, []
-        for at, room in pieces(va, size_bytes):
-            pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
-            parts.append(memory.read(pa, room))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def write(self, va: int, data: bytes) -> None:
-        """Copy out.  Raises EFAULT, perhaps after some pages were written."""
-        self._check_range(va, len(data))
-        memory, done = self.objects.table.machine.memory, 0
-        for at, room in pieces(va, len(data)):
-            pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
-            memory.write(pa, data[done : done + room])
-            done += room
-
-    def read_string(self, va: int, limit_bytes: int) -> bytes:
-        """A NUL-terminated string without its NUL.  Raises EFAULT, or ENAMETOOLONG past `limit`."""
-        found = b""
-        while len(found) <= limit_bytes:
-            room = PAGE_SIZE - (va + len(found) & PAGE_MASK)
-            piece, nul, _ = self.read(va + len(found), room).partition(b"\0")
-            found += piece
-            if nul and len(found) <= limit_bytes:
-                return found
-        raise KernelError(E.NAMETOOLONG)
-
-    def read_name(self, va: int, limit_bytes: int) -> bytes:
-        """A string like `read_string`, but cut off at the limit instead.  Raises EFAULT."""
-        found = b""
-        while len(found) < limit_bytes:
-            at = va + len(found)
-            room = min(PAGE_SIZE - (at & PAGE_MASK), limit_bytes - len(found))
-            piece, nul, _ = self.read(at, room).partition(b"\0")
-            found += piece
-            if nul:
-                break
-        return found
-
-    def peek_string(self, va: int, limit_bytes: int = 256) -> bytes:
-        """What can be seen of a string without changing anything: for the trace."""
-        memory, found = self.objects.table.machine.memory, b""
-        while len(found) < limit_bytes:
-            at = va + len(found)
-            entry = self.table.lookup(at & ~PAGE_MASK)
-            if not entry & P:
-                return found
-            room = min(PAGE_SIZE - (at & PAGE_MASK), limit_bytes - len(found))
-            piece, nul, _ = memory.read(entry & ADDRESS | at & PAGE_MASK, room).partition(b"\0")
-            found += piece
-            if nul:
-                break
-        return found
-
-    def read_u64(self, va: int) -> int:
-        return int.from_bytes(self.read(va, 8), "little")
-
-    def read_u32(self, va: int) -> int:
-        return int.from_bytes(self.read(va, 4), "little")
-
-    def _check_range(self, va: int, size_bytes: int) -> None:
-        if va + size_bytes > USER_TOP:
-            raise KernelError(E.FAULT)
-        self.objects.table.machine.charge(costs.USER_COPY_LINE, (size_bytes + 63) >> 6)
-
-    def _user_frame(self, va: int, error: int) -> int:
-        """The frame behind `va`, for the kernel to act on as the user; sets A and D as it would."""
-        wanted = P | U | (W if error else 0)
-        page = va & ~PAGE_MASK
-        entry = self.table.lookup(page)
-        if entry & wanted != wanted:
-            if not self.fault(page, error):
-                raise KernelError(E.FAULT)
-            entry = self.table.lookup(page)
-        used = entry | A | (D if error else 0)
-        if used != entry:
-            self.table.change(page, used)
-        return (entry & ADDRESS) >> 12
-
     # Life ---------------------------------------------------------------------------------
 
     def fork(self, id: int) -> AddressSpace:
         """A copy-on-write copy.  Raises ENOMEM, and then the copy is gone again."""
+        self.objects.table.reserve(len(self.table.used))
         child = AddressSpace(id, self.objects, self.shootdowns, self.kuser_pfn)
         child.break_start, child.break_end, child.hint = self.break_start, self.break_end, self.hint
         twins: dict[int, MemoryObject] = {}
         stale: list[int] = []
         try:
             for region in self.map:
-                if region.segment:
+                if region.segment or region.flags & NOT_FORKED:
                     continue
                 twin = region.object
-                if not region.shared:
+                if region.flags & WIPED_BY_FORK:
+                    twin = self.objects.anonymous()
+                elif not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
-                child.map_region(replace(region, object=twin))
-                self._share_leaves(region, child, stale)
+                child.map_region(replace(region, object=twin, flags=region.flags & ~LOCKED))
+                if not region.flags & WIPED_BY_FORK:
+                    self._share_leaves(region, child, stale)
         except KernelError:
             child.destroy()
             raise
@@ -520,6 +506,12 @@ class AddressSpace:
         """How many pages of a region have a leaf."""
         return sum(1 for _ in self.table.entries(region.start, region.end))
 
+    def _unlocked(self, flags: int) -> None:
+        """These flags were taken from a region: pages may leave memory that could not before."""
+        replacement = self.objects.table.replacement
+        if flags & LOCKED and replacement is not None:
+            replacement.unlocked()
+
     def _changed(self, region: Region) -> None:
         self.objects.table.machine.charge(costs.REGION_CHANGE)
         self.objects.changes += 1
@@ -544,20 +536,13 @@ def _continues(region: Region, after: Region) -> bool:
     return (
         after.object is region.object
         and after.page == region.object_page(after.start)
-        and (after.prot, after.shared, after.name, after.floor, after.origin)
-        == (region.prot, region.shared, region.name, region.floor, region.origin)
+        and (after.prot, after.shared, after.name, after.floor, after.flags, after.origin)
+        == (region.prot, region.shared, region.name, region.floor, region.flags, region.origin)
     )
 
 
-def _mapped_elsewhere(object: MemoryObject, first: int, pages: int) -> bool:
-    for region in object.regions:
-        start, size = region.page, region.end - region.start >> 12
-        if start < first + pages and first < start + size:
-            return True
-    return False
-
-
-def _covers(regions: list[Region], start: int, end: int) -> bool:
+def covers(regions: list[Region], start: int, end: int) -> bool:
+    """True if these regions, in order, leave no hole in a range."""
     at = start
     for region in regions:
         if region.start > at:

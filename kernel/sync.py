@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from hw.paging import ADDRESS, A, D, P, W
 from kernel.errno import E, KernelError
-from kernel.objects import MemoryObject
 from kernel.pagetable import PROT_EXEC, PROT_WRITE
 from kernel.space import CREATED, OF_TASK, OF_VAS, AddressSpace, Region
 from kernel.view import ForwardView, View
@@ -237,8 +236,11 @@ class Rfc:
         for region in [r for r in view.map if r.origin == OF_VAS and not r.segment]:
             self._update(view, region, space, find_reference(space, region))
         for region in new:
-            region.object.pay_from(attachment.vas.account)
-            duplicate(view, space, space.map_region(replace(region)))
+            memory, pages = region.object, region.end - region.start >> 12
+            if not region.shared:
+                memory = view.objects.carve(memory, region.page, pages)
+            memory.pay_from(attachment.vas.account)
+            duplicate(view, space, space.map_region(replace(region, object=memory)))
 
     def show_private(self, attachment: Attachment, region: Region) -> None:
         view = attachment.view
@@ -283,21 +285,15 @@ def duplicate(source: AddressSpace, target: AddressSpace, region: Region) -> int
             continue
         pfn = (entry & ADDRESS) >> 12
         if not region.shared and original.object.frames.get(original.object_page(va)) == pfn:
-            released += _adopt(region.object, region.object_page(va), pfn)
+            released += region.object.adopt(region.object_page(va), pfn)
             original.duplicated = region.duplicated = True
         entry &= ~(A | D) if region.prot & PROT_WRITE else ~(A | D | W)
         count += 1
         if target.table.set(va, entry) & P:
             stale.append(va)
+    if not region.shared:
+        for original in source.map.overlapping(region.start, region.end):
+            shape = (original.page, original.end - original.start >> 12)
+            region.object.adopt_paged_out(original.object, *shape)
     target.shootdowns.invalidate(target, stale, released)
     return count
-
-
-def _adopt(made: MemoryObject, page: int, pfn: int) -> list[int]:
-    """The object shows `pfn` too; returns the frame that it showed before."""
-    old = made.frames.get(page)
-    if old == pfn:
-        return []
-    made.table.hold(pfn)
-    made.frames[page] = pfn
-    return [] if old is None else [old]

@@ -152,6 +152,7 @@ class Traps:
                 call.interrupted = False
                 self._block(thread, blocked, core)
                 return call.interrupted
+            _ask_anew(call, blocked)
             self._interrupt(thread, core, call)
             return True
         if result is not None:
@@ -178,8 +179,7 @@ class Traps:
     def _block(self, thread: Thread, blocked: Blocked, core: Core) -> None:
         """Let the thread sleep, unless there is a signal that would end its sleep at once."""
         call = self.current_call(thread)
-        if blocked.channel[0] != "reply":
-            call.replies.clear()
+        _ask_anew(call, blocked)
         if (blocked.interruptible or thread.killed) and signals.waiting(thread):
             call.interrupted = core.leave = True
             return
@@ -232,3 +232,9 @@ class Traps:
             if kind.string:
                 found += thread.space.peek_string(address) + b"\0"
         return found
+
+
+def _ask_anew(call: Call, blocked: Blocked) -> None:
+    """Whatever servers answered is old when the call is executed again, unless it waits for one."""
+    if blocked.channel[0] != "reply":
+        call.replies.clear()

@@ -31,6 +31,8 @@ TYPES = {0: READ, 1: WRITE, 2: READ | WRITE}
 MODE_MASK = 0o666
 MAX_ATTACHMENTS = 65_535
 """Of one VAS, of one segment, and of one process."""
+MAX_IDS = 65_535
+"""VASes, and segments: what the kernel remembers of each costs its maker no frame."""
 VAS_BASE, VAS_SLOTS = 1 << 46, 96
 """Where a VAS's own mappings go: a top-level slot (512 GiB) each, far from where programs map."""
 
@@ -134,8 +136,11 @@ class Ids:
     free: list[int] = field(default_factory=list)
 
     def take(self) -> int:
+        """Raises ENOMEM when all are given out."""
         if self.free:
             return heappop(self.free)
+        if self.given >= MAX_IDS:
+            raise KernelError(E.NOMEM)
         self.given += 1
         return self.given
 

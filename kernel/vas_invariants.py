@@ -160,7 +160,7 @@ def _accounts(kernel: Kernel) -> Iterator[str]:
             if region.object.account is vas.account and not region.segment:
                 objects[region.object.id] = (vas, region.object)
     for named, made in objects.values():
-        owed[named.user] += len(made.frames)
+        owed[named.user] += len(made.frames) + len(made.paged_out)
     for uid, account in vases.accounts.items():
         if account.frames != owed[uid]:
             yield f"user {uid} pays for {account.frames} frames and has {owed[uid]}"

@@ -134,10 +134,14 @@ class Vases:
             raise KernelError(E.EXIST)
         account = self.account(who.uid)
         account.admit()
-        space = self.kernel.new_space(runs=False)
+        vid = self.vas_ids.take()
+        try:
+            space = self.kernel.new_space(runs=False)
+        except KernelError:
+            self.vas_ids.give(vid)
+            raise
         account.frames += len(space.table.used)
         space.table.account = account
-        vid = self.vas_ids.take()
         space.base = space.hint = own_slot(vid)
         common = (vid, name, mode & MODE_MASK, who.uid, who.gid, account)
         made = self.vases[vid] = Vas(*common, space=space)
@@ -220,10 +224,10 @@ class Vases:
             raise KernelError(E.EXIST)
         account = self.account(who.uid)
         account.admit()
+        sid = self.segment_ids.take()
         made = self.kernel.objects.segment()
         made.holds += 1
         made.account = account
-        sid = self.segment_ids.take()
         common = (sid, name, mode & MODE_MASK, who.uid, who.gid, account)
         segment = Segment(*common, start=start, end=end, object=made)
         self.segments[sid] = segment
@@ -235,7 +239,7 @@ class Vases:
         """Raises EINVAL, EACCES, EBUSY."""
         segment = self.segment(sid)
         segment.check(who, WRITE)
-        if segment.attached:
+        if segment.attached or segment.holders or segment.queue:
             raise KernelError(E.BUSY)
         self.kernel.shootdowns.release(self.kernel.frames, segment.object.drop())
         del self.segments[sid], self.segment_names[segment.name]
@@ -393,14 +397,14 @@ class Vases:
         return self.holdings.setdefault(home.id, Holdings())
 
     def detach(self, caller: Process, pid: int, vid: int) -> None:
-        """Raises EINVAL, ESRCH, EACCES, EBUSY while any thread is inside, EFAULT.
+        """Raises EINVAL, ESRCH, EACCES, EBUSY while a thread is inside or on its way in, EFAULT.
 
         An attachment with a registered entry stays until exec or exit: EACCES.
         """
         # BEGIN SOLUTION lab5.detach
         self.vas(vid)
         attachment = self.attachment(self.target(caller, pid), vid)
-        if attachment.view.users:
+        if attachment.view.users or self.sharing.awaited(attachment):
             raise KernelError(E.BUSY)
         if attachment.entry:
             raise KernelError(E.ACCES)

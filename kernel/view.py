@@ -39,6 +39,7 @@ _ENTRY_SHIFT = (0, 12, 21, 30, 39)
 """By level: the span of one entry."""
 _ALL = (1 << 64) - 1
 ROOT = span(4, 0)
+TABLES_OF_A_LEAF = 3
 _START = attrgetter("start")
 
 
@@ -332,6 +333,14 @@ class View(AddressSpace):
         if other is not None:
             raise self.conflict(Region(start, end, 0, other.object), other)
 
+    def clash(self, start: int, end: int, but: View | None = None) -> Region | None:
+        """What other views of these layers show in a range."""
+        for layer in self.shows:
+            other = layer.clash(start, end, but=self)
+            if other is not None:
+                return other
+        return None
+
     def unmap(self, start: int, end: int) -> None:
         self._may_change(start, end)
         for layer in self.shows:
@@ -340,8 +349,25 @@ class View(AddressSpace):
     def _may_change(self, start: int, end: int) -> None:
         """Raises EPERM for a segment, EACCES for the VAS's memory in a read-only view."""
         self._refuse_sealed(start, end)
+        self.check_change(start, end)
+
+    def check_change(self, start: int, end: int) -> None:
+        """Raises EACCES for the VAS's memory in a read-only view."""
         if self.vas.map.busy(start, end):
             self._check_writable()
+
+    def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
+        for layer in self.shows:
+            layer.mark(start, end, on, off)
+
+    def extend(self, region: Region, end: int) -> None:
+        self.check_change(region.start, region.end)
+        region.space.extend(region, end)
+
+    def move(self, start: int, end: int, target: int, new_end: int) -> None:
+        """What moves stays whose it was."""
+        self._may_change(start, end)
+        self.owner(start).move(start, end, target, new_end)
 
     def protect(self, start: int, end: int, prot: int) -> None:
         parts, at = self.map.overlapping(start, end), start
@@ -379,6 +405,9 @@ class View(AddressSpace):
             return False
         return layer.fault(page, error)
 
+    def show(self, region: Region, page: int, *, write: bool) -> None:
+        region.space.show(region, page, write=write)
+
     def _user_frame(self, va: int, error: int) -> int:
         layer = self.owner(va)
         if error and layer is self.vas and not self.writable:
@@ -412,11 +441,19 @@ class ForwardView(View):
     def fault(self, page: int, error: int) -> bool:
         if not View.fault(self, page, error):
             return False
-        layer = self.owner(page)
+        self._fill(self.owner(page), page)
+        return True
+
+    def _fill(self, layer: AddressSpace, page: int) -> None:
+        """Copy the leaf, unless making room for its tables took it away again."""
         assert isinstance(self.table, CopiedTable)
+        self.objects.table.reserve(TABLES_OF_A_LEAF)
         if layer.table.lookup(page) & P:
             self.table.fill(layer, page)
-        return True
+
+    def show(self, region: Region, page: int, *, write: bool) -> None:
+        View.show(self, region, page, write=write)
+        self._fill(region.space, page)
 
     @property
     def pushed(self) -> int:

@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,8 @@ from kernel.process import Credentials, Process, Signal
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
+from kernel.servers.files import Files
+from kernel.servers.pipes import Pipes
 from kernel.signals import SIGKILL
 from kernel.syscalls import TABLE, load_all
 from tests.bench import guest
@@ -144,7 +146,27 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
     lost = set(kernel.frames.used()) - used_before - kept
     if lost:
         raise AssertionError(f"{len(lost)} frames were not given back: {sorted(lost)[:8]}")
+    if left := list(left_open(kernel)):
+        raise AssertionError("; ".join(left))
     return outcome
+
+
+def left_open(kernel: Kernel) -> Iterator[str]:
+    """What servers and waiting lists still hold though no process is left; servers that died."""
+    files, pipes = kernel.ipc.servers["files"], kernel.ipc.servers["pipes"]
+    assert isinstance(files, Files)
+    assert isinstance(pipes, Pipes)
+    for node in files.tree.inodes.values():
+        if node.opens:
+            yield f"inode {node.number} ({node.name!r}) has {node.opens} opens"
+        if not node.links:
+            yield f"inode {node.number} has no name and stays"
+    if pipes.open:
+        yield f"{len(pipes.open)} pipes and events are left"
+    if kernel.ready.watchers or kernel.ready.interests:
+        yield f"somebody still waits: {kernel.ready.watchers} {kernel.ready.interests}"
+    for name in kernel.ipc.restarts:
+        yield f"the server {name} died: {kernel.messages}"
 
 
 def _run_for_a_while(kernel: Kernel, check_often: bool) -> str:
@@ -241,6 +263,24 @@ def elf_case(seed: int, case: int) -> str:
 AREA, AREA_PAGES, CALLS_EACH = 0x1000_0000, 16, 40
 MAP_FIXED, GETRANDOM = 0x10, 318
 USERS = (Credentials(), Credentials(1000, 1000, (1000,)), Credentials(2000, 2000, ()))
+PATH_BYTES = 32
+PATHS = (
+    *(
+        b"/tmp/a",
+        b"/tmp/b",
+        b"/tmp/d",
+        b"/tmp/d/a",
+        b"/tmp/d/../b",
+        b"a",
+        b"d",
+        b"d/a",
+        b".",
+        b"..",
+    ),
+    *(b"..", b"/proc/self/fd/3", b"/proc/self/exe", b"/proc/2/maps", b"/dev/null", b"/dev/tty"),
+    *(b"/bin/hello", b"/", b"", b"/home/user/x", b"/dev/urandom", b"\xff\x01" * 9),
+)
+"""Names that calls may be about, and meet each other at."""
 RARE = frozenset((15, 60, 231))
 """Calls after which little can follow: sigreturn and the exits."""
 CHECK_EVERY_TRAP = 16
@@ -266,13 +306,13 @@ def wild_argument(random: Random) -> int:
 
 
 PLAUSIBLE: dict[str, Callable[[Random], int]] = {
-    "fd": lambda random: random.below(6),
+    "fd": lambda random: random.pick((random.below(12), -100 & MASK)),
     "pid_t": lambda random: random.below(8) - 1 & MASK,
     "int": lambda random: random.below(40),
     "unsigned": lambda random: random.below(4),
     "size_t": lambda random: 1 << random.below(16),
     "void *": lambda random: AREA + 8 * random.below(512 * AREA_PAGES),
-    "const char *": lambda random: AREA + random.below(4096 * AREA_PAGES),
+    "const char *": lambda random: AREA + PATH_BYTES * random.below(len(PATHS)),
 }
 """By the C type of an argument, what a program that means well might pass."""
 
@@ -301,7 +341,8 @@ def wild_program(random: Random) -> bytes:
     size = AREA_PAGES * 4096
     head = [
         guest.call(guest.MMAP, AREA, size, guest.READ_WRITE, flags, MASK, 0),
-        guest.call(GETRANDOM, AREA, 256, 0),
+        guest.call(GETRANDOM, AREA + 4096, 256, 0),
+        *(guest.put(AREA + i * PATH_BYTES, path + b"\0") for i, path in enumerate(PATHS)),
     ]
     return guest.straight_line(head + [wild_call(random) for _ in range(CALLS_EACH)])
 
@@ -413,16 +454,18 @@ def table_case(seed: int, case: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """A kind of case, and how many make a soak of a minute or so."""
+    """A kind of case, and how many make a soak of a minute or so; what is counted may be what
+    happens `in_each` of them."""
 
     case: Case
     count: int
+    in_each: int = 1
 
 
 SOAKS: dict[str, Soak] = {
     "tables": Soak(table_case, 100_000),
     "elfs": Soak(elf_case, 2_000),
-    "calls": Soak(call_case, 1_000),
+    "calls": Soak(call_case, 100_000, CALLS_EACH * len(USERS)),
     "checkpoints": Soak(checkpoint_case, 100),
     "sched": Soak(sched_case, 60),
 }
@@ -450,7 +493,8 @@ def main(argv: list[str]) -> int:
     row = SOAKS[options.name]
     count = row.count if options.count is None else options.count
     talk = host.is_terminal(sys.stderr)
-    report = soak(row.case, count, options.seed, options.first, talk=talk)
+    cases = -(-count // row.in_each)
+    report = soak(row.case, cases, options.seed, options.first, talk=talk)
     for cause, places in causes(report).items():
         print(f"run.py soak {options.name} {places[0]}: {cause}")
         if len(places) > 1:

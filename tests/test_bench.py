@@ -134,7 +134,14 @@ def test_json_holds_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["--json", "a"]) == 0
     out = capsys.readouterr()
     assert json.loads(out.out) == [
-        {"name": "a/one", "value": 3.0, "unit": "us", "baseline": 2.0, "ratio": 1.5}
+        {
+            "name": "a/one",
+            "value": 3.0,
+            "unit": "us",
+            "baseline": 2.0,
+            "ratio": 1.5,
+            "references": {},
+        }
     ]
     assert "a/two: it is not there" in out.err
 

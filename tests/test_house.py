@@ -44,7 +44,7 @@ HOST = {
     *("hw/host.py", "hw/terminal.py"),
     # and tests with signals and terminals
     *("tests/test_door.py", "tests/userland/test_exec.py", "tests/userland/test_shell.py"),
-    "tests/kernel/test_discipline.py",
+    *("tests/kernel/test_discipline.py", "tests/kernel/test_terminal.py"),
 }
 HOST_MODULES = {"termios", "tty", "pty", "fcntl", "msvcrt", "signal"}
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from hw.host import UserError, run_interruptible
+from hw.host import UserError, is_terminal, run_interruptible
+from hw.terminal import GuestTerminal, guest_terminal
 from hw.trace import Trace
 from kernel import signals
 from kernel.boot import Config, add_machine_options, boot, config_from, spawn, trace_header
@@ -57,10 +58,12 @@ def main(argv: list[str]) -> int:
     environment = [b"PATH=/bin", b"HOME=/", b"TERM=" + os.environ.get("TERM", "dumb").encode()]
     path = b"/bin/" + os.fsencode(Path(options.program).name)
     kernel = boot(config, built_in() | {path: program}, write_out, read_in)
-    kernel.machine.console.error_sink = write_errors
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
     about = describe(options.program, program) if options.trace else None
-    with recording(kernel, Recording(options.trace, options.strace, about)):
+    with (
+        connect_console(kernel),
+        recording(kernel, Recording(options.trace, options.strace, about)),
+    ):
         try:
             process = spawn(kernel, program, arguments, environment, config.user, path)
         except KernelError as error:
@@ -71,6 +74,7 @@ def main(argv: list[str]) -> int:
 
 def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) -> int:
     """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
+    kernel.debug = debug
 
     def work() -> None:
         try:
@@ -84,8 +88,14 @@ def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) ->
                 pdb.post_mortem(sys.exc_info()[2])
             raise
 
+    def abort() -> None:
+        kernel.machine.abort()
+        keys = kernel.machine.console.keys
+        if isinstance(keys, GuestTerminal):
+            keys.interrupt()
+
     try:
-        run_interruptible(work, kernel.machine.abort)
+        run_interruptible(work, abort)
     except Deadlock as deadlock:
         print(f"run.py exec: {deadlock}", file=sys.stderr)
         return 1
@@ -112,14 +122,34 @@ def configuration(options: argparse.Namespace) -> Config:
 
 
 @contextlib.contextmanager
+def connect_console(kernel: Kernel) -> Iterator[None]:
+    """The host's streams become the console's: a terminal where they are one, pipes elsewhere."""
+    console = kernel.machine.console
+    console.error_sink = write_errors
+    reads, writes, complains = map(is_terminal, (sys.stdin, sys.stdout, sys.stderr))
+    console.state.terminals = (reads, writes, complains)
+    if not is_terminal(sys.stdin):
+        yield
+        return
+    with guest_terminal() as keys:
+        console.keys, console.terminal_sink = keys, keys.write
+        try:
+            yield
+        finally:
+            console.keys = None
+
+
+@contextlib.contextmanager
 def recording(kernel: Kernel, wish: Recording) -> Iterator[None]:
     """Attach a trace to the machine, if a file or the log of calls is wanted."""
     if wish.path is None and not wish.strace:
         yield
         return
     with _open_for_writing(wish.path) as sink:
-        observer = Strace(lambda line: print(line, file=sys.stderr)) if wish.strace else None
-        trace = Trace(trace_header(kernel, wish.program), sink, observer)
+        end = "\r\n" if kernel.machine.console.keys else "\n"
+        observer = Strace(lambda line: print(line, end=end, file=sys.stderr))
+        header = trace_header(kernel, wish.program)
+        trace = Trace(header, sink, observer if wish.strace else None)
         kernel.machine.attach_trace(trace)
         try:
             yield

@@ -117,9 +117,10 @@ class Files:
     def _node(self, message: Message) -> Inode:
         return self.tree[message.badge & NUMBER]
 
-    def _place(self, message: Message, *, follow: bool = True) -> Place:
+    def _place(self, message: Message, *, follow: bool = True, by_name: bool = False) -> Place:
         path = message.data.partition(b"\0")[0]
-        return self.tree.walk(message.badge & NUMBER, path, message, follow=follow)
+        start = message.badge & NUMBER
+        return self.tree.walk(start, path, message, follow=follow, by_name=by_name)
 
     def _cap(self, node: Inode, port: Port) -> int:
         """The memory object of a regular file."""
@@ -146,14 +147,15 @@ class Files:
 
     def _open(self, message: Message, port: Port) -> Reply:
         flags, mode = message.words
-        exclusive = flags & O_CREAT and flags & O_EXCL
-        place = self._place(message, follow=not (flags & O_NOFOLLOW or exclusive))
+        creates = bool(flags & O_CREAT)
+        follow = not (flags & O_NOFOLLOW or (creates and flags & O_EXCL))
+        by_name = creates and message.data.endswith(b"/")
+        place = self._place(message, follow=follow, by_name=by_name)
         node = self._made_or_found(place, flags, mode, message, port)
-        ends = 0
-        if node.kind == S_IFIFO and not flags & O_PATH:
-            ends = self._open_fifo(node, flags & O_ACCMODE, port)
         node.opens += 1
-        return Reply(words=(node.number | ends, int(not ends), int(ends != 0)))
+        if node.kind == S_IFIFO and not flags & O_PATH:
+            return self._open_fifo(node, flags & O_ACCMODE, port)
+        return Reply(words=(node.number, 1, 0))
 
     def _made_or_found(
         self, place: Place, flags: int, mode: int, message: Message, port: Port
@@ -161,11 +163,11 @@ class Files:
         node, now = place.node, port.now()
         if flags & O_TMPFILE and not flags & O_PATH:
             return self._unnamed(place.existing(), flags, mode, message, now)
+        if flags & O_CREAT and place.slash and place.name not in (b".", b".."):
+            raise KernelError(E.ISDIR)
         if node is None:
             if not flags & O_CREAT:
                 raise KernelError(E.NOENT)
-            if place.slash:
-                raise KernelError(E.ISDIR)
             return self.tree.create(place, S_IFREG | permissions(mode, message), message, now)
         if flags & O_CREAT and flags & O_EXCL:
             raise KernelError(E.EXIST)
@@ -196,22 +198,29 @@ class Files:
         made = S_IFREG | permissions(mode, message)
         return self.tree.make(made, message.uid, message.gid, now)
 
-    def _open_fifo(self, node: Inode, access: int, port: Port) -> int:
+    def _open_fifo(self, node: Inode, access: int, port: Port) -> Reply:
+        """Says what has been opened by now, so that whoever comes later is noticed by `_meet` even
+        if he has left again."""
         pipe = node.pipe = node.pipe or Pipe()
-        ends = {0: READ_END, O_WRONLY: WRITE_END, O_RDWR: READ_END | WRITE_END}.get(access, 0)
-        pipe.readers += ends & READ_END != 0
-        pipe.writers += ends & WRITE_END != 0
+        ends = {0: READ_END, O_WRONLY: WRITE_END, O_RDWR: READ_END | WRITE_END}[access]
+        pipe.enter(reads=bool(ends & READ_END), writes=bool(ends & WRITE_END))
         self._fifo_changed(node, port)
-        return ends
+        return Reply(words=(node.number | ends, 0, 1 + self._others(pipe, ends)))
+
+    def _others(self, pipe: Pipe, ends: int) -> int:
+        """How often the other end has been opened."""
+        return pipe.writers_ever if ends & READ_END else pipe.readers_ever
 
     def _fifo_changed(self, node: Inode, port: Port) -> None:
         for ends in (READ_END, WRITE_END, READ_END | WRITE_END):
             port.changed(node.number | ends)
 
     def _meet(self, message: Message, port: Port) -> Reply:
-        """Is somebody at the other end?  Who opened both ends needs nobody."""
-        pipe = self._node(message).pipe
-        if pipe is not None and not (pipe.readers and pipe.writers):
+        """Has somebody been at the other end since the open?  Who opened both needs nobody."""
+        pipe, (known,) = self._node(message).pipe, message.words
+        if pipe is None or (pipe.readers and pipe.writers):
+            return Reply()
+        if self._others(pipe, message.badge) < known:
             raise KernelError(E.AGAIN)
         return Reply()
 
@@ -288,6 +297,8 @@ class Files:
         directory, (cookie, room) = self._node(message), message.words
         if not directory.is_directory:
             raise KernelError(E.NOTDIR)
+        if not directory.links:
+            raise KernelError(E.NOENT)
         packed = b""
         for own, name, node in self.tree.children(directory, cookie):
             entry = pack_entry(node.number, own, name, node.mode)
@@ -384,7 +395,7 @@ class Files:
 
     def _mkdir(self, message: Message, port: Port) -> Reply:
         mode = S_IFDIR | permissions(message.words[0], message) & 0o1777
-        self.tree.create(self._place(message, follow=False), mode, message, port.now())
+        self.tree.create(self._place(message, by_name=True), mode, message, port.now())
         return Reply()
 
     def _mknod(self, message: Message, port: Port) -> Reply:
@@ -402,7 +413,7 @@ class Files:
 
     def _new_place(self, message: Message) -> Place:
         """Where something that is no directory shall be made."""
-        place = self._place(message, follow=False)
+        place = self._place(message, by_name=True)
         if place.slash and place.node is None:
             raise KernelError(E.NOENT)
         return place
@@ -416,14 +427,13 @@ class Files:
         return Reply()
 
     def _readlink(self, message: Message, port: Port) -> Reply:
-        place = self._place(message, follow=False)
-        node = place.existing()
+        node = self._place(message, follow=False).existing()
         if node.kind != S_IFLNK:
             raise KernelError(E.INVAL)
         return Reply(data=node.target)
 
     def _unlink(self, message: Message, port: Port) -> Reply:
-        place = self._place(message, follow=False)
+        place = self._place(message, by_name=True)
         node = place.existing()
         if message.words[0]:
             self._check_rmdir(place, node)
@@ -469,31 +479,34 @@ class Files:
 
     def _rename(self, message: Message, port: Port) -> Reply:
         number, flags = message.words
-        name = message.data.partition(b"\0")[2]
-        old = self._place(message, follow=False)
-        new = self.tree.walk(number, name, message, follow=False)
-        moving = old.existing()
+        names = message.data.split(b"\0")
         if flags & ~RENAME_NOREPLACE:
             raise KernelError(E.INVAL)
-        if {old.name, new.name} & {b".", b".."}:
+        if {name.rstrip(b"/") for name in names} & {b".", b".."}:
             raise KernelError(E.BUSY)
+        old = self._place(message, by_name=True)
+        moving = old.existing()
+        new = self.tree.walk(number, names[1], message, by_name=True)
         if new.node is not None and flags & RENAME_NOREPLACE:
             raise KernelError(E.EXIST)
         if (old.slash or new.slash) and not moving.is_directory:
             raise KernelError(E.NOTDIR)
+        if moving.is_directory and self.tree.is_within(new.parent, moving):
+            raise KernelError(E.INVAL)
+        target = new.node
+        if target is not None and target.is_directory and self.tree.is_within(old.parent, target):
+            raise KernelError(E.NOTEMPTY)
         if new.node is not moving:
             self._move(old, new, moving, message, port)
         return Reply()
 
     def _move(self, old: Place, new: Place, moving: Inode, who: Message, port: Port) -> None:
-        if moving.is_directory and self.tree.is_within(new.parent, moving):
-            raise KernelError(E.INVAL)
         self.tree.may_remove(old.parent, moving, who)
         self.tree.may_change(new.parent, who)
         target, now = new.node, port.now()
         if target is not None:
             self.tree.may_remove(new.parent, target, who)
-            self._check_replaced(moving, target, old.parent)
+            self._check_replaced(moving, target)
         if moving.is_directory and old.parent is not new.parent:
             check(moving, who, WRITE)
         if target is not None:
@@ -502,9 +515,7 @@ class Files:
         self.tree.unlink(old.parent, old.name, now)
         self.tree.link(new.parent, new.name, moving, now)
 
-    def _check_replaced(self, moving: Inode, target: Inode, old_parent: Inode) -> None:
-        if target.is_directory and self.tree.is_within(old_parent, target):
-            raise KernelError(E.NOTEMPTY)
+    def _check_replaced(self, moving: Inode, target: Inode) -> None:
         if moving.is_directory and not target.is_directory:
             raise KernelError(E.NOTDIR)
         if target.is_directory and not moving.is_directory:

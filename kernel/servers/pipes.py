@@ -18,11 +18,20 @@ FIONREAD = 0x541B
 
 @dataclass(slots=True)
 class Pipe:
-    """Bytes on their way, and how many opens each end has."""
+    """Bytes on their way, how many opens each end has, and has ever had."""
 
     buffer: bytearray = field(default_factory=bytearray)
     readers: int = 0
     writers: int = 0
+    readers_ever: int = 0
+    writers_ever: int = 0
+
+    def enter(self, *, reads: bool, writes: bool) -> None:
+        """One more open of one end, or of both."""
+        self.readers += reads
+        self.readers_ever += reads
+        self.writers += writes
+        self.writers_ever += writes
 
     def read(self, count: int) -> bytes:
         """What is there, up to `count` bytes; nothing at the end.  Raises EAGAIN."""
@@ -34,10 +43,12 @@ class Pipe:
 
     def write(self, data: bytes) -> int:
         """Take what fits, or a small write whole; returns how much.  Raises EAGAIN, EPIPE."""
+        if not data:
+            return 0
         if not self.readers:
             raise KernelError(E.PIPE)
         room = PIPE_BYTES - len(self.buffer)
-        if data and (not room or room < len(data) <= ATOMIC_BYTES):
+        if not room or room < len(data) <= ATOMIC_BYTES:
             raise KernelError(E.AGAIN)
         self.buffer += data[:room]
         return min(len(data), room)

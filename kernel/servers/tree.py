@@ -140,11 +140,14 @@ class Tree:
 
     # Paths --------------------------------------------------------------------------------------
 
-    def walk(self, start: int, path: bytes, who: Message, *, follow: bool = True) -> Place:
+    def walk(
+        self, start: int, path: bytes, who: Message, *, follow: bool = True, by_name: bool = False
+    ) -> Place:
         """Follow `path` from `start`; only its last name may be missing.
 
-        `follow`: through a link at the end.  Raises ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG,
-        and `Moved`.
+        `follow`: through a link at the end.  A slash there asks for a directory and goes through a
+        link in any case, unless what is wanted is the name itself (`by_name`).  Raises ENOENT,
+        ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, and `Moved`.
         """
         node = self[ROOT] if path.startswith(b"/") else self[start]
         todo, slash = _names(path), path.endswith(b"/")
@@ -157,7 +160,7 @@ class Tree:
                     return Place(node, name, None, slash)
                 if child.mount is not None:
                     raise Moved(*child.mount, _rest(todo, slash))
-                if child.kind != S_IFLNK or not (todo or follow or slash):
+                if child.kind != S_IFLNK or not (todo or (not by_name and (follow or slash))):
                     parent, node = node, child
                     continue
                 links += 1
@@ -172,7 +175,7 @@ class Tree:
             if name == b"..":
                 node = self[node.parent]
             parent = node
-        if slash and not node.is_directory:
+        if slash and not by_name and not node.is_directory:
             raise KernelError(E.NOTDIR)
         return Place(parent, name, node, slash)
 

@@ -137,6 +137,7 @@ def load_all() -> None:
         memory,
         poll,
         process,
+        residency,
         sched,
         settings,
         signal,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernel.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
-from kernel.process import MAX_DESCRIPTORS, Handle, Thread
+from kernel.process import Handle, Thread
 from kernel.syscalls import Fd, Flags, Int, Long, Ptr, syscall
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
@@ -74,7 +74,7 @@ def dup3(k: Kernel, t: Thread, fd: Fd, new: Fd, flags: Int) -> int:
 def _copy_to(k: Kernel, t: Thread, fd: int, new: int, *, closes_on_exec: bool) -> int:
     table = t.process.descriptors
     handle = table.get(fd)
-    if not 0 <= new < MAX_DESCRIPTORS:
+    if not 0 <= new < table.limit:
         raise KernelError(E.BADF)
     if new in table.handles:
         k.ipc.close(table.remove(new))
@@ -91,7 +91,7 @@ def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
     table = t.process.descriptors
     handle = table.get(fd)
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        if not 0 <= arg < MAX_DESCRIPTORS:
+        if not 0 <= arg < table.limit:
             raise KernelError(E.INVAL)
         return table.add(handle, arg, closes_on_exec=command == F_DUPFD_CLOEXEC)
     if command == F_GETFD:

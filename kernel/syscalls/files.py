@@ -111,6 +111,7 @@ def openat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mode: Flags)
     if flags & O_CREAT and flags & O_DIRECTORY and flags & O_TMPFILE == 0:
         raise KernelError(E.INVAL)
     name = paths.read(t, path)
+    t.process.descriptors.lowest_free()
     start = paths.start(k, t, dirfd, name)
     handle = paths.open_file(k, t, start, name, flags | O_LARGEFILE, mode)
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))
@@ -190,7 +191,7 @@ def statx(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mask: Flags, 
 
 @syscall(21, owner="files")
 def access(k: Kernel, t: Thread, path: Path, mode: Int) -> int:
-    """May the caller read (4), write (2), execute (1) it?  EACCES; ENOENT; EINVAL."""
+    """May the real user read (4), write (2), execute (1) it?  EACCES; ENOENT; EINVAL."""
     return faccessat2(k, t, AT_FDCWD, path, mode, 0)
 
 
@@ -206,7 +207,9 @@ def faccessat2(k: Kernel, t: Thread, dirfd: Fd, path: Path, mode: Int, flags: In
     _check(flags, AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH)
     _check(mode, 7)
     nofollow, empty = int(flags & AT_SYMLINK_NOFOLLOW != 0), bool(flags & AT_EMPTY_PATH)
-    at(k, t, dirfd, path, "access", (mode, nofollow), may_be_empty=empty)
+    name = _path(t, path, may_be_empty=empty)
+    start, real = paths.start(k, t, dirfd, name), not flags & AT_EACCESS
+    paths.send(k, t, start, name, "access", (mode, nofollow), as_real=real)
     return 0
 
 
@@ -221,9 +224,19 @@ def readlinkat(k: Kernel, t: Thread, dirfd: Fd, path: Path, buf: Ptr, size: Size
     """As readlink, from a directory.  EBADF; EINVAL: no link, or no room."""
     if not 0 < size < 1 << 31:
         raise KernelError(E.INVAL)
-    target = at(k, t, dirfd, path, "readlink", may_be_empty=True).data[:size]
+    target = _link(k, t, dirfd, path)[:size]
     t.space.write(buf, target)
     return len(target)
+
+
+def _link(k: Kernel, t: Thread, dirfd: int, path: int) -> bytes:
+    """Without a path `dirfd` is the link itself, and anything else does not exist."""
+    try:
+        return at(k, t, dirfd, path, "readlink", may_be_empty=True).data
+    except KernelError as error:
+        if error.number == E.INVAL:
+            paths.read(t, path)  # ENOENT
+        raise
 
 
 @syscall(137, owner="files")
@@ -428,8 +441,10 @@ def truncate(k: Kernel, t: Thread, path: Path, size: Long) -> int:
 @syscall(77, owner="files")
 def ftruncate(k: Kernel, t: Thread, fd: Fd, size: Long) -> int:
     """As truncate, of a file that is open for writing.  EBADF; EINVAL: negative, or no file."""
+    if size < 0:
+        raise KernelError(E.INVAL)
     handle = t.process.descriptors.get(fd)
-    if size < 0 or not (handle.flags & O_ACCMODE or handle.flags & O_PATH):
+    if not (handle.flags & O_ACCMODE or handle.flags & O_PATH):
         raise KernelError(E.INVAL)
     if not handle.seekable and not handle.flags & O_PATH:
         raise KernelError(E.INVAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from kernel import paths, signals
 from kernel.errno import E, KernelError
@@ -27,7 +28,7 @@ IOCTLS = {
     0x540E: (0, 0), 0x540F: (0, 4), 0x5410: (4, 0),  # TIOCSCTTY, TIOCGPGRP, TIOCSPGRP
     0x5413: (0, 8), 0x5414: (8, 0),  # TIOCGWINSZ, TIOCSWINSZ
     0x5422: (0, 0), 0x5429: (0, 4),  # TIOCNOTTY, TIOCGSID
-    FIONREAD: (0, 4),
+    0x5411: (0, 4), FIONREAD: (0, 4),  # TIOCOUTQ
 }  # fmt: skip
 """Bytes that a request reads and writes at its argument (ioctl_tty(2)); unknown ones: ENOTTY."""
 
@@ -67,12 +68,14 @@ def writable(t: Thread, fd: int) -> Handle:
     return handle
 
 
-def take(k: Kernel, t: Thread, handle: Handle, count: int) -> bytes:
-    """Read at the file offset, which moves on."""
-    data = ask(k, t, handle, "read", (min(count, MAX_TRANSFER_BYTES), handle.offset)).data
+def take(k: Kernel, t: Thread, handle: Handle, parts: list[tuple[int, int]]) -> int:
+    """Read at the file offset into buffers; it moves on once the bytes have arrived."""
+    room = min(sum(size for _, size in parts), MAX_TRANSFER_BYTES)
+    data = ask(k, t, handle, "read", (room, handle.offset)).data
+    done = scatter(t, parts, data)
     if handle.seekable:
-        handle.offset += len(data)
-    return data
+        handle.offset += done
+    return done
 
 
 def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = None) -> int:
@@ -114,22 +117,39 @@ def vectors(t: Thread, at: int, count: int) -> list[tuple[int, int]]:
 
 
 def gather(t: Thread, parts: list[tuple[int, int]]) -> bytes:
-    return b"".join(t.space.read(base, size) for base, size in parts if size)
+    """What the buffers hold, up to one that cannot be read.  Raises EFAULT if that is the first."""
+    found = b""
+    for base, size in parts:
+        try:
+            found += t.space.read(base, size) if size else b""
+        except KernelError:
+            if not found:
+                raise
+            break
+    return found
 
 
 def scatter(t: Thread, parts: list[tuple[int, int]], data: bytes) -> int:
+    """Fill the buffers, up to one that cannot be written.  Raises EFAULT if that is the first."""
     done = 0
     for base, size in parts:
         piece = data[done : done + size]
-        if piece:
-            t.space.write(base, piece)
+        try:
+            if piece:
+                t.space.write(base, piece)
+        except KernelError:
+            if not done:
+                raise
+            break
         done += len(piece)
     return done
 
 
-def _seekable(handle: Handle, offset: int) -> Handle:
+def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: int) -> Handle:
+    """A file that is open for reading or writing at `offset`."""
     if offset < 0:
         raise KernelError(E.INVAL)
+    handle = open_for(t, fd)
     if not handle.seekable:
         raise KernelError(E.SPIPE)
     return handle
@@ -138,9 +158,7 @@ def _seekable(handle: Handle, offset: int) -> Handle:
 @syscall(0, owner="files")
 def read(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Read up to `count` bytes; 0 at the end.  EBADF; EFAULT; EINTR; EAGAIN; EISDIR; EINVAL."""
-    data = take(k, t, readable(t, fd), count)
-    t.space.write(buf, data)
-    return len(data)
+    return take(k, t, readable(t, fd), [(buf, count)])
 
 
 @syscall(1, owner="files")
@@ -156,7 +174,7 @@ def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
 @syscall(17, owner="files")
 def pread64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Read at `offset`; the file offset stays.  ESPIPE: not a file; EINVAL: negative."""
-    handle = _seekable(readable(t, fd), offset)
+    handle = _at(t, readable, fd, offset)
     data = ask(k, t, handle, "read", (min(count, MAX_TRANSFER_BYTES), offset)).data
     t.space.write(buf, data)
     return len(data)
@@ -165,7 +183,7 @@ def pread64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -
 @syscall(18, owner="files")
 def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Write at `offset`, or at the end under O_APPEND; the file offset stays.  ESPIPE; EINVAL."""
-    handle = _seekable(writable(t, fd), offset)
+    handle = _at(t, writable, fd, offset)
     return put(k, t, handle, t.space.read(buf, min(count, MAX_TRANSFER_BYTES)), offset)
 
 
@@ -173,7 +191,7 @@ def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) 
 def readv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Read into several buffers, one after the other.  As read; EINVAL: too many."""
     handle, parts = readable(t, fd), vectors(t, iov, count)
-    return scatter(t, parts, take(k, t, handle, sum(size for _, size in parts)))
+    return take(k, t, handle, parts)
 
 
 @syscall(20, owner="files")
@@ -186,7 +204,7 @@ def writev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
 @syscall(295, owner="files")
 def preadv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> int:
     """Read into several buffers from `offset` on.  As pread64."""
-    handle, parts = _seekable(readable(t, fd), offset), vectors(t, iov, count)
+    handle, parts = _at(t, readable, fd, offset), vectors(t, iov, count)
     room = sum(size for _, size in parts)
     return scatter(t, parts, ask(k, t, handle, "read", (room, offset)).data)
 
@@ -194,7 +212,7 @@ def preadv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> 
 @syscall(296, owner="files")
 def pwritev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> int:
     """Write several buffers at `offset`.  As pwrite64."""
-    handle = _seekable(writable(t, fd), offset)
+    handle = _at(t, writable, fd, offset)
     return put(k, t, handle, gather(t, vectors(t, iov, count)), offset)
 
 

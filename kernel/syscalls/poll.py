@@ -22,7 +22,7 @@ from kernel.nodes import (
 )
 from kernel.process import MAX_DESCRIPTORS, Handle, Thread
 from kernel.ready import Epoll, Interest, keys_of
-from kernel.syscalls import Fd, Int, Ptr, Size, syscall
+from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
 
 ALWAYS = POLLERR | POLLHUP
@@ -84,7 +84,7 @@ def _is_over(k: Kernel, t: Thread, timeout: int | None) -> bool:
 
 
 @syscall(7, owner="files")
-def poll(k: Kernel, t: Thread, fds: Ptr, count: Size, timeout: Int) -> int:
+def poll(k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Int) -> int:
     """Wait until one of an array of struct pollfd is ready; returns how many are.
 
     `timeout` in milliseconds, negative for ever.  EFAULT; EINTR; EINVAL: too many.
@@ -95,7 +95,7 @@ def poll(k: Kernel, t: Thread, fds: Ptr, count: Size, timeout: Int) -> int:
 
 @syscall(271, owner="files")
 def ppoll(
-    k: Kernel, t: Thread, fds: Ptr, count: Size, timeout: Ptr, mask: Ptr, mask_size: Size
+    k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Ptr, mask: Ptr, mask_size: Size
 ) -> int:
     """As poll, with a struct timespec and the signals that are blocked while it waits."""
     limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
@@ -104,7 +104,7 @@ def ppoll(
 
 
 def _poll(k: Kernel, t: Thread, fds: int, count: int, limit: int | None) -> int:
-    if count > MAX_DESCRIPTORS:
+    if count > t.process.descriptors.limit:
         raise KernelError(E.INVAL)
     rows = list(_POLLFD.iter_unpack(t.space.read(fds, _POLLFD.size * count)))
     handles = t.process.descriptors.handles

@@ -107,7 +107,7 @@ def clock_nanosleep(
     EINTR: a signal came, and for a duration `remaining` holds what was left; EINVAL: no such
     clock or time; EOPNOTSUPP: a clock that nobody can sleep by; EFAULT.
     """
-    if which == clock.THREAD_TIME or which not in clock.CLOCKS:
+    if which not in clock.CLOCKS:
         raise KernelError(E.INVAL)
     if which not in SLEEPABLE:
         raise KernelError(E.OPNOTSUPP)

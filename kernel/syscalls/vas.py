@@ -177,7 +177,7 @@ def vas_detach(k: Kernel, t: Thread, pid: Pid, vid: Int) -> int:
     """Undo vas_attach.  What was mapped inside stays in the VAS.
 
     EINVAL: not attached; ESRCH; EACCES: another user's process, or an entry is registered; EBUSY:
-    a thread is inside; EFAULT: merging back failed (policy rfc).
+    a thread is inside, or on its way in; EFAULT: merging back failed (policy rfc).
     """
     k.vases.detach(t.process, pid, vid)
     return 0

@@ -96,6 +96,7 @@ def _as_json(row: Row, reading: Reading) -> dict[str, Any]:
         "unit": row.unit,
         "baseline": reading.baseline,
         "ratio": reading.ratio,
+        "references": row.references,
     }
 
 

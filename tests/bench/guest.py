@@ -35,11 +35,37 @@ def call(number: int, *arguments: int) -> bytes:
     return b"".join(load + word.to_bytes(8, "little") for load, word in words) + b"\x0f\x05"
 
 
+def put(address: int, data: bytes) -> bytes:
+    """Store constant bytes, in words of eight."""
+    words = (data[at : at + 8].ljust(8, b"\0") for at in range(0, len(data), 8))
+    return b"".join(  # mov rax, imm64; movabs [address], rax
+        b"\x48\xb8" + word + b"\x48\xa3" + (address + 8 * i).to_bytes(8, "little")
+        for i, word in enumerate(words)
+    )
+
+
 def touch(pages: int) -> bytes:
     """Store one byte in each of `pages` pages from r12 on."""
     start = b"\x4c\x89\xe3" + b"\x49\xbd" + pages.to_bytes(8, "little")  # mov rbx, r12; mov r13, n
     store, step = b"\xc6\x03\x01", b"\x48\x81\xc3\x00\x10\x00\x00"  # mov byte [rbx], 1; add rbx
     return start + _repeat(store + step, b"\x49\xff\xcd")  # dec r13
+
+
+def at_r12(address: int) -> bytes:
+    """Where the following code works: mov r12, address."""
+    return b"\x49\xbc" + address.to_bytes(8, "little")
+
+
+def store(words: int) -> bytes:
+    """Store eight bytes in each of `words` places from r12 on, one after the other."""
+    start = b"\x4c\x89\xe3" + b"\x49\xbd" + words.to_bytes(8, "little")  # mov rbx, r12; mov r13
+    return start + _repeat(b"\x48\x89\x03\x48\x83\xc3\x08", b"\x49\xff\xcd")  # mov; add rbx, 8
+
+
+def store_program(kib: int, passes: int) -> bytes:
+    """Fills `kib` KiB of memory, `passes` times."""
+    body = rounds(passes, store(kib * 128))
+    return elf(map_pages(kib // 4) + body + call(EXIT, 0))
 
 
 def rounds(count: int, body: bytes) -> bytes:

@@ -6,11 +6,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hw.machine import EXACT, FAST, MachineConfig
-from tests.bench import guest
+from tests.bench import guest, linux
 from tests.bench.floor import (
     Bare,
     Copying,
@@ -50,6 +50,8 @@ class Row:
     goal: str
     doc: str
     measure: Callable[[], Reading]
+    references: dict[str, float] = field(default_factory=dict)
+    """Fixed figures of other systems, in the same unit."""
 
     def met(self, reading: Reading) -> bool | None:
         """Whether the goal was reached; None if there is none."""
@@ -328,6 +330,39 @@ def checkpoint_size() -> Reading:
     return cost(size / 1024, used / 1024)
 
 
+# Beside other systems -------------------------------------------------------------------------
+
+
+def linux_rows() -> Iterator[Row]:
+    operations: list[tuple[str, str, str, Callable[[], Reading]]] = [
+        ("start", "ms", "from nothing to the shell's prompt", linux.start),
+        ("getpid", "us", "a system call", lambda: linux.operation("getpid", 100, 10_100, MICRO)),
+        ("pipe", "us", "a byte to another process and back",
+         lambda: linux.operation("pipe", 10, 510, MICRO)),
+        ("fork", "us", "fork, exit and wait", lambda: linux.operation("fork", 5, 105, MICRO)),
+        ("exec", "us", "fork, exec and wait", lambda: linux.operation("exec", 5, 55, MICRO)),
+        ("sbrk", "ms", "sbrk and touch of 1,000 pages",
+         lambda: linux.operation("sbrk", 1, 6, MILLI)),
+        ("shell", "ms", "the shell runs /bin/echo hi", linux.shell),
+    ]  # fmt: skip
+    for name, unit, what, measure in operations:
+        doc = f"{what}; the baseline is xv6-riscv. Fixed references: {linux.RIVALS[name]} {unit}."
+        yield Row(
+            f"linux/{name}",
+            unit,
+            "<= 1",
+            doc[0].upper() + doc[1:],
+            measure,
+            linux.RIVALS[name].figures(),
+        )
+    yield Row(
+        "linux/stores", "us", ">= 4",
+        f"Filling {linux.STORED_KIB} KiB eight bytes at a time, uncounted, against the same code "
+        "in flat executable memory on the bare emulator, which is how Qiling runs programs.",
+        linux.stores,
+    )  # fmt: skip
+
+
 # Start ----------------------------------------------------------------------------------------
 
 EVERYTHING = "import userland.exec; from kernel.syscalls import load_all; load_all()"
@@ -346,6 +381,7 @@ def start() -> Reading:
 ROWS: list[Row] = [
     *compute_rows(),
     *reach_rows(),
+    *linux_rows(),
     Row(
         "null-call", "us/call", "<= 1.5",
         "A system call that does nothing, against a hook that reads number and arguments and "

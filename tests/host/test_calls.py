@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel.process import Credentials
-from tests.native import ROOT, USER, empty_folder, inside, needs_linux, on_host
+from tests.oracle import ROOT, USER, empty_folder, inside, needs_linux, on_host
 from userland import build
 
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ def test_every_call_answers_as_the_hosts_does(
 ) -> None:
     files = {b"/program": (programs / name).read_bytes()}
     wishes = MACHINES[machine]
-    assert inside("/program", files, user_of(name), **wishes) == answers[name]
+    assert inside("/program", files, user=user_of(name), **wishes) == answers[name]
 
 
 @needs_linux

@@ -124,7 +124,6 @@ static void vectors(void) {
     SAY(writev(fd, huge, 1));
     SAY(both[0].iov_len == both[1].iov_len);
     SAY(writev(99, out, 1));
-    SAY(readv(1, in, 0));
     close(fd);
     show("vectors");
 }

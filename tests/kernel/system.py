@@ -30,8 +30,9 @@ ENVIRONMENT = [b"HOME=/"]
 BUILT_IN = built_in()
 
 SMALL: dict[str, tuple[str, ...]] = {
-    "cow": ("4",), "faults": (), "forkbench": ("8", "2"), "forks": ("2",), "hello": ("a", "b"),
-    "many": ("4",), "maps": (), "matmul": ("8",), "nullcall": ("20",), "pie": (),
+    "basics": ("fork", "2"), "cow": ("4",), "faults": (), "forkbench": ("8", "2"),
+    "forks": ("2",), "hello": ("a", "b"), "many": ("4",), "maps": (), "matmul": ("8",),
+    "memcalls": (), "nullcall": ("20",), "overcommit": ("20", "2", "1"), "pie": (),
     "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",), "sieve": ("3000",),
     "signals": (), "spin": ("500",), "stream": ("512", "2", "512"), "switcher": ("10",),
     "threads": ("3", "20"), "upper": (), "touch": ("100",), "vas_brk": (), "vas_heap": ("5",),
@@ -51,6 +52,8 @@ class Wish:
     clock: str = "exact"
     seed: int = 1
     sched: str = "rr"
+    swap: int = 0
+    replace: str = "clock"
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
@@ -154,10 +157,11 @@ class System:
     def _boot(self) -> Kernel:
         wish = self.wish
         machine = MachineConfig(
-            cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock
-        )
+            cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock,
+            swap_mib=wish.swap,
+        )  # fmt: skip
         config = Config(
-            machine, wish.seed, wish.pcids, wish.user, wish.sched,
+            machine, wish.seed, wish.pcids, wish.user, sched=wish.sched, replace=wish.replace,
             vas_sync=wish.sync, vas_sharing=wish.sharing, vas_limit_mib=wish.vas_limit,
         )  # fmt: skip
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)

@@ -217,4 +217,4 @@ def test_it_sees_a_space_with_the_wrong_number_of_users(system: System) -> None:
 
 def test_it_sees_a_handle_with_the_wrong_number_of_holders(system: System) -> None:
     system.kernel.console.holds += 1
-    assert "a handle should have 3 holders, has 4" in broken(system.kernel)
+    assert "a handle should have 2 holders, has 3" in broken(system.kernel)

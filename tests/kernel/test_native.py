@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(name: str, library: str, folder: Path) -> Path:
-    target = folder / f"{name}-{library}"
+    target = folder / f"{Path(name).name}-{library}"
     if not target.exists():
         command = [*COMPILERS[library], *FLAGS, str(HERE / f"{name}.c"), "-o", str(target)]
         try:

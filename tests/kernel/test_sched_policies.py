@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kernel.choose import Chooser
 from kernel.process import SCHED_BATCH, SCHED_IDLE, Scheduling, Thread
 from kernel.sched import POLICIES
-from kernel.sched.eevdf import Eevdf
+from kernel.sched.eevdf import LAG_INSTRUCTIONS, Eevdf
 from kernel.sched.mlfq import BOOST_INSTRUCTIONS, LEVELS, Mlfq
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
 from kernel.sched.stride import Stride
@@ -408,6 +408,77 @@ def test_passes_of_threads_that_compete_stay_together() -> None:
             assert abs(client.passed - cores.policy.time) <= 4 * SLICE_INSTRUCTIONS * client.stride
 
 
+def test_a_client_keeps_its_distance_over_a_sleep_however_long() -> None:
+    cores = cores_with("stride", [0, 0, 0])
+    policy, sleeper = cores.policy, cores.threads[0]
+    assert isinstance(policy, Stride)
+    run_until_on_core(cores, sleeper)
+    cores.pause(sleeper)
+    distance = policy.clients[sleeper].passed - policy.time
+    assert distance > 0
+    cores.run(500)
+    policy.enqueue(sleeper)
+    assert policy.clients[sleeper].passed - policy.time == distance
+
+
+def test_the_common_time_goes_on_with_a_thread_that_nobody_waits_for() -> None:
+    cores = cores_with("stride", [0, 0])
+    policy, (alone, late) = cores.policy, cores.threads
+    policy.remove(late)
+    assert policy.pick(0) is alone
+    policy.ran(alone, 500 * SLICE_INSTRUCTIONS)
+    policy.enqueue(late)
+    assert policy.rank(late) == policy.rank(alone)
+
+
+def eevdf_with(nices: list[int]) -> tuple[Eevdf, list[Thread]]:
+    """All of them on cores."""
+    cores = cores_with("eevdf", nices)
+    policy = cores.policy
+    assert isinstance(policy, Eevdf)
+    for core in range(len(nices)):
+        policy.pick(core)
+    return policy, cores.threads
+
+
+def lag(policy: Eevdf, thread: Thread) -> float:
+    """In instructions."""
+    entity = policy.entities[thread]
+    return (policy.sum / policy.load - entity.vruntime) / entity.pace
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_lag_is_the_same_after_a_sleep(ahead: bool) -> None:
+    policy, (sleeper, other, third) = eevdf_with([0, 0, 4])
+    policy.ran(sleeper if ahead else other, SLICE_INSTRUCTIONS)
+    before = lag(policy, sleeper)
+    assert abs(before) > SLICE_INSTRUCTIONS / 4
+    policy.sleep(sleeper)
+    policy.ran(other, SLICE_INSTRUCTIONS)
+    policy.ran(third, 50 * SLICE_INSTRUCTIONS)
+    policy.enqueue(sleeper)
+    assert lag(policy, sleeper) == pytest.approx(before, rel=1e-3)
+
+
+@pytest.mark.parametrize("nice", [-5, 5])
+def test_a_new_weight_changes_no_lag(nice: int) -> None:
+    policy, (changed, other) = eevdf_with([0, 0])
+    policy.ran(other, SLICE_INSTRUCTIONS)
+    before = lag(policy, changed)
+    changed.scheduling = Scheduling(nice)
+    policy.reweigh(changed)
+    assert lag(policy, changed) == pytest.approx(before, rel=1e-3)
+    assert sums_are_right(policy)
+
+
+def test_no_more_than_two_slices_of_lag_outlast_a_sleep() -> None:
+    policy, (sleeper, other) = eevdf_with([0, 0])
+    policy.ran(other, 100 * SLICE_INSTRUCTIONS)
+    policy.sleep(sleeper)
+    policy.enqueue(sleeper)
+    assert lag(policy, sleeper) == pytest.approx(LAG_INSTRUCTIONS, rel=1e-3)
+
+
 def test_the_earliest_deadline_of_the_eligible_is_next() -> None:
     cores = cores_with("eevdf", [0, 0, 5, 10, -3])
     policy = cores.policy
@@ -438,9 +509,8 @@ def test_lag_is_bounded_by_a_request() -> None:
         assert picked is not None
         policy.ran(picked, SLICE_INSTRUCTIONS)
         policy.enqueue(picked)
-        for entity in policy.entities.values():
-            lag = (policy.sum / policy.load - entity.vruntime) / entity.pace
-            assert abs(lag) <= SLICE_INSTRUCTIONS * 1.001
+        for thread in cores.threads:
+            assert abs(lag(policy, thread)) <= SLICE_INSTRUCTIONS * 1.001
 
 
 def test_a_woken_thread_with_an_earlier_deadline_pushes_the_latest_aside() -> None:

@@ -251,6 +251,17 @@ def test_a_checkpoint_holds_all_that_a_policy_knows(sched: str) -> None:
     assert kernel.machine.trace.digest() == expected.digest
 
 
+@pytest.mark.parametrize("sched", POLICIES)
+def test_pauses_leave_no_mark_whatever_the_policy(sched: str) -> None:
+    def start() -> System:
+        return System("cow", "4", sched=sched, watched=False)
+
+    expected, halted = start().run(), start()
+    while not halted.process.zombie:
+        halted.kernel.run_traps(1)
+    assert halted.trace.digest() == expected.digest
+
+
 @pytest.mark.parametrize("sched", PROPORTIONAL)
 def test_a_yield_lets_the_other_run(sched: str) -> None:
     program = Program()

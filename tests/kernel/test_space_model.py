@@ -13,16 +13,17 @@ from kernel.errno import E, KernelError
 from kernel.process import Thread
 from kernel.space import AddressSpace
 from tests.kernel.system import still
+from tests.kernel.tight import pager
 
 PAGE, HERE = 4096, 0x10_0000_0000
 SHARED, PRIVATE, FIXED, ANON, RW = 1, 2, 0x10, 0x20, 3
 
 
 class Naive:
-    """A space as a dictionary of pages: (rights, cell), where a cell is a mutable byte."""
+    """A space as a dictionary of pages: (rights, cell, shared), where a cell is a mutable byte."""
 
     def __init__(self) -> None:
-        self.pages: dict[int, tuple[int, list[int], bool]] = {}
+        self.pages: dict[int, Page] = {}
 
     def fork(self) -> Naive:
         twin = Naive()
@@ -31,19 +32,20 @@ class Naive:
         return twin
 
 
+Page = tuple[int, list[int], bool]
 PAGES = 12
 Operation = tuple[str, int, int, int, int]
 operations = st.lists(
     st.tuples(
         st.sampled_from(
-            ["map", "map", "share", "unmap", "protect", "fork", "write", "write", "read"]
+            "map map share unmap protect fork write write read move grow drop out".split()
         ),
         st.integers(0, 3),
         st.integers(0, PAGES - 1),
         st.integers(1, 5),
         st.integers(1, 255),
     ),
-    min_size=5,
+    min_size=8,
     max_size=60,
 )
 
@@ -52,8 +54,11 @@ class Pair:
     """The kernel's spaces and naive ones, side by side."""
 
     def __init__(self) -> None:
-        self.system = still(ram=2)
+        self.system = still(ram=2, swap=1)
         self.spaces = [(self.system.thread, Naive())]
+        self.step(("map", 0, 0, 8, 1))
+        for page in range(8):
+            self.step(("write", 0, page, 1, 100 + page))
 
     def step(self, operation: Operation) -> None:
         kind, which, first, count, value = operation
@@ -76,6 +81,13 @@ class Pair:
                 naive.pages.pop(page, None)
         elif kind == "protect":
             self._protect(thread, naive, pages, value % 4)
+        elif kind in ("move", "grow"):
+            target = first if kind == "grow" else value % PAGES
+            self._remap(thread, naive, pages, target, fixed=kind == "move")
+        elif kind == "drop":
+            self._drop(thread, naive, pages)
+        elif kind == "out":
+            pager(self.system).make_room(len(self.system.kernel.frames.free) + count)
         else:
             self._access(thread.space, naive, first, value if kind == "write" else None)
 
@@ -88,6 +100,46 @@ class Pair:
         assert answer == 0
         for page in pages:
             naive.pages[page] = (prot, *naive.pages[page][1:])
+
+    def _remap(
+        self, thread: Thread, naive: Naive, pages: range, target: int, *, fixed: bool
+    ) -> None:
+        """Move pages to `target`, or let them grow by one where they are.  Only what lies in one
+        private mapping is asked for: where mappings begin and end, the model does not know."""
+        area = thread.space.map.overlapping(HERE, HERE + PAGES * PAGE)
+        private = [region for region in area if not region.shared]
+        if not private:
+            return
+        region = private[pages[0] % len(private)]
+        start, stop = (region.start - HERE) // PAGE, (region.end - HERE) // PAGE
+        pages = range(max(start, stop - len(pages)), stop)
+        grown = len(pages) + (not fixed)
+        if max(target, pages[0] if not fixed else 0) + grown > PAGES:
+            return
+        flags, new = (3, HERE + target * PAGE) if fixed else (0, 0)
+        sizes = len(pages) * PAGE, grown * PAGE
+        answer = self.system.ask(
+            "mremap", HERE + pages[0] * PAGE, *sizes, flags, new, thread=thread
+        )
+        if fixed:
+            overlap = target < pages.stop and pages.start < target + grown
+            assert answer == (-E.INVAL if overlap else new)
+            if not overlap:
+                moved = [naive.pages.pop(page) for page in pages]
+                naive.pages.update(enumerate(moved, target))
+        elif pages.stop in naive.pages:
+            assert answer == -E.NOMEM
+        else:
+            assert answer == HERE + pages[0] * PAGE
+            naive.pages[pages.stop] = (naive.pages[pages[-1]][0], [0], False)
+
+    def _drop(self, thread: Thread, naive: Naive, pages: range) -> None:
+        at, holes = HERE + pages[0] * PAGE, any(page not in naive.pages for page in pages)
+        answer = self.system.ask("madvise", at, len(pages) * PAGE, 4, thread=thread)
+        assert answer == (-E.NOMEM if holes else 0)
+        for page in pages:
+            if page in naive.pages and not naive.pages[page][2]:
+                naive.pages[page] = (naive.pages[page][0], [0], False)
 
     def _access(self, view: AddressSpace, naive: Naive, page: int, value: int | None) -> None:
         prot, cell, _ = naive.pages.get(page, (0, [0], False))
@@ -112,7 +164,7 @@ class Pair:
 
 
 @given(operations)
-@settings(max_examples=120)
+@settings(max_examples=200)
 def test_spaces_behave_like_a_dictionary_of_pages(steps: list[Operation]) -> None:
     pair = Pair()
     for step in steps:

@@ -6,7 +6,8 @@ import functools
 
 import pytest
 
-from tests.kernel.system import BUILT_IN, SMALL, Run, boot_program
+from tests.kernel.system import SMALL, Run, boot_program
+from userland.build import PROGRAMS
 
 
 @functools.cache
@@ -14,8 +15,8 @@ def on(mmu: str, name: str, cpus: int, clock: str = "exact") -> Run:
     return boot_program(name, *SMALL[name], mmu=mmu, cpus=cpus, clock=clock, walks=False)
 
 
-def test_every_built_in_program_is_compared() -> None:
-    assert {f"/bin/{name}".encode() for name in SMALL} == set(BUILT_IN)
+def test_every_program_is_compared() -> None:
+    assert set(SMALL) == {source.stem for source in PROGRAMS.glob("*.c")}
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])

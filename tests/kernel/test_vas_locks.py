@@ -165,6 +165,31 @@ def test_a_thread_made_inside_is_in_the_same_critical_section() -> None:
     invariants.check(locks.kernel)
 
 
+def test_nobody_detaches_what_a_thread_waits_to_enter() -> None:
+    locks = Locks([[(0, RW)], [(0, RW)]], 3)
+    holder, waiter, other = locks.team
+    assert locks.go(holder, locks.vids[0])
+    assert not locks.go(waiter, locks.vids[1])
+    assert locks.ask("vas_detach", 0, locks.vids[1], thread=other) == -E.BUSY
+    assert locks.go(holder, 0)
+    assert locks.go(waiter, locks.vids[1])
+    assert locks.go(waiter, 0)
+    assert locks.ask("vas_detach", 0, locks.vids[1], thread=other) == 0
+
+
+def test_nobody_deletes_a_segment_whose_lock_is_held() -> None:
+    locks = Locks([[]], 2)
+    thread, other = locks.team
+    (vid,) = locks.vids
+    assert locks.ask("vas_local_attach", vid, locks.sids[0], RW) == 0
+    assert locks.go(thread, vid)
+    assert locks.ask("vas_local_detach", vid, locks.sids[0], thread=other) == 0
+    assert locks.ask("vas_seg_delete", locks.sids[0], thread=other) == -E.BUSY
+    assert locks.go(thread, 0)
+    assert locks.ask("vas_seg_delete", locks.sids[0], thread=other) == 0
+    invariants.check(locks.kernel)
+
+
 # No deadlock ------------------------------------------------------------------------------------
 
 PLANS: dict[str, list[list[tuple[int, int]]]] = {

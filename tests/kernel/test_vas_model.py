@@ -7,7 +7,6 @@ the cores see them through their TLBs, and all invariants are compared; at the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +23,7 @@ from kernel import invariants, life
 from kernel.errno import E
 from kernel.kernel import Kernel
 from kernel.process import Credentials, Process, Thread
+from tests.kernel.vas_pages import Home, Page, Shared
 from tests.kernel.vas_world import World
 
 PAGE = 4096
@@ -36,46 +36,6 @@ ID = st.integers(0, 7)
 """Most of them stand for something that exists."""
 
 
-@dataclass
-class Page:
-    """What a page shows: `cell` holds its first byte, and is shared by whoever shows the same."""
-
-    cell: list[int]
-    prot: int
-    shared: bool = False
-    segment: int = 0
-
-
-@dataclass
-class Home:
-    """A process's own pages, and what it has attached."""
-
-    pages: dict[int, Page] = field(default_factory=dict)
-    attached: dict[int, tuple[bool, dict[int, Page]]] = field(default_factory=dict)
-    """By vid: whether for writing, and the pages of this attachment alone."""
-    top: int = 0
-    segments: set[int] = field(default_factory=set)
-
-
-@dataclass
-class Shared:
-    """A VAS or a segment: `kinds` of attachment in use."""
-
-    pages: dict[int, Page] = field(default_factory=dict)
-    readers: int = 0
-    writers: int = 0
-    segments: dict[int, bool] = field(default_factory=dict)
-
-    def admits(self, write: bool) -> bool:
-        return not self.writers and not (write and self.readers)
-
-    def count(self, write: bool, change: int) -> None:
-        if write:
-            self.writers += change
-        else:
-            self.readers += change
-
-
 class Pair(RuleBasedStateMachine):
     """The kernel and the model."""
 
@@ -86,17 +46,13 @@ class Pair(RuleBasedStateMachine):
         self.system = World(ram=3, cpus=2, traced=False, **self.wishes)
         self.kernel: Kernel = self.system.kernel
         self.heap = self.system.process.space.break_start
-        bases = (self.heap + 2 * PAGE, 0x10_0000_0000, self.kernel_slot(), 0x7FFF_0000_0000)
+        bases = (self.heap + 2 * PAGE, 0x10_0000_0000, (1 << 46) + (1 << 39), 0x7FFF_0000_0000)
         self.places = [base + i * PAGE for base in bases for i in range(3)]
         self.homes: dict[int, Home] = {1: Home()}
         self.vases: dict[int, Shared] = {}
         self.segments: dict[int, Shared] = {}
         self.serial = 0
         self.used = self.frames()
-
-    @staticmethod
-    def kernel_slot() -> int:
-        return (1 << 46) + (1 << 39)
 
     def frames(self) -> int:
         return len(self.kernel.frames.used())
@@ -522,6 +478,9 @@ class Pair(RuleBasedStateMachine):
         value=st.integers(1, 255), store=st.booleans(),
     )  # fmt: skip
     def use(self, core: int, which: int, page: int, value: int, store: bool) -> None:
+        running = self.kernel.seats[core].thread
+        if running is not None and which < 7:  # usually whoever has the core goes on
+            which = list(self.kernel.threads.values()).index(running)
         """As a running program would: through the core's TLB, with faults."""
         thread = self.thread(which)
         spots = [*self.places, *(self.heap + i * PAGE for i in range(6))]

@@ -86,9 +86,11 @@ class World(System):
     # What a core does, without the emulator ---------------------------------------------------
 
     def run_on(self, core: int, thread: Thread) -> None:
-        """Give `thread` the core, as the scheduler would."""
-        machine = self.kernel.machine
+        """Give `thread` the core, as the scheduler would; one that has it just goes on."""
+        machine, mine = self.kernel.machine, self.kernel.seats[core]
         machine.take_turn(machine.cores[core])
+        if mine.thread is thread and mine.space is thread.space:
+            return
         for seat in self.kernel.seats:
             if seat.thread is thread or seat.id == core:
                 off, seat.thread = seat.thread, None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from kernel.syscalls import TABLE, load_all
 from userland import build
 from userland.programs import BIN
 
@@ -23,6 +25,10 @@ def elf(request: pytest.FixtureRequest) -> Iterator[ELFFile]:
 
 def each_program(test: object) -> object:
     return pytest.mark.parametrize("elf", PROGRAMS, indirect=True)(test)
+
+
+def each_of(names: list[str]) -> Callable[[object], object]:
+    return pytest.mark.parametrize("elf", names, indirect=True)
 
 
 def test_every_built_program_is_byte_for_byte_what_its_source_gives() -> None:
@@ -55,14 +61,29 @@ def test_the_stack_is_not_executable(elf: ELFFile) -> None:
 
 
 @each_program
-def test_symbols_and_line_tables_are_there(elf: ELFFile) -> None:
+def test_symbols_are_there(elf: ELFFile) -> None:
     symbols = elf.get_section_by_name(".symtab")
     assert any(symbol.name == "main" for symbol in symbols.iter_symbols())
+
+
+@each_of([name for name in PROGRAMS if build.keeps_lines(name)])
+def test_programs_have_line_tables(elf: ELFFile) -> None:
     assert any(True for _ in elf.get_dwarf_info().iter_CUs())
+
+
+def test_no_two_programs_have_one_name() -> None:
+    files = [*build.PROGRAMS.glob("*.c"), *build.TOOLS.glob("*.c")]
+    assert len({file.stem for file in files} | {"sh"}) == len(files) + 1
 
 
 def test_the_call_numbers_in_c_are_the_kernels() -> None:
     assert build.CALLS_HEADER.read_text() == build.calls_header()
+    load_all()
+    header = (build.HERE / "include" / "sys" / "syscall.h").read_text()
+    written = {name: int(number) for name, number in re.findall(r"SYS_(\w+) (\d+)", header)}
+    assert len(written) > 100
+    for number, row in TABLE.items():
+        assert written.get(row.name, number) == number, row.name
 
 
 def test_a_c_file_of_ones_own_compiles_and_a_wrong_one_keeps_the_compilers_status(

@@ -72,6 +72,7 @@ typedef struct {
 
 enum { SI_USER = 0, SI_TKILL = -6, SI_KERNEL = 0x80 };
 enum { SEGV_MAPERR = 1, SEGV_ACCERR = 2 }; /* si_code: nothing there / not allowed */
+enum { BUS_ADRALN = 1, BUS_ADRERR = 2 };   /* si_code: not aligned / behind the end of a file */
 enum { CLD_EXITED = 1, CLD_KILLED = 2, CLD_DUMPED = 3 };
 enum { FPE_INTDIV = 1 };
 

@@ -126,7 +126,7 @@ static int run_builtin(const struct builtin *builtin, struct node *node, int cou
         undo(&undone);
         return 2;
     }
-    assign(node->assignments, builtin->special ? NULL : &saved, 0);
+    assign(node->assignments, builtin->special ? NULL : &saved, for_good || !builtin->special);
     int result = builtin->run(count, row);
     restore(saved);
     undo(&undone);

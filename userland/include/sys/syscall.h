@@ -31,6 +31,8 @@
 #define SYS_select 23
 #define SYS_sched_yield 24
 #define SYS_mremap 25
+#define SYS_msync 26
+#define SYS_mincore 27
 #define SYS_madvise 28
 #define SYS_dup 32
 #define SYS_dup2 33
@@ -99,6 +101,10 @@
 #define SYS_rt_sigsuspend 130
 #define SYS_sigaltstack 131
 #define SYS_mknod 133
+#define SYS_mlock 149
+#define SYS_munlock 150
+#define SYS_mlockall 151
+#define SYS_munlockall 152
 #define SYS_prctl 157
 #define SYS_arch_prctl 158
 #define SYS_setrlimit 160
@@ -143,6 +149,8 @@
 #define SYS_prlimit64 302
 #define SYS_renameat2 316
 #define SYS_getrandom 318
+#define SYS_membarrier 324
+#define SYS_mlock2 325
 #define SYS_statx 332
 #define SYS_rseq 334
 #define SYS_clone3 435

@@ -56,13 +56,11 @@ def on_host(words: Sequence[object], user: Credentials = USER, **environment: st
     return f"{done.stdout.decode()}status {done.returncode}\n"
 
 
-def inside(
-    script: str, files: dict[bytes, bytes], user: Credentials = USER, **wishes: object
-) -> str:
+def inside(script: str, files: dict[bytes, bytes], **wishes: object) -> str:
     """What our shell prints, with its status, when Vantage runs this script in an empty folder."""
     start = "mkdir /tmp/run; cd /tmp/run; exec 2>/dev/null </dev/null; . /script"
     wished: dict[str, Any] = {
-        "files": {b"/script": script.encode(), **files}, "user": user, "turns": TURNS,
+        "files": {b"/script": script.encode(), **files}, "user": USER, "turns": TURNS,
         "traced": False, "watched": False, "clock": FAST, **wishes,
     }  # fmt: skip
     run = System("sh", "-c", start, **wished).run()

@@ -1,0 +1,81 @@
+"""Servers die and come back: no process is lost, no open file, no byte in a pipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel import invariants
+from kernel.errno import E
+from kernel.message import Message, Port, Reply, Server
+from tests.kernel.asm import Program
+from tests.kernel.system import System
+
+SCRIPT = """
+cd /tmp; mkdir d; echo one > d/a; exec 5> d/b; echo two >&5
+for i in 1 2 3 4 5 6; do echo $i; cat d/a; done | grep -v one | sort -r | tee d/c >&5
+mv d/a d/e; ln -s e d/f; cat d/f d/b; wc -l < d/c; ls d; cat /proc/self/comm
+head -c 5 /dev/zero | wc -c; (sleep 1; echo late) & wait; uname; rm -r d; ls
+"""
+
+
+def undisturbed() -> bytes:
+    return System("sh", "-c", SCRIPT, traced=False, watched=False).run().output
+
+
+@pytest.mark.parametrize("name", ["console", "devices", "files", "pipes", "proc", "system"])
+def test_a_server_that_is_killed_again_and_again_loses_nobody(name: str) -> None:
+    expected = undisturbed()
+    assert expected.count(b"\n") > 12
+    system = System("sh", "-c", SCRIPT, traced=False, watched=False)
+    kernel, killed = system.kernel, 0
+    while not system.process.zombie:
+        kernel.run_traps(97)
+        kernel.ipc.restart(name, "killed by a test")
+        killed += 1
+        invariants.check(kernel)
+    assert killed > 5
+    assert (b"".join(system.written), system.process.exit_status) == (expected, 0)
+
+
+class Faulty:
+    """A server with a bug: it breaks on one operation."""
+
+    def __init__(self, server: Server, operation: str) -> None:
+        self.name, self.server, self.operation = server.name, server, operation
+
+    def handle(self, message: Message, port: Port) -> Reply:
+        if message.operation == self.operation:
+            raise ZeroDivisionError("a bug")
+        return self.server.handle(message, port)
+
+    def interrupt(self, port: Port) -> None:
+        self.server.interrupt(port)
+
+    def restarted(self) -> Server:
+        return self.server.restarted()
+
+
+def test_who_meets_the_bug_of_a_server_gets_an_error_and_everybody_lives_on() -> None:
+    program = Program()
+    out = program.room(400)
+    program.call("uname", out)
+    program.call("uname", out)
+    program.exit()
+    system = System(program)
+    servers = system.kernel.ipc.servers
+    servers["system"] = Faulty(servers["system"], "uname")
+    run = system.run()
+    assert run.results("uname") == [-E.IO, 0]
+    assert system.kernel.ipc.restarts == ["system"]
+    assert any(b"ZeroDivisionError: a bug" in line for line in run.logs)
+
+
+def test_under_debug_the_bug_of_a_server_is_a_traceback() -> None:
+    program = Program()
+    program.call("uname", program.room(400))
+    system = System(program)
+    servers = system.kernel.ipc.servers
+    servers["system"] = Faulty(servers["system"], "uname")
+    system.kernel.debug = True
+    with pytest.raises(ZeroDivisionError):
+        system.run()

@@ -1,0 +1,159 @@
+"""Linux's memory calls inside views, and pages that leave memory while views show them."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel import invariants
+from kernel.errno import E
+from tests.kernel.asm import Program
+from tests.kernel.system import System
+from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, RW, THERE, R, World
+
+OURS = pytest.mark.parametrize("sync", ["subtree", "forward"])
+MAYMOVE, TO_FIXED = 1, 2
+DONTNEED, POPULATE_WRITE, REMOVE = 4, 23, 9
+
+
+def two_threads(sync: str, kind: int = RW) -> tuple[World, int]:
+    """One thread at home, another one inside a VAS."""
+    world = World(sync=sync, ram=8)
+    vid = world.attached(kind=kind)
+    return world, vid
+
+
+@OURS
+def test_a_mapping_of_the_process_grows_and_moves_inside_and_stays_the_processs(sync: str) -> None:
+    world, vid = two_threads(sync)
+    at = world.map(HERE)
+    world.thread.space.write(at, b"home")
+    outside = world.clone()
+    assert world.ask("vas_switch", vid) == 0
+    assert world.ask("mremap", at, PAGE, 3 * PAGE, 0, 0) == at
+    world.thread.space.write(at + 2 * PAGE, b"grown")
+    assert outside.space.read(at + 2 * PAGE, 5) == b"grown"
+    moved = world.ask("mremap", at, 3 * PAGE, 3 * PAGE, MAYMOVE | TO_FIXED, THERE)
+    assert moved == THERE
+    assert outside.space.read(THERE, 4) == b"home"
+    assert world.process.space.map.find(THERE) is not None
+    invariants.check(world.kernel)
+
+
+@OURS
+def test_a_mapping_of_the_vas_stays_the_vass(sync: str) -> None:
+    world, vid = two_threads(sync)
+    assert world.ask("vas_switch", vid) == 0
+    at = world.map(HERE)
+    world.thread.space.write(at, b"vas")
+    moved = world.ask("mremap", at, PAGE, 2 * PAGE, MAYMOVE | TO_FIXED, THERE)
+    assert moved == THERE
+    assert world.thread.space.read(THERE, 3) == b"vas"
+    assert world.process.space.map.find(THERE) is None
+    invariants.check(world.kernel)
+
+
+@OURS
+def test_a_mapping_does_not_grow_into_what_a_view_shows(sync: str) -> None:
+    world = World(sync=sync, ram=8)
+    vid, sid = world.vas(), world.segment("next", HERE + PAGE, 1)
+    assert world.ask("vas_seg_attach", vid, sid, R) == 0
+    assert world.ask("vas_attach", 0, vid, R) == 0
+    at = world.map(HERE)
+    assert world.ask("mremap", at, PAGE, 2 * PAGE, 0, 0) == -E.NOMEM
+    moved = world.ask("mremap", at, PAGE, 2 * PAGE, MAYMOVE, 0)
+    assert moved > 0
+    assert moved != at
+    invariants.check(world.kernel)
+
+
+def test_a_segment_is_sealed_against_mremap_too() -> None:
+    world = World(ram=8)
+    sid = world.segment()
+    assert world.ask("vas_seg_attach", 0, sid, RW) == 0
+    for new in (PAGE, 3 * PAGE):
+        assert world.ask("mremap", HERE, 2 * PAGE, new, MAYMOVE, 0) == -E.PERM
+    assert world.ask("mremap", HERE, 2 * PAGE, 2 * PAGE, MAYMOVE | TO_FIXED, THERE) == -E.PERM
+    invariants.check(world.kernel)
+
+
+@OURS
+def test_forgotten_pages_are_forgotten_in_every_view(sync: str) -> None:
+    world, vid = two_threads(sync)
+    at = world.map(HERE)
+    world.thread.space.write(at, b"x")
+    outside = world.clone()
+    assert world.ask("vas_switch", vid) == 0
+    assert world.thread.space.read(at, 1) == b"x"
+    assert world.ask("madvise", at, PAGE, DONTNEED) == 0
+    assert outside.space.read(at, 1) == b"\0"
+    assert world.ask("madvise", at, PAGE, POPULATE_WRITE) == 0
+    assert world.ask("mlock", at, PAGE) == 0
+    invariants.check(world.kernel)
+
+
+@OURS
+def test_a_reader_cannot_make_a_vas_forget(sync: str) -> None:
+    world, vid = two_threads(sync)
+    assert world.ask("vas_switch", vid) == 0
+    private, shared = world.map(HERE), THERE
+    assert world.ask("mmap", shared, PAGE, 3, 0x21 | FIXED, -1, 0) == shared
+    for at in (private, shared):
+        world.thread.space.write(at, b"kept")
+    for call in (("vas_switch", 0), ("vas_detach", 0, vid), ("vas_attach", 0, vid, R),
+                 ("vas_switch", vid)):  # fmt: skip
+        assert world.ask(str(call[0]), *map(int, call[1:])) == 0
+    assert world.ask("madvise", private, PAGE, DONTNEED) == -E.ACCES
+    assert world.ask("madvise", shared, PAGE, REMOVE) == -E.ACCES
+    assert world.ask("mremap", private, PAGE, 2 * PAGE, MAYMOVE, 0) == -E.ACCES
+    for at in (private, shared):
+        assert world.thread.space.read(at, 4) == b"kept"
+    invariants.check(world.kernel)
+
+
+def fills_and_reads(pages: int) -> Program:
+    """Fill memory of the process and of the VAS with numbers, more than fits; then add them up
+    inside, where both are seen."""
+    program = Program()
+    total = program.room(8)
+    program.call("vas_create", program.put(b"v\0"), 0o600)
+    program.call("vas_attach", 0, 1, RW)
+    program.call("mmap", HERE, pages * PAGE, 3, PRIVATE_ANON | FIXED, -1, 0)
+    program.call("vas_switch", 1)
+    program.call("mmap", THERE, pages * PAGE, 3, PRIVATE_ANON | FIXED, -1, 0)
+    for base, label in ((HERE, "fill"), (THERE, "fill too")):
+        program.move("rbx", base)
+        program.move("r12", pages)
+        program.label(label)
+        program.raw("4c8923")  # mov [rbx], r12
+        program.raw("4881c300100000")  # add rbx, 4096
+        program.raw("49ffcc")  # dec r12
+        program.move("rax", "r12")
+        program.jump_unless_zero(label)
+    program.move("r13", 0)
+    for base, label in ((HERE, "add"), (THERE, "add too")):
+        program.move("rbx", base)
+        program.move("r12", pages)
+        program.label(label)
+        program.raw("4c032b")  # add r13, [rbx]
+        program.raw("4881c300100000")
+        program.raw("49ffcc")
+        program.move("rax", "r12")
+        program.jump_unless_zero(label)
+    program.store(total, "r13")
+    program.dump(total, 8)
+    program.exit()
+    return program
+
+
+@pytest.mark.parametrize("mmu", ["model", "silicon"])
+@pytest.mark.parametrize("sync", ["subtree", "forward"])
+def test_pages_of_process_and_vas_leave_memory_and_come_back(sync: str, mmu: str) -> None:
+    pages = 250
+    system = System(fills_and_reads(pages), ram=1, swap=4, sync=sync, mmu=mmu, vas_limit=4)
+    run = system.run()
+    assert run.status == 0
+    assert int.from_bytes(run.output, "little") == pages * (pages + 1)
+    pager = system.kernel.frames.replacement
+    assert pager is not None
+    assert pager.outs > 100, "most of it was away"
+    invariants.check(system.kernel)

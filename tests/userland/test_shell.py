@@ -1,0 +1,211 @@
+"""`run.py shell` on a pseudo-terminal of the host: keys, jobs, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHELL = (sys.executable, str(ROOT / "run.py"), "shell")
+PROMPT, INTERRUPT, STOP, END, ERASE = b"$ ", b"\x03", b"\x1a", b"\x04", b"\x7f"
+
+needs_terminals = pytest.mark.skipif(
+    sys.platform == "win32", reason="this host has no pseudo-terminals"
+)
+
+
+class Session:
+    """A shell, and who sits at its terminal."""
+
+    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+        self.master, self.process = master, process
+        self.screen = bytearray()
+
+    def expect(self, text: bytes) -> bytes:
+        """What the terminal shows up to `text`, which must come."""
+        while text not in self.screen:
+            self.screen += os.read(self.master, 65536)
+        seen, _, rest = bytes(self.screen).partition(text)
+        self.screen[:] = rest
+        return seen + text
+
+    def type(self, keys: bytes, then: bytes = PROMPT) -> bytes:
+        """Type, and see what comes up to `then`."""
+        os.write(self.master, keys)
+        return self.expect(then)
+
+
+@contextmanager
+def session(*options: str) -> Iterator[Session]:
+    """A terminal with `run.py shell` in its foreground, which is to end by itself."""
+    import pty
+    import termios
+
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    environment = {**os.environ, "TERM": "dumb"}
+    command = [*SHELL, *options]
+    with subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+    ) as process:
+        try:
+            shell = Session(master, process)
+            shell.expect(PROMPT)
+            yield shell
+            process.wait()
+            assert termios.tcgetattr(slave) == before, "the terminal is not as it was"
+        finally:
+            process.kill()
+            os.close(master)
+            os.close(slave)
+
+
+@needs_terminals
+def test_a_line_can_be_edited_and_the_shell_ends_as_it_says() -> None:
+    with session() as shell:
+        seen = shell.type(b"echi" + ERASE + b"o one  two\r")
+        assert seen == b"echi\b \bo one  two\r\none two\r\n$ "
+        os.write(shell.master, b"exit 7\r")
+    assert shell.process.returncode == 7
+
+
+@needs_terminals
+@pytest.mark.parametrize(
+    "options", [(), ("--cpus", "4"), ("--mmu", "silicon"), ("--clock", "fast")]
+)
+def test_an_interrupt_ends_the_program_in_the_foreground_only(options: tuple[str, ...]) -> None:
+    with session(*options) as shell:
+        shell.type(b"spin\r", then=b"spin")
+        shell.expect(b"\n")
+        shell.expect(b"\n")  # it says that it spins
+        assert b"^C" in shell.type(INTERRUPT)
+        assert b"\r\n130\r\n" in shell.type(b"echo $?\r")
+        shell.type(b"sh -c 'echo up; exec sleep 1000'\r", then=b"up\r\n")
+        shell.type(INTERRUPT)
+        os.write(shell.master, END)
+    assert shell.process.returncode == 130
+
+
+@needs_terminals
+def test_a_job_is_stopped_continued_and_waited_for() -> None:
+    with session() as shell:
+        shell.type(b"cat\r", then=b"cat\r\n")
+        assert shell.type(b"one\r", then=b"one\r\none\r\n")
+        assert b"Stopped" in shell.type(STOP)
+        assert b"Stopped" in shell.type(b"jobs\r")
+        shell.type(b"fg\r", then=b"cat\r\n")
+        assert shell.type(b"two\r", then=b"two\r\ntwo\r\n")
+        shell.type(END)
+        assert b"\r\n0\r\n" in shell.type(b"echo $?\r")
+        shell.type(b"cat &\r")
+        assert b"Stopped" in shell.type(b"sleep 1; jobs\r"), "it may not read in the background"
+        shell.type(b"kill -9 %1; wait\r")
+        os.write(shell.master, b"exit 0\r")
+    assert shell.process.returncode == 0
+
+
+@needs_terminals
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_as_it_was_whatever_ends_the_machine(number: int) -> None:
+    with session() as shell:
+        shell.process.send_signal(number)
+    assert shell.process.returncode == 128 + number
+
+
+@needs_terminals
+def test_exec_has_the_terminal_too() -> None:
+    import pty
+
+    master, slave = pty.openpty()
+    command = [sys.executable, str(ROOT / "run.py"), "exec", "upper"]
+    with subprocess.Popen(command, stdin=slave, stdout=slave, start_new_session=True) as process:
+        shell = Session(master, process)
+        os.write(master, b"a line" + ERASE + b"k\r" + END)
+        shell.expect(b"A LINK")
+        assert process.wait() == 0
+    os.close(master)
+    os.close(slave)
+
+
+# Without a terminal -------------------------------------------------------------------------------
+
+
+def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*SHELL, *words], input=stdin, capture_output=True, check=False)
+
+
+def test_commands_come_from_an_option_a_pipe_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("echo $1 | tr a-z A-Z\nexit 3\n")
+    assert run("-c", "echo hi; exit 5").stdout == b"hi\n"
+    assert run("-c", "echo hi; exit 5").returncode == 5
+    assert run(stdin=b"echo from a pipe\n").stdout == b"from a pipe\n"
+    done = run("--root", str(tmp_path), "/script", "word")
+    assert (done.stdout, done.returncode) == (b"WORD\n", 3)
+
+
+def test_a_folder_of_the_host_is_copied_with_its_links_and_modes(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").write_text("text\n")
+    (tmp_path / "inner" / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("inner/file")
+    (tmp_path / "out").symlink_to("/etc/hostname")
+    done = run("--root", str(tmp_path), "-c", "cat /link; cat /out; ls -l /inner")
+    assert done.stdout.startswith(b"-rw-r-----") or b"-rw-r-----" in done.stdout
+    assert b"/out" in done.stderr, "a link leads nowhere but to files of Vantage"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--root", "/no/such/folder"), b"/no/such/folder is no folder"),
+        (("--busybox", "/no/such/file"), b"there is no program /no/such/file"),
+        (("--busybox", str(ROOT / "userland" / "bin" / "hello")), b"no BusyBox with a shell"),
+        (("--busybox", str(ROOT / "run.py")), b"not a static x86-64 ELF"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(words: tuple[str, ...], sentence: bytes) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+# BusyBox ------------------------------------------------------------------------------------------
+
+BUSYBOX = os.environ.get("VANTAGE_BUSYBOX") or shutil.which("busybox") or ""
+
+
+@pytest.mark.skipif(not BUSYBOX, reason="the host has no static BusyBox")
+def test_busybox_runs_a_script() -> None:
+    script = """
+        for i in 3 1 2; do echo $i; done | sort | tr '\\n' ' '; echo
+        (sleep 1; echo late) & wait; echo $?
+        trap 'echo caught' USR1; kill -USR1 $$
+        sh -c 'kill -9 $$'; echo $?
+        printf '%s\\n' a b c | sed -n 2p | awk '{ print $1 $1 }'
+    """
+    done = run("--busybox", BUSYBOX, "-c", script)
+    assert done.stdout.decode().splitlines() == ["1 2 3 ", "late", "0", "caught", "137", "bb"]
+
+
+@needs_terminals
+@pytest.mark.skipif(not BUSYBOX, reason="the host has no static BusyBox")
+def test_busybox_has_job_control() -> None:
+    with session("--busybox", BUSYBOX) as shell:
+        shell.type(b"cat\r", then=b"cat\r\n")
+        shell.type(b"one\r", then=b"one\r\none\r\n")
+        assert b"Stopped" in shell.type(STOP)
+        shell.type(b"fg\r", then=b"cat\r\n")
+        shell.type(INTERRUPT)
+        shell.type(b"echo up; while :; do :; done\r", then=b"up\r\n")
+        shell.type(INTERRUPT)
+        os.write(shell.master, b"exit 4\r")
+    assert shell.process.returncode == 4

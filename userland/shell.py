@@ -1,0 +1,111 @@
+"""`run.py shell`: boot and start a shell on the host's terminal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from hw.host import UserError
+from kernel.boot import Config, add_machine_options, boot, spawn
+from kernel.errno import KernelError
+from kernel.nodes import S_IFLNK, Given
+from kernel.strace import error_name
+from userland.exec import (
+    CANNOT_RUN,
+    Recording,
+    configuration,
+    connect_console,
+    read_in,
+    recording,
+    run_on_terminal,
+    write_out,
+)
+from userland.programs import BIN, built_in, describe, read_program
+from userland.root import read_tree
+
+EXAMPLES = """\
+examples:
+  run.py shell                                  our own sh and tools
+  run.py shell --busybox ./busybox              a static BusyBox, with all its commands
+  run.py shell --cpus 4 --root ./files          four cores, and a folder of the host as files
+  run.py shell --strace                         every system call on standard error
+  run.py shell -c 'echo hello | tr a-z A-Z'     one command
+  echo 'ls /bin' | run.py shell                 a script on standard input
+
+Ctrl-C goes to the program in the foreground, as in any shell; `exit` or Ctrl-D ends.
+"""
+SHELL, BUSYBOX = b"/bin/sh", b"/bin/busybox"
+
+
+def main(argv: list[str]) -> int:
+    """The shell command; returns the exit status of the shell."""
+    options = _parser().parse_args(argv)
+    config = configuration(options)
+    given = read_tree(options.root) if options.root else []
+    programs, path = built_in(), SHELL
+    if options.busybox:
+        programs[BUSYBOX] = read_program(str(options.busybox))
+        given += links_to(programs[BUSYBOX], config)
+        path = BUSYBOX
+        programs = {name: data for name, data in programs.items() if name != SHELL}
+    elif SHELL not in programs:
+        raise UserError(
+            f"there is no {BIN / 'sh'}", "build it with `run.py build`, or use --busybox PATH"
+        )
+    program = programs[path]
+    kernel = boot(config, programs, write_out, read_in, given)
+    about = describe("sh", program) if options.trace else None
+    command = [] if options.command is None else ["-c", options.command]
+    words = [b"sh", *map(os.fsencode, [*command, *options.arguments])]
+    with (
+        connect_console(kernel),
+        recording(kernel, Recording(options.trace, options.strace, about)),
+    ):
+        try:
+            process = spawn(kernel, program, words, environment(), config.user, path)
+        except KernelError as error:
+            remedy = CANNOT_RUN.get(error.number, error_name(error.number))
+            raise UserError("cannot run the shell", remedy) from error
+        return run_on_terminal(kernel, process, debug=options.pdb)
+
+
+def environment() -> list[bytes]:
+    """What a shell finds set."""
+    term = os.environ.get("TERM", "dumb").encode()
+    return [b"PATH=/bin", b"HOME=/home/user", b"USER=user", b"TERM=" + term]
+
+
+def links_to(busybox: bytes, config: Config) -> list[Given]:
+    """A link in /bin for each command that this BusyBox has; it is asked, on a machine apart."""
+    said: list[bytes] = []
+    kernel = boot(config, {BUSYBOX: busybox}, said.append)
+    try:
+        process = spawn(kernel, busybox, [b"busybox", b"--list"], [], config.user, BUSYBOX)
+    except KernelError as error:
+        remedy = CANNOT_RUN.get(error.number, error_name(error.number))
+        raise UserError("cannot run this BusyBox", remedy) from error
+    kernel.run(lambda: process.zombie)
+    names = b"".join(said).split()
+    if process.exit_status or b"sh" not in names:
+        raise UserError("this is no BusyBox with a shell", "name a static one with --busybox")
+    commands = [name for name in names if name != b"busybox"]
+    return [Given(b"/bin/" + name, S_IFLNK | 0o777, b"busybox") for name in commands]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py shell",
+        description="Start a shell on Vantage, connected to this terminal.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--busybox", type=Path, metavar="PATH", help="the shell of this BusyBox")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="a folder to copy into /")
+    parser.add_argument("--strace", action="store_true", help="log every call on standard error")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
+    add_machine_options(parser)
+    parser.add_argument("-c", dest="command", metavar="COMMAND", help="only run this command")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="a script and its arguments")
+    return parser
