@@ -37,6 +37,7 @@ LOCKS = {
     "runtime": "requirements.txt",
     "test": "requirements-test.txt",
     "compiler": "requirements-compiler.txt",
+    "panel": "requirements-panel.txt",
 }
 
 
@@ -139,13 +140,14 @@ COMMANDS = {
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
     "demo": ("show one claim at work: `demo list` names them", "labs.demo:main", "runtime"),
     "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
+    "panel": ("see what a machine did, forwards and backwards", "userland.live:main", "panel"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
+    "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime panel"),
     "manual": ("print the reference of system calls", "userland.manual:main", "runtime"),
-    "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
-    "test": ("run the tests", "run:test", "test compiler"),
-    "lint": ("check style and types", "run:lint", "test"),
+    "test": ("run the tests", "run:test", "test compiler panel"),
+    "lint": ("check style and types", "run:lint", "test panel"),
     "doctor": ("say what is wrong with this set-up, and the remedy", "run:doctor", ""),
 }
 

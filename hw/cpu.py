@@ -507,6 +507,7 @@ class Core:
         try:
             engine, state = self.engine, self.state
             number, a, b, c, d, e, f, rip, flags = engine.syscall_frame.read()
+            state.rip = rip
             self._retire(engine.count())
             state.counts[costs.SYSCALL] += 1
             state.cycles += self.costs[costs.SYSCALL]

@@ -508,3 +508,8 @@ def _examine_venv() -> Iterator[Finding]:
             package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
             remedy = f"install it; on Debian and Ubuntu: 'sudo apt install {package}'"
             yield Finding("WRONG", f"this Python lacks its module {module}", remedy)
+
+
+def wait_a_little() -> None:
+    """A tenth of a second, for something that another process is about to do."""
+    time.sleep(0.1)

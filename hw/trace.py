@@ -149,6 +149,8 @@ class Trace:
     _index: list[tuple[int, int, int]] = field(default_factory=list)
     _offset: int = 0
     _chain: bytes = b""
+    _written: int = 0
+    """How many of the pending records are in the file already."""
 
     def __post_init__(self) -> None:
         self._codec = _Codec(_numbered())
@@ -170,18 +172,26 @@ class Trace:
         return hashlib.sha256(self._chain + self._pack_pending()).hexdigest()
 
     def _end_chunk(self) -> None:
-        raw, count, first_cycles = self._pack_pending(), len(self._pending), self._pending[0][2]
+        self._chain = hashlib.sha256(self._chain + self._pack_pending()).digest()
+        self.flush()
+        self.records += len(self._pending)
         self._pending.clear()
-        self._chain = hashlib.sha256(self._chain + raw).digest()
-        if self.sink:
-            self._index.append((self._offset, self.records, first_cycles))
+        self._written = 0
+
+    def flush(self) -> None:
+        """Write what is pending to the sink, as a chunk of its own: for whoever reads along.
+        The digest is that of the records, however they are cut into chunks."""
+        written, count = self._written, len(self._pending) - self._written
+        if self.sink and count:
+            raw, cycles = self._pack_pending(written), self._pending[written][2]
+            self._index.append((self._offset, self.records + written, cycles))
             packed = zlib.compress(raw, 1)
             self._write(_CHUNK_HEAD.pack(len(packed), len(raw), count) + packed)
-        self.records += count
+            self._written = len(self._pending)
 
-    def _pack_pending(self) -> bytes:
+    def _pack_pending(self, first: int = 0) -> bytes:
         pack = self._codec.pack
-        return b"".join([pack(*record) for record in self._pending])
+        return b"".join([pack(*record) for record in self._pending[first:]])
 
     def __getstate__(self) -> dict[str, Any]:
         """What a checkpoint keeps: the chain, but not where the records go."""
@@ -190,14 +200,13 @@ class Trace:
         return {name: getattr(self, name) for name in keep} | {"_pending": pending}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0)
+        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0, _written=0)
         self._pending = [(KINDS[name], *rest) for name, *rest in state["_pending"]]
         self._codec = _Codec(_numbered())
 
     def close(self) -> None:
         """Write what is pending and the index; the sink itself belongs to the caller."""
-        if self._pending:
-            self._end_chunk()
+        self.flush()
         if self.sink:
             packed = zlib.compress(json.dumps(self._index).encode())
             offset = self._offset
@@ -252,6 +261,44 @@ class TraceFile:
 
     def __iter__(self) -> Iterator[Record]:
         return self.records_from(0)
+
+    @property
+    def first_chunk(self) -> int:
+        """Where the first chunk begins."""
+        return self._first_chunk
+
+    def chunk_at(self, offset: int) -> tuple[list[Record], int] | None:
+        """The records of the chunk at `offset`, and where the next one begins; None where the
+        recording ends, or has not got to yet."""
+        self._file.seek(offset)
+        head = self._file.read(_CHUNK_HEAD.size)
+        if len(head) < _CHUNK_HEAD.size:
+            return None
+        packed_bytes, _, records = _CHUNK_HEAD.unpack(head)
+        packed = self._file.read(packed_bytes) if records else b""
+        if not records or len(packed) < packed_bytes:
+            return None
+        return list(self._records_of(self._inflate(packed, "chunk"))), self._file.tell()
+
+    def digest(self) -> str:
+        """The digest of the run, computed anew from the records, in hex."""
+        chain, raw, count, offset = b"", b"", 0, self._first_chunk
+        while True:
+            self._file.seek(offset)
+            packed_bytes, _, records = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
+            if not records:
+                return hashlib.sha256(chain + raw).hexdigest()
+            raw += self._inflate(self._file.read(packed_bytes), "chunk")
+            count, offset = count + records, self._file.tell()
+            if count == RECORDS_PER_CHUNK:
+                chain, raw, count = hashlib.sha256(chain + raw).digest(), b"", 0
+
+    @property
+    def complete(self) -> bool:
+        """The recording was closed: nothing will be added to it."""
+        size = self._file.seek(0, 2)
+        self._file.seek(max(0, size - len(TAIL)))
+        return self._file.read() == TAIL
 
     def records_from(self, number: int) -> Iterator[Record]:
         """All records from the `number`-th on; cost does not depend on how far in it is."""

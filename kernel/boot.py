@@ -11,7 +11,10 @@ from hw import costs
 from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
+from kernel import signals
 from kernel.choose import Chooser
+from kernel.errno import E
+from kernel.frames import OWNERS
 from kernel.kernel import Kernel
 from kernel.life import FIRST
 from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
@@ -29,6 +32,7 @@ from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
 from kernel.servers.system import System
 from kernel.servers.tree import ROOT
+from kernel.strace import error_name
 from kernel.syscalls import TABLE, load_all
 from kernel.vases import SHARINGS, SYNCS
 
@@ -253,11 +257,25 @@ def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[
     return {
         "program": program or {},
         "config": describe(kernel),
+        "held": [
+            [pfn, kernel.frames.refs[pfn], kernel.frames.owners[pfn]]
+            for pfn in kernel.frames.used()
+        ],
+        "names": _names(),
         "calls": {row.number: row.prototype() for row in TABLE.values()},
         "costs": [
             {"name": c.name, "cycles": c.cycles, "low": c.low, "high": c.high, "source": c.source}
             for c in costs.TABLE
         ],
+    }
+
+
+def _names() -> dict[str, Any]:
+    """What numbers in records are called."""
+    return {
+        "owners": list(OWNERS),
+        "errors": {number.value: error_name(number) for number in E},
+        "signals": {number: signals.name(number) for number in range(1, signals.SIGNALS + 1)},
     }
 
 

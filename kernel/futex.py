@@ -61,7 +61,7 @@ def wait(
         raise KernelError(E.AGAIN)
     call.bits = bits
     if deadline is not None and call.deadline is None:
-        kernel.set_alarm(thread, deadline)
+        kernel.alarms.wake(thread, deadline)
     raise Blocked(key)
 
 

@@ -6,7 +6,6 @@ was in, delivers a signal, and runs user code until the slice ends or a trap lea
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from hw import costs, trace
 from hw.cpu import Core
 from hw.machine import FAST, Machine
 from kernel import frames, signals, timers
+from kernel.alarms import Alarms
 from kernel.choose import SCHEDULE, Chooser
 from kernel.errno import Channel
 from kernel.frames import Frames
@@ -39,7 +39,9 @@ TABLES_OF_A_SPACE = 4
 MAX_MESSAGES = 100
 
 RUN = trace.declare(
-    "run", "tid:Q space:Q previous:Q", "A core runs a thread; previous is whom it ran before."
+    "run",
+    "tid:Q space:Q previous:Q rip:Q",
+    "A core runs a thread, which goes on at rip; previous is whom it ran before.",
 )
 PICK = trace.declare(
     "pick",
@@ -70,6 +72,7 @@ class Kernel:
     shootdowns: Shootdowns = field(init=False)
     ipc: Ipc = field(init=False)
     ready: Readiness = field(init=False)
+    alarms: Alarms = field(init=False)
     life: Life = field(init=False)
     traps: Traps = field(init=False)
     vases: Vases = field(init=False)
@@ -89,12 +92,6 @@ class Kernel:
     processes: dict[int, Process] = field(default_factory=dict)
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
-    alarms: list[tuple[int, int, int]] = field(default_factory=list)
-    """A heap of (deadline in cycles, serial number, whom): a thread, minus a process for its
-    timers, or 0 for `bells`."""
-    bells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """Deadline -> endpoints and badges that are to be tried again then."""
-    alarms_made: int = 0
     spaces_made: int = 0
     messages: list[str] = field(default_factory=list)
     """What the kernel had to say, the first of it."""
@@ -114,6 +111,7 @@ class Kernel:
         self.objects = Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.pcids)
         self.ipc, self.ready, self.life = Ipc(self), Readiness(self), Life(self)
+        self.alarms = Alarms(self)
         self.vases = Vases(self)
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
@@ -200,7 +198,7 @@ class Kernel:
         for message in self.machine.take_ipis():
             for released in self.shootdowns.answer(message):
                 self.make_ready(released)
-        self._ring_alarms()
+        self.alarms.ring()
         if seat.waiting:
             return
         if seat.reschedule:
@@ -275,6 +273,15 @@ class Kernel:
         if self.policy.moves:
             self._report_moves()
 
+    def _end_turn(self, thread: Thread, core: Core) -> None:
+        """Bill `thread` for its turn on `core`, and let its processor-time timers ring."""
+        if thread.turn_began is not None:
+            thread.cycles += core.state.cycles - thread.turn_began[0]
+            thread.instructions += core.state.instructions - thread.turn_began[1]
+            thread.turn_began = None
+        if thread.process.timers:
+            timers.ring(self, thread.process)
+
     def _report_moves(self) -> None:
         moves, self.policy.moves = self.policy.moves, []
         if self.machine.trace:
@@ -288,7 +295,7 @@ class Kernel:
         return (
             busy == 1
             and not self.policy
-            and self._next_alarm() is None
+            and self.alarms.next() is None
             and not self.machine.console.is_live
         )
 
@@ -298,7 +305,7 @@ class Kernel:
         self.alone = not self.policy.has(core.state.id)
         if not self.alone:
             budget = min(budget, max(1, thread.slice_left))
-        alarm = self._next_alarm()
+        alarm = self.alarms.next()
         if alarm is not None:
             budget = min(budget, max(1, alarm - core.state.cycles))
         if thread.process.timers:
@@ -312,14 +319,14 @@ class Kernel:
 
     def _idle(self) -> None:
         """No core has work: let time pass until the next alarm, or wait for input."""
-        deadline = self._next_alarm()
+        deadline = self.alarms.next()
         arrived = self.machine.console.wait(self.machine.instructions(), self.now(), deadline)
         if arrived is not None:
             self._let_time_pass(arrived)
             self.ipc.interrupt("console")
         elif deadline is not None:
             self._let_time_pass(deadline)
-            self._ring_alarms()
+            self.alarms.ring()
         else:
             waiting = ", ".join(f"{t.tid} in {t.channel}" for t in self.threads.values())
             raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")
@@ -357,7 +364,7 @@ class Kernel:
             seat.loaded, thread.loaded_on = thread, seat.id
             if self.machine.trace:
                 before = previous.tid if previous else 0
-                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before)
+                self.machine.trace.emit(RUN, thread.tid, thread.space.id, before, thread.rip)
         self.shootdowns.load(thread.space)
 
     def _save(self, seat: Seat) -> None:
@@ -505,62 +512,6 @@ class Kernel:
             if seat.thread is thread:
                 seat.thread = None
                 self.machine.cores[seat.id].leave = True
-
-    # Time -----------------------------------------------------------------------------------
-
-    def set_alarm(self, thread: Thread, deadline: int) -> None:
-        """Wake `thread` at `deadline` cycles, whatever it waits for then in this same call."""
-        self.traps.current_call(thread).deadline = deadline
-        self.push_alarm(deadline, thread.tid)
-
-    def ring_at(self, deadline: int, endpoint: int, badge: int) -> None:
-        """Who waits for this badge of a server tries again at `deadline`."""
-        if deadline not in self.bells:
-            self.bells[deadline] = []
-            self.push_alarm(deadline, 0)
-        self.bells[deadline].append((endpoint, badge))
-
-    def push_alarm(self, deadline: int, whom: int) -> None:
-        """Look at a thread, or at the timers of process `-whom`, at `deadline`."""
-        self.alarms_made += 1
-        heapq.heappush(self.alarms, (deadline, self.alarms_made, whom))
-
-    def _next_alarm(self) -> int | None:
-        """The earliest deadline that a call or a timer still waits for."""
-        while self.alarms:
-            deadline, _, whom = self.alarms[0]
-            if not whom:
-                return deadline
-            if whom < 0:
-                process = self.processes.get(-whom)
-                if process is not None and timers.is_due(process, deadline):
-                    return deadline
-            else:
-                call = self.threads[whom].call if whom in self.threads else None
-                if call is not None and call.deadline == deadline:
-                    return deadline
-            heapq.heappop(self.alarms)
-        return None
-
-    def _ring_alarms(self) -> None:
-        while (deadline := self._next_alarm()) is not None and deadline <= self.now():
-            whom = heapq.heappop(self.alarms)[2]
-            if not whom:
-                for badge in self.bells.pop(deadline):
-                    self.ready.changed(*badge)
-            elif whom < 0:
-                timers.ring(self, self.processes[-whom])
-            elif self.threads[whom].state == BLOCKED:
-                self.unblock(self.threads[whom])
-
-    def _end_turn(self, thread: Thread, core: Core) -> None:
-        """Bill `thread` for its turn on `core`, and let its processor-time timers ring."""
-        if thread.turn_began is not None:
-            thread.cycles += core.state.cycles - thread.turn_began[0]
-            thread.instructions += core.state.instructions - thread.turn_began[1]
-            thread.turn_began = None
-        if thread.process.timers:
-            timers.ring(self, thread.process)
 
     # Spaces ---------------------------------------------------------------------------------
 

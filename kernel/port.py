@@ -83,7 +83,7 @@ class CorePort:
         return self.kernel.machine.console.state.size
 
     def ring(self, badge: int, nanoseconds: int) -> None:
-        self.kernel.ring_at(cycles_at(nanoseconds), self.endpoint, badge)
+        self.kernel.alarms.ring_bell(cycles_at(nanoseconds), self.endpoint, badge)
 
     # Job control ----------------------------------------------------------------------------------
 

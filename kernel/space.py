@@ -393,7 +393,7 @@ class AddressSpace(UserMemory):
         self.objects.changes += 1
         self.changed = self.objects.changes
         region.object.regions.remove(region)
-        self._emit(REGION, region.start, region.end, 255, 0, region.object.id, region.page, b"")
+        self._gone(region)
 
     # Faults -------------------------------------------------------------------------------
 
@@ -441,6 +441,7 @@ class AddressSpace(UserMemory):
             if self.clash(guard, stack.start):
                 return None
             self.claim(page, stack.start)
+        self._gone(stack)
         stack.page -= stack.start - page >> 12
         self.map.restart(stack, page)
         self._changed(stack)
@@ -520,6 +521,9 @@ class AddressSpace(UserMemory):
             view.resized(region)
         shape = (region.start, region.end, region.prot, region.shared)
         self._emit(REGION, *shape, region.object.id, region.page, region.name.encode())
+
+    def _gone(self, region: Region) -> None:
+        self._emit(REGION, region.start, region.end, 255, 0, region.object.id, region.page, b"")
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
         machine = self.objects.table.machine

@@ -25,7 +25,7 @@ class Strace:
 
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         if kind is trap.SYSCALL:
-            tid, number, *registers, result, strings = values
+            tid, number, *registers, result, strings, _ = values
             self.write(f"[{tid}] {format_call(number, registers, strings)} = {_result(result)}")
         elif kind is trap.WAIT:
             self.write(f"[{values[0]}] {TABLE[values[1]].name} waits for {values[2].decode()}")

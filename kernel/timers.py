@@ -45,7 +45,7 @@ def start(kernel: Kernel, process: Process, key: int, timer: Timer) -> None:
     """Set a timer, whose deadline is a reading of its clock."""
     process.timers[key] = timer
     if timer.deadline is not None and is_of_time(timer):
-        kernel.push_alarm(timer.deadline, -process.pid)
+        kernel.alarms.push(timer.deadline, -process.pid)
 
 
 def ring(kernel: Kernel, process: Process) -> None:
@@ -65,7 +65,7 @@ def _expire(kernel: Kernel, process: Process, key: int, timer: Timer) -> None:
         missed = late // timer.interval
         timer.deadline += (missed + 1) * timer.interval
         if is_of_time(timer):
-            kernel.push_alarm(timer.deadline, -process.pid)
+            kernel.alarms.push(timer.deadline, -process.pid)
     else:
         timer.deadline = None
     if key < 0 and timer.deadline is None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 SYSCALL = trace.declare(
     "syscall",
-    "tid:Q number:H a:Q b:Q c:Q d:Q e:Q f:Q result:q strings:s",
-    "A system call ended; `strings` are its string arguments, each with a NUL.",
+    "tid:Q number:H a:Q b:Q c:Q d:Q e:Q f:Q result:q strings:s rip:Q",
+    "A system call ended; `strings` are its string arguments, each with a NUL; `rip` is where "
+    "its SYSCALL instruction is.",
 )
 WAIT = trace.declare(
     "wait", "tid:Q number:H channel:s", "The call cannot finish yet: its thread sleeps."
@@ -174,7 +175,8 @@ class Traps:
         thread.call = None
         signals.return_mask(thread)
         if port:
-            port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings)
+            rip = self.kernel.machine.core.state.rip
+            port.emit(SYSCALL, thread.tid, self.number, *self.registers, result, strings, rip)
         return result
 
     def _block(self, thread: Thread, blocked: Blocked, core: Core) -> None:
@@ -209,9 +211,8 @@ class Traps:
             return
         result = call.done or -E.INTR
         if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(
-                SYSCALL, thread.tid, call.number, *call.arguments, result, b""
-            )
+            shape = (thread.tid, call.number, *call.arguments, result, b"", core.state.rip)
+            self.kernel.machine.trace.emit(SYSCALL, *shape)
         core.finish_syscall(result)
 
     def _may_restart(self, call: Call) -> bool:

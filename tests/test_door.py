@@ -303,7 +303,7 @@ def test_a_group_is_added_when_a_command_first_needs_it(checkout: Checkout) -> N
     checkout.call()
     checkout.call("test", "--help")
     checkout.call("test", "--help")
-    assert checkout.steps == ["venv", *["install"] * 3], "the tests, and the compiler that they use"
+    assert checkout.steps == ["venv", *["install"] * 4], "the tests, the compiler and the panel"
     assert checkout.call().err == ""
 
 

@@ -20,6 +20,7 @@ from kernel.errno import E, KernelError
 from kernel.kernel import Deadlock, Kernel
 from kernel.process import Process
 from kernel.strace import Strace, error_name
+from userland.live import Link, beside_panel, trace_file
 from userland.programs import built_in, describe, read_program
 
 EXAMPLES = """\
@@ -29,6 +30,7 @@ examples:
   run.py exec --strace forks            every system call on standard error
   run.py exec --cpus 4 --seed 7 racy    four cores, and another interleaving
   run.py exec --trace t.vtrace cow      record everything that happens
+  run.py exec --panel threads           see it live, and go back in it
 
 The exit status is the program's; 128 + n if signal n ended it.
 """
@@ -59,26 +61,37 @@ def main(argv: list[str]) -> int:
     path = b"/bin/" + os.fsencode(Path(options.program).name)
     kernel = boot(config, built_in() | {path: program}, write_out, read_in)
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
-    about = describe(options.program, program) if options.trace else None
-    with (
-        connect_console(kernel),
-        recording(kernel, Recording(options.trace, options.strace, about)),
-    ):
+    about = describe(options.program, program) if options.trace or options.panel else None
+    link = Link(stop_at=0 if options.paused else None) if options.panel else None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(connect_console(kernel))
+        wish = Recording(options.trace, options.strace, about)
+        if link is not None:
+            wish.path = stack.enter_context(trace_file(options.trace))
+            stack.enter_context(beside_panel(kernel, wish.path, link))
+        port = stack.enter_context(recording(kernel, wish))
+        if link is not None and port is not None:
+            link.trace, link.sink = port, port.sink
         try:
             process = spawn(kernel, program, arguments, environment, config.user, path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError(f"cannot run {options.program}", remedy) from error
-        return run_on_terminal(kernel, process, debug=options.pdb)
+        return run_on_terminal(kernel, process, debug=options.pdb, link=link)
 
 
-def run_on_terminal(kernel: Kernel, process: Process, *, debug: bool = False) -> int:
+def run_on_terminal(
+    kernel: Kernel, process: Process, *, debug: bool = False, link: Link | None = None
+) -> int:
     """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
     kernel.debug = debug
 
     def work() -> None:
         try:
-            kernel.run(lambda: process.zombie)
+            if link is not None:
+                link.run(kernel, process)
+            else:
+                kernel.run(lambda: process.zombie)
         except Deadlock:
             raise
         except Exception:
@@ -113,6 +126,13 @@ def exit_status(process: Process) -> int:
     return 128 + signal
 
 
+def machine_options(argv: list[str]) -> argparse.Namespace:
+    """The machine's options alone, parsed."""
+    parser = argparse.ArgumentParser()
+    add_machine_options(parser)
+    return parser.parse_args(argv)
+
+
 def configuration(options: argparse.Namespace) -> Config:
     """The parsed machine options, with wrong values as a sentence."""
     try:
@@ -140,10 +160,10 @@ def connect_console(kernel: Kernel) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recording(kernel: Kernel, wish: Recording) -> Iterator[None]:
+def recording(kernel: Kernel, wish: Recording) -> Iterator[Trace | None]:
     """Attach a trace to the machine, if a file or the log of calls is wanted."""
     if wish.path is None and not wish.strace:
-        yield
+        yield None
         return
     with _open_for_writing(wish.path) as sink:
         end = "\r\n" if kernel.machine.console.keys else "\n"
@@ -152,7 +172,7 @@ def recording(kernel: Kernel, wish: Recording) -> Iterator[None]:
         trace = Trace(header, sink, observer if wish.strace else None)
         kernel.machine.attach_trace(trace)
         try:
-            yield
+            yield trace
         finally:
             trace.close()
 
@@ -202,6 +222,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
     parser.add_argument("--strace", action="store_true", help="log every call on standard error")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    parser.add_argument("--panel", action="store_true", help="open the front panel beside it")
+    parser.add_argument("--paused", action="store_true", help="with --panel: wait at the start")
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
     return parser

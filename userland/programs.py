@@ -16,6 +16,8 @@ from kernel.errno import KernelError
 from kernel.pagetable import PROT_EXEC
 
 BIN = Path(__file__).parent / "bin"
+DAMAGE = (ELFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What looking into a changed ELF file can raise."""
 
 
 def built_in() -> dict[bytes, bytes]:
@@ -40,7 +42,8 @@ def read_program(name: str) -> bytes:
 
 def describe(name: str, program: bytes) -> dict[str, Any]:
     """What a trace's header says of a program: symbols as [address, bytes, name] in the order of
-    addresses, and code as [address, base64].  A file that cannot run has neither."""
+    addresses, code as [address, base64], the line table as [address, file, line], where file
+    counts the rows of `sources`, each [name, text].  A file that cannot run has none of it."""
     try:
         segments = elf.parse(program).segments
     except KernelError:
@@ -50,7 +53,10 @@ def describe(name: str, program: bytes) -> dict[str, Any]:
         for s in segments
         if s.prot & PROT_EXEC
     ]
-    return {"name": name, "symbols": _symbols(program), "code": code}
+    lines, names = _lines(program)
+    sources = [[file, _source(file)] for file in names]
+    about = {"name": name, "symbols": _symbols(program), "code": code}
+    return about | {"lines": lines, "sources": sources}
 
 
 def _symbols(program: bytes) -> list[list[int | str]]:
@@ -64,5 +70,43 @@ def _symbols(program: bytes) -> list[list[int | str]]:
             for symbol in (table.iter_symbols() if table else ())
             if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT") and symbol.name
         )
-    except (ELFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+    except DAMAGE:
         return []
+
+
+def _lines(program: bytes) -> tuple[list[list[int]], list[str]]:
+    """The line table (DWARF 5, 6.2) as [address, file, line] in the order of addresses, and the
+    names of the files; line 0 ends a run of code.  Empty where there is no table."""
+    lines: list[list[int]] = []
+    names: list[str] = []
+    try:
+        file = ELFFile(BytesIO(program))
+        moved = elf.PIE_BASE if file["e_type"] == "ET_DYN" else 0
+        info = file.get_dwarf_info()
+        for unit in info.iter_CUs() if file.has_dwarf_info() else ():
+            table = info.line_program_for_CU(unit)
+            for entry in table.get_entries() if table else ():
+                if entry.state is not None:
+                    name = _file_name(table.header, entry.state.file)
+                    if name not in names:
+                        names.append(name)
+                    line = 0 if entry.state.end_sequence else entry.state.line
+                    lines.append([entry.state.address + moved, names.index(name), line])
+    except DAMAGE:
+        return [], []
+    return sorted(lines), names
+
+
+def _file_name(header: Any, number: int) -> str:
+    entry = header["file_entry"][number]
+    folder = header["include_directory"][entry.dir_index]
+    return "/".join(part.decode(errors="replace") for part in (folder, entry.name) if part != b".")
+
+
+def _source(name: str) -> str:
+    """The text of a source file that this host has, or nothing."""
+    path = BIN.parent.parent / name if name.startswith("userland/") else Path(name)
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):
+        return ""

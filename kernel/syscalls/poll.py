@@ -76,7 +76,7 @@ def _is_over(k: Kernel, t: Thread, timeout: int | None) -> bool:
     if timeout is None:
         return False
     if call.deadline is None and timeout > 0:
-        k.set_alarm(t, k.now() + timeout)
+        k.alarms.wake(t, k.now() + timeout)
     return timeout <= 0 or (call.deadline is not None and k.now() >= call.deadline)
 
 

@@ -95,7 +95,7 @@ def rt_sigtimedwait(
         raise KernelError(E.AGAIN)
     call.awaited = numbers
     if limit is not None and call.deadline is None:
-        k.set_alarm(t, k.now() + limit)
+        k.alarms.wake(t, k.now() + limit)
     raise Blocked(("signal", t.tid, 0))
 
 

@@ -118,7 +118,7 @@ def _sleep(k: Kernel, t: Thread, how: tuple[int, bool], moment: int, remaining: 
     call, (which, absolute) = k.traps.current_call(t), how
     if call.deadline is None:
         timespec = t.space.read(moment, 16)
-        k.set_alarm(t, deadline_of(k, timespec, which, absolute=absolute))
+        k.alarms.wake(t, deadline_of(k, timespec, which, absolute=absolute))
     assert call.deadline is not None
     left = call.deadline - k.now()
     if left <= 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hw.machine import EXACT, FAST, MachineConfig
 from tests.bench import guest, linux
+from tests.bench import panel as panel_rows
 from tests.bench.floor import (
     Bare,
     Copying,
@@ -480,4 +481,5 @@ ROWS: list[Row] = [
         "Importing all that exec needs in a fresh process, against importing the emulator alone.",
         start,
     ),
+    *(Row(*row) for row in panel_rows.ROWS),
 ]  # fmt: skip

@@ -235,6 +235,69 @@ def test_a_trace_continued_from_a_checkpoint_ends_with_the_digest_of_the_whole(c
     assert rest.records == whole.records
 
 
+@settings(max_examples=40)
+@given(st.lists(ROWS, max_size=30), st.sets(st.integers(0, 30)))
+def test_a_trace_that_is_flushed_now_and_then_is_the_same_trace(
+    path: Path, rows: list[Row], flushes: set[int]
+) -> None:
+    sink = io.BytesIO()
+    port, plain_port = Trace(HEADER, sink), Trace({})
+    for number, row in enumerate(rows):
+        write(port, [row])
+        write(plain_port, [row])
+        if number in flushes:
+            port.flush()
+    assert port.digest() == plain_port.digest()
+    port.close()
+    assert read(path, sink.getvalue()) == rows
+    for number in (0, 7, 29):
+        assert read(path, sink.getvalue(), number) == rows[number:]
+    with File(path) as file:
+        assert file.digest() == plain_port.digest()
+
+
+@pytest.mark.parametrize("flush_every", [100, 4_096, 5_000])
+def test_a_long_trace_in_odd_chunks_has_the_digest_of_the_records(
+    path: Path, flush_every: int
+) -> None:
+    sink, whole = io.BytesIO(), Trace({})
+    port = Trace(HEADER, sink)
+    for number, row in enumerate(many(9_000)):
+        write(port, [row])
+        write(whole, [row])
+        if number % flush_every == 0:
+            port.flush()
+    port.close()
+    path.write_bytes(sink.getvalue())
+    with File(path) as file:
+        assert file.digest() == port.digest() == whole.digest()
+        assert sum(1 for _ in file) == 9_000
+
+
+def test_chunks_of_a_file_that_grows_come_when_they_are_whole(path: Path) -> None:
+    sink = io.BytesIO()
+    port = Trace(HEADER, sink)
+    write(port, many(10))
+    port.flush()
+    data = sink.getvalue()
+    path.write_bytes(data[:-3])
+    with File(path) as file:
+        assert file.chunk_at(file.first_chunk) is None
+        path.write_bytes(data)
+        found = file.chunk_at(file.first_chunk)
+        assert found is not None
+        assert [plain(record) for record in found[0]] == many(10)
+        assert file.chunk_at(found[1]) is None
+        assert not file.complete
+        write(port, many(5))
+        port.close()
+        path.write_bytes(sink.getvalue())
+        again = file.chunk_at(found[1])
+        assert again is not None
+        assert len(again[0]) == 5
+        assert file.complete
+
+
 def test_an_observer_sees_each_record_at_once() -> None:
     seen: list[tuple[str, tuple[Any, ...]]] = []
     port = Trace({}, observer=lambda kind, values: seen.append((kind.name, values)))

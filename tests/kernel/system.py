@@ -183,7 +183,7 @@ class System:
         if kind in (trap.FAULT, signals.SIGNAL, trap.EXCEPTION):
             self.faults.append((kind.name, *values))
         elif kind is trap.SYSCALL:
-            tid, number, *registers, result, _ = values
+            tid, number, *registers, result, _, _ = values
             self.calls.append(Ended(tid, TABLE[number].name, tuple(registers), result))
         elif kind is LOG:
             self.logs.append(values[0])

@@ -1,0 +1,163 @@
+"""Moving and pointing inside a panel: what arrows and clicks mean there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hw.paging import ADDRESS
+from hw.panel.draw import Canvas, Rect
+from hw.panel.layout import content, inner_size, places, text_size
+from hw.panel.moment import View
+from hw.panel.panels import frames as frames_panel
+from hw.panel.panels import log as log_panel
+from hw.panel.panels import maps as maps_panel
+from hw.panel.panels import timeline as timeline_panel
+from hw.panel.panels import tlb as tlb_panel
+from hw.panel.panels import walk as walk_panel
+from hw.panel.state import FRAMES, PTES, REGIONS, TLB
+
+if TYPE_CHECKING:
+    from hw.panel.session import Session
+
+
+def move(session: Session, dx: int, dy: int) -> None:
+    """An arrow key: pages in the walk, regions and spaces in the maps, entries in the TLB, frames
+    among the frames, and records everywhere else."""
+    view = session.view()
+    if session.chosen == "walk":
+        step = dy * 0x1000 + dx * 0x20_0000
+        session.look_at(max(0, view.va + step), view.space, view.access)
+    elif session.chosen == "maps":
+        _move_in_maps(session, view, dx, dy)
+    elif session.chosen == "tlb":
+        entries = tlb_panel.newest(view)
+        at = next((i for i, (_, e) in enumerate(entries) if e.vpn == view.va >> 12), -1)
+        if entries:
+            _, entry = entries[max(0, min(len(entries) - 1, at + dx + dy))]
+            session.look_at(entry.vpn << 12, view.space)
+    elif session.chosen == "frames":
+        pfn = frames_panel.frame_in_view(view)
+        look_at_frame(session, max(0, (pfn or 0) + dx + dy))
+    elif session.chosen == "log" and dy:
+        session.by("log", forward=dy > 0)
+    else:
+        session.history.seek(session.history.position + dx + dy)
+
+
+def _move_in_maps(session: Session, view: View, dx: int, dy: int) -> None:
+    state = view.moment.state
+    spaces = sorted(state.spaces)
+    space = view.space
+    if dx and spaces:
+        at = spaces.index(space) if space in spaces else 0
+        space = spaces[(at + dx) % len(spaces)]
+    regions = state.regions_of(space)
+    va = view.va
+    if dy and regions:
+        at = max((i for i, r in enumerate(regions) if r.start <= va), default=0)
+        va = regions[max(0, min(len(regions) - 1, at + dy))].start
+    session.look_at(va, space, view.access)
+
+
+def look_at_frame(session: Session, pfn: int) -> None:
+    """Put the first page that shows a frame in view; say who else does."""
+    view = session.view()
+    pages = mapped_at(view, pfn)
+    if not pages:
+        frame = view.moment.state.frames.get(pfn)
+        what = view.moment.about.owner(frame.owner) if frame else "free"
+        session.message = f"frame {pfn:#x} ({what}) is in no space"
+        return
+    space, va = pages[0]
+    session.look_at(va, space)
+    where = ", ".join(f"space {s} {a:#x}" for s, a in pages[:4])
+    more = f" and {len(pages) - 4} more" if len(pages) > 4 else ""
+    session.message = f"frame {pfn:#x} is at {where}{more}"
+
+
+def mapped_at(view: View, pfn: int) -> list[tuple[int, int]]:
+    """Every (space, address) that shows a frame."""
+    return [
+        (space, vpn << 12)
+        for space, pml4 in sorted(view.moment.state.spaces.items())
+        for vpn, leaf in sorted(view.moment.leaves(pml4).items())
+        if (leaf.entry & ADDRESS) >> 12 == pfn
+    ]
+
+
+def watched(view: View) -> tuple[int, object, str] | None:
+    """(shelf, key, words) of what "last write" is about in the chosen panel."""
+    if view.chosen == "frames":
+        pfn = frames_panel.frame_in_view(view)
+        return (FRAMES, pfn, f"frame {pfn:#x}") if pfn is not None else None
+    if view.chosen == "maps":
+        region = view.moment.state.region_at(view.space, view.va)
+        if region is None:
+            return None
+        return REGIONS, (region.space, region.start), f"the region at {region.start:#x}"
+    if view.chosen == "tlb":
+        for key, entry in tlb_panel.newest(view):
+            if entry.vpn == view.va >> 12:
+                return TLB, key, f"set {key[2]}, way {key[3]}"
+        return None
+    steps = walk_panel.explained(view).steps
+    if not steps:
+        return None
+    name = walk_panel.LEVELS[steps[-1].level][0]
+    return PTES, steps[-1].slot, f"{name}[{steps[-1].index:03x}]"
+
+
+# The mouse ----------------------------------------------------------------------------------------
+
+
+def panel_at(session: Session, x: int, y: int) -> tuple[str, Rect] | None:
+    """The panel under a pixel, and its place."""
+    for name, rect in places(session.view(), *session.size).items():
+        if rect.x <= x < rect.right and rect.y <= y < rect.bottom:
+            return name, rect
+    return None
+
+
+def click(session: Session, x: int, y: int) -> None:
+    """Choose the panel, and put what is under the pointer in view."""
+    found = panel_at(session, x, y)
+    if found is None:
+        return
+    name, rect = found
+    if name != "caption":
+        session.chosen = name
+    size = text_size(*session.size, projector=session.projector) + session.text_step
+    view = session.view()
+    canvas = Canvas(content(rect, size, name), inner_size(view, name, size))
+    if name == "timeline":
+        session.history.seek(timeline_panel.record_at(view, canvas, x))
+    elif name == "log":
+        rows = log_panel.rows(view, canvas.rows)
+        row = (y - canvas.rect.y) // canvas.row
+        if 0 <= row < len(rows):
+            session.history.seek(rows[row][0] + 1)
+    elif name == "maps":
+        _click_maps(session, view, canvas, x, y)
+    elif name == "frames":
+        pfn = frames_panel.frame_at(view, canvas, x, y)
+        if pfn is not None:
+            look_at_frame(session, pfn)
+
+
+def _click_maps(session: Session, view: View, canvas: Canvas, x: int, y: int) -> None:
+    shape = maps_panel.shape_of(view, canvas)
+    va = shape.scale.address(y - shape.top)
+    column = (x - shape.left) // (shape.wide + 8)
+    if va is None or not 0 <= column < len(shape.columns):
+        return
+    session.look_at(va & ~0xFFF, shape.columns[column].space)
+    session.message = _meaning(view, va, [c.space for c in shape.columns])
+
+
+def _meaning(view: View, va: int, spaces: list[int]) -> str:
+    """What an address is, in every space."""
+    parts = []
+    for space in spaces[:6]:
+        region = view.moment.state.region_at(space, va)
+        parts.append(f"space {space}: {(region.name or 'anonymous') if region else '-'}")
+    return f"{va:#x}  " + "  ".join(parts)

@@ -1,0 +1,206 @@
+"""Which panels there are, and where they stand in a window of any size.
+
+`compose` is the whole picture: a function from a view and a size to draw commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hw.panel.draw import Box, Canvas, Command, Rect, line_height
+from hw.panel.moment import View
+from hw.panel.panels import caption, cpu, frames, graph, log, maps, race, timeline, tlb, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel: the digit that focuses it, its name, and what it is made of."""
+
+    digit: int
+    name: str
+    heading: str
+    title: Callable[[View], str]
+    draw: Callable[[View, Canvas], None]
+    describe: Callable[[View], list[str]]
+
+
+PANELS = {
+    panel.name: panel
+    for panel in (
+        Panel(1, "walk", "Walk", walk.title, walk.draw, walk.describe),
+        Panel(2, "maps", "Maps", maps.title, maps.draw, maps.describe),
+        Panel(3, "tlb", "TLB", tlb.title, tlb.draw, tlb.describe),
+        Panel(4, "frames", "Frames", frames.title, frames.draw, frames.describe),
+        Panel(5, "cpu", "CPU", cpu.title, cpu.draw, cpu.describe),
+        Panel(6, "log", "Log", log.title, log.draw, log.describe),
+        Panel(7, "race", "Race", race.title, race.draw, race.describe),
+        Panel(8, "graph", "Graph", graph.title, graph.draw, graph.describe),
+        Panel(9, "timeline", "Timeline", timeline.title, timeline.draw, timeline.describe),
+        Panel(10, "caption", "What just happened", caption.title, caption.draw, caption.describe),
+    )
+}
+LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk"}
+"""In projector mode: chosen panel -> the one that goes with it; the maps, for all others."""
+
+
+SPARSE = ("tlb", "frames", "race", "graph", "cpu")
+
+
+def text_size(width: int, height: int, *, projector: bool) -> int:
+    """13 pixels at 720p, as a large window shows more rather than larger; a projector has 20
+    there, and grows with the window."""
+    scale = min(width / 1280, height / 720)
+    wished = 20 * scale if projector else 12.6 + 6.8 * (scale - 1)
+    return max(12, min(28, round(wished)))
+
+
+def size_for(view: View, width: int, height: int) -> int:
+    """The size of the text of a view."""
+    return max(11, text_size(width, height, projector=view.projector) + view.text_step)
+
+
+def inner_size(view: View, name: str, size: int) -> int:
+    """The text inside a panel: larger where it has the window for itself and little to say."""
+    return size + 5 if view.zoomed and name == view.chosen and name in SPARSE else size
+
+
+def places(view: View, width: int, height: int) -> dict[str, Rect]:
+    """Where each visible panel is, heading included."""
+    size = size_for(view, width, height)
+    row = line_height(size)
+    status, words = row + 2, 2 * row + 8
+    tracks = 5 * row if view.projector else max(7 * row, height // 6)
+    body = height - status - words - tracks
+    found = {
+        "caption": Rect(0, body, width, words),
+        "timeline": Rect(0, body + words, width, tracks),
+    }
+    if view.zoomed and view.chosen == "timeline":
+        below = height - status - words
+        return {"caption": Rect(0, below, width, words), "timeline": Rect(0, 0, width, below)}
+    if view.zoomed:
+        return {**found, view.chosen: Rect(0, 0, width, body)}
+    if view.projector:
+        return found | _lecture(view, width, body)
+    return found | _lab(width, body, row)
+
+
+def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
+    """The chosen panel and the one that goes with it."""
+    chosen = view.chosen if view.chosen not in ("timeline", "caption") else "maps"
+    other = LECTURE.get(chosen, "maps")
+    left, right = (chosen, other) if PANELS[chosen].digit < PANELS[other].digit else (other, chosen)
+    return {
+        left: Rect(0, 0, width // 2, body),
+        right: Rect(width // 2, 0, width - width // 2, body),
+    }
+
+
+def _lab(width: int, body: int, row: int) -> dict[str, Rect]:
+    """All panels: three columns."""
+    one, two = round(width * 0.336), round(width * 0.338)
+    columns = (
+        (0, one, (("walk", 16.6 * row), ("cpu", 8.6 * row), ("log", 0.0))),
+        (one, two, (("maps", 0.66 * body), ("graph", 0.0))),
+        (
+            one + two,
+            width - one - two,
+            (("tlb", 0.42 * body), ("frames", 0.27 * body), ("race", 0.0)),
+        ),
+    )
+    found = {}
+    for x, wide, stack in columns:
+        y = 0
+        for name, wish in stack:
+            tall = min(body - y, round(wish)) if wish else body - y
+            found[name] = Rect(x, y, wide, tall)
+            y += tall
+    return found
+
+
+def content(rect: Rect, size: int, name: str) -> Rect:
+    """The part of a panel below its heading."""
+    head = line_height(size) + 2 if name != "caption" else 3
+    return Rect(rect.x + 7, rect.y + head + 2, rect.w - 13, rect.h - head - 4)
+
+
+def compose(view: View, width: int, height: int) -> list[Command]:
+    """The whole window."""
+    window: list[Command] = [Box(0, 0, width, height, "paper")]
+    for commands in parts(view, width, height).values():
+        window += commands
+    return window
+
+
+def parts(view: View, width: int, height: int) -> dict[str, list[Command]]:
+    """The window panel by panel, so that what has not changed need not be painted again."""
+    size = size_for(view, width, height)
+    found = {
+        name: panel_commands(view, name, rect, size)
+        for name, rect in places(view, width, height).items()
+    }
+    bar = Canvas(Rect(0, 0, width, height), size, "paper")
+    _status(view, bar)
+    if view.mode.startswith("HISTORY"):
+        bar.box(0, 0, width, height, "", outline="gold", width=4)
+    return found | {"status": bar.commands}
+
+
+def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command]:
+    """One panel: its frame, its heading, its content."""
+    panel = PANELS[name]
+    chosen = view.chosen == name
+    frame = Canvas(rect, size, "title")
+    frame.box(rect.x, rect.y, rect.w - 1, rect.h - 1, "panel")
+    if name == "caption":
+        frame.box(rect.x, rect.y, 5, rect.h - 1, "gold")
+    else:
+        paper = "chosen" if chosen else "title"
+        tall = line_height(size) + 2
+        frame.box(rect.x, rect.y, rect.w - 1, tall, paper)
+        x = frame.text(
+            rect.x + 6, rect.y + 1, f"{panel.digit} {panel.heading} ", "ink", paper=paper, bold=True
+        )
+        frame.text(
+            x + 4, rect.y + 1, panel.title(view), "ink", paper=paper, width=rect.right - x - 12
+        )
+    canvas = Canvas(
+        content(rect, size, name), inner_size(view, name, size), "panel", 2 if view.projector else 1
+    )
+    panel.draw(view, canvas)
+    commands = frame.commands + canvas.commands
+    if chosen and name != "caption":
+        edge = Canvas(rect, size)
+        edge.box(rect.x, rect.y, rect.w - 1, rect.h - 1, "", outline="gold", width=2)
+        commands += edge.commands
+    return commands
+
+
+def _status(view: View, c: Canvas) -> None:
+    """The last line: the mode in words, where it stands, and how to go on."""
+    y = c.rect.bottom - c.row - 1
+    c.box(0, y - 1, c.rect.w, c.row + 2, "paper")
+    moment = view.moment
+    x = c.text(6, y, f" {view.mode} ", "black", paper="yellow", bold=True)
+    where = (
+        f"  record {moment.position:,} of {moment.total:,}   {moment.cycles:,} modelled cycles   "
+    )
+    x = c.text(x, y, where, "ink")
+    if view.message:
+        c.text(x, y, view.message, "gold")
+        return
+    help_words = "e/E record  y/Y call  f/F fault  w/W switch  g go  ? keys  Ctrl+K commands"
+    footer = f"{view.source}  {view.digest[:12]}".strip()
+    right = c.rect.right - (len(footer) + 1) * c.cell
+    c.text(x, y, help_words, "dim", width=max(1, right - x - c.cell))
+    c.text(max(x, right), y, footer, "dim")
+
+
+def describe(view: View, names: list[str] | None = None) -> list[str]:
+    """The panels as text."""
+    lines = []
+    for name in names or ["caption", *(n for n in PANELS if n != "caption")]:
+        panel = PANELS[name]
+        lines += [f"== {panel.heading} ==", *panel.describe(view), ""]
+    return lines

@@ -1,0 +1,259 @@
+"""The maps: what every space has at every address, side by side on one folded axis."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+from hw.paging import ADDRESS
+from hw.panel import axis
+from hw.panel.draw import Canvas, Rect
+from hw.panel.moment import Leaf, View
+from hw.panel.state import PTES, REGIONS, Region
+from hw.panel.theme import CLASSES, hue_of, ink_on
+from hw.panel.words import rights_letters
+
+STRIP = 8
+LABEL_CHARACTERS = 12
+
+
+class Column(NamedTuple):
+    """A space: its regions, and its pages in order."""
+
+    space: int
+    regions: list[Region]
+    vpns: list[int]
+    leaves: dict[int, Leaf]
+    ghosts: list[Region]
+
+    def pages(self, region: Region) -> list[int]:
+        """The resident pages of a region."""
+        low = bisect_left(self.vpns, region.start >> 12)
+        return self.vpns[low : bisect_left(self.vpns, region.end >> 12)]
+
+
+def columns(view: View, most: int) -> list[Column]:
+    """The spaces to show: those that run first, then by number, and in that order on screen."""
+    state = view.moment.state
+    active = sorted({core.space for core in state.cores.values()} | {view.space})
+    order = [s for s in active if s in state.spaces]
+    named = {region.space for region in state.regions.values()} | set(state.views)
+    order += [s for s in sorted(state.spaces) if s not in order and s in named]
+    by_space: dict[int, list[Region]] = {}
+    for region in state.regions.values():
+        by_space.setdefault(region.space, []).append(region)
+    ghosts = [old for _, old in view.moment.gone(REGIONS) if isinstance(old, Region)]
+    found = []
+    for space in sorted(order[: max(1, most)]):
+        leaves = view.moment.leaves(state.spaces[space])
+        layers = state.layers(space)
+        seen = [region for layer in layers for region in by_space.get(layer, [])]
+        regions = sorted(seen, key=lambda region: region.start)
+        lost = [region for region in ghosts if region.space in layers]
+        found.append(Column(space, regions, sorted(leaves), leaves, lost))
+    return found
+
+
+def title(view: View) -> str:
+    number = len(view.moment.state.spaces)
+    return f"{number} space{'' if number == 1 else 's'} on one folded axis"
+
+
+def kind_of(region: Region, *, of_vas: bool = False) -> str:
+    """The class that a region has a colour, a letter and a pattern from.  A region of a VAS, not
+    of the process that looks in, is a segment."""
+    if of_vas:
+        return "segment"
+    if region.shared:
+        return "shared"
+    if region.name == "[stack]":
+        return "stack"
+    if region.prot & 4:
+        return "code"
+    return "heap" if region.name in ("", "[heap]", "[bss]") else "file"
+
+
+def is_of_vas(view: View, region: Region) -> bool:
+    return any(vas.space == region.space for vas in view.moment.state.vases.values())
+
+
+class Shape(NamedTuple):
+    """How the panel is laid out: the columns, the axis, where it begins, how wide a column is."""
+
+    columns: list[Column]
+    scale: axis.Axis
+    top: int
+    left: int
+    wide: int
+
+
+def shape_of(view: View, c: Canvas) -> Shape:
+    left = c.rect.x + STRIP + 6 + LABEL_CHARACTERS * c.cell + 6
+    most = max(1, (c.rect.right - left) // (11 * c.cell + 6))
+    shown = columns(view, most)
+    top = c.y(2) + 4
+    ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
+    scale = axis.build(ranges, c.rect.bottom - top - 2, c.row + 1)
+    wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
+    return Shape(shown, scale, top, left, wide)
+
+
+def draw(view: View, c: Canvas) -> None:
+    shown, scale, top, left, wide = shape_of(view, c)
+    _strip(c, scale, top)
+    _labels(c, scale, top, left)
+    for number, column in enumerate(shown):
+        x = left + number * (wide + 8)
+        before = shown[number - 1] if number else None
+        _heading(view, c, x, wide, column)
+        _blocks(view, c, scale, Rect(x, top, wide, 0), column, before)
+    _focus(view, c, scale, top, left, wide)
+    hidden = len(view.moment.state.spaces) - len(shown)
+    if hidden > 0:
+        words = f"+{hidden} more"
+        c.text(c.rect.x + STRIP + 6, c.y(0), words, "dim", width=left - c.rect.x - STRIP - 8)
+
+
+def _strip(c: Canvas, scale: axis.Axis, top: int) -> None:
+    """The whole 48 bits to scale: how little of them is used, and the non-canonical hole."""
+    tall = c.rect.bottom - top - 2
+    half = (tall - 10) // 2
+    c.box(c.rect.x, top, STRIP, half, "free")
+    c.box(c.rect.x, top + half, STRIP, 10, "panel", outline="dim", pattern="cross", ink="dim")
+    c.box(c.rect.x, top + half + 10, STRIP, half, "free", pattern="rows", ink="faint")
+    for run in scale.runs:
+        y = top + int(half * (run.start / (1 << 47)))
+        c.box(c.rect.x, min(y, top + half - 2), STRIP, 2, "gold")
+
+
+def _labels(c: Canvas, scale: axis.Axis, top: int, left: int) -> None:
+    x, below = c.rect.x + STRIP + 6, -99.0
+    for run in scale.runs:
+        if run.top >= below:
+            c.text(x, top + int(run.top), f"{run.start:012x}", "dim")
+            below = run.top + c.row
+        if run.folded > 1 and run.bottom - run.top > 2 * c.row - 4:
+            c.text(x, top + int(run.top) + c.row, f"{run.folded} regions", "gold")
+            below = run.top + 2 * c.row
+    for y, size in scale.gaps():
+        at = top + int(y)
+        points = range(left, c.rect.right - 6, 6)
+        for step, start in enumerate(points):
+            up = 2 if step % 2 else -2
+            c.line(start, at + up, start + 6, at - up, "faint")
+        words = axis.size_in_words(size)
+        if size >> 20:
+            small = max(11, c.size - 1)
+            c.text(x, at - small // 2 - 2, f"gap {words}", "dim", size=small, width=left - x)
+
+
+def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
+    """Number, PCID and threads; the space that runs has a bar above and its title in gold."""
+    active = any(core.space == column.space for core in view.moment.state.cores.values())
+    pcid = view.moment.pcid_of(column.space)
+    ink = "gold" if column.space == view.space else "ink"
+    name = view.moment.tracks.space_name(column.space)
+    at = c.text(x, c.y(0), f"{name} ", ink, bold=active, width=wide)
+    if pcid and at + 3 * c.cell <= x + wide:
+        hue = hue_of(pcid)
+        c.box(at, c.y(0) + 1, 2 * c.cell + 4, c.row - 2, hue, outline="edge")
+        c.text(at + 2, c.y(0), f"p{pcid}", ink_on(hue), paper=hue)
+    threads = [f"T{tid}" for tid in view.moment.threads_in(column.space)]
+    c.text(x, c.y(1), " ".join(threads) or "no thread", "dim", width=wide)
+    if active:
+        tall = c.rect.bottom - c.y(0) - 1
+        c.box(x - 4, c.y(0) - 1, wide + 8, tall, "", outline="gold" if ink == "gold" else "dim")
+
+
+def _blocks(
+    view: View, c: Canvas, scale: axis.Axis, at: Rect, column: Column, before: Column | None
+) -> None:
+    for region in column.ghosts:
+        y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
+        tall = max(3, bottom - y - 1)
+        c.box(at.x, y, at.w, tall, "", outline="dim", pattern="diagonal", ink="faint")
+        if tall >= c.row - 2:
+            c.text(at.x + 4, y, "gone", "dim")
+    for region in column.regions:
+        y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
+        _block(view, c, Rect(at.x, y, at.w, max(3, bottom - y - 1)), region, column, before)
+    changed = view.moment.changed
+    for vpn in column.vpns:
+        if (PTES, column.leaves[vpn].slot) in changed:
+            y = at.y + int(scale.y((vpn << 12) + 0x800))
+            c.mark("diamond", at.x + at.w - 13, y, 4, "hot")
+            c.line(at.x + at.w - 20, y, at.x + at.w, y, "hot", width=2)
+
+
+def _block(
+    view: View, c: Canvas, at: Rect, region: Region, column: Column, before: Column | None
+) -> None:
+    """One region: its class, name, rights, and how much of it is resident."""
+    hue, _, pattern = CLASSES[kind_of(region, of_vas=is_of_vas(view, region))]
+    new = view.is_new(REGIONS, (region.space, region.start))
+    c.box(at.x, at.y, at.w, at.h, hue, outline="edge", pattern=pattern, ink="black")
+    pages = column.pages(region)
+    share = len(pages) / max(1, region.pages)
+    c.box(at.x + at.w - 7, at.y, 7, at.h, "panel", outline="edge")
+    c.box(at.x + at.w - 6, at.y, 5, max(2, int(at.h * share)) if pages else 0, "ink")
+    same = _compared(region, column, before)
+    if at.h >= c.size:
+        name = region.name.strip("[]") or "anon"
+        words = f"{name} {rights_letters(region.prot)}{' *' if new else ''}"
+        y = at.y + (at.h - c.row) // 2 if at.h < 2 * c.row else at.y + (at.h > 2 * c.row)
+        c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=at.w - 12)
+        if at.h >= 2 * c.row:
+            detail = f"{len(pages)}/{region.pages}p {same}".strip()
+            c.text(at.x + 3, y + c.row, detail, ink_on(hue), paper=hue, width=at.w - 12)
+    if same.startswith("="):
+        c.box(at.x - 8, at.y, 8, at.h, hue)
+    if new:
+        c.box(at.x - 2, at.y - 1, at.w + 3, at.h + 2, "", outline="hot", width=2)
+    elif view.is_recent(REGIONS, (region.space, region.start)):
+        c.box(at.x - 3, at.y, 2, at.h, "gold")
+
+
+def _compared(region: Region, column: Column, before: Column | None) -> str:
+    """`=` the same frames as the column to the left, `!=` other ones, `3=` for three of them."""
+    if before is None:
+        return ""
+    other = next((r for r in before.regions if r.start <= region.start < r.end), None)
+    if other is None:
+        return ""
+    pairs = [
+        (column.leaves[vpn].entry & ADDRESS, before.leaves[vpn].entry & ADDRESS)
+        for vpn in column.pages(region)
+        if vpn in before.leaves
+    ]
+    same = sum(1 for mine, theirs in pairs if mine == theirs)
+    if not pairs:
+        return "=" if region.object == other.object else ""
+    return "=" if same == len(pairs) else "!=" if not same else f"{same}= {len(pairs) - same}!="
+
+
+def _focus(view: View, c: Canvas, scale: axis.Axis, top: int, left: int, wide: int) -> None:
+    """A tick beside every column at the address in view."""
+    if any(run.start <= view.va < run.end for run in scale.runs):
+        y = top + int(scale.y(view.va))
+        for x in range(left - 7, c.rect.right, wide + 8):
+            c.line(x, y, x + 6, y, "gold", width=2)
+
+
+def describe(view: View) -> list[str]:
+    lines = []
+    before: Column | None = None
+    for column in columns(view, 16):
+        pcid = view.moment.pcid_of(column.space)
+        threads = " ".join(f"T{tid}" for tid in view.moment.threads_in(column.space))
+        name = view.moment.tracks.space_name(column.space)
+        lines.append(f"{name}{f' PCID {pcid}' if pcid else ''}: {threads}")
+        for region in column.regions:
+            new = " *" if view.is_new(REGIONS, (region.space, region.start)) else ""
+            lines.append(
+                f"  {region.start:012x}-{region.end:012x} {rights_letters(region.prot)} "
+                f"{'shared' if region.shared else 'private'} {region.name or 'anonymous'} "
+                f"{len(column.pages(region))} of {region.pages} pages "
+                f"{_compared(region, column, before)}{new}".rstrip()
+            )
+        before = column
+    return lines

@@ -1,0 +1,186 @@
+"""The TLBs of the current core: every entry with its tag, and why entries were missing."""
+
+from __future__ import annotations
+
+from hw.mmu import CAUSES, SIDES
+from hw.paging import NX, W
+from hw.panel.draw import Canvas, Rect
+from hw.panel.moment import View
+from hw.panel.state import TLB, TlbEntry
+from hw.panel.theme import hue_of, ink_on
+from hw.tlb import GLOBAL
+
+Key = tuple[int, int, int, int]
+
+
+def observable(view: View) -> bool:
+    return bool(view.moment.about.config.get("mmu", "model") != "silicon")
+
+
+def misses(view: View, side: int) -> list[int]:
+    counts = view.moment.state.counts
+    return [counts.get(("miss", view.moment.core_id, side, n), 0) for n in range(len(CAUSES))]
+
+
+def title(view: View) -> str:
+    if not observable(view):
+        return "not observable on this MMU"
+    shape = [
+        f"{SIDES[n]} {view.moment.about.shape(n)[0]}x{view.moment.about.shape(n)[1]}"
+        for n in (0, 1)
+    ]
+    return f"core {view.moment.core_id} · {shape[0]}, {shape[1]} sets x ways"
+
+
+def tag_word(tag: int) -> str:
+    return "G" if tag == GLOBAL else f"{tag}"
+
+
+def tag_hue(tag: int) -> str:
+    return "vermillion" if tag == GLOBAL else hue_of(tag) if tag else "sky"
+
+
+def draw(view: View, c: Canvas) -> None:
+    if not observable(view):
+        c.text(c.rect.x, c.y(0), "The emulated CPU translates by itself here:", "dim")
+        c.text(c.rect.x, c.y(1), "what its TLB holds cannot be seen.", "dim")
+        return
+    entries = {k: e for k, e in view.moment.state.tlb.items() if k[0] == view.moment.core_id}
+    y = _grids(view, c, entries)
+    _list(view, c, y + 5, c.rect.bottom - 2 * c.row - 4)
+    _causes(view, c, c.rect.bottom - 2 * c.row)
+
+
+def _grids(view: View, c: Canvas, entries: dict[Key, TlbEntry]) -> int:
+    """Both TLBs, side by side where they fit; returns the y below."""
+    shapes = [view.moment.about.shape(side) for side in (0, 1)]
+    label = 2 * c.cell
+    largest = min(c.row - 1, 18)
+    wide = min(largest, (c.rect.w - 2 * label - 8) // max(1, sum(sets for sets, _ in shapes)))
+    if wide >= 6:
+        left = c.rect.x + label
+        low = _grid(view, c, Rect(left, c.rect.y + 2, wide, largest), 0, entries)
+        left += shapes[0][0] * wide + 8 + label
+        return max(low, _grid(view, c, Rect(left, c.rect.y + 2, wide, largest), 1, entries))
+    y = c.rect.y
+    for side, (sets, _) in enumerate(shapes):
+        wide = max(2, min(largest, (c.rect.w - label) // max(1, sets)))
+        y = _grid(view, c, Rect(c.rect.x + label, y, wide, largest), side, entries) + 4
+    return y
+
+
+def _grid(view: View, c: Canvas, cell: Rect, side: int, entries: dict[Key, TlbEntry]) -> int:
+    """A cell for each way (down) of each set (across): the PCID as number and hue; returns the y
+    below.  `cell` is the first of them."""
+    sets, ways = view.moment.about.shape(side)
+    tall = max(2, min(cell.h, 6 * c.row // max(1, ways)))
+    c.text(cell.x - 2 * c.cell, cell.y, SIDES[side], "ink", bold=True)
+    ghosts = dict(view.moment.gone(TLB))
+    for set_index in range(sets):
+        for way in range(ways):
+            key = (view.moment.core_id, side, set_index, way)
+            at = Rect(cell.x + set_index * cell.w, cell.y + way * tall, cell.w - 1, tall - 1)
+            entry = entries.get(key)
+            if entry is not None:
+                _cell(view, c, at, key, entry)
+            elif key in ghosts:
+                c.box(*at, "free", outline="hot", pattern="diagonal", ink="dim")
+            else:
+                c.box(*at, "free")
+    return cell.y + ways * tall
+
+
+def _cell(view: View, c: Canvas, at: Rect, key: Key, entry: TlbEntry) -> None:
+    hue = tag_hue(entry.tag)
+    mine = entry.vpn == view.va >> 12
+    c.box(*at, hue, outline="edge")
+    if at.w >= c.cell + 2 and at.h >= c.size:
+        c.text(
+            at.x + (at.w - c.cell) // 2,
+            at.y + (at.h - c.row) // 2,
+            tag_word(entry.tag),
+            ink_on(hue),
+            paper=hue,
+        )
+    if view.is_new(TLB, key):
+        c.box(at.x - 1, at.y - 1, at.w + 2, at.h + 2, "", outline="hot", width=2)
+    elif mine:
+        c.box(at.x, at.y, at.w, at.h, "", outline="ink", width=2)
+
+
+def newest(view: View) -> list[tuple[Key, TlbEntry]]:
+    """The entries of the current core, the youngest first; what the last step changed leads."""
+    rows = [(k, e) for k, e in view.moment.state.tlb.items() if k[0] == view.moment.core_id]
+    return sorted(rows, key=lambda row: (not view.is_new(TLB, row[0]), -row[1].born, row[0]))
+
+
+def gone(view: View) -> list[tuple[Key, TlbEntry]]:
+    """Entries that the last step dropped or replaced."""
+    return [
+        (key, old)
+        for shelf, key, old, new in view.moment.edits
+        if shelf == TLB
+        and isinstance(old, TlbEntry)
+        and (new is None or new.vpn != old.vpn or new.tag != old.tag)
+    ]
+
+
+def entry_words(entry: TlbEntry) -> str:
+    """`7f0000007 > 30 rw- D`."""
+    letters = f"r{'w' if entry.rights & W else '-'}{'-' if entry.rights & NX else 'x'}"
+    return f"{entry.vpn:>9x} > {entry.pfn:<5x}{letters} {'D' if entry.dirty else '-'}"
+
+
+def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
+    """Columns of entries in words: what went in this step, then the youngest first."""
+    width = 28 * c.cell
+    across = max(1, c.rect.w // width)
+    down = max(0, (bottom - y) // c.row)
+    lost = [(k, e, True) for k, e in gone(view)][: across * down // 2]
+    rows = lost + [(k, e, False) for k, e in newest(view)]
+    for number, (key, entry, is_gone) in enumerate(rows[: across * down]):
+        x, at = c.rect.x + number // down * width, y + number % down * c.row
+        hue = tag_hue(entry.tag)
+        c.box(x, at, 2 * c.cell + 4, c.row, "free" if is_gone else hue)
+        ink = "dim" if is_gone else ink_on(hue)
+        paper = "free" if is_gone else hue
+        c.text(x + 2, at, SIDES[key[1]] + tag_word(entry.tag), ink, paper=paper)
+        c.box(x, at + c.row - 1, 2 * c.cell + 4, 1, "edge")
+        new = view.is_new(TLB, key)
+        words = entry_words(entry) + (" gone" if is_gone else " *" if new else "")
+        ink = (
+            "alarm"
+            if is_gone
+            else "hot"
+            if new
+            else "gold"
+            if entry.vpn == view.va >> 12
+            else "ink"
+        )
+        c.text(x + 3 * c.cell, at, words, ink, width=width - 4 * c.cell)
+
+
+def _causes(view: View, c: Canvas, y: int) -> None:
+    for side in (0, 1):
+        counts = misses(view, side)
+        x = c.text(c.rect.x, y + side * c.row, f"{SIDES[side]} misses {sum(counts):,}: ", "dim")
+        for cause, count in zip(CAUSES, counts, strict=True):
+            if count:
+                x = c.words(x, y + side * c.row, (f"{count:,}", "ink"), (f" {cause}  ", "dim"))
+
+
+def describe(view: View) -> list[str]:
+    if not observable(view):
+        return ["TLB: not observable on this MMU"]
+    lines = [f"TLBs of core {view.moment.core_id}"]
+    for side in (0, 1):
+        held = sum(1 for k in view.moment.state.tlb if k[:2] == (view.moment.core_id, side))
+        counts = zip(CAUSES, misses(view, side), strict=True)
+        causes = ", ".join(f"{count} {cause}" for cause, count in counts if count)
+        sets, ways = view.moment.about.shape(side)
+        lines.append(f"{SIDES[side]}: {held} of {sets * ways} entries; misses: {causes or 'none'}")
+    for key, entry in newest(view)[:24]:
+        new = " *" if view.is_new(TLB, key) else ""
+        place = f"{SIDES[key[1]]} set {key[2]} way {key[3]}"
+        lines.append(f"  {place} tag {tag_word(entry.tag)} {entry_words(entry).strip()}{new}")
+    return lines + [f"  gone: {entry_words(entry).strip()}" for _, entry in gone(view)]

@@ -1,0 +1,65 @@
+"""Pictures of a trace without a window: PNG, GIF and text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hw.panel.history import History
+from hw.panel.layout import compose
+from hw.panel.moment import View, moment_of
+from hw.panel.paint import Painter
+from hw.panel.theme import Theme
+
+GIF_COLOURS = 128
+
+
+def view_of(history: History, **chosen: Any) -> View:
+    """How a history looks where it stands."""
+    view = View(moment_of(history), source=history.file.path.name, digest=history.digest)
+    for name, value in chosen.items():
+        setattr(view, name, value)
+    return view
+
+
+def picture(view: View, size: tuple[int, int], painter: Painter) -> Any:
+    """A Pillow image of the whole window."""
+    from PIL import Image
+
+    surface = painter.surface(*size)
+    painter.paint(surface, compose(view, *size))
+    return Image.frombytes("RGB", size, painter.pygame.image.tobytes(surface, "RGB"))
+
+
+def save_png(view: View, size: tuple[int, int], theme: Theme, path: Path) -> None:
+    """One picture, which says in its text what it is of."""
+    from PIL.PngImagePlugin import PngInfo
+
+    about = PngInfo()
+    about.add_text("Trace", view.digest or "unfinished")
+    about.add_text("Record", f"{view.moment.position} of {view.moment.total}")
+    about.add_text("Modelled cycles", str(view.moment.cycles))
+    picture(view, size, Painter(theme)).save(path, pnginfo=about, optimize=True)
+
+
+def save_gif(
+    views: Iterable[View], size: tuple[int, int], theme: Theme, frames_per_second: float, path: Path
+) -> int:
+    """A film, with one palette for all of it and no dithering; returns how many pictures."""
+    from PIL import Image
+
+    painter = Painter(theme)
+    pictures = [picture(view, size, painter) for view in views]
+    palette = pictures[len(pictures) // 2].quantize(GIF_COLOURS, dither=Image.Dither.NONE)
+    frames = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=max(20, round(100 / frames_per_second) * 10),
+        loop=0,
+        disposal=1,
+        optimize=False,
+    )
+    return len(frames)

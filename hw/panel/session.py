@@ -1,0 +1,577 @@
+"""A session: somebody looks at a trace.  Keys and clicks in, views out; no window in it.
+
+What the user does changes where the history stands and how it is looked at, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hw.host import UserError
+from hw.panel import inside, overlay
+from hw.panel.conditions import Condition, ConditionError, Subject, parse
+from hw.panel.draw import Command
+from hw.panel.history import History
+from hw.panel.keys import bindings, commands_by_key
+from hw.panel.layout import PANELS, compose, text_size
+from hw.panel.moment import Focus, View, moment_of
+from hw.panel.places import position_of
+from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
+from hw.panel.theme import THEMES
+from hw.panel.words import log_line
+
+PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", "cpu": "syscall"}
+PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
+"""Panel -> the sort of event that `.` and `,` step by."""
+WATCHED = (PTES, FRAMES, REGIONS, TLB)
+PROMPTS = {
+    "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30):",
+    "search": "Search (fault && write, or words of the log):",
+    "break": "Break on (fault && vas==2 && write, call==mmap, pte, tlb_flush ...):",
+}
+SLOWEST, FASTEST = 1, 1 << 16
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of the panel itself."""
+
+    history: History
+    size: tuple[int, int] = (1280, 720)
+    theme: str = "dark"
+    chosen: str = "walk"
+    zoomed: bool = False
+    projector: bool = False
+    live: bool = False
+    """The trace is still being recorded."""
+    send: Callable[[str], None] | None = None
+    """The one way to the machine: pause, resume, step."""
+    machine_paused: bool = False
+    running: bool = False
+    speed: int = 8
+    """Records a second while it runs."""
+    focus: Focus = field(default_factory=Focus)
+    focus_before: list[Focus] = field(default_factory=list)
+    focus_after: list[Focus] = field(default_factory=list)
+    marks: dict[str, int] = field(default_factory=dict)
+    marked_states: dict[str, State] = field(default_factory=dict)
+    breakpoints: list[str] = field(default_factory=list)
+    searched: str = ""
+    span: tuple[int, int] | None = None
+    message: str = ""
+    over: str = ""
+    """What lies over the panels: help, palette, difference, breakpoints, or a prompt's name."""
+    typed: str = ""
+    picked: int = 0
+    level: int = 1
+    text_step: int = 0
+    scenes: list[dict[str, Any]] = field(default_factory=list)
+    scene: int = -1
+    pictures: int = 0
+    """How many pictures the user has asked for."""
+    closed: bool = False
+    owed: float = 0.0
+    """Records that the passing of time has earned, not yet moved."""
+    last_moves: int = 0
+
+    # Looking ------------------------------------------------------------------------------------
+
+    @property
+    def mode(self) -> str:
+        """In words, where this is."""
+        behind = self.history.scanned - self.history.position
+        if self.live:
+            words = "LIVE PAUSED" if self.machine_paused else "LIVE RUNNING"
+            return f"HISTORY (-{behind:,}, End = live)" if behind else words
+        return "REPLAY RUNNING" if self.running else "REPLAY"
+
+    def view(self) -> View:
+        """What there is to see now."""
+        moment = moment_of(self.history)
+        return View(
+            moment,
+            mode=self.mode,
+            focus=self.focus,
+            chosen=self.chosen,
+            zoomed=self.zoomed,
+            projector=self.projector,
+            marks=dict(self.marks),
+            since=self._since(),
+            span=self.span,
+            message=self.message,
+            source=self.history.file.path.name,
+            text_step=self.text_step,
+            level=self.level,
+        )
+
+    def _since(self) -> dict[tuple[int, object], object]:
+        """What has changed since marker A."""
+        before = self.marked_states.get("A")
+        return changes(before, self.history.state) if before else {}
+
+    def over_commands(self) -> list[Command]:
+        """What lies over the panels."""
+        width, height = self.size
+        size = text_size(width, height, projector=self.projector) + self.text_step
+        if self.over == "help":
+            return overlay.keys_help(width, height, size)
+        if self.over == "palette":
+            return overlay.palette(self.typed, self.picked, width, height, size)
+        if self.over == "difference":
+            title = "From A to B   (Esc closes)"
+            return overlay.listing(title, self.difference(), width, height, size)
+        if self.over == "breakpoints":
+            return self._breakpoint_list(width, height, size)
+        if self.over in PROMPTS:
+            return overlay.prompt(PROMPTS[self.over], self.typed, width, height, size)
+        return []
+
+    def draw(self) -> list[Command]:
+        """The whole window."""
+        return compose(self.view(), *self.size) + self.over_commands()
+
+    def _breakpoint_list(self, width: int, height: int, size: int) -> list[Command]:
+        rows = [f"{n}  {text}" for n, text in enumerate(self.breakpoints, 1)]
+        rows = rows or ["there are none; b makes one"]
+        title = "Breakpoints   (a number clears one, Esc closes)"
+        return overlay.listing(title, rows, width, height, size)
+
+    # Input --------------------------------------------------------------------------------------
+
+    def press(self, key: str, text: str = "") -> None:
+        """A key, as the keymap calls it; `text` is what it types."""
+        self.message = ""
+        if self.over and self._press_over(key, text):
+            return
+        command = commands_by_key().get(key)
+        if command is not None:
+            self.do(command)
+
+    def do(self, command: str) -> None:
+        """Carry out a command of the keymap; what went wrong becomes the message."""
+        self.last_moves = self.history.position
+        try:
+            COMMANDS[command](self)
+        except (UserError, ConditionError) as error:
+            self.message = str(error)
+
+    def _press_over(self, key: str, text: str) -> bool:
+        """Keys while something lies over the panels; False if the key is for the panels."""
+        if key == "escape":
+            self.over, self.typed = "", ""
+            return True
+        if self.over in PROMPTS or self.over == "palette":
+            self._type(key, text)
+            return True
+        if self.over == "breakpoints" and key.isdigit():
+            if 0 < int(key) <= len(self.breakpoints):
+                del self.breakpoints[int(key) - 1]
+            return True
+        self.over = ""
+        return key in ("?", "f1", "d", "B")
+
+    def _type(self, key: str, text: str) -> None:
+        if key == "return":
+            self._submit()
+        elif key == "backspace":
+            self.typed = self.typed[:-1]
+        elif key in ("up", "down"):
+            self.picked = max(0, self.picked + (1 if key == "down" else -1))
+        elif text and text.isprintable():
+            self.typed, self.picked = self.typed + text, 0
+
+    def _submit(self) -> None:
+        over, typed, self.over, self.typed = self.over, self.typed.strip(), "", ""
+        try:
+            if over == "palette":
+                found = overlay.matching(typed)
+                if found:
+                    self.do(found[min(self.picked, len(found) - 1)].command)
+            elif typed:
+                SUBMITS[over](self, typed)
+        except (UserError, ConditionError) as error:
+            self.message = str(error)
+
+    def ask(self, what: str) -> None:
+        """Begin to ask for a line of text, or show a list."""
+        self.over, self.typed, self.picked = what, "", 0
+
+    # Time ---------------------------------------------------------------------------------------
+
+    def go_to(self, position: int | None, what: str = "") -> None:
+        """Move to a position; None says that there is none."""
+        if position is None:
+            self.message = f"there is no {what} {'that way' if what else ''}".rstrip()
+            return
+        self.history.seek(position)
+
+    @property
+    def at_live_end(self) -> bool:
+        """Nothing more has been recorded, but more can be."""
+        return self.live and self.history.position == self.history.scanned
+
+    def run_or_pause(self) -> None:
+        """Live, the machine; in history, the moving of the position."""
+        if not self.at_live_end or self.send is None:
+            self.running = not self.running
+            return
+        self.machine_paused = not self.machine_paused
+        self.send("pause" if self.machine_paused else "resume")
+
+    def by(self, sort: str, *, forward: bool) -> None:
+        """To the next or previous event of a sort; at the live end, one trap of the machine."""
+        tracks, at = self.history.tracks, self.history.position
+        if forward and self.at_live_end and self.send is not None:
+            self.machine_paused = True
+            self.send("step")
+            return
+        self.go_to(tracks.after(sort, at) if forward else tracks.before(sort, at), sort)
+
+    def on(self) -> None:
+        """One record on; at the live end, one trap of the machine."""
+        if self.at_live_end:
+            self.by("log", forward=True)
+        else:
+            self.history.forward()
+
+    def by_panel(self, *, forward: bool) -> None:
+        self.by(PANEL_SORTS.get(self.chosen, "log"), forward=forward)
+
+    def find(self, condition: Condition, *, forward: bool) -> int | None:
+        """The position just behind the next record, or the one before, that fulfils it."""
+        history = self.history
+        at = history.position
+        numbers = range(at, history.scanned) if forward else range(at - 2, -1, -1)
+        for number in numbers:
+            subject = Subject(history.record(number), number, history.tracks, history.about)
+            if condition(subject):
+                return number + 1
+        return None
+
+    def any_breakpoint(self) -> Condition:
+        """True where one of the breakpoints says so."""
+        conditions = [parse(text) for text in self.breakpoints]
+        return lambda subject: any(condition(subject) for condition in conditions)
+
+    def run_to_breakpoint(self, *, forward: bool) -> None:
+        if not self.breakpoints:
+            self.message = "no breakpoint is set; b sets one"
+            return
+        position = self.find(self.any_breakpoint(), forward=forward)
+        if position is None:
+            self.message = "no breakpoint is met " + ("after this" if forward else "before this")
+        else:
+            self.go_to(position)
+
+    def search(self, *, forward: bool) -> None:
+        """Find what was searched for: as a condition, or else as words of a line of the log."""
+        if not self.searched:
+            self.message = "nothing was searched for; / asks"
+            return
+        condition = _condition_or_words(self.searched)
+        position = self.find(condition, forward=forward)
+        self.go_to(position, f"{self.searched!r}")
+
+    def tick(self, seconds: float) -> bool:
+        """Let time pass; True if something moved."""
+        if not self.running:
+            return False
+        self.owed += seconds * self.speed
+        steps, self.owed = int(self.owed), self.owed % 1
+        stop = self.any_breakpoint() if self.breakpoints else None
+        for _ in range(steps):
+            if not self.history.forward():
+                self.running = False
+                break
+            if stop and stop(self._subject()):
+                self.running, self.message = False, "a breakpoint is met"
+                break
+        return steps > 0
+
+    def poll(self) -> bool:
+        """Take in what has been recorded since; True if there was something."""
+        if not self.live:
+            return False
+        complete = self.history.file.complete
+        at_end = self.history.position == self.history.scanned
+        grown = self.history.scan_chunk()
+        if grown and at_end:
+            self._follow_live()
+        self.live = grown or not complete
+        return grown or not self.live
+
+    def _follow_live(self) -> None:
+        """Go to the end, or to a breakpoint on the way there, where the machine is paused."""
+        found = self.find(self.any_breakpoint(), forward=True) if self.breakpoints else None
+        self.history.seek(self.history.scanned if found is None else found)
+        if found is not None:
+            self.message = "a breakpoint is met"
+            if self.send is not None and not self.machine_paused:
+                self.machine_paused = True
+                self.send("pause")
+
+    def _subject(self) -> Subject:
+        history = self.history
+        number = history.position - 1
+        return Subject(history.record(number), number, history.tracks, history.about)
+
+    def last_write(self) -> None:
+        """Back to the record that last changed what is in view."""
+        watched = inside.watched(self.view())
+        if watched is None:
+            self.message = "nothing in view that could be written"
+            return
+        shelf, key, words = watched
+        while self.history.back():
+            if any((edit[0], edit[1]) == (shelf, key) for edit in self._last_edits()):
+                self.message = f"last write to {words}"
+                return
+        self.message = f"{words} was not written before"
+
+    def _last_edits(self) -> list[Any]:
+        return self.history.edits_of_last()
+
+    # What is in view ------------------------------------------------------------------------------
+
+    def look_at(self, va: int | None, space: int | None = None, access: int = 0) -> None:
+        """Put an address in view; None follows the machine."""
+        self.focus_before.append(self.focus)
+        self.focus_after.clear()
+        self.focus = Focus(va, space if space is not None else self.focus.space, access)
+
+    def follow(self) -> None:
+        """Hold the address in view, or go back to what the machine touches."""
+        view = self.view()
+        if self.focus.va is None:
+            self.look_at(view.va, view.space, view.access)
+            self.message = f"holding {view.va:#x} in view; t follows the machine again"
+        else:
+            self.look_at(None)
+            self.focus.space = None
+
+    def focus_history(self, taken: list[Focus], given: list[Focus]) -> None:
+        if taken:
+            given.append(self.focus)
+            self.focus = taken.pop()
+
+    def mark(self, name: str) -> None:
+        self.marks[name] = self.history.position
+        self.marked_states[name] = self.history.state.copy()
+        self.message = f"marker {name} at record {self.history.position:,}"
+
+    def difference(self) -> list[str]:
+        """What lies between the markers, or between marker A and here, in numbers and words."""
+        if "A" not in self.marks:
+            return ["there is no marker A; m sets it"]
+        first, last = self.marks["A"], self.marks.get("B", self.history.position)
+        after = self.marked_states.get("B", self.history.state)
+        low, high = sorted((first, last))
+        tracks = self.history.tracks
+        cycles = self._cycles(high) - self._cycles(low)
+        rows = [f"records {low:,} to {high:,}: {high - low:,}; {cycles:,} modelled cycles"]
+        for sort in ("syscall", "fault", "switch", "table", "frame", "tlb", "flush"):
+            rows.append(f"{tracks.count(sort, low, high):>8,} of sort {sort}")
+        changed = changes(self.marked_states["A"], after)
+        for shelf, words in ((REGIONS, "regions"), (PTES, "table entries"), (FRAMES, "frames")):
+            rows.append(f"{sum(1 for at, _ in changed if at == shelf):>8,} {words} differ")
+        return rows
+
+    def _cycles(self, position: int) -> int:
+        return self.history.record(position - 1).cycles if position else 0
+
+    def zoom_timeline(self, factor: float) -> None:
+        """Show less or more of the records around this one."""
+        total = max(1, self.history.scanned)
+        first, last = self.span or (0, total)
+        width = min(total, max(20, int((last - first) * factor)))
+        start = max(0, min(total - width, self.history.position - width // 2))
+        self.span = None if width >= total else (start, start + width)
+
+    def turn_panel(self, step: int) -> None:
+        names = [name for name in PANELS if name != "caption"]
+        at = names.index(self.chosen) if self.chosen in names else 0
+        self.chosen = names[(at + step) % len(names)]
+
+    def open(self) -> None:
+        """Zoom the chosen panel; in the zoomed walk, open the table that an entry leads to."""
+        if self.zoomed and self.chosen == "walk":
+            self.level = max(1, self.level - 1)
+        self.zoomed = True
+
+    def back(self) -> None:
+        """Escape: out of the zoom, then to following the machine."""
+        if self.zoomed:
+            self.zoomed = False
+        elif self.focus.va is not None:
+            self.look_at(None)
+
+    def turn_theme(self) -> None:
+        names = list(THEMES)
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self.message = f"theme: {self.theme}"
+
+    def show_scene(self, step: int) -> None:
+        """The next scene, or the one before."""
+        index = self.scene + step
+        if 0 <= index < len(self.scenes):
+            self.scene = index
+            apply_scene(self, self.scenes[index])
+
+
+def apply_scene(session: Session, scene: dict[str, Any]) -> None:
+    """Go where a scene says, and look as it says."""
+    if "at" in scene:
+        session.go_to(position_of(session.history, str(scene["at"])))
+    session.chosen = str(scene.get("panel", session.chosen))
+    session.zoomed = bool(scene.get("zoom", False))
+    session.projector = bool(scene.get("projector", session.projector))
+    session.focus = Focus()
+    if "va" in scene:
+        session.focus = Focus(int(str(scene["va"]), 0), scene.get("space"))
+    session.message = str(scene.get("say", ""))
+
+
+def changes(before: State, after: State) -> dict[tuple[int, object], object]:
+    """(shelf, key) -> old value, of what differs between two states."""
+    found: dict[tuple[int, object], object] = {}
+    for shelf in WATCHED:
+        old, new = before.shelves[shelf], after.shelves[shelf]
+        for key in sorted({key for key, _ in old.items() ^ new.items()}):
+            found[shelf, key] = old.get(key)
+    return found
+
+
+def _condition_or_words(text: str) -> Condition:
+    try:
+        condition = parse(text)
+        if any(mark in text for mark in ("==", "&&", "||", "!", "<", ">", "~", " in ")):
+            return condition
+    except ConditionError:
+        pass
+    words = text.lower()
+    return lambda subject: (
+        words in (f"{subject.record.kind.name} {log_line(subject.about, subject.record)}".lower())
+    )
+
+
+def _go(session: Session, text: str) -> None:
+    """An address, a symbol, a frame, a thread, a space, or a place in time."""
+    word, colon, number = text.partition(":")
+    state = session.history.state
+    if word in ("pfn", "frame") and colon:
+        inside.look_at_frame(session, int(number, 0))
+    elif word == "space" and colon and number.isdigit():
+        session.look_at(session.focus.va, int(number))
+    elif text[:1] in "Tt" and text[1:].isdigit() and int(text[1:]) in state.threads:
+        session.look_at(session.focus.va, state.threads[int(text[1:])].space)
+    elif text.lower().startswith("0x"):
+        session.look_at(_address(text))
+    elif (symbol := session.history.about.address_of(text)) is not None:
+        session.look_at(symbol)
+    else:
+        session.go_to(position_of(session.history, text))
+
+
+def _address(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise UserError(f"{text!r} is no address", "say 0x7f0000001000") from None
+
+
+def _search(session: Session, text: str) -> None:
+    session.searched = text
+    session.search(forward=True)
+
+
+def _break(session: Session, text: str) -> None:
+    parse(text)
+    if text in session.breakpoints:
+        session.breakpoints.remove(text)
+        session.message = f"no longer stops at: {text}"
+    else:
+        session.breakpoints.append(text)
+        session.message = f"stops at: {text}; c runs there, C runs back"
+
+
+SUBMITS: dict[str, Callable[[Session, str], None]] = {"go": _go, "search": _search, "break": _break}
+
+
+def _set(**values: Any) -> Callable[[Session], None]:
+    def change(session: Session) -> None:
+        for name, value in values.items():
+            setattr(session, name, value)
+
+    return change
+
+
+def _step(records: int) -> Callable[[Session], None]:
+    return lambda s: s.history.seek(s.history.position + records)
+
+
+def _sorted(sort: str, *, forward: bool) -> Callable[[Session], None]:
+    return lambda s: s.by(sort, forward=forward)
+
+
+COMMANDS: dict[str, Callable[[Session], None]] = {
+    "run": lambda s: s.run_or_pause(),
+    "next record": lambda s: s.on(),
+    "previous record": _step(-1),
+    "next call": _sorted("syscall", forward=True),
+    "previous call": _sorted("syscall", forward=False),
+    "next fault": _sorted("fault", forward=True),
+    "previous fault": _sorted("fault", forward=False),
+    "next switch": _sorted("switch", forward=True),
+    "previous switch": _sorted("switch", forward=False),
+    "next of panel": lambda s: s.by_panel(forward=True),
+    "previous of panel": lambda s: s.by_panel(forward=False),
+    "continue": lambda s: s.run_to_breakpoint(forward=True),
+    "run back": lambda s: s.run_to_breakpoint(forward=False),
+    "start": lambda s: s.history.seek(0),
+    "end": lambda s: s.history.seek(s.history.scanned),
+    "last write": lambda s: s.last_write(),
+    "slower": lambda s: setattr(s, "speed", max(SLOWEST, s.speed // 2)),
+    "faster": lambda s: setattr(s, "speed", min(FASTEST, s.speed * 2)),
+    "right": lambda s: inside.move(s, 1, 0),
+    "left": lambda s: inside.move(s, -1, 0),
+    "up": lambda s: inside.move(s, 0, -1),
+    "down": lambda s: inside.move(s, 0, 1),
+    "page up": lambda s: s.show_scene(-1) if s.scenes else inside.move(s, 0, -10),
+    "page down": lambda s: s.show_scene(1) if s.scenes else inside.move(s, 0, 10),
+    "right 10": _step(10),
+    "left 10": _step(-10),
+    "right 1000": _step(1000),
+    "left 1000": _step(-1000),
+    "zoom in": lambda s: s.zoom_timeline(0.5),
+    "zoom out": lambda s: s.zoom_timeline(2.0),
+    "next panel": lambda s: s.turn_panel(1),
+    "previous panel": lambda s: s.turn_panel(-1),
+    **{f"panel {p.digit}": _set(chosen=p.name) for p in PANELS.values() if p.digit < 10},
+    "all panels": _set(zoomed=False, projector=False),
+    "open": lambda s: s.open(),
+    "up a level": lambda s: setattr(s, "level", min(4, s.level + 1)),
+    "back": lambda s: s.back(),
+    "go": lambda s: s.ask("go"),
+    "search": lambda s: s.ask("search"),
+    "search on": lambda s: s.search(forward=True),
+    "search back": lambda s: s.search(forward=False),
+    "follow": lambda s: s.follow(),
+    "focus back": lambda s: s.focus_history(s.focus_before, s.focus_after),
+    "focus on": lambda s: s.focus_history(s.focus_after, s.focus_before),
+    "break": lambda s: s.ask("break"),
+    "breakpoints": lambda s: s.ask("breakpoints"),
+    "mark A": lambda s: s.mark("A"),
+    "mark B": lambda s: s.mark("B"),
+    "difference": lambda s: s.ask("difference"),
+    "projector": lambda s: setattr(s, "projector", not s.projector),
+    "theme": lambda s: s.turn_theme(),
+    "larger": lambda s: setattr(s, "text_step", min(8, s.text_step + 1)),
+    "smaller": lambda s: setattr(s, "text_step", max(-2, s.text_step - 1)),
+    "screenshot": lambda s: setattr(s, "pictures", s.pictures + 1),
+    "palette": lambda s: s.ask("palette"),
+    "help": lambda s: s.ask("help"),
+    "quit": _set(closed=True),
+}
+assert {binding.command for binding in bindings()} == set(COMMANDS)

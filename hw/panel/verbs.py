@@ -1,0 +1,3 @@
+"""The commands of `run.py panel` that take a file."""
+
+VERBS = ("replay", "shot", "text", "gif", "check")

@@ -1,0 +1,479 @@
+"""Sentences: what a record says, for the caption and for the log.
+
+The caption says in one plain sentence what just happened, with the reasons that the step's other
+records give; a line of the log is as terse as strace(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hw.mmu import CAUSES, CR3_NOFLUSH
+from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, NX, P, W, explain_error
+from hw.panel.about import About
+from hw.panel.fold import THREAD_SWITCH
+from hw.panel.moment import Moment
+from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
+from hw.tlb import GLOBAL
+from hw.trace import Record
+
+SIDES = ("instruction TLB", "data TLB")
+FLUSHES = ("one page", "one PCID", "everything", "a write of CR3", "a right that was missing")
+OUTCOMES = ("resolved", "resolved after a pause", "refused")
+ACTIONS = ("it kills the process", "it is ignored", "its handler is called", "the process stops")
+VECTORS = {
+    0: "divide error",
+    1: "debug",
+    3: "breakpoint",
+    4: "overflow",
+    6: "invalid opcode",
+    13: "general protection",
+    14: "page fault",
+    16: "x87 error",
+    19: "SIMD error",
+}
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 page`, `2 pages`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _fields(record: Record) -> str:
+    """`tid 1, level 2`."""
+    pairs = zip(record.kind.fields, record.values, strict=True)
+    return ", ".join(f"{name} {value}" for name, value in pairs)
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
+def thread_name(state: State, tid: int) -> str:
+    """`T2 (cow)`."""
+    thread = state.threads.get(tid)
+    return f"T{tid} ({thread.name})" if thread else f"T{tid}"
+
+
+def rights_letters(prot: int) -> str:
+    """`rw-` for a region's protection."""
+    return "".join(
+        letter if prot & bit else "-" for letter, bit in zip("rwx", (1, 2, 4), strict=True)
+    )
+
+
+def tag_name(tag: int) -> str:
+    return "global" if tag == GLOBAL else f"PCID {tag}"
+
+
+# The log ------------------------------------------------------------------------------------------
+
+
+def call_text(about: About, record: Record) -> str:
+    """`write(1, 0x4052c0, 43)`."""
+    number, registers, strings = record.values[1], record.values[2:8], record.values[9]
+    texts = strings.split(b"\0")
+    shown = []
+    for (kind, _), value in zip(about.parameters(number), registers, strict=False):
+        if "char*" in kind.replace(" ", "") and texts and texts[0]:
+            shown.append(repr(texts.pop(0).decode(errors="replace")))
+        else:
+            shown.append(number_text(value, signed="int" in kind or kind in ("fd", "pid_t")))
+    return f"{about.call_name(number)}({', '.join(shown)})"
+
+
+def number_text(value: int, *, signed: bool = False) -> str:
+    """Small numbers in decimal, large ones in hex."""
+    if signed and value & 0xFFFF_FFFF >> 31 and value & 1 << 31:
+        value = (value & 0xFFFF_FFFF) - (1 << 32)
+    return f"{value:#x}" if value > 1 << 16 else str(value)
+
+
+def result_text(about: About, result: int) -> str:
+    """`= 43`, or the error's name."""
+    if -4096 < result < 0:
+        return f"-1 {about.error(-result)}"
+    return f"{result:#x}" if result > 1 << 16 else str(result)
+
+
+def log_line(about: About, record: Record) -> str:
+    """One line of the log, without number and time."""
+    line = LINES.get(record.kind.name)
+    return line(about, record) if line else str(record).split(" ", 2)[-1]
+
+
+def _log_syscall(about: About, record: Record) -> str:
+    return f"T{record['tid']} {call_text(about, record)} = {result_text(about, record['result'])}"
+
+
+def _log_fault(about: About, record: Record) -> str:
+    access = access_word(record["error"])[1]
+    outcome = "" if record["outcome"] == 0 else f", {OUTCOMES[record['outcome']]}"
+    return f"T{record['tid']} #PF {access} {record['page']:#x} err={record['error']:#x}{outcome}"
+
+
+def _log_exception(about: About, record: Record) -> str:
+    what = VECTORS.get(record["vector"], f"vector {record['vector']}")
+    return f"T{record['tid']} #{record['vector']} {what} at {record['rip']:#x}"
+
+
+LINES: dict[str, Callable[[About, Record], str]] = {
+    "syscall": _log_syscall,
+    "fault": _log_fault,
+    "exception": _log_exception,
+    "wait": lambda about, r: f"T{r['tid']} {about.call_name(r['number'])} sleeps",
+    "run": lambda about, r: f"T{r['tid']} runs, space {r['space']}",
+    "vas_switch": lambda about, r: (
+        f"T{r['tid']} switches to {'VAS ' + str(r['vid']) if r['vid'] else 'its own space'}"
+    ),
+    "vas": lambda about, r: f"VAS {r['vid']} {'is made' if r['alive'] else 'is gone'}",
+    "segment": lambda about, r: f"segment {r['sid']} {'is made' if r['alive'] else 'is gone'}",
+    "vas_attach": lambda about, r: (
+        f"VAS {r['vid']} {'attached' if r['alive'] else 'detached'}, {kind_words(r['kind'])}"
+    ),
+    "seg_attach": lambda about, r: (
+        f"segment {r['sid']} {'attached to' if r['alive'] else 'detached from'} VAS {r['vid']}"
+    ),
+    "conflict": lambda about, r: f"conflict at {r['start']:#x} in space {r['space']}",
+    "thread_new": lambda about, r: f"T{r['tid']} is made, process {r['pid']}, space {r['space']}",
+    "thread_end": lambda about, r: f"T{r['tid']} ends",
+    "exec": lambda about, r: f"P{r['pid']} runs {r['path'].decode(errors='replace')}",
+    "signal": lambda about, r: f"T{r['tid']} {about.signal(r['number'])}, action {r['action']}",
+    "console_output": lambda about, r: f"out: {r['data'].decode(errors='replace').rstrip()}",
+    "log": lambda about, r: f"kernel: {r['text'].decode(errors='replace')}",
+    "shootdown": lambda about, r: f"shootdown {r['id']}: {r['waiting']} cores must answer",
+    "shootdown_done": lambda about, r: f"shootdown {r['id']} is done",
+}
+
+
+def access_word(error: int) -> tuple[str, str]:
+    """("wrote to", "write") and so on, from an error code."""
+    if error & ERR_FETCH:
+        return "fetched code at", "fetch"
+    return ("wrote to", "write") if error & ERR_WRITE else ("read", "read")
+
+
+# The caption --------------------------------------------------------------------------------------
+
+
+def caption(moment: Moment) -> str:
+    """What just happened, in a sentence."""
+    last = moment.last
+    if last is None:
+        return "The machine is about to start; nothing has been recorded yet."
+    sentence = CAPTIONS.get(last.kind.name)
+    return sentence(moment, last) if sentence else f"{last.kind.doc}"
+
+
+def _caption_syscall(moment: Moment, record: Record) -> str:
+    about, result = moment.about, record["result"]
+    who = thread_name(moment.state, record["tid"])
+    ended = f"it answers {result_text(about, result)}"
+    if -4096 < result < 0:
+        ended = f"it fails with {about.error(-result)}"
+    return f"{who} called {call_text(about, record)}: {ended}{_changes(moment)}."
+
+
+def _changes(moment: Moment) -> str:
+    """What a step changed besides, in numbers."""
+    rows = ((REGIONS, "region"), (PTES, "table entry"), (FRAMES, "frame"))
+    found = []
+    for shelf, noun in rows:
+        number = sum(1 for edit in moment.edits if edit[0] == shelf)
+        if number:
+            found.append(counted(number, noun, "table entries" if noun == "table entry" else ""))
+    gone = sum(r["dropped"] for r in moment.records if r.kind.name == "tlb_flush")
+    if gone:
+        found.append(f"{counted(gone, 'TLB entry', 'TLB entries')} dropped")
+    return f"; changed: {', '.join(found)}" if found else ""
+
+
+def _caption_fault(moment: Moment, record: Record) -> str:
+    page, error = record["page"], record["error"]
+    who = thread_name(moment.state, record["tid"])
+    region = moment.state.region_at(moment.core.space, page)
+    where = f"{page:#x} ({region.name or 'anonymous memory'})" if region else f"{page:#x}"
+    return f"{who} {access_word(error)[0]} {where}: {fault_reason(moment, record)}."
+
+
+def fault_reason(moment: Moment, record: Record) -> str:
+    """Why it faulted, and what the kernel did about it."""
+    error, page = record["error"], record["page"]
+    if record["outcome"] == 2:
+        return f"{explain_error(error)}, and no region allows it; the program must answer for it"
+    leaf = moment.leaves(moment.core.cr3 & ADDRESS).get(page >> 12)
+    if leaf is None:
+        return f"{explain_error(error)}; the kernel resolved it"
+    pfn = (leaf.entry & ADDRESS) >> 12
+    before = int(str(moment.changed.get((PTES, leaf.slot)) or 0))
+    frame = moment.state.frames.get(pfn)
+    kind = moment.about.owner(frame.owner) if frame else "unknown"
+    if not before & P:
+        fresh = (FRAMES, pfn) in moment.changed
+        how = "a new" if fresh else "an existing"
+        return f"the page was not there yet; {how} frame {pfn:#x} ({kind}) is mapped now"
+    old = (before & ADDRESS) >> 12
+    if old != pfn:
+        left = moment.state.frames.get(old)
+        holders = f", which {counted(left.refs, 'holder')} still needed" if left else ""
+        return f"copy on write: frame {old:#x}{holders}, was copied to frame {pfn:#x}, its own"
+    if leaf.entry & W and not before & W:
+        return f"copy on write, but nobody shares frame {pfn:#x} any more: it may simply be written"
+    return f"{explain_error(error)}; the entry was renewed"
+
+
+def _caption_run(moment: Moment, record: Record) -> str:
+    who = thread_name(moment.state, record["tid"])
+    before = record["previous"]
+    whom = f" from {thread_name(moment.state, before)}" if before else ""
+    after = "the address space stays, so CR3 is not written and no TLB entry goes"
+    if moment.core.switch != THREAD_SWITCH:
+        after = "it is another address space, so CR3 is written next"
+    return f"Core {record.core} switched{whom} to {who} in space {record['space']}; {after}."
+
+
+def _caption_cr3(moment: Moment, record: Record) -> str:
+    old, new = record["old"] & 0xFFF, record["new"] & 0xFFF
+    core = moment.core
+    switches = [r for r in moment.records if r.kind.name in ("run", "vas_switch")]
+    run = switches[-1] if switches else None
+    who = f"T{core.tid}"
+    if run is not None and run.kind.name == "vas_switch":
+        who = _switch_words(moment, run) + ": same registers, same process"
+        return f"{who}; CR3 changed from PCID {old} to {new}, {_flush_words(moment, record)}."
+    if run is not None:
+        before = run["previous"]
+        whom = f" from {thread_name(moment.state, before)}" if before else ""
+        who = f"Core {record.core} switched{whom} to {thread_name(moment.state, run['tid'])}"
+    else:
+        who = f"Core {record.core} went to space {core.space} within {who}"
+    return f"{who}: CR3 changed from PCID {old} to {new}, {_flush_words(moment, record)}."
+
+
+def _switch_words(moment: Moment, record: Record) -> str:
+    """`T2 (demo) switched from its own space to VAS 1`."""
+    old, new = (f"VAS {vid}" if vid else "its own space" for vid in (record["old"], record["vid"]))
+    return f"{thread_name(moment.state, record['tid'])} switched from {old} to {new}"
+
+
+def _text(record: Record, field: str) -> str:
+    return str(record[field].decode(errors="replace"))
+
+
+def _caption_vas(moment: Moment, record: Record) -> str:
+    verb = "was made; it lives without a process" if record["alive"] else "is gone"
+    return (
+        f"VAS {record['vid']} ({_text(record, 'name')}) {verb}; space {record['space']} is its own."
+    )
+
+
+def _caption_segment(moment: Moment, record: Record) -> str:
+    pages = counted((record["end"] - record["start"]) >> 12, "page")
+    verb = f"was made: {pages} at {record['start']:#x}" if record["alive"] else "is gone"
+    return f"Segment {record['sid']} ({_text(record, 'name')}) {verb}."
+
+
+def _caption_attach(moment: Moment, record: Record) -> str:
+    how = "attached" if record["alive"] else "detached"
+    rights = kind_words(record["kind"])
+    seen = f"; together they are space {record['view']}" if record["alive"] else ""
+    return (
+        f"VAS {record['vid']} is {how}, {rights}, for the process of space {record['home']}{seen}."
+    )
+
+
+def _caption_seg_attach(moment: Moment, record: Record) -> str:
+    how = "attached to" if record["alive"] else "detached from"
+    alone = f", for the process of space {record['home']} alone" if record["home"] else ""
+    rights = f", {kind_words(record['kind'])}" if record["alive"] else ""
+    return f"Segment {record['sid']} is {how} VAS {record['vid']}{rights}{alone}."
+
+
+def kind_words(kind: int) -> str:
+    """The rights of an attachment: 4 read, 2 write."""
+    return {4: "to read", 2: "to write", 6: "to read and write"}.get(kind, f"kind {kind}")
+
+
+def _caption_conflict(moment: Moment, record: Record) -> str:
+    one, other = _text(record, "name") or "memory", _text(record, "other_name") or "memory"
+    return (
+        f"Conflict in space {record['space']}: {one} at {record['start']:#x} and {other} at "
+        f"{record['other_start']:#x} want the same place, so one view cannot have both."
+    )
+
+
+def _caption_lock(moment: Moment, record: Record) -> str:
+    how = ("let go", "taken, shared", "taken, alone")[record["how"]]
+    return f"The lock of segment {record['sid']} was {how} by T{record['tid']}."
+
+
+def _flush_words(moment: Moment, record: Record) -> str:
+    """What a write of CR3 did to the TLBs."""
+    flushed = sum(r["dropped"] for r in moment.records if r.kind.name == "tlb_flush")
+    kept = sum(1 for key in moment.state.tlb if key[0] == record.core)
+    if moment.about.config.get("mmu") == "silicon":
+        return "and the TLB of the emulated CPU is not observable"
+    how = "bit 63 was set" if record["new"] & CR3_NOFLUSH else "bit 63 was clear"
+    return f"{flushed:,} of {kept + flushed:,} TLB entries flushed ({how})"
+
+
+def _caption_miss(moment: Moment, record: Record) -> str:
+    side, cause = record["side"], CAUSES[record["cause"]]
+    why = {
+        "cold": "this page was never cached",
+        "capacity": "the TLB was full and the entry had to go",
+        "conflict": "its set was full, though others had room",
+        "flushed": "the entry had been flushed",
+        "permission": "the entry lacked the right that was asked for",
+        "dirty": "a first store must set the D bit",
+    }[cause]
+    va = record["vpn"] << 12
+    return (
+        f"{_capital(SIDES[side])} miss at {va:#x} under PCID {record['pcid']} ({cause}: {why}); "
+        "the CPU walks the tables."
+    )
+
+
+def _caption_fill(moment: Moment, record: Record) -> str:
+    rights = record["rights"]
+    may = "read" + (", write" if rights & W else "") + ("" if rights & NX else ", execute")
+    evicted = ""
+    if any(e[0] == TLB and e[2] is not None for e in moment.edits[-3:]) and record["old_vpn"]:
+        old = record["old_vpn"] << 12
+        evicted = f"; it evicted {old:#x} ({tag_name(record['old_tag'])})"
+    return (
+        f"The walk ended at frame {record['pfn']:#x}; the {SIDES[record['side']]} now holds "
+        f"{record['vpn'] << 12:#x} in set {record['set']}, way {record['way']}, "
+        f"{tag_name(record['tag'])}, {may}{evicted}."
+    )
+
+
+def _caption_dirty(moment: Moment, record: Record) -> str:
+    va = record["vpn"] << 12
+    return f"First store to {va:#x} through a clean entry: the walk set the D bit in its leaf."
+
+
+def _caption_flush(moment: Moment, record: Record) -> str:
+    run = next((r for r in reversed(moment.records) if r.kind.name == "cr3_load"), None)
+    if record["why"] == 3 and run is not None:
+        return _caption_cr3(moment, run)
+    kept = sum(1 for key in moment.state.tlb if key[0] == record.core)
+    gone = counted(record["dropped"], "TLB entry", "TLB entries")
+    return f"{gone} dropped, because of {FLUSHES[record['why']]}; {kept:,} stay."
+
+
+def _caption_pte(moment: Moment, record: Record) -> str:
+    level = {4: "PML4", 3: "PDPT", 2: "PD", 1: "PT"}[record["level"]]
+    old, new = record["old"], record["new"]
+    verb = "was changed" if old & P and new & P else "was filled in" if new & P else "was cleared"
+    what = f"entry {record['index']:03x} of the {level} at {record['table']:#x} {verb}"
+    return f"Page table: {what}: {old:#x} is now {new:#x}."
+
+
+def _caption_frame(moment: Moment, record: Record) -> str:
+    pfn, before, now, old_owner, owner = record.values[:5]
+    if not before:
+        return f"Frame {pfn:#x} was taken, as {moment.about.owner(owner)}."
+    if not now:
+        return f"Frame {pfn:#x} ({moment.about.owner(old_owner)}) is free again."
+    verb = "shared" if now > before else "let go by one"
+    return f"Frame {pfn:#x} was {verb}: {counted(now, 'holder')} now, {before} before."
+
+
+def _caption_region(moment: Moment, record: Record) -> str:
+    number = (record["end"] - record["start"]) >> 12
+    pages = counted(number, "page") + (" is" if number == 1 else " are")
+    name = record["name"].decode(errors="replace") or "anonymous memory"
+    if record["prot"] == 255:
+        return f"Space {record['space']}: {pages} unmapped at {record['start']:#x}."
+    return (
+        f"Space {record['space']}: {pages} mapped at {record['start']:#x}: {name}, "
+        f"{rights_letters(record['prot'])}, {'shared' if record['shared'] else 'private'}."
+    )
+
+
+def _caption_new(moment: Moment, record: Record) -> str:
+    tid, pid, parent, space, name = record.values[:5]
+    words = name.decode(errors="replace")
+    if tid == pid:
+        whom = f"process {parent}" if parent else "the kernel"
+        return f"Process {pid} ({words}) was made by {whom}, with thread T{tid} in space {space}."
+    return f"Thread T{tid} of process {pid} was made; it shares space {space}."
+
+
+def _caption_signal(moment: Moment, record: Record) -> str:
+    name, whom = moment.about.signal(record["number"]), thread_name(moment.state, record["tid"])
+    return f"Signal {name} for {whom}: {ACTIONS[record['action']]}."
+
+
+def _caption_exception(moment: Moment, record: Record) -> str:
+    what = VECTORS.get(record["vector"], f"vector {record['vector']}")
+    where = moment.about.symbol(record["rip"]) or "unknown code"
+    detail = f", {explain_error(record['error'])} at {record['va']:#x}" if record["va"] else ""
+    who = thread_name(moment.state, record["tid"])
+    return f"{who}: {what} at {record['rip']:#x} ({where}){detail}; the program must answer for it."
+
+
+CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
+    "vas": _caption_vas,
+    "segment": _caption_segment,
+    "vas_attach": _caption_attach,
+    "seg_attach": _caption_seg_attach,
+    "conflict": _caption_conflict,
+    "seg_lock": _caption_lock,
+    "vas_switch": lambda moment, r: (
+        f"{_switch_words(moment, r)}; its tables are loaded before it goes on."
+    ),
+    "push": lambda moment, r: (
+        f"A table entry for {r['va']:#x} was written into the view of space {r['space']} as well."
+    ),
+    "forward": lambda moment, r: (
+        f"The new extent of the region at {r['start']:#x} reached the view, space {r['space']}."
+    ),
+    "pick": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
+    "level": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
+    "console_size": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
+    "syscall": _caption_syscall,
+    "fault": _caption_fault,
+    "exception": _caption_exception,
+    "run": _caption_run,
+    "cr3_load": _caption_cr3,
+    "tlb_miss": _caption_miss,
+    "tlb_fill": _caption_fill,
+    "tlb_dirty": _caption_dirty,
+    "tlb_flush": _caption_flush,
+    "pte": _caption_pte,
+    "frame": _caption_frame,
+    "region": _caption_region,
+    "thread_new": _caption_new,
+    "signal": _caption_signal,
+    "space": lambda moment, r: (
+        f"Address space {r['space']} {'was made' if r['alive'] else 'is gone'}; "
+        f"its top table is at {r['pml4']:#x}."
+    ),
+    "wait": lambda moment, r: (
+        f"{thread_name(moment.state, r['tid'])} must wait in "
+        f"{moment.about.call_name(r['number'])}: its thread sleeps."
+    ),
+    "thread_end": lambda moment, r: f"Thread T{r['tid']} of process {r['pid']} ended.",
+    "exec": lambda moment, r: (
+        f"Process {r['pid']} runs {r['path'].decode(errors='replace')} now, in a new space, "
+        f"number {r['space']}."
+    ),
+    "console_output": lambda moment, r: f"Output: {r['data'].decode(errors='replace').rstrip()!r}.",
+    "message": lambda moment, r: (
+        f"Process {r['pid']} sent a message: {r['operation'].decode(errors='replace')}, "
+        f"{r['bytes']} bytes, to endpoint {r['endpoint']}."
+    ),
+    "reply": lambda moment, r: f"Message {r['id']} was answered: {r['result']}.",
+    "log": lambda moment, r: f"The kernel says: {r['text'].decode(errors='replace')}.",
+    "ipi_sent": lambda moment, r: f"Core {r.core} interrupts core {r['target']}.",
+    "ipi_taken": lambda moment, r: (
+        f"Core {r.core} takes the interrupt that core {r['source']} sent."
+    ),
+    "shootdown": lambda moment, r: (
+        f"{counted(r['pages'], 'page')} of space {r['space']} may be stale in "
+        f"{counted(r['waiting'], 'other core')}: each must drop them and answer."
+    ),
+    "shootdown_done": lambda moment, r: "The last core has answered: no TLB holds them any more.",
+}

@@ -1,0 +1,142 @@
+"""T12 and the commands without a window: what they write, and what they say when they cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hw.panel
+from hw.host import UserError
+from hw.panel import command
+from hw.panel.layout import PANELS
+from hw.panel.places import position_of
+from hw.panel.session import Session
+from hw.panel.theme import THEMES
+from hw.panel.verbs import VERBS
+from tests.hw.panel.recordings import closing, folder, opened, record
+
+__all__ = ["closing", "folder"]
+TRACE = Path(__file__).parent / "cow.vtrace"
+SCENES = sorted(Path(hw.panel.__file__).with_name("scenes").glob("*.json"))
+
+
+def test_a_shot_is_a_picture_of_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "x.png"
+    for size in ("1280x720", "1920x1080"):
+        command.main(["shot", str(TRACE), "--at", "50%", "--size", size, "-o", str(path)])
+        with Image.open(path) as image:
+            assert f"{image.width}x{image.height}" == size
+            assert len(image.getcolors(1 << 24) or []) > 50
+            assert image.info["Trace"] == opened(TRACE).digest
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_shot_has_the_theme_that_was_asked_for(tmp_path: Path, theme: str) -> None:
+    from PIL import Image
+
+    path = tmp_path / "x.png"
+    command.main(["shot", str(TRACE), "--theme", theme, "-o", str(path)])
+    with Image.open(path) as image:
+        assert image.getpixel((1270, 530)) == THEMES[theme].colour("panel")
+
+
+def test_a_film_has_a_picture_for_each_event(tmp_path: Path, capsys: Any) -> None:
+    from PIL import Image
+
+    path = tmp_path / "x.gif"
+    words = ["--from", "fault:1", "--to", "fault:5", "--by", "fault", "--size", "640x360"]
+    command.main(["gif", str(TRACE), *words, "-o", str(path)])
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) == 5
+    assert "5 pictures" in capsys.readouterr().out
+
+
+def test_text_says_what_the_panels_show(capsys: Any) -> None:
+    command.main(["text", str(TRACE), "--at", "307"])
+    text = capsys.readouterr().out
+    assert "copy on write" in text
+    for panel in PANELS.values():
+        assert f"== {panel.heading} ==" in text
+    command.main(["text", str(TRACE), "--at", "307", "--panel", "tlb"])
+    assert capsys.readouterr().out.count("==") == 2
+
+
+def test_check_tells_a_whole_file_from_one_that_was_cut_off(tmp_path: Path, capsys: Any) -> None:
+    assert command.main(["check", str(TRACE)]) == 0
+    assert opened(TRACE).digest in capsys.readouterr().out
+    (tmp_path / "cut").write_bytes(TRACE.read_bytes()[:-20])
+    assert command.main(["check", str(tmp_path / "cut")]) == 1
+    assert "cut off" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["shot", "nowhere.vtrace", "-o", "x.png"], "cannot read nowhere.vtrace"),
+        (["shot", __file__, "-o", "x.png"], "is not a Vantage trace"),
+        (["text", str(TRACE), "--at", "fault:999"], "there is no fault number 999"),
+        (["text", str(TRACE), "--at", "noon"], "no place in a trace"),
+        (["text", str(TRACE), "--at", "9999999"], "there is no record 9,999,999"),
+        (["gif", str(TRACE), "--by", "tlb", "--from", "end", "-o", "x.gif"], "a film of 0"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(words: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        command.main(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "record"), [("start", 0), ("end", None), ("#5", 5), ("1,0", 10), ("100%", None)]
+)
+def test_places(text: str, record: int | None) -> None:
+    history = opened(TRACE)
+    assert position_of(history, text) == (history.scanned if record is None else record)
+    assert position_of(history, "fault:1") == history.tracks.marks["fault"][0] + 1
+    assert position_of(history, "switch:-1") == history.tracks.marks["switch"][-1] + 1
+
+
+def test_the_verbs_are_the_commands() -> None:
+    assert set(VERBS) == set(command.COMMANDS)
+
+
+# T12 ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SCENES, ids=lambda path: path.stem)
+def test_scenes_go_on_and_back_from_end_to_end(path: Path, tmp_path: Path) -> None:
+    record(tmp_path / "t", path.stem)
+    session = Session(opened(tmp_path / "t"), scenes=command.read_scenes(path))
+    said = []
+    for scene in session.scenes:
+        session.press("page down")
+        assert session.message == scene["say"]
+        assert session.draw()
+        said.append(session.history.position)
+    session.press("page down")
+    assert session.history.position == said[-1]
+    session.press("page up")
+    assert session.history.position == said[-2]
+    assert len(set(said)) > len(said) // 2
+
+
+def test_scenes_that_make_no_sense_are_a_sentence(tmp_path: Path) -> None:
+    for text in ("{", "{}", "[1]"):
+        (tmp_path / "s.json").write_text(text)
+        with pytest.raises(UserError, match="scenes"):
+            command.read_scenes(tmp_path / "s.json")
+
+
+def test_the_pictures_of_the_documentation_are_those_of_the_recipes() -> None:
+    home = Path(hw.panel.__file__).parent
+    recipes = json.loads((home / "gallery.json").read_text(encoding="utf-8"))
+    files = {recipe["file"] for recipe in recipes}
+    assert files == {path.name for path in (home / "pictures").iterdir()}
+    text = (home / "README.md").read_text(encoding="utf-8")
+    assert all(f"pictures/{name}" in text for name in files)
+    shown = {recipe.get("panel") for recipe in recipes}
+    assert shown >= set(PANELS) - {"caption"}

@@ -1,0 +1,230 @@
+"""T1 to T4: what the panels draw and say, against files that were looked at once.
+
+The trace is in the tree, so that nothing in the kernel can change it.  After a wanted change,
+VANTAGE_GOLDENS=write makes the files anew; look at them before they are committed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hw.panel.draw import Box, Cells, Command, Line, Mark, Text, cell_width, line_height, to_json
+from hw.panel.layout import PANELS, compose, describe, panel_commands, places, size_for
+from hw.panel.moment import View, moment_of
+from hw.panel.paint import Painter
+from hw.panel.panels import maps
+from hw.panel.pictures import picture, view_of
+from hw.panel.theme import THEMES
+from hw.panel.words import CAPTIONS, caption
+from tests.hw.panel.recordings import PROGRAMS, closing, folder, opened
+
+__all__ = ["closing", "folder"]
+HERE = Path(__file__).parent
+GOLDENS = HERE / "goldens"
+TRACE = HERE / "cow.vtrace"
+COPY_ON_WRITE = 307
+"""The record of a fault that made the child's own copy of a page."""
+SIZES = ((1280, 720), (1920, 1080))
+
+
+def view_at(position: int, **chosen: Any) -> View:
+    history = opened(TRACE)
+    history.seek(position)
+    return view_of(history, **chosen)
+
+
+def check_golden(name: str, text: str) -> None:
+    path = GOLDENS / name
+    if os.environ.get("VANTAGE_GOLDENS") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), f"{name}: see VANTAGE_GOLDENS above"
+
+
+def as_lines(commands: list[Command]) -> str:
+    return "\n".join(map(repr, commands)) + "\n"
+
+
+# T1, T2 -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_what_a_panel_draws(name: str) -> None:
+    view = view_at(COPY_ON_WRITE)
+    rect, size = places(view, 1280, 720)[name], size_for(view, 1280, 720)
+    check_golden(f"{name}.commands", as_lines(panel_commands(view, name, rect, size)))
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_what_a_panel_says(name: str) -> None:
+    check_golden(f"{name}.txt", "\n".join(describe(view_at(COPY_ON_WRITE), [name])) + "\n")
+
+
+def test_commands_are_plain_data() -> None:
+    import json
+
+    commands = compose(view_at(COPY_ON_WRITE), 1280, 720)
+    assert json.loads(json.dumps(to_json(commands))) == to_json(commands)
+
+
+def test_a_view_draws_the_same_every_time() -> None:
+    one, two = (compose(view_at(COPY_ON_WRITE), 1280, 720) for _ in range(2))
+    assert one == two
+
+
+# Nothing leaves its place -------------------------------------------------------------------------
+
+
+def extent(command: Command) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom."""
+    if isinstance(command, Text):
+        right = command.x + len(command.text) * cell_width(command.size)
+        return command.x, command.y, right, command.y + command.size
+    if isinstance(command, Line):
+        xs, ys = sorted((command.x1, command.x2)), sorted((command.y1, command.y2))
+        return xs[0], ys[0], xs[1], ys[1]
+    if isinstance(command, Cells):
+        rows = -(-len(command.codes) // command.columns)
+        right = command.x + command.columns * command.cell
+        return command.x, command.y, right, command.y + rows * command.cell
+    if isinstance(command, Mark):
+        return command.x, command.y, command.x, command.y
+    return command.x, command.y, command.x + command.w, command.y + command.h
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("projector", [False, True])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_nothing_leaves_its_panel(
+    folder: Path, program: str, size: tuple[int, int], projector: bool
+) -> None:
+    history = opened(folder / program)
+    for share in (0.0, 0.2, 0.55, 0.9, 1.0):
+        history.seek(round(share * history.scanned))
+        for chosen in ("walk", "tlb", "frames", "graph", "timeline"):
+            view = View(moment_of(history), projector=projector, chosen=chosen)
+            for name, rect in places(view, *size).items():
+                for command in panel_commands(view, name, rect, size_for(view, *size)):
+                    left, top, right, bottom = extent(command)
+                    inside = rect.x <= left and rect.y <= top
+                    inside = inside and right <= rect.right and bottom <= rect.bottom
+                    assert inside, f"{name} at {history.position}: {command}"
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize("projector", [False, True])
+@pytest.mark.parametrize("zoomed", [False, True])
+@pytest.mark.parametrize("chosen", [name for name in PANELS if name != "caption"])
+def test_panels_do_not_overlap(
+    size: tuple[int, int], projector: bool, zoomed: bool, chosen: str
+) -> None:
+    view = view_at(0, projector=projector, zoomed=zoomed, chosen=chosen)
+    rects = list(places(view, *size).values())
+    assert chosen in places(view, *size)
+    for i, one in enumerate(rects):
+        assert one.x >= 0
+        assert one.y >= 0
+        assert one.right <= size[0]
+        assert one.bottom <= size[1]
+        for other in rects[i + 1 :]:
+            apart = one.right <= other.x or other.right <= one.x
+            assert apart or one.bottom <= other.y or other.bottom <= one.y
+
+
+def test_text_is_as_wide_as_the_face_makes_it() -> None:
+    painter = Painter(THEMES["dark"])
+    for size in range(11, 31):
+        for bold in (False, True):
+            assert painter.font(size, bold).size("0M·>" * 5)[0] == 20 * cell_width(size)
+        assert painter.font(size, False).get_linesize() <= line_height(size) + 1
+
+
+# Every kind of record has its sentence ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_moment_has_a_caption_of_one_sentence(folder: Path, program: str) -> None:
+    history = opened(folder / program)
+    seen = set()
+    for number in range(1, history.scanned, max(1, history.scanned // 400)):
+        history.seek(number)
+        moment = moment_of(history)
+        words = caption(moment)
+        assert words.endswith(".")
+        assert "\n" not in words
+        assert moment.last is not None
+        seen.add(moment.last.kind.name)
+    assert len(seen) > 8
+
+
+def test_the_kinds_of_today_are_all_spoken_of() -> None:
+    from hw.trace import KINDS
+    from kernel.syscalls import load_all
+
+    load_all()
+    silent = set(KINDS) - set(CAPTIONS) - {"console_input"}
+    assert silent == set()
+
+
+def test_the_caption_of_a_copy_on_write_names_both_frames() -> None:
+    words = caption(view_at(COPY_ON_WRITE).moment)
+    assert words == (
+        "T2 (cow) wrote to 0x7f0000007000 (anonymous memory): copy on write: frame 0x1d, which "
+        "1 holder still needed, was copied to frame 0x30, its own."
+    )
+
+
+# What the panels conclude -------------------------------------------------------------------------
+
+
+def test_the_maps_tell_the_same_frames_from_other_ones() -> None:
+    text = "\n".join(maps.describe(view_at(COPY_ON_WRITE)))
+    child = text[text.index("space 2") :]
+    assert "anonymous 8 of 8 pages 4= 4!=" in child
+    assert "r-x private cow 3 of 3 pages =" in child
+
+
+# T3, T4 -------------------------------------------------------------------------------------------
+
+
+def differing(one: Any, other: Any) -> float:
+    """The share of pixels of which a channel differs by more than 24."""
+    import numpy
+
+    pixels = [numpy.asarray(image.convert("RGB"), numpy.int16) for image in (one, other)]
+    assert pixels[0].shape == pixels[1].shape
+    return float((abs(pixels[0] - pixels[1]).max(axis=2) > 24).mean())
+
+
+def test_pixels_are_those_that_were_looked_at(tmp_path: Path) -> None:
+    from PIL import Image
+
+    image = picture(view_at(COPY_ON_WRITE), (1280, 720), Painter(THEMES["dark"]))
+    image = image.crop((0, 0, 430, 282))
+    if os.environ.get("VANTAGE_GOLDENS") == "write":
+        image.save(GOLDENS / "walk.png", optimize=True)
+    with Image.open(GOLDENS / "walk.png") as golden:
+        image.save(tmp_path / "actual.png")
+        assert differing(image, golden) <= 0.005, f"see {tmp_path / 'actual.png'}"
+
+
+def test_the_comparer_sees_a_rectangle_that_has_moved() -> None:
+    painter = Painter(THEMES["dark"])
+    commands = compose(view_at(COPY_ON_WRITE), 1280, 720)
+    biggest = max(
+        (c for c in commands if isinstance(c, Box) and c.fill == "orange"), key=lambda c: c.w * c.h
+    )
+    moved = Box(biggest.x + 9, biggest.y + 9, biggest.w, biggest.h, biggest.fill)
+    images = []
+    from PIL import Image
+
+    for row in (commands, [moved if c is biggest else c for c in commands]):
+        surface = painter.surface(1280, 720)
+        painter.paint(surface, row)
+        pixels = painter.pygame.image.tobytes(surface, "RGB")
+        images.append(Image.frombytes("RGB", (1280, 720), pixels))
+    assert differing(images[0], images[0]) == 0
+    assert differing(images[0], images[1]) > 0.0005

@@ -1,0 +1,228 @@
+"""T9: a machine that is paused, stepped and looked at does what it does without; and the channel
+between the panel and the machine."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.panel.history import History
+from hw.panel.session import Session
+from hw.trace import Trace
+from kernel import checkpoint
+from kernel.boot import Config, boot, spawn, trace_header
+from kernel.kernel import Kernel
+from kernel.process import Process
+from userland import exec as exec_command
+from userland import live
+from userland.live import Link
+from userland.programs import built_in, read_program
+
+WORDS = ["step", "pause", "resume"]
+
+
+def booted(name: str, path: Path) -> tuple[Kernel, Process, Link, list[bytes]]:
+    output: list[bytes] = []
+    kernel = boot(Config(), built_in(), output.append)
+    sink = path.open("wb")
+    trace = Trace(trace_header(kernel), sink)
+    kernel.machine.attach_trace(trace)
+    process = spawn(kernel, read_program(name), [name.encode()], [], Config().user)
+    return kernel, process, Link(trace, sink), output
+
+
+def ended(name: str, path: Path, words: list[str], *, looking: bool) -> tuple[str, bytes, bytes]:
+    """Run a program to its end; whenever it stands still, obey the next word and look around.
+    Returns the digest, the output and the whole state."""
+    kernel, process, link, output = booted(name, path)
+    rest, seen = list(words), []
+
+    def wait(_: Kernel) -> None:
+        while link.stop_at is not None and kernel.traps.taken >= link.stop_at:
+            if looking:
+                seen.append(look(path))
+            link.obey(rest.pop(0) if rest else "resume", kernel.traps.taken)
+
+    link._wait = wait  # type: ignore[method-assign, assignment]
+    if words:
+        link.stop_at = 3
+    link.run(kernel, process)
+    state = checkpoint.save(kernel)
+    assert link.trace is not None
+    assert link.sink is not None
+    link.trace.close()
+    link.sink.close()
+    assert bool(seen) == (looking and bool(words))
+    return link.trace.digest(), b"".join(output), state
+
+
+def look(path: Path) -> int:
+    """What a panel does: read what there is, go to and fro in it, draw."""
+    history = History(path)
+    session = Session(history, live=True)
+    while session.poll():
+        pass
+    for key in ("F", "Y", "E", "home", "end", "3", "return", "p", "m", "e"):
+        session.press(key, key if len(key) == 1 else "")
+        session.draw()
+    history.close()
+    return history.scanned
+
+
+@pytest.mark.parametrize("name", ["cow", "threads"])
+def test_looking_and_pausing_change_nothing(tmp_path: Path, name: str) -> None:
+    plain = ended(name, tmp_path / "a", [], looking=False)
+    paused = ended(name, tmp_path / "b", ["step"] * 40, looking=False)
+    looked_at = ended(name, tmp_path / "c", ["step"] * 6 + ["pause", "step"], looking=True)
+    assert plain[:2] == paused[:2] == looked_at[:2]
+    assert plain[2] == paused[2] == looked_at[2], "the state, byte by byte"
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=20))
+@settings(max_examples=12)
+def test_any_words_in_any_order_leave_the_run_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, words: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("live")
+    plain = ended("hello", folder / "a", [], looking=False)
+    assert ended("hello", folder / "b", ["pause", *words], looking=False) == plain
+
+
+def test_what_has_been_recorded_can_be_read_while_the_machine_stands(tmp_path: Path) -> None:
+    kernel, process, link, _ = booted("cow", tmp_path / "t")
+    stops = []
+
+    def wait(_: Kernel) -> None:
+        stops.append(look(tmp_path / "t"))
+        link.obey("step" if len(stops) < 10 else "resume", kernel.traps.taken)
+
+    link._wait = wait  # type: ignore[method-assign, assignment]
+    link.stop_at = 1
+    link.run(kernel, process)
+    assert link.sink is not None
+    link.sink.close()
+    assert stops[0] > 0
+    assert stops[:10] == sorted(set(stops[:10])), "each trap brings records"
+
+
+def test_a_session_that_follows_keeps_up_and_stops_at_a_breakpoint(tmp_path: Path) -> None:
+    kernel, process, link, _ = booted("cow", tmp_path / "t")
+    words: list[str] = []
+    link._flush(0.0)
+    session = Session(History(tmp_path / "t"), live=True, send=words.append)
+    session.breakpoints = ["fault && write && space==2"]
+    kernel.run(lambda: process.zombie)
+    link._flush(0.0)
+    while session.poll() and not session.message:
+        pass
+    assert session.message == "a breakpoint is met"
+    assert words == ["pause"]
+    assert session.mode.startswith("HISTORY (-")
+    session.press("end")
+    assert session.mode == "LIVE PAUSED"
+    session.press("space", " ")
+    session.press("y", "y")
+    assert words == ["pause", "resume", "step"]
+    assert link.trace is not None
+    assert link.sink is not None
+    link.trace.close()
+    link.sink.close()
+    while session.live:
+        session.poll()
+    assert session.mode in ("REPLAY", "HISTORY (-0, End = live)")
+    session.history.close()
+
+
+PANEL = """
+import sys, time
+from pathlib import Path
+print("step\\nstep\\nnonsense\\nresume", flush=True)
+path = Path(sys.argv[-1] if sys.argv[-1] != "--paused" else sys.argv[-2])
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    if path.exists() and path.read_bytes()[-8:] == b"VTG-TAIL":
+        break
+    time.sleep(0.05)
+Path(sys.argv[0]).with_suffix(".seen").write_bytes(path.read_bytes())
+"""
+
+
+def test_exec_opens_the_panel_obeys_it_and_waits_until_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    script = tmp_path / "panel.py"
+    script.write_text(PANEL)
+    monkeypatch.setattr(live, "RUN", script)
+    monkeypatch.chdir(tmp_path)
+    assert exec_command.main(["--panel", "--paused", "hello", "you"]) == 0
+    assert "you" in capfd.readouterr().out
+    seen = script.with_suffix(".seen")
+    with_panel = History(seen)
+    with_panel.scan_all()
+    assert exec_command.main(["--trace", str(tmp_path / "plain"), "hello", "you"]) == 0
+    plain = History(tmp_path / "plain")
+    assert with_panel.digest == plain.digest != ""
+    with_panel.close()
+    plain.close()
+
+
+if shutil.which("Xvfb") and shutil.which("xdotool"):
+    import os
+    import subprocess
+    import time
+
+    def test_a_real_window_takes_real_keys(tmp_path: Path) -> None:
+        """Where there is an X server to be had: three calls on, one switch back, a picture, out."""
+        reading, writing = os.pipe()
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x760x24"],
+            pass_fds=[writing],
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            display = f":{pipe.readline().strip()}"
+        settings = {**os.environ, "DISPLAY": display, "VANTAGE_ENV": "active"}
+        settings.pop("SDL_VIDEODRIVER", None)
+        trace = tmp_path / "t.vtrace"
+        assert exec_command.main(["--trace", str(trace), "cow"]) == 0
+        command = [sys.executable, str(live.RUN), "panel", "replay", str(trace)]
+        panel = subprocess.Popen(command, env=settings, cwd=tmp_path)
+
+        def press(*keys: str) -> None:
+            for key in keys:
+                subprocess.run(["xdotool", "key", key], env=settings, check=True)
+                time.sleep(0.1)
+
+        try:
+            windows = ["xdotool", "search", "--onlyvisible", "--class", "", "getwindowname", "%@"]
+            end = time.monotonic() + 60
+            while (
+                b"Vantage" not in subprocess.run(windows, env=settings, capture_output=True).stdout
+            ):
+                assert time.monotonic() < end
+                assert panel.poll() is None
+                time.sleep(0.2)
+            time.sleep(0.5)
+            press("w", "y", "y", "y", "W", "x")
+            while not list(tmp_path.glob("vantage-*.png")):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            press("q")
+            assert panel.wait(30) == 0
+        finally:
+            panel.kill()
+            panel.wait()
+            server.terminate()
+            server.wait()
+        history = History(trace)
+        history.scan_all()
+        switch = history.tracks.marks["switch"][0] + 1
+        assert (tmp_path / f"vantage-{switch}.png").exists()
+        history.close()

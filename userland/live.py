@@ -1,0 +1,140 @@
+"""The panel beside a running machine: `run.py panel PROGRAM` and `run.py exec --panel`.
+
+The panel is a process of its own that reads the trace while it grows.  What it asks of the
+machine (pause, resume, one trap) comes back through one pipe, a word to a line, and is obeyed
+between two traps: where the machine stands still leaves no mark in what it does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from hw.host import UserError
+from hw.panel.verbs import VERBS
+from hw.trace import Trace
+from kernel.kernel import Kernel
+from kernel.process import Process
+
+FLUSH_SECONDS = 0.05
+"""How far the panel may be behind, beside its own work."""
+POLL_SECONDS = 0.1
+RUN = Path(__file__).resolve().parent.parent / "run.py"
+
+
+@dataclass
+class Link:
+    """The machine's end: when to stop, by the count of traps, and where the records go."""
+
+    trace: Trace | None = None
+    sink: BinaryIO | None = None
+    stop_at: int | None = None
+    """Stand still once so many traps have been taken; None: run."""
+    closed: bool = False
+    """The panel is gone; then nobody could resume the machine."""
+    _flushed: float = 0.0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def obey(self, word: str, taken: int) -> None:
+        """Act on a word of the panel."""
+        with self._changed:
+            if word == "pause":
+                self.stop_at = taken
+            elif word == "resume":
+                self.stop_at = None
+            elif word == "step":
+                self.stop_at = taken + 1
+            elif word == "closed":
+                self.closed, self.stop_at = True, None
+            self._changed.notify_all()
+
+    def run(self, kernel: Kernel, process: Process) -> None:
+        """Run until `process` has ended, with pauses; the result is what it is without them."""
+
+        def must_stop() -> bool:
+            now = time.monotonic()
+            if now - self._flushed > FLUSH_SECONDS:
+                self._flush(now)
+            return process.zombie or self._stands(kernel)
+
+        while not process.zombie and not kernel.machine.aborted:
+            kernel.run_until(must_stop)
+            self._flush(time.monotonic())
+            self._wait(kernel)
+
+    def _stands(self, kernel: Kernel) -> bool:
+        return self.stop_at is not None and kernel.traps.taken >= self.stop_at
+
+    def _wait(self, kernel: Kernel) -> None:
+        with self._changed:
+            while self._stands(kernel) and not kernel.machine.aborted:
+                self._changed.wait(POLL_SECONDS)
+
+    def _flush(self, now: float) -> None:
+        assert self.trace is not None
+        assert self.sink is not None
+        self.trace.flush()
+        self.sink.flush()
+        self._flushed = now
+
+
+@contextmanager
+def beside_panel(kernel: Kernel, path: Path, link: Link) -> Iterator[None]:
+    """Open the panel on the trace that will be at `path`; when all is done, wait until the user
+    has closed it."""
+    command = [sys.executable, str(RUN), "panel", "replay", "--live", str(path)]
+    if link.stop_at is not None:
+        command.append("--paused")
+    panel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    listener = threading.Thread(target=_listen, args=(panel, kernel, link), daemon=True)
+    listener.start()
+    try:
+        yield
+        panel.wait()
+    finally:
+        panel.terminate()
+        panel.wait()
+        listener.join()
+
+
+def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
+    assert panel.stdout is not None
+    with panel.stdout:
+        for line in panel.stdout:
+            link.obey(line.strip(), kernel.traps.taken)
+    link.obey("closed", kernel.traps.taken)
+
+
+@contextmanager
+def trace_file(wished: Path | None) -> Iterator[Path]:
+    """Where the trace goes: the file that was asked for, or one that is gone afterwards."""
+    if wished is not None:
+        yield wished
+        return
+    with tempfile.TemporaryDirectory(prefix="vantage-") as folder:
+        yield Path(folder) / "live.vtrace"
+
+
+def main(argv: list[str]) -> int:
+    """The panel command: on a file, or beside a program that it starts; returns the exit status."""
+    from hw.panel import command
+
+    if argv and argv[0] == "gallery":
+        from userland import gallery
+
+        return gallery.main(argv[1:])
+    if not argv or argv[0] in VERBS or argv[0].startswith("-"):
+        return command.main(argv or ["--help"])
+    from userland import exec
+
+    if "/" not in argv[0] and Path(argv[0]).suffix == ".vtrace":
+        raise UserError(f"{argv[0]} is a trace", f"run.py panel replay {argv[0]}")
+    return exec.main(["--panel", "--paused", *argv])
