@@ -4,7 +4,7 @@ Every figure is that of `userland/programs/crossings.c` in one of its modes.  In
 table it is the mean over *periods*: a period is what happens between two records of the trace,
 the ends of two system calls that follow each other.  So the figure of a switch has the way into
 the kernel, the work there, and all TLB refills until the next switch.  Warm means the second
-half of the periods, cold the first period.  The program's own instructions are counted, and left
+half of the periods, cold the first one.  The program's own instructions are counted, and left
 out of the cycles.
 
 In host time it is the least of several runs, with nothing recorded.
@@ -33,6 +33,8 @@ PROGRAM = "crossings"
 WORKING_SET_PAGES = 8
 """Touched after every crossing; both TLBs hold them, the code and the stack."""
 MARK = "null_call"
+HOST_ROUNDS = 100, 1_100
+"""What starting and ending takes falls out of the difference."""
 USER = costs.TABLE[costs.INSTRUCTION].name
 
 _FINE = time.get_clock_info("process_time").resolution <= 1e-6
@@ -177,21 +179,26 @@ def _mean(periods: list[list[int]]) -> dict[str, float]:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Stands in front of the kernel's vectors, and times from the entry into one call to the entry
-    into the mark that follows it."""
+    """Stands in front of the kernel's vectors.  From each entry into the call `begins` to the next
+    one into `ends` it takes the host's time, and what was counted."""
 
     vectors: Any
     begins: int
     ends: int
-    begun: float | None = None
-    found: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    counts: list[list[int]] = field(default_factory=list)
+    begun: tuple[float, list[int]] | None = None
 
     def syscall(self, core: Core, number: int, *arguments: int) -> int | None:
+        now = host_clock()
         if number == self.ends and self.begun is not None:
-            self.found.append(host_clock() - self.begun)
+            then, counts = self.begun
+            self.seconds.append(now - then)
+            pairs = zip(core.state.counts, counts, strict=True)
+            self.counts.append([new - old for new, old in pairs])
             self.begun = None
-        elif number == self.begins:
-            self.begun = host_clock()
+        if number == self.begins:
+            self.begun = host_clock(), list(core.state.counts)
         answer: int | None = self.vectors.syscall(core, number, *arguments)
         return answer
 
@@ -203,35 +210,33 @@ class Stopwatch:
         self.vectors.exception(core, vector, error, va)
 
 
+def watched(figure: Figure, config: Config) -> Stopwatch:
+    """Run it once, timed period by period: from `begins` to the mark, or from `last` to `last`."""
+    kernel, process = start(figure, config, figure.rounds)
+    numbers = {row.name: row.number for row in TABLE.values()}
+    begins, ends = (figure.begins, MARK) if figure.begins else (figure.last, figure.last)
+    watch = Stopwatch(kernel.traps, numbers[begins], numbers[ends])
+    kernel.machine.connect(watch)
+    gc.collect()
+    finish(kernel, process)
+    return watch
+
+
 def host_us(figure: Figure, config: Config, repeats: int = 3) -> float:
     """Microseconds of host time for one crossing: the least of several runs."""
-    if figure.crossings:
-        few, many = 100, HOST_ROUNDS
-        short, long = (
-            min(_whole_run(figure, config, rounds) for _ in range(repeats)) for rounds in (few, many)
-        )
-        return max(long - short, 1e-9) / (many - few) / figure.crossings * 1e6
-    return min(least_period(figure, config) for _ in range(repeats)) * 1e6
+    if not figure.crossings:
+        return min(min(watched(figure, config).seconds) for _ in range(repeats)) * 1e6
+    few, many = (
+        min(whole_run(figure, config, rounds) for _ in range(repeats)) for rounds in HOST_ROUNDS
+    )
+    rounds = HOST_ROUNDS[1] - HOST_ROUNDS[0]
+    return max(many - few, 1e-9) / rounds / figure.crossings * 1e6
 
 
-HOST_ROUNDS = 1_100
-
-
-def _whole_run(figure: Figure, config: Config, rounds: int) -> float:
+def whole_run(figure: Figure, config: Config, rounds: int) -> float:
     """Seconds from the first instruction to the last."""
     kernel, process = start(figure, config, rounds)
     gc.collect()
     begun = host_clock()
     finish(kernel, process)
     return host_clock() - begun
-
-
-def least_period(figure: Figure, config: Config) -> float:
-    """Seconds of the fastest of the rounds of one run."""
-    kernel, process = start(figure, config, figure.rounds)
-    numbers = {row.name: row.number for row in TABLE.values()}
-    watch = Stopwatch(kernel.traps, numbers[figure.begins], numbers[MARK])
-    kernel.machine.connect(watch)
-    gc.collect()
-    finish(kernel, process)
-    return min(watch.found)
