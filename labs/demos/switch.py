@@ -12,7 +12,16 @@ from typing import Any
 
 from hw.machine import MODEL
 from kernel.boot import Config
-from labs.crossings import FIGURES, WORKING_SET_PAGES, Figure, Sample, counted, finish, host_us, start
+from labs.crossings import (
+    FIGURES,
+    WORKING_SET_PAGES,
+    Figure,
+    Sample,
+    counted,
+    finish,
+    host_us,
+    start,
+)
 from labs.demo import Demo, Options, Result
 from labs.intervals import ROWS, cycles, ratio
 from userland.programs import describe, read_program
