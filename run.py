@@ -138,6 +138,7 @@ COMMANDS = {
         "runtime",
     ),
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
+    "demo": ("show one claim at work: `demo list` names them", "labs.demo:main", "runtime"),
     "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
     "panel": ("see what a machine did, forwards and backwards", "userland.live:main", "panel"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),

@@ -30,6 +30,7 @@ from kernel.servers.files import Files
 from kernel.servers.names import Names
 from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
+from kernel.servers.sysfs import Sysfs
 from kernel.servers.system import System
 from kernel.servers.tree import ROOT
 from kernel.strace import error_name
@@ -205,6 +206,7 @@ def _attach_files(
         files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
     root = endpoint, ROOT
     files.mount(b"/proc", S_IFDIR | 0o555, kernel.ipc.attach(Proc(root)).id, 0)
+    files.mount(b"/sys", S_IFDIR | 0o555, kernel.ipc.attach(Sysfs(root)).id, 0)
     kernel.root = Handle(endpoint, ROOT, 1)
     kernel.home = Handle(endpoint, files.number_of(HOME), 1)
 

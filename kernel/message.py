@@ -49,7 +49,7 @@ from badge words[0].
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 MOVED = 1
 
@@ -202,6 +202,24 @@ class Port(Protocol):
 
     def pages_of(self, pid: int) -> tuple[int, int]:
         """How many pages it has mapped, and how many of them have a frame."""
+
+    def vases(self) -> list[int]:
+        """The ids of all VASes."""
+
+    def segments(self) -> list[int]:
+        """The ids of all VAS segments."""
+
+    def vas(self, vid: int) -> dict[str, Any] | None:
+        """All about one VAS: a row of `kernel.vas_listing`."""
+
+    def segment(self, sid: int) -> dict[str, Any] | None:
+        """All about one segment, as well."""
+
+    def attached(self, pid: int) -> list[int]:
+        """The VASes that a process has attached."""
+
+    def attachment(self, pid: int, vid: int) -> dict[str, Any] | None:
+        """What a process sees in one of them."""
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
         """The path of an open thing, for /proc/PID/fd."""

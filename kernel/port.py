@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hw.devices import TERMINAL
-from kernel import jobs, signals
+from kernel import jobs, signals, vas_listing
 from kernel.clock import cycles_at, now_nanoseconds
 from kernel.errno import E, KernelError
 from kernel.message import ProcessInfo
@@ -119,6 +119,32 @@ class CorePort:
         regions = list(space.map)
         mapped = sum(region.end - region.start >> 12 for region in regions)
         return mapped, sum(map(space.resident_pages, regions))
+
+    def vases(self) -> list[int]:
+        return sorted(self.kernel.vases.vases)
+
+    def segments(self) -> list[int]:
+        return sorted(self.kernel.vases.segments)
+
+    def vas(self, vid: int) -> dict[str, Any] | None:
+        found = self.kernel.vases.vases.get(vid)
+        return vas_listing.of_vas(found) if found else None
+
+    def segment(self, sid: int) -> dict[str, Any] | None:
+        found = self.kernel.vases.segments.get(sid)
+        return vas_listing.of_segment(found) if found else None
+
+    def attached(self, pid: int) -> list[int]:
+        process = self.kernel.processes.get(pid)
+        if process is None or process.zombie:
+            return []
+        return sorted(self.kernel.vases.held(process.space).attachments)
+
+    def attachment(self, pid: int, vid: int) -> dict[str, Any] | None:
+        if vid not in self.attached(pid):
+            return None
+        space = self._space(pid)
+        return vas_listing.of_attachment(self.kernel.vases.held(space).attachments[vid])
 
     def _space(self, pid: int) -> AddressSpace:
         process = self.kernel.processes.get(pid)

@@ -71,7 +71,7 @@ class Placing(NamedTuple):
 
 FIXED = Placing(("-fno-pie",), ("--image-base=0x400000",))
 MOVABLE = Placing(("-fPIE",), ("-pie", "--no-dynamic-linker", "-z", "text"))
-MOVABLE_PROGRAMS = frozenset({"pie"})
+MOVABLE_PROGRAMS = frozenset({"pie", "vas"})
 
 
 class BuildError(Exception):

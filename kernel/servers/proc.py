@@ -1,38 +1,22 @@
 """The process server: /proc (proc(5)), made up at the moment it is read.
 
-A badge is a pid and what of it is meant; pid 0 stands for the system.  Nothing is kept.
+A badge is a pid and what of it is meant; pid 0 stands for the system.  Below /proc/PID/vas, which
+is as the RFC has it, the id of a VAS comes on top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from kernel.errno import E, KernelError
 from kernel.message import MOVED, Message, Port, ProcessInfo, Reply
-from kernel.nodes import (
-    O_ACCMODE,
-    O_CREAT,
-    O_DIRECTORY,
-    O_EXCL,
-    O_NOFOLLOW,
-    O_PATH,
-    POLLIN,
-    POLLOUT,
-    S_IFDIR,
-    S_IFLNK,
-    S_IFMT,
-    S_IFREG,
-    WRITE,
-    Stat,
-    pack_entry,
-)
+from kernel.servers.generated import DIRECTORY, FILE, LINK, Generated
 
-DEVICE = 4
 TICKS_PER_SECOND = 100
 CYCLES_PER_TICK_DIVISOR = 24_000_000
-FD, PID_SHIFT = 0x8000, 16
-DIRECTORY, FILE, LINK = S_IFDIR | 0o555, S_IFREG | 0o444, S_IFLNK | 0o777
+FD, ATTACHED, PID_SHIFT, VID_SHIFT = 0x8000, 0x4000, 16, 48
 
 
 def _pages_kib(pages: int) -> int:
@@ -64,7 +48,7 @@ def loadavg(port: Port) -> bytes:
 
 
 def mounts(port: Port) -> bytes:
-    return b"files / tmpfs rw 0 0\nproc /proc proc rw 0 0\n"
+    return b"files / tmpfs rw 0 0\nproc /proc proc rw 0 0\nsysfs /sys sysfs rw 0 0\n"
 
 
 def stat(port: Port) -> bytes:
@@ -131,189 +115,119 @@ PROCESS: dict[bytes, Callable[[ProcessInfo, Port], bytes]] = {
     b"statm": statm,
     b"status": status,
 }
+
+# Files of a VAS that a process has attached -------------------------------------------------------
+
+TYPES = {4: "ro", 2: "wo", 6: "rw"}
+
+
+def attached_status(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
+    return f"pid:  {pid}\nvid:  {vid}\ntype: {TYPES[attachment['kind']]}\n".encode()
+
+
+def attached_maps(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
+    """As the RFC's: v marks what is the VAS's, a what it took over from the process."""
+    lines = []
+    for region in attachment["maps"]:
+        rights = "".join(c if region["prot"] >> i & 1 else "-" for i, c in enumerate("rwx"))
+        shared, whose = "s" if region["shared"] else "p", "-a" if region["own"] else "v-"
+        extent = f"{region['start']:08x}-{region['end']:08x} {rights}{shared}"
+        line = f"{extent} [{whose[0]}:{whose[1]}] {region['page'] << 12:08x} {region['name']}"
+        lines.append(line.rstrip() + "\n")
+    return "".join(lines).encode() or b"EMPTY\n"
+
+
+_ATTACHED: dict[bytes, Callable[[int, int, dict[str, Any]], bytes]] = {
+    b"status": attached_status, b"maps": attached_maps,
+}  # fmt: skip
+_ATTACHED_NAMES = [*_ATTACHED, b"vas"]
+
 LINKS = (b"cwd", b"exe", b"root")
-_SYSTEM_NAMES, _PROCESS_NAMES = list(SYSTEM), [*PROCESS, *LINKS, b"fd"]
+_SYSTEM_NAMES, _PROCESS_NAMES = list(SYSTEM), [*PROCESS, *LINKS, b"fd", b"vas"]
 SELF = len(_SYSTEM_NAMES) + 1
 _FD_DIRECTORY = _PROCESS_NAMES.index(b"fd") + 1
+_VAS_DIRECTORY = _PROCESS_NAMES.index(b"vas") + 1
+
+
+def _parts(badge: int) -> tuple[int, int, int]:
+    """The id of a VAS, a pid, and what of it."""
+    return badge >> VID_SHIFT, badge >> PID_SHIFT & 0xFFFF_FFFF, badge & 0xFFFF
 
 
 @dataclass(slots=True)
-class Proc:
-    """`above` is the endpoint and badge of the directory that /proc is in."""
-
-    above: tuple[int, int]
+class Proc(Generated):
     name: str = "proc"
-
-    def handle(self, message: Message, port: Port) -> Reply:
-        rest = message.data.partition(b"\0")[0] if message.operation != "write" else b""
-        follow = self._follows(message)
-        badge = self._walk(message.badge, rest, message, port, follow=follow)
-        if isinstance(badge, Reply):
-            return badge
-        return self._answer(badge, message, port)
-
-    def _follows(self, message: Message) -> bool:
-        if message.operation == "open":
-            return not message.words[0] & O_NOFOLLOW
-        if message.operation in ("stat", "access", "chmod", "utimens", "chown"):
-            return not message.words[-1]
-        return message.operation != "readlink"
-
-    def _answer(self, badge: int, message: Message, port: Port) -> Reply:
-        mode = self._mode(badge)
-        match message.operation:
-            case "open":
-                return self._open(badge, message.words[0], mode)
-            case "read":
-                count, offset = message.words
-                if mode & S_IFMT == S_IFDIR:
-                    raise KernelError(E.ISDIR)
-                return Reply(data=self._content(badge, port)[offset : offset + count])
-            case "readdir":
-                return self._readdir(badge, message.words[0], message.words[1], port)
-            case "stat":
-                return Reply(words=self._stat(badge, mode, port))
-            case "readlink":
-                if badge == SELF:
-                    return Reply(data=b"%d" % message.pid)
-                return Reply(data=self._target(badge, port))
-            case "path":
-                return Reply(data=self._path(badge))
-            case "poll":
-                return Reply(POLLIN | POLLOUT)
-            case "access":
-                if message.words[0] & WRITE and message.uid:
-                    raise KernelError(E.ACCES)
-                return Reply()
-            case "close":
-                return Reply()
-            case "statfs":
-                return Reply(words=(0, 0, 0, 0))
-            case "ioctl":
-                raise KernelError(E.NOTTY)
-            case "object":
-                raise KernelError(E.NODEV)
-            case "image" | "write":
-                raise KernelError(E.ACCES)
-        raise KernelError(E.PERM)
-
-    def interrupt(self, port: Port) -> None:
-        """It has no device."""
+    device: ClassVar[int] = 4
 
     def restarted(self) -> Proc:
         return Proc(self.above)
 
-    # Paths --------------------------------------------------------------------------------------
+    def mode(self, badge: int) -> int:
+        _, pid, what = _parts(badge)
+        if not what or (pid and what in (_FD_DIRECTORY, _VAS_DIRECTORY)):
+            return DIRECTORY
+        if what & FD or badge == SELF:
+            return LINK
+        if what & ATTACHED:
+            return LINK if _ATTACHED_NAMES[what & ~ATTACHED] == b"vas" else FILE
+        return LINK if pid and _PROCESS_NAMES[what - 1] in LINKS else FILE
 
-    def _walk(
-        self, badge: int, path: bytes, message: Message, port: Port, *, follow: bool
-    ) -> int | Reply:
-        """The badge that a path leads to, or where it goes on."""
-        names = [name for name in path.split(b"/") if name]
-        for i, name in enumerate(names):
-            rest = b"/".join(names[i + 1 :])
-            if self._mode(badge) & S_IFMT != S_IFDIR:
-                raise KernelError(E.NOTDIR)
-            if name == b"." or (name == b".." and badge):
-                badge = badge if name == b"." else self._above(badge)
-                continue
-            if name == b"..":
-                return Reply(0, MOVED, (self.above[1],), rest or b".", (self.above[0],))
-            badge = self._step(badge, name, port)
-            if self._mode(badge) & S_IFMT == S_IFLNK and (rest or follow):
-                return self._through(badge, rest, message, port, follow=follow)
-        return badge
-
-    def _step(self, directory: int, name: bytes, port: Port) -> int:
-        for child, own, _ in self._children(directory, port):
-            if own == name:
-                return child
-        raise KernelError(E.NOENT)
-
-    def _through(
-        self, badge: int, rest: bytes, message: Message, port: Port, *, follow: bool
-    ) -> int | Reply:
-        """Go on behind a link: to a process, a path, or straight to an open thing."""
-        if badge == SELF:
-            return self._walk(message.pid << PID_SHIFT, rest, message, port, follow=follow)
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
+    def children(self, badge: int, port: Port) -> Iterator[tuple[int, bytes]]:
+        vid, pid, what = _parts(badge)
+        if not pid:
+            yield from ((i + 1, name) for i, name in enumerate(_SYSTEM_NAMES))
+            yield SELF, b"self"
+            yield from ((each << PID_SHIFT, b"%d" % each) for each in port.processes())
+            return
         info = self._info(pid, port)
-        if what & FD:
-            _, endpoint, node, _ = next(d for d in info.descriptors if d[0] == what & ~FD)
-        elif _PROCESS_NAMES[what - 1] == b"cwd":
-            endpoint, node = info.cwd
+        of_process = pid << PID_SHIFT
+        if not what:
+            yield from ((badge | i + 1, name) for i, name in enumerate(_PROCESS_NAMES))
+        elif what == _FD_DIRECTORY:
+            yield from ((of_process | FD | d[0], b"%d" % d[0]) for d in info.descriptors)
+        elif not vid:
+            yield from ((each << VID_SHIFT | badge, b"%d" % each) for each in port.attached(pid))
         else:
-            endpoint, node = self.above
-            rest = self._target(badge, port) + b"/" + rest if rest else self._target(badge, port)
-        return Reply(0, MOVED, (node,), rest, (endpoint,))
+            self._attachment(badge, port)
+            above = badge & ~0xFFFF | ATTACHED
+            yield from ((above | i, name) for i, name in enumerate(_ATTACHED_NAMES))
 
-    def _above(self, badge: int) -> int:
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
+    def parent(self, badge: int) -> int:
+        vid, pid, what = _parts(badge)
+        if what & FD:
+            return pid << PID_SHIFT | _FD_DIRECTORY
+        if what & ATTACHED:
+            return badge & ~0xFFFF | _VAS_DIRECTORY
+        if vid:
+            return pid << PID_SHIFT | _VAS_DIRECTORY
         return pid << PID_SHIFT if what else 0
 
-    def _path(self, badge: int) -> bytes:
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
+    def path(self, badge: int) -> bytes:
+        vid, pid, what = _parts(badge)
         if not pid:
             return b"/proc/" + [*_SYSTEM_NAMES, b"self"][what - 1] if what else b"/proc"
         if what & FD:
             return b"/proc/%d/fd/%d" % (pid, what & ~FD)
-        return b"/proc/%d" % pid + (b"/" + _PROCESS_NAMES[what - 1] if what else b"")
+        if what & ATTACHED:
+            return b"/proc/%d/vas/%d/%s" % (pid, vid, _ATTACHED_NAMES[what & ~ATTACHED])
+        below = b"/" + _PROCESS_NAMES[what - 1] if what else b""
+        return b"/proc/%d" % pid + below + (b"/%d" % vid if vid else b"")
 
-    # Nodes --------------------------------------------------------------------------------------
-
-    def _mode(self, badge: int) -> int:
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
-        if not what or (pid and what == _FD_DIRECTORY):
-            return DIRECTORY
-        if what & FD or badge == SELF or (pid and _PROCESS_NAMES[what - 1] in LINKS):
-            return LINK
-        return FILE
-
-    def _children(self, badge: int, port: Port) -> Iterator[tuple[int, bytes, int]]:
-        """(badge, name, mode) of what is in a directory."""
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
-        if not pid:
-            found = [(i + 1, name) for i, name in enumerate(_SYSTEM_NAMES)]
-            found.append((SELF, b"self"))
-            found += [(each << PID_SHIFT, b"%d" % each) for each in port.processes()]
-        elif not what:
-            self._info(pid, port)
-            found = [(badge | i + 1, name) for i, name in enumerate(_PROCESS_NAMES)]
-        else:
-            numbers = [descriptor[0] for descriptor in self._info(pid, port).descriptors]
-            found = [(pid << PID_SHIFT | FD | n, b"%d" % n) for n in numbers]
-        for child, name in found:
-            yield child, name, self._mode(child)
-
-    def _info(self, pid: int, port: Port) -> ProcessInfo:
-        info = port.process(pid)
-        if info is None:
-            raise KernelError(E.SRCH)
-        return info
-
-    def _open(self, badge: int, flags: int, mode: int) -> Reply:
-        kind = mode & S_IFMT
-        if flags & O_CREAT and flags & O_EXCL:
-            raise KernelError(E.EXIST)
-        if flags & O_DIRECTORY and kind != S_IFDIR:
-            raise KernelError(E.NOTDIR)
-        if not flags & O_PATH:
-            if kind == S_IFLNK:
-                raise KernelError(E.LOOP)
-            if flags & O_ACCMODE:
-                raise KernelError(E.ISDIR if kind == S_IFDIR else E.ACCES)
-        return Reply(words=(badge, 1, 0))
-
-    def _content(self, badge: int, port: Port) -> bytes:
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
+    def content(self, badge: int, port: Port) -> bytes:
+        vid, pid, what = _parts(badge)
         if not pid:
             return SYSTEM[_SYSTEM_NAMES[what - 1]](port)
+        if what & ATTACHED:
+            show = _ATTACHED[_ATTACHED_NAMES[what & ~ATTACHED]]
+            return show(pid, vid, self._attachment(badge, port))
         return PROCESS[_PROCESS_NAMES[what - 1]](self._info(pid, port), port)
 
-    def _target(self, badge: int, port: Port) -> bytes:
-        if self._mode(badge) & S_IFMT != S_IFLNK:
-            raise KernelError(E.INVAL)
-        pid, what = badge >> PID_SHIFT, badge & 0xFFFF
+    def target(self, badge: int, message: Message, port: Port) -> bytes:
+        if badge == SELF:
+            return b"%d" % message.pid
+        vid, pid, what = _parts(badge)
+        if what & ATTACHED:
+            return b"/sys/kernel/vas/%d" % vid
         info = self._info(pid, port)
         if what & FD:
             _, endpoint, node, _ = next(d for d in info.descriptors if d[0] == what & ~FD)
@@ -323,23 +237,37 @@ class Proc:
             return port.name_of(*info.cwd)
         return info.executable if name == b"exe" else b"/"
 
-    def _stat(self, badge: int, mode: int, port: Port) -> Stat:
-        pid = badge >> PID_SHIFT
-        info = self._info(pid, port) if pid else None
-        owner = (info.uid, info.gid) if info else (0, 0)
-        links = 2 if mode & S_IFMT == S_IFDIR else 1
-        return Stat(DEVICE, badge + 1, mode, links, *owner, 0, 0, 0, *[port.now()] * 3)
+    def owner(self, badge: int, port: Port) -> tuple[int, int]:
+        _, pid, _ = _parts(badge)
+        if not pid:
+            return 0, 0
+        info = self._info(pid, port)
+        return info.uid, info.gid
 
-    def _readdir(self, badge: int, cookie: int, room: int, port: Port) -> Reply:
-        if self._mode(badge) & S_IFMT != S_IFDIR:
-            raise KernelError(E.NOTDIR)
-        dots = [(badge, b".", DIRECTORY), (self._above(badge), b"..", DIRECTORY)]
-        packed = b""
-        for place, (child, name, mode) in enumerate([*dots, *self._children(badge, port)], 1):
-            entry = pack_entry(child + 1, place, name, mode)
-            if place <= cookie:
-                continue
-            if len(packed) + len(entry) > room:
-                break
-            packed, cookie = packed + entry, place
-        return Reply(data=packed, words=(cookie,))
+    def through(
+        self, badge: int, rest: bytes, message: Message, port: Port, *, follow: bool
+    ) -> int | Reply:
+        """To a process, a path, or straight to an open thing."""
+        if badge == SELF:
+            return self._walk(message.pid << PID_SHIFT, rest, message, port, follow=follow)
+        _, pid, what = _parts(badge)
+        if what & FD:
+            _, *place, _ = next(d for d in self._info(pid, port).descriptors if d[0] == what & ~FD)
+        elif not what & ATTACHED and _PROCESS_NAMES[what - 1] == b"cwd":
+            place = [*self._info(pid, port).cwd]
+        else:
+            return Generated.through(self, badge, rest, message, port, follow=follow)
+        return Reply(0, MOVED, (place[1],), rest, (place[0],))
+
+    def _info(self, pid: int, port: Port) -> ProcessInfo:
+        info = port.process(pid)
+        if info is None:
+            raise KernelError(E.SRCH)
+        return info
+
+    def _attachment(self, badge: int, port: Port) -> dict[str, Any]:
+        vid, pid, _ = _parts(badge)
+        found = port.attachment(pid, vid)
+        if found is None:
+            raise KernelError(E.NOENT)
+        return found

@@ -16,7 +16,7 @@ from kernel.process import BLOCKED
 from kernel.space import AddressSpace
 from tests.kernel.system import SMALL, System
 
-SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "touch": ("40",)}
+SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "pages": ("40",)}
 """Small enough to be checked after every trap."""
 
 

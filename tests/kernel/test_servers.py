@@ -22,7 +22,9 @@ def undisturbed() -> bytes:
     return System("sh", "-c", SCRIPT, traced=False, watched=False).run().output
 
 
-@pytest.mark.parametrize("name", ["console", "devices", "files", "pipes", "proc", "system"])
+@pytest.mark.parametrize(
+    "name", ["console", "devices", "files", "pipes", "proc", "sysfs", "system"]
+)
 def test_a_server_that_is_killed_again_and_again_loses_nobody(name: str) -> None:
     expected = undisturbed()
     assert expected.count(b"\n") > 12

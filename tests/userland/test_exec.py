@@ -138,9 +138,9 @@ def test_standard_input_output_and_errors_are_three_streams() -> None:
 
 
 def test_the_kernel_says_why_it_killed_a_program() -> None:
-    done = run("touch", "100000")
+    done = run("pages", "100000")
     assert done.returncode == 128 + signal.SIGKILL
-    assert b"kernel: out of memory: process 1 (touch) is killed" in done.stderr
+    assert b"kernel: out of memory: process 1 (pages) is killed" in done.stderr
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])

@@ -1,0 +1,109 @@
+"""`run.py demo`: small shows, each of one claim, in text or as JSON.
+
+A demo is a module of `labs/demos/` with a `DEMO` in it; nothing else has to know of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pkgutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hw.host import UserError
+from kernel.boot import Config, add_machine_options
+from kernel.kernel import Kernel
+from labs import demos
+from userland.exec import Recording, configuration, recording
+
+EXAMPLES = """\
+examples:
+  run.py demo list                      what there is to see
+  run.py demo switch                    what a change of view costs
+  run.py demo switch --json --no-pcid   the same for a machine, without TLB tags
+  run.py demo switch --trace s.vtrace   and recorded
+"""
+LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for.  A demo that needs another machine derives it from `config`."""
+
+    config: Config = field(default_factory=Config)
+    trace: Path | None = None
+
+    def recording(
+        self, kernel: Kernel, program: dict[str, Any] | None = None
+    ) -> AbstractContextManager[object]:
+        """Record what `kernel` does meanwhile, if that was asked for.
+
+        A demo that boots several systems says in its doc which one it records: a trace is of one.
+        `program` is `userland.programs.describe`'s, for the header.
+        """
+        return recording(kernel, Recording(self.trace, program=program))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`text` for people, `data` for machines; `holds`: was what the demo claims to be seen?"""
+
+    text: str
+    data: dict[str, Any]
+    holds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """`doc` is one line: what is to be seen."""
+
+    name: str
+    doc: str
+    run: Callable[[Options], Result]
+
+
+def every_demo() -> dict[str, Demo]:
+    """All demos, by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(demos.__path__))
+    found = [import_module(f"{demos.__name__}.{name}") for name in names]
+    return {module.DEMO.name: module.DEMO for module in found if hasattr(module, "DEMO")}
+
+
+def main(argv: list[str]) -> int:
+    """The demo command; 1 if a demo did not show what it claims."""
+    options = _parser().parse_args(argv)
+    known = every_demo()
+    if options.name == LIST:
+        print("\n".join(f"{demo.name:<12} {demo.doc}" for demo in known.values()))
+        return 0
+    if options.name not in known:
+        raise _unknown(options.name, list(known))
+    result = known[options.name].run(Options(configuration(options), options.trace))
+    print(json.dumps(result.data, indent=1) if options.json else result.text)
+    return 0 if result.holds else 1
+
+
+def _unknown(name: str, known: list[str]) -> UserError:
+    close = get_close_matches(name, known, 1)
+    remedy = f"did you mean '{close[0]}'?" if close else "see 'run.py demo list'"
+    return UserError(f"there is no demo '{name}'", remedy)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py demo",
+        description="Show one claim of Vantage at work.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?", default=LIST, help="a demo, or `list`")
+    parser.add_argument("--json", action="store_true", help="figures for a machine")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    add_machine_options(parser)
+    return parser

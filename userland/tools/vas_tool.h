@@ -1,0 +1,78 @@
+/* What the tools `vas` and `vasseg` have in common: names, modes, and the files in /sys/kernel. */
+#ifndef VAS_TOOL_H
+#define VAS_TOOL_H
+
+#include <ctype.h>
+#include <dirent.h>
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <fcntl.h>
+#include <errno.h>
+#include <vantage.h>
+#include <vas.h>
+
+/* A thing by its name, or by its number where nothing has that name. */
+static int find(const char *what, const char *tool, const char *name, int (*by_name)(const char *),
+                int (*getattr)(int, struct vas_attr *)) {
+    struct vas_attr attr;
+    int id = by_name(name);
+    if (id > 0) return id;
+    if (isdigit(*name) && getattr(id = atoi(name), &attr) == 0) return id;
+    errx(1, "there is no %s '%s'; `%s list` shows what there is", what, name, tool);
+}
+
+static inline int vas_named(const char *name) {
+    return find("VAS", "vas", name, vas_find, vas_getattr);
+}
+static inline int segment_named(const char *name) {
+    return find("segment", "vasseg", name, vas_seg_find, vas_seg_getattr);
+}
+
+static inline unsigned mode_of(const char *text) {
+    char *end;
+    unsigned long mode = strtoul(text, &end, 8);
+    if (*end || !*text || mode & ~0666ul)
+        errx(2, "'%s' is no mode; give three octal digits of r (4) and w (2), such as 640", text);
+    return (unsigned)mode;
+}
+
+/* A file of /sys/kernel: empty if it has gone since. */
+static const char *value(const char *kind, int id, const char *file) {
+    static char text[512];
+    char path[64];
+    snprintf(path, sizeof path, "/sys/kernel/%s/%d/%s", kind, id, file);
+    int fd = open(path, O_RDONLY);
+    ssize_t count = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    text[count > 0 ? count : 0] = '\0';
+    return text;
+}
+
+static int number(const char *kind, int id, const char *file) {
+    return atoi(value(kind, id, file));
+}
+
+/* List what there is, or only what nothing shows any more; the last column is one file's. */
+static void list(const char *kind, int orphans, const char *title, const char *file) {
+    char path[32];
+    snprintf(path, sizeof path, "/sys/kernel/%s", kind);
+    DIR *directory = opendir(path);
+    if (!directory) err(1, "cannot read %s", path);
+    printf("   ID MODE   USER  GROUP ATTACHED    KIB NAME             %s\n", title);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        int id = atoi(entry->d_name);
+        if (!id || (orphans && number(kind, id, "attached"))) continue;
+        printf("%5d %4s ", id, value(kind, id, "mode"));
+        printf("%6d %6d %8d ", number(kind, id, "user"), number(kind, id, "group"),
+               number(kind, id, "attached"));
+        printf("%6d ", 4 * number(kind, id, "resident"));
+        printf("%-16s ", value(kind, id, "name"));
+        printf("%s\n", value(kind, id, file));
+    }
+    closedir(directory);
+}
+
+#endif
