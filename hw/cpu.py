@@ -68,8 +68,7 @@ _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
 
 
 INSTRUCTION = trace.declare(
-    "instruction",
-    " ".join(f"{name}:Q" for name in GENERAL_REGISTERS),
+    *("instruction", " ".join(f"{name}:Q" for name in GENERAL_REGISTERS)),
     "An instruction is about to run, with these registers; only where a core is stepped.",
 )
 
@@ -129,8 +128,7 @@ class Core:
         self.pausing = False
         """Leave the guest in the middle of its turn: after this system call, or at the next
         one, since a fault is resolved in the middle of an instruction."""
-        self.stepping = False
-        """Run one instruction at a time, with a record before each."""
+        self.stepping = False  # one instruction at a time, with a record before each
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
