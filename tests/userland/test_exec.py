@@ -107,7 +107,8 @@ def test_a_file_whose_symbols_make_no_sense_has_none() -> None:
     for at in range(0x28, 0x40):
         broken = good[:at] + b"\xff" + good[at + 1 :]
         assert isinstance(describe("hello", broken)["symbols"], list)
-    assert describe("text", b"no program") == {"name": "text", "symbols": [], "code": []}
+    nothing: dict[str, object] = {"symbols": [], "code": [], "lines": [], "sources": []}
+    assert describe("text", b"no program") == {"name": "text", **nothing}
 
 
 @pytest.mark.parametrize("clock", ["exact", "fast"])
