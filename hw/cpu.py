@@ -67,8 +67,7 @@ RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
 
 INSTRUCTION = trace.declare(
-    "instruction",
-    " ".join(f"{name}:Q" for name in GENERAL_REGISTERS),
+    *("instruction", " ".join(f"{name}:Q" for name in GENERAL_REGISTERS)),
     "An instruction is about to run, with these registers; only where a core is stepped.",
 )
 
@@ -128,8 +127,7 @@ class Core:
         self.pausing = False
         """Leave the guest in the middle of its turn: after this system call, or at the next
         one, since a fault is resolved in the middle of an instruction."""
-        self.stepping = False
-        """Run one instruction at a time, with a record before each."""
+        self.stepping = False  # one instruction at a time, with a record before each
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
@@ -401,18 +399,14 @@ class Core:
     def _follow(self) -> None:
         """CR3 has changed.  What the TLBs have alike under the new tag the emulator may keep, and
         a view shares most pages with the process: that makes a switch of views cheap."""
-        stale = []
-        if len(self._given) > FOLLOW_PAGES:
-            return self._shrink()
-        for vpn, (pfn, rights) in self._given.items():
-            if not self._is_cached(vpn, pfn, rights):
-                stale.append(vpn)
-                if len(stale) > FOLLOW_SINGLY:
-                    return self._shrink()
+        given = self._given if len(self._given) <= FOLLOW_PAGES else {}
+        stale = [vpn for vpn, known in given.items() if not self._is_cached(vpn, *known)]
+        if not given or len(stale) > FOLLOW_SINGLY:
+            self._shrink()
+            return
         for vpn in stale:
             del self._given[vpn]
             self.engine.flush_page(vpn << 12)
-        return None
 
     def _is_cached(self, vpn: int, pfn: int, rights: int) -> bool:
         """Do the TLBs lead from `vpn` to `pfn` with these rights, under the current tag?"""

@@ -111,6 +111,15 @@ def test_a_file_whose_symbols_make_no_sense_has_none() -> None:
     assert describe("text", b"no program") == {"name": "text", **nothing}
 
 
+def test_the_header_of_a_trace_leads_from_code_to_its_source_line() -> None:
+    about = describe("cow", (BIN / "cow").read_bytes())
+    main = next(start for start, _, name in about["symbols"] if name == "main")
+    file, line = next(row[1:] for row in about["lines"] if row[0] == main)
+    name, text = about["sources"][file]
+    assert name == "userland/programs/cow.c"
+    assert "main(" in text.splitlines()[line - 1]
+
+
 @pytest.mark.parametrize("clock", ["exact", "fast"])
 def test_ctrl_c_ends_an_endless_program(clock: str) -> None:
     command = [*EXEC, "--clock", clock, "spin"]
