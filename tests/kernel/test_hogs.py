@@ -1,4 +1,4 @@
-"""Hogs: who takes processes, memory or descriptors without end gets an errno, and all comes back."""
+"""Hogs: who takes processes, memory or descriptors without end gets an errno, and all returns."""
 
 from __future__ import annotations
 
