@@ -36,6 +36,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",), "sieve": ("3000",),
     "signals": (), "spin": ("500",), "stream": ("512", "2", "512"), "switcher": ("10",),
     "threads": ("3", "20"), "upper": (), "touch": ("100",), "vas_brk": (), "vas_heap": ("5",),
+    "vas_views": (),
 }  # fmt: skip
 """Arguments that make each program short."""
 
