@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import subprocess
 import sys
 import tempfile
@@ -114,6 +115,8 @@ def _ask(student: Path, questions: list[Question], check: Check) -> str:
         (folder / "memory").write_bytes(bytes(MEMORY_BYTES * len(questions)))
         with open(folder / "memory", "r+b") as file, mmap.mmap(file.fileno(), 0) as shared:
             ended = _run_child(student, folder, shared, questions)
+            if os.fstat(file.fileno()).st_size != len(shared):
+                return "the code changed the size of the memory that it was lent"
             return _compare(shared, questions, _answers(folder / "answers"), check, ended)
 
 
@@ -138,6 +141,8 @@ def _run_child(student: Path, folder: Path, shared: mmap.mmap, questions: list[Q
 
 def _answers(path: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
+    if not path.is_file():
+        return found
     for line in path.read_text("utf-8", errors="replace").splitlines():
         try:
             answer = json.loads(line)

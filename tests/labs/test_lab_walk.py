@@ -111,6 +111,16 @@ ACCIDENTS = [
     ("a large allocation", in_walk("bytearray(10 << 30)"), "MemoryError"),
     ("a printed PASS", in_walk("print('PASS'); return 0, 0, 0"), " should be "),
     ("a deleted file", None, "is not there"),
+    (
+        "deleted answers",
+        in_walk("import os, sys; os.remove(sys.argv[3]); return 0, 0, 0"),
+        "no answer to the",
+    ),
+    (
+        "a cut memory",
+        in_walk("import os, sys; os.truncate(sys.argv[4], 0); os._exit(0)"),
+        "changed the size of the memory",
+    ),
 ]
 
 
