@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hw import costs, fpu
+from hw import costs, fpu, trace
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
@@ -52,6 +52,8 @@ USER_VECTORS = (BREAKPOINT, OVERFLOW)
 INT_BYTES = 2
 FLUSH_SINGLY = 3
 """Up to so many pages are dropped one by one from the emulator's own cache."""
+FOLLOW_PAGES, FOLLOW_SINGLY = 64, 8
+"""When CR3 changes, so many pages are looked at one by one, and so many dropped."""
 ASKED_TOO_OFTEN = 2_000
 """So many hits that the emulator had to ask for show that its own cache is too small.  It grows
 when it is flushed while well filled, so it is: no entry of ours changes."""
@@ -63,6 +65,12 @@ SYSCALL_BYTES = 2
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
+
+
+INSTRUCTION = trace.declare(
+    *("instruction", " ".join(f"{name}:Q" for name in GENERAL_REGISTERS)),
+    "An instruction is about to run, with these registers; only where a core is stepped.",
+)
 
 
 class MachineCheck(Exception):
@@ -120,6 +128,7 @@ class Core:
         self.pausing = False
         """Leave the guest in the middle of its turn: after this system call, or at the next
         one, since a fault is resolved in the middle of an instruction."""
+        self.stepping = False  # one instruction at a time, with a record before each
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
@@ -128,8 +137,8 @@ class Core:
         self._scratch = bytearray(self.engine.fresh_context)
         self._writable: set[int] = set()
         """Frames that the emulator may store into without asking."""
-        self._given: set[int] = set()
-        """Pages that the emulator may have in its own cache."""
+        self._given: dict[int, tuple[int, int]] = {}
+        """Pages that the emulator may have in its own cache: frame, and PROT_* bits."""
         self._pending: tuple[int, int, int] | None = None
         self._rip_after: int | None = None
         self._begun: int | None = None
@@ -172,7 +181,7 @@ class Core:
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            left -= self._enter(left if counted else 0)
+            left -= self._step() if self.stepping else self._enter(left if counted else 0)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -180,6 +189,12 @@ class Core:
                 left -= self._deliver(*self._pending)
         self.pausing = False
         return left
+
+    def _step(self) -> int:
+        """One instruction, told beforehand; returns how many retired."""
+        if self.trace:
+            self.trace.emit(INSTRUCTION, *self.registers().values())
+        return self._enter(1)
 
     def abort(self) -> None:
         """Leave the guest soon, from any host thread.  Only for the user's own interrupt."""
@@ -351,6 +366,8 @@ class Core:
         self.mmu.load_cr3(value)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
+        else:
+            self._follow()
 
     def invlpg(self, va: int, pcid: int) -> None:
         """Drop one page's translation."""
@@ -377,9 +394,34 @@ class Core:
             self.engine.flush_tlb()
         else:
             for entry in gone:
-                if entry.vpn in self._given:
-                    self._given.remove(entry.vpn)
+                if self._given.pop(entry.vpn, None):
                     self.engine.flush_page(entry.vpn << 12)
+
+    def _follow(self) -> None:
+        """CR3 has changed.  What the TLBs have alike under the new tag the emulator may keep, and
+        a view shares most pages with the process: that makes a switch of views cheap."""
+        given = self._given if len(self._given) <= FOLLOW_PAGES else {}
+        stale = [vpn for vpn, known in given.items() if not self._is_cached(vpn, *known)]
+        if not given or len(stale) > FOLLOW_SINGLY:
+            self._shrink()
+            return
+        for vpn in stale:
+            del self._given[vpn]
+            self.engine.flush_page(vpn << 12)
+
+    def _is_cached(self, vpn: int, pfn: int, rights: int) -> bool:
+        """Do the TLBs lead from `vpn` to `pfn` with these rights, under the current tag?"""
+        state = self.state.mmu
+        if rights & PROT_EXEC:
+            code = state.itlb.lookup(vpn, state.pcid)
+            if code is None or code.pfn != pfn or code.rights & NX:
+                return False
+        if rights & PROT_READ:
+            data = state.dtlb.lookup(vpn, state.pcid)
+            if data is None or data.pfn != pfn:
+                return False
+            return not rights & PROT_WRITE or bool(data.dirty and data.rights & W)
+        return True
 
     # Hooks: called by the emulator while the guest runs ---------------------------------------
 
@@ -387,9 +429,11 @@ class Core:
         """The emulator has no translation for the page at `va`."""
         try:
             kind = _ACCESS[access]
-            entry = self._translate(va, kind)
+            entry = self.mmu.hit(va >> 12, kind) or self._translate(va, kind)
             if entry is None:
                 return False
+            if self.mmu.hits > ASKED_TOO_OFTEN:
+                self._shrink()
             rights = self._emulator_rights(va >> 12, entry, kind)
             if self.memory.code.was_written:  # start the instruction again, without old code
                 self._unretired = 0 if kind == FETCH else 1
@@ -411,14 +455,10 @@ class Core:
             return None
         while True:
             try:
-                entry = self.mmu.translate(va >> 12, kind)
+                return self.mmu.translate(va >> 12, kind)
             except PageFault as fault:
                 if not self._fault(fault):
                     return None
-                continue
-            if self.mmu.hits > ASKED_TOO_OFTEN:
-                self._shrink()
-            return entry
 
     def _fault(self, fault: PageFault) -> bool:
         """True if the kernel resolved it on the spot."""
@@ -434,7 +474,6 @@ class Core:
 
     def _emulator_rights(self, vpn: int, entry: Entry, kind: int) -> int:
         """What the emulator may do by itself from now on: what both TLBs allow together."""
-        self._given.add(vpn)
         state, pfn, rights = self.state.mmu, entry.pfn, 0
         data: Entry | None = entry
         if kind == FETCH:
@@ -451,6 +490,7 @@ class Core:
                 self._writable.add(pfn)
                 if pfn in self.memory.code.fetched:
                     self._code_may_change(by_another_page=not rights & PROT_EXEC)
+        self._given[vpn] = pfn, rights
         return rights
 
     def _fetches(self, pfn: int) -> None:

@@ -2,7 +2,8 @@
 
 The emulator asks here whenever it has no translation of its own.  What it caches is always a
 subset of the two TLBs: whenever entries leave, `on_shrink` drops them from the emulator's cache
-too.  So hits may go unseen, but every miss, fill and eviction is exact.
+too, and when CR3 changes the core looks through it.  So hits may go unseen, but every miss, fill
+and eviction is exact.
 """
 
 from __future__ import annotations
@@ -68,14 +69,14 @@ class MmuState:
 
 class Mmu:
     """Translation for one core.  `words` is physical memory; `charge` bills a primitive;
-    `on_shrink` is told the entries that have left, or None for any number of them."""
+    `on_shrink` is told the entries that have left."""
 
     def __init__(
         self,
         state: MmuState,
         words: Words,
         charge: Callable[[int, int], None],
-        on_shrink: Callable[[list[Entry] | None], None],
+        on_shrink: Callable[[list[Entry]], None],
     ) -> None:
         self.state = state
         self.words = words
@@ -87,17 +88,25 @@ class Mmu:
 
     def translate(self, vpn: int, access: int) -> Entry:
         """A usable entry for this access, from the TLB or by a walk.  Raises `PageFault`."""
+        found = self.hit(vpn, access)
+        if found is not None:
+            return found
+        tlb = self.state.itlb if access == FETCH else self.state.dtlb
+        entry = tlb.lookup(vpn, self.state.pcid)
+        return self._upgrade(entry, access, tlb) if entry else self._miss(vpn, access, tlb)
+
+    def hit(self, vpn: int, access: int) -> Entry | None:
+        """A usable entry, if the TLB has one: nothing happens that the machine could notice."""
         state = self.state
         tlb = state.itlb if access == FETCH else state.dtlb
         entry = tlb.lookup(vpn, state.pcid)
-        if entry is None:
-            return self._miss(vpn, access, tlb)
-        if access == READ or (
-            not entry.rights & NX if access == FETCH else entry.dirty and entry.rights & W
+        if entry is not None and (
+            access == READ
+            or (not entry.rights & NX if access == FETCH else entry.dirty and entry.rights & W)
         ):
             self.hits += 1
             return entry
-        return self._upgrade(entry, access, tlb)
+        return None
 
     def _miss(self, vpn: int, access: int, tlb: Tlb) -> Entry:
         """Walk the tables for a page that has no entry, and give it one."""
@@ -170,7 +179,6 @@ class Mmu:
             self._flush(FLUSH_CR3, pcid, 0, lambda tlb: tlb.flush_pcid(pcid))
         state.cr3, state.pcid = value & ADDRESS, pcid
         state.roots[pcid] = state.cr3
-        self.on_shrink(None)
 
     def invlpg(self, va: int, pcid: int) -> None:
         """Drop one page of `pcid` (INVLPG for the current one, INVPCID type 0 for another)."""

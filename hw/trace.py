@@ -145,6 +145,7 @@ class Trace:
     core: int = 0
     cycles: int = 0
     records: int = 0
+    """Those in whole chunks; `total` counts all."""
     _pending: list[tuple[Kind, int, int, tuple[Any, ...]]] = field(default_factory=list)
     _index: list[tuple[int, int, int]] = field(default_factory=list)
     _offset: int = 0
@@ -166,6 +167,11 @@ class Trace:
             self.observer(kind, values)
         if len(self._pending) >= RECORDS_PER_CHUNK:
             self._end_chunk()
+
+    @property
+    def total(self) -> int:
+        """How many records there have been."""
+        return self.records + len(self._pending)
 
     def digest(self) -> str:
         """The digest of all records so far, in hex."""

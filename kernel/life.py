@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hw import trace
+from hw import costs, trace
 from hw.devices import TERMINAL
 from kernel import clock, elf, futex, jobs, limits, paths, signals
 from kernel.errno import Blocked, E, KernelError
@@ -162,7 +162,9 @@ class Life:
                 raise KernelError(E.AGAIN)
 
     def _child(self, parent: Thread, space: AddressSpace, pid: int, flags: int) -> Process:
-        mother = parent.process
+        mother, machine = parent.process, self.kernel.machine
+        machine.charge(costs.TASK_CREATE)
+        machine.charge(costs.DESCRIPTOR_COPY, len(mother.descriptors.handles))
         mother.cwd.holds += 1
         elder = mother.parent if flags & CLONE_PARENT and mother.parent else mother
         child = Process(
@@ -193,6 +195,7 @@ class Life:
     def _add_thread(
         self, process: Process, space: AddressSpace, tid: int, context: bytearray
     ) -> Thread:
+        self.kernel.machine.charge(costs.TASK_CREATE)
         thread = Thread(tid, process, space, context, 0)
         process.threads.append(thread)
         process.space.users += 1

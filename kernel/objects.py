@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hw import costs
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel import frames as owner_tags
 from kernel import rmap
@@ -64,6 +65,7 @@ class MemoryObject:
     copies: list[MemoryObject] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.table.machine.charge(costs.RECORD_CREATE)
         self.family.append(self)
         if self.source is not None:
             self.source.holds += 1

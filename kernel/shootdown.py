@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hw import trace
+from hw import costs, trace
 from hw.machine import Machine
 from hw.mmu import CR3_NOFLUSH
 
@@ -113,6 +113,7 @@ class Shootdowns:
         tag = seat.tags[max(0, seat.pcid - 1)]
         if seat.space is space and tag.space == space.id and tag.generation == now:
             return
+        self.machine.charge(costs.SPACE_LOAD)
         pcid, keep = self._assign(seat, space, now)
         seat.space, seat.pcid = space, pcid
         value = space.table.root_pa | (pcid if self.machine.config.pcid else 0)

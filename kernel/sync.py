@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from hw import costs
 from hw.paging import ADDRESS, A, D, P, W
 from kernel.errno import E, KernelError
 from kernel.pagetable import PROT_EXEC, PROT_WRITE
@@ -266,6 +267,7 @@ class Rfc:
 
 def find_reference(space: AddressSpace, region: Region) -> Region | None:
     """The RFC's look-up of a region's counterpart: the same bounds, or a stack's same end."""
+    space.objects.table.machine.charge(costs.REGION_FIND)
     found = space.map.find(region.start) or space.map.next_above(region.start)
     if found is None or found.end != region.end:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hw import trace
+from hw import costs, trace
 from hw.cpu import LEAVE, REFUSE, RESUME, Core
 from kernel import signals
 from kernel.errno import Blocked, E, KernelError
@@ -107,6 +107,7 @@ class Traps:
         thread = self.seats[core.state.id].thread
         assert thread is not None
         self.taken += 1
+        self.kernel.machine.charge(costs.REGION_FIND)
         try:
             answer = RESUME if thread.space.fault(page, error) else REFUSE
         except KernelError:

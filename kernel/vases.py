@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hw import trace
+from hw import costs, trace
 from kernel import vas_listing
 from kernel.errno import E, KernelError
 from kernel.frames import Account
@@ -130,6 +130,7 @@ class Vases:
 
     def create(self, who: Credentials, name: bytes, mode: int) -> Vas:
         """Make a VAS, in constant time.  Raises EEXIST, ENOMEM."""
+        self._charge_name()
         if name in self.vas_names:
             raise KernelError(E.EXIST)
         account = self.account(who.uid)
@@ -220,6 +221,7 @@ class Vases:
             raise KernelError(E.INVAL)
         if start < MAP_LOWEST or end > MAP_TOP:
             raise KernelError(E.FAULT)
+        self._charge_name()
         if name in self.segment_names:
             raise KernelError(E.EXIST)
         account = self.account(who.uid)
@@ -373,6 +375,8 @@ class Vases:
 
     def attach(self, caller: Process, pid: int, vid: int, kind: int) -> None:
         """Raises EINVAL, ESRCH, EACCES, EBUSY, ENOMEM, EFAULT.  Already attached: nothing."""
+        machine = self.kernel.machine
+        machine.charge(costs.TABLE_LOOKUP, 2)
         vas, process = self.vas(vid), self.target(caller, pid)
         vas.check(caller.credentials, kind)
         home = process.space
@@ -389,6 +393,7 @@ class Vases:
             vas.count(kind, -1)
             raise self._told(error) from None
         view.vid, view.tagging = vid, vas.tagging
+        machine.charge(costs.RECORD_CREATE)
         attachment = Attachment(vas, home, kind, view)
         held.attachments[vid] = vas.attachments[home.id] = attachment
         self._emit(VAS_ATTACH, home.id, vid, view.id, kind, 1)
@@ -456,6 +461,7 @@ class Vases:
         source, home = thread.space, thread.process.space
         if source.vid == vid:
             return None
+        self.kernel.machine.charge(costs.TABLE_LOOKUP)
         attachment, target = None, home
         if vid:
             attachment = self.holdings.get(home.id, NOTHING).attachments.get(vid)
@@ -518,6 +524,11 @@ class Vases:
     def listing(self) -> dict[str, Any]:
         """All of it as plain data, for whoever shows it: `kernel.vas_listing`."""
         return vas_listing.listing(self)
+
+    def _charge_name(self) -> None:
+        """A name was looked for, and is given to something new."""
+        self.kernel.machine.charge(costs.NAME_LOOKUP)
+        self.kernel.machine.charge(costs.RECORD_CREATE)
 
     # Inside -----------------------------------------------------------------------------------
 

@@ -296,6 +296,7 @@ class View(AddressSpace):
     def _check_places(self, layer: AddressSpace) -> None:
         for shown in self.shows:
             few, many = sorted((layer, shown), key=lambda space: len(space.map))
+            self.objects.table.machine.charge(costs.REGION_FIND, len(few.map))
             for region in few.map:
                 if many.map.busy(region.start, region.end):
                     other = many.map.overlapping(region.start, region.end)[0]

@@ -41,7 +41,7 @@ class Options:
 
     def recording(
         self, kernel: Kernel, program: dict[str, Any] | None = None
-    ) -> AbstractContextManager[None]:
+    ) -> AbstractContextManager[object]:
         """Record what `kernel` does meanwhile, if that was asked for.
 
         A demo that boots several systems says in its doc which one it records: a trace is of one.

@@ -51,7 +51,7 @@ def on_host(words: Sequence[object], user: Credentials = USER, **environment: st
         done = subprocess.run(
             command, cwd=folder, env={"LC_ALL": "C", "HOME": "/", **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            check=False, **identity,
+            check=False, start_new_session=True, **identity,
         )  # fmt: skip
     return f"{done.stdout.decode()}status {done.returncode}\n"
 

@@ -141,6 +141,8 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
     invariants.check(kernel)
     _kill_all(kernel)
     invariants.check(kernel)
+    _delete_orphans(kernel)
+    invariants.check(kernel)
     files = [*kernel.held_files, *kernel.ipc.published.values()]
     kept = {pfn for file in files for pfn in file.frames.values()}
     lost = set(kernel.frames.used()) - used_before - kept
@@ -149,6 +151,14 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
     if left := list(left_open(kernel)):
         raise AssertionError("; ".join(left))
     return outcome
+
+
+def _delete_orphans(kernel: Kernel) -> None:
+    """VASes and segments outlive processes, and nobody has any attached now: root deletes them."""
+    for vid in list(kernel.vases.vases):
+        kernel.vases.delete(Credentials(), vid)
+    for sid in list(kernel.vases.segments):
+        kernel.vases.delete_segment(Credentials(), sid)
 
 
 def left_open(kernel: Kernel) -> Iterator[str]:

@@ -69,7 +69,7 @@ def test_rows_have_names_of_their_own_and_say_what_they_are() -> None:
     [
         (Bare, ["hello"]),
         (Bare, ["matmul", "20"]),
-        (Faulting, ["touch", "50"]),
+        (Faulting, ["pages", "50"]),
         (Switching, ["switcher", "20"]),
         (PublicApi, ["nullcall", "20"]),
     ],

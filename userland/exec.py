@@ -68,6 +68,7 @@ def main(argv: list[str]) -> int:
         wish = Recording(options.trace, options.strace, about)
         if link is not None:
             wish.path = stack.enter_context(trace_file(options.trace))
+            link.path = wish.path
             stack.enter_context(beside_panel(kernel, wish.path, link))
         port = stack.enter_context(recording(kernel, wish))
         if link is not None and port is not None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hw.host import UserError, wait_a_little
 from hw.panel.history import History
@@ -16,6 +14,7 @@ from hw.panel.layout import PANELS, describe
 from hw.panel.moment import View
 from hw.panel.pictures import save_gif, save_png, view_of
 from hw.panel.places import SORT_NAMES, position_of
+from hw.panel.scenes import read_scenes
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.tracks import SORTS
@@ -38,7 +37,6 @@ a place is a number of records, 50%, start, end, or fault:3, switch:-1 (the last
 """
 MOST_PICTURES = 400
 PATIENCE_TENTHS = 300
-SCENES = "see hw/panel/README.md"
 
 
 def main(argv: list[str]) -> int:
@@ -178,19 +176,6 @@ def open_window(session: Session) -> None:
             "use run.py panel shot, gif or text, which need none",
         ) from error
     window.run()
-
-
-def read_scenes(path: Path) -> list[dict[str, Any]]:
-    """The scenes of a file: a JSON list of {"at", "panel", "zoom", "va", "space", "say"}."""
-    try:
-        scenes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read scenes from {path}: {error}", "see hw/panel/README.md"
-        ) from error
-    if not isinstance(scenes, list) or not all(isinstance(scene, dict) for scene in scenes):
-        raise UserError(f"{path} holds no list of scenes", SCENES)
-    return scenes
 
 
 COMMANDS = {"replay": _replay, "shot": _shot, "text": _text, "gif": _gif, "check": _check}

@@ -22,6 +22,7 @@ from hw.panel.state import (
     OUTPUT,
     PTES,
     REGIONS,
+    REGISTERS,
     SEGMENTS,
     SPACES,
     THREADS,
@@ -49,7 +50,7 @@ GONE = 255
 CR3_BITS = ADDRESS | 0xFFF
 KINDS_OF_BOUNDARY = frozenset(
     "syscall wait fault exception thread_new thread_end exec signal log ipi_taken "
-    "console_input tlb_fill tlb_dirty".split()
+    "console_input instruction tlb_fill tlb_dirty".split()
 )
 """Records that end a step: what came before them, back to the last one, belongs to them."""
 
@@ -312,6 +313,13 @@ def _mark_path(fold: Fold, root: int, va: int, leaf: int) -> int:
     return 4
 
 
+def _instruction(fold: Fold, record: Record) -> None:
+    registers = dict(zip(record.kind.fields, record.values, strict=True))
+    core = fold.core(record)
+    fold.put(CORES, record.core, core._replace(cycles=record.cycles, rip=registers["rip"]))
+    fold.put(REGISTERS, record.core, registers)
+
+
 HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "frame": _frame,
     "pte": _pte,
@@ -331,6 +339,7 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "fault": _fault,
     "exception": _exception,
     "console_output": _output,
+    "instruction": _instruction,
     "cr3_load": _cr3_load,
     "tlb_miss": _tlb_miss,
     "tlb_fill": _tlb_fill,

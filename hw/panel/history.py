@@ -32,15 +32,17 @@ STEP_RECORDS = 2 * SEGMENT
 class History:
     """A trace file as a line of states.  `state` is the one at `position`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, base: State | None = None) -> None:
+        """`base` is the state that the first record finds, if it is not the machine's start."""
         self.file = TraceFile(path)
         self.tracks = Tracks()
         self.position = 0
         self.scanned = 0
         """How many records have been seen so far."""
         self.about = About(self.file.header)
-        first = State()
-        first.frames.update(self.about.held())
+        first = base.copy() if base else State()
+        if base is None:
+            first.frames.update(self.about.held())
         self._fold = Fold(first, self.about.table_owner)
         self._scan = Fold(first.copy(), self.about.table_owner)
         self._segment_edits: list[Edit] = []

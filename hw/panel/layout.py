@@ -83,7 +83,8 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
         return {**found, view.chosen: Rect(0, 0, width, body)}
     if view.projector:
         return found | _lecture(view, width, body)
-    return found | _lab(width, body, row)
+    cpu = 13.6 if view.moment.state.registers else 8.6
+    return found | _lab(width, body, row, cpu * row)
 
 
 def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
@@ -97,11 +98,11 @@ def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
     }
 
 
-def _lab(width: int, body: int, row: int) -> dict[str, Rect]:
+def _lab(width: int, body: int, row: int, cpu: float) -> dict[str, Rect]:
     """All panels: three columns."""
     one, two = round(width * 0.336), round(width * 0.338)
     columns = (
-        (0, one, (("walk", 16.6 * row), ("cpu", 8.6 * row), ("log", 0.0))),
+        (0, one, (("walk", 16.6 * row), ("cpu", cpu), ("log", 0.0))),
         (one, two, (("maps", 0.66 * body), ("graph", 0.0))),
         (
             one + two,

@@ -5,32 +5,30 @@ What the user does changes where the history stands and how it is looked at, and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
 from hw.panel import inside, overlay
+from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
 from hw.panel.history import History
 from hw.panel.keys import bindings, commands_by_key
 from hw.panel.layout import PANELS, compose, text_size
 from hw.panel.moment import Focus, View, moment_of
-from hw.panel.places import position_of
+from hw.panel.scenes import apply_scene
 from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
 from hw.panel.theme import THEMES
-from hw.panel.words import log_line
+from hw.trace import TraceFile
 
 PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", "cpu": "syscall"}
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
 """Panel -> the sort of event that `.` and `,` step by."""
 WATCHED = (PTES, FRAMES, REGIONS, TLB)
-PROMPTS = {
-    "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30):",
-    "search": "Search (fault && write, or words of the log):",
-    "break": "Break on (fault && vas==2 && write, call==mmap, pte, tlb_flush ...):",
-}
 SLOWEST, FASTEST = 1, 1 << 16
 
 
@@ -49,6 +47,11 @@ class Session:
     send: Callable[[str], None] | None = None
     """The one way to the machine: pause, resume, step."""
     machine_paused: bool = False
+    outer: History | None = None
+    """In a window of instructions: the trace that it belongs to."""
+    awaited: Path | None = None
+    """The window that the machine was asked for."""
+    wished_step: int = 0
     running: bool = False
     speed: int = 8
     """Records a second while it runs."""
@@ -82,6 +85,8 @@ class Session:
     def mode(self) -> str:
         """In words, where this is."""
         behind = self.history.scanned - self.history.position
+        if self.outer is not None:
+            return "WINDOW of instructions, Esc leaves"
         if self.live:
             words = "LIVE PAUSED" if self.machine_paused else "LIVE RUNNING"
             return f"HISTORY (-{behind:,}, End = live)" if behind else words
@@ -210,7 +215,8 @@ class Session:
     @property
     def at_live_end(self) -> bool:
         """Nothing more has been recorded, but more can be."""
-        return self.live and self.history.position == self.history.scanned
+        at_end = self.history.position == self.history.scanned
+        return self.live and self.outer is None and at_end
 
     def run_or_pause(self) -> None:
         """Live, the machine; in history, the moving of the position."""
@@ -270,7 +276,7 @@ class Session:
         if not self.searched:
             self.message = "nothing was searched for; / asks"
             return
-        condition = _condition_or_words(self.searched)
+        condition = condition_or_words(self.searched)
         position = self.find(condition, forward=forward)
         self.go_to(position, f"{self.searched!r}")
 
@@ -292,7 +298,10 @@ class Session:
 
     def poll(self) -> bool:
         """Take in what has been recorded since; True if there was something."""
-        if not self.live:
+        if self.awaited is not None and self.awaited.exists():
+            self._enter_window(self.awaited)
+            return True
+        if not self.live or self.outer is not None:
             return False
         complete = self.history.file.complete
         at_end = self.history.position == self.history.scanned
@@ -301,6 +310,61 @@ class Session:
             self._follow_live()
         self.live = grown or not complete
         return grown or not self.live
+
+    # Windows ------------------------------------------------------------------------------------
+
+    def instruction(self, step: int) -> None:
+        """One instruction on (1) or back (-1); they are not in a trace, so that the machine must
+        execute the stretch again, from the last call on, and record each of them."""
+        if self.outer is not None:
+            self.by("instruction", forward=step > 0)
+        elif self.send is None:
+            self.history.seek(self.history.position + step)
+            self.message = (
+                "instructions are not in a file: a step of a record. run.py panel PROGRAM"
+            )
+        else:
+            first = self._last_call(self.history.position - (step < 0))
+            self.awaited = self.history.file.path.with_name(f"window-{first}.vtrace")
+            self.wished_step = step
+            self.message = "the machine executes this stretch again ..."
+            self.send(f"window {first} {self.history.position}")
+
+    def _last_call(self, position: int) -> int:
+        """The position just behind the last system call that had ended by then; 0 if none had."""
+        marks = self.history.tracks.marks["syscall"]
+        for index in range(bisect_right(marks, position - 1) - 1, -1, -1):
+            if self.history.record(marks[index]).kind.name == "syscall":
+                return marks[index] + 1
+        return 0
+
+    def _enter_window(self, path: Path) -> None:
+        """The window has come: go in, to where the trace stood."""
+        there, outer = self.history.position, self.history
+        with TraceFile(path) as file:
+            first = int(file.header["window"]["first"])
+        outer.seek(first)
+        window = History(path, outer.state)
+        window.tracks.names.update(outer.tracks.names)
+        window.tracks.space_names.update(outer.tracks.space_names)
+        window.scan_all()
+        outer.seek(there)
+        self.outer, self.history, self.awaited, self.message = outer, window, None, ""
+        self.span = None
+        while window.position < window.scanned and there > first:
+            there -= window.record(window.position).kind.name != "instruction"
+            window.forward()
+        self.by("instruction", forward=self.wished_step > 0)
+        if there > first:
+            self.message = "the window ends before this record: too many instructions"
+
+    def leave_window(self) -> None:
+        """Back to the trace, where it stood."""
+        if self.outer is not None:
+            path = self.history.file.path
+            self.history.close()
+            path.unlink(missing_ok=True)
+            self.history, self.outer = self.outer, None
 
     def _follow_live(self) -> None:
         """Go to the end, or to a breakpoint on the way there, where the machine is paused."""
@@ -402,7 +466,9 @@ class Session:
 
     def back(self) -> None:
         """Escape: out of the zoom, then to following the machine."""
-        if self.zoomed:
+        if self.outer is not None:
+            self.leave_window()
+        elif self.zoomed:
             self.zoomed = False
         elif self.focus.va is not None:
             self.look_at(None)
@@ -420,19 +486,6 @@ class Session:
             apply_scene(self, self.scenes[index])
 
 
-def apply_scene(session: Session, scene: dict[str, Any]) -> None:
-    """Go where a scene says, and look as it says."""
-    if "at" in scene:
-        session.go_to(position_of(session.history, str(scene["at"])))
-    session.chosen = str(scene.get("panel", session.chosen))
-    session.zoomed = bool(scene.get("zoom", False))
-    session.projector = bool(scene.get("projector", session.projector))
-    session.focus = Focus()
-    if "va" in scene:
-        session.focus = Focus(int(str(scene["va"]), 0), scene.get("space"))
-    session.message = str(scene.get("say", ""))
-
-
 def changes(before: State, after: State) -> dict[tuple[int, object], object]:
     """(shelf, key) -> old value, of what differs between two states."""
     found: dict[tuple[int, object], object] = {}
@@ -441,62 +494,6 @@ def changes(before: State, after: State) -> dict[tuple[int, object], object]:
         for key in sorted({key for key, _ in old.items() ^ new.items()}):
             found[shelf, key] = old.get(key)
     return found
-
-
-def _condition_or_words(text: str) -> Condition:
-    try:
-        condition = parse(text)
-        if any(mark in text for mark in ("==", "&&", "||", "!", "<", ">", "~", " in ")):
-            return condition
-    except ConditionError:
-        pass
-    words = text.lower()
-    return lambda subject: (
-        words in (f"{subject.record.kind.name} {log_line(subject.about, subject.record)}".lower())
-    )
-
-
-def _go(session: Session, text: str) -> None:
-    """An address, a symbol, a frame, a thread, a space, or a place in time."""
-    word, colon, number = text.partition(":")
-    state = session.history.state
-    if word in ("pfn", "frame") and colon:
-        inside.look_at_frame(session, int(number, 0))
-    elif word == "space" and colon and number.isdigit():
-        session.look_at(session.focus.va, int(number))
-    elif text[:1] in "Tt" and text[1:].isdigit() and int(text[1:]) in state.threads:
-        session.look_at(session.focus.va, state.threads[int(text[1:])].space)
-    elif text.lower().startswith("0x"):
-        session.look_at(_address(text))
-    elif (symbol := session.history.about.address_of(text)) is not None:
-        session.look_at(symbol)
-    else:
-        session.go_to(position_of(session.history, text))
-
-
-def _address(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise UserError(f"{text!r} is no address", "say 0x7f0000001000") from None
-
-
-def _search(session: Session, text: str) -> None:
-    session.searched = text
-    session.search(forward=True)
-
-
-def _break(session: Session, text: str) -> None:
-    parse(text)
-    if text in session.breakpoints:
-        session.breakpoints.remove(text)
-        session.message = f"no longer stops at: {text}"
-    else:
-        session.breakpoints.append(text)
-        session.message = f"stops at: {text}; c runs there, C runs back"
-
-
-SUBMITS: dict[str, Callable[[Session, str], None]] = {"go": _go, "search": _search, "break": _break}
 
 
 def _set(**values: Any) -> Callable[[Session], None]:
@@ -517,6 +514,8 @@ def _sorted(sort: str, *, forward: bool) -> Callable[[Session], None]:
 
 COMMANDS: dict[str, Callable[[Session], None]] = {
     "run": lambda s: s.run_or_pause(),
+    "next instruction": lambda s: s.instruction(1),
+    "previous instruction": lambda s: s.instruction(-1),
     "next record": lambda s: s.on(),
     "previous record": _step(-1),
     "next call": _sorted("syscall", forward=True),

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 FRAMES, PTES, SPACES, REGIONS, THREADS, CORES, TLB, COUNTS, OUTPUT, CALLS = range(10)
-VASES, SEGMENTS, VIEWS, ATTACHED = range(10, 14)
-SHELVES = 14
+VASES, SEGMENTS, VIEWS, ATTACHED, REGISTERS = range(10, 15)
+SHELVES = 15
 
 Edit = tuple[int, Any, Any, Any]
 
@@ -115,7 +115,8 @@ class State:
     spaces by number (their PML4); regions by (space, start); threads by tid; cores by number;
     TLB entries by (core, side, set, way); counts by a tuple that begins with a word; output by
     record number; the last call of each thread by tid; VASes and segments by number, views by their
-    space, and which segment is attached to which VAS (sid, vid, home)."""
+    space, and which segment is attached to which VAS (sid, vid, home); and, where a core is
+    stepped, its registers."""
 
     __slots__ = ("shelves",)
 
@@ -177,6 +178,10 @@ class State:
     @property
     def attached(self) -> dict[tuple[int, int, int], int]:
         return self.shelves[ATTACHED]
+
+    @property
+    def registers(self) -> dict[int, dict[str, int]]:
+        return self.shelves[REGISTERS]
 
     def layers(self, space: int) -> tuple[int, ...]:
         """The spaces whose regions are seen in `space`: a view shows those of its process and of

@@ -21,6 +21,7 @@ SORTS = {
     "frame": ("frame",),
     "map": ("region", "space", "exec", "vas", "segment", "vas_attach", "seg_attach", "push"),
     "thread": ("thread_new", "thread_end", "run", "exec", "signal"),
+    "instruction": ("instruction",),
     "output": ("console_output", "log"),
     "log": (
         *("syscall", "wait", "fault", "exception", "run", "thread_new", "thread_end", "exec"),

@@ -39,10 +39,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def _fields(record: Record) -> str:
-    """`tid 1, level 2`."""
+def _described(record: Record) -> str:
+    """A kind that nobody has written a sentence for: its own description, and its fields."""
     pairs = zip(record.kind.fields, record.values, strict=True)
-    return ", ".join(f"{name} {value}" for name, value in pairs)
+    fields = ", ".join(
+        f"{name} {value.decode(errors='replace') if isinstance(value, bytes) else value}"
+        for name, value in pairs
+    )
+    return f"{record.kind.doc.rstrip('.')}: {fields}."
 
 
 def _capital(words: str) -> str:
@@ -162,7 +166,7 @@ def caption(moment: Moment) -> str:
     if last is None:
         return "The machine is about to start; nothing has been recorded yet."
     sentence = CAPTIONS.get(last.kind.name)
-    return sentence(moment, last) if sentence else f"{last.kind.doc}"
+    return sentence(moment, last) if sentence else _described(last)
 
 
 def _caption_syscall(moment: Moment, record: Record) -> str:
@@ -258,6 +262,16 @@ def _switch_words(moment: Moment, record: Record) -> str:
 
 def _text(record: Record, field: str) -> str:
     return str(record[field].decode(errors="replace"))
+
+
+def _caption_instruction(moment: Moment, record: Record) -> str:
+    rip = record["rip"]
+    listing = moment.about.disassemble(rip, 1)
+    what = listing[0].text if listing else "an instruction"
+    place = moment.about.place(rip)
+    where = moment.about.symbol(rip) or "unknown code"
+    line = f", {place.file.rsplit('/', 1)[-1]}:{place.line}" if place else ""
+    return f"{thread_name(moment.state, moment.core.tid)} is about to run {what} ({where}{line})."
 
 
 def _caption_vas(moment: Moment, record: Record) -> str:
@@ -415,12 +429,21 @@ def _caption_exception(moment: Moment, record: Record) -> str:
 
 
 CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
+    "instruction": _caption_instruction,
     "vas": _caption_vas,
     "segment": _caption_segment,
     "vas_attach": _caption_attach,
     "seg_attach": _caption_seg_attach,
     "conflict": _caption_conflict,
     "seg_lock": _caption_lock,
+    "page_out": lambda moment, r: (
+        f"Memory is short: the page in frame {r['pfn']:#x} left it, page {r['page']} of object "
+        f"{r['object']}; {'its file has it' if r['block'] < 0 else 'block ' + str(r['block'])}."
+    ),
+    "page_in": lambda moment, r: (
+        f"A page came back into frame {r['pfn']:#x}: page {r['page']} of object {r['object']}, "
+        f"{r['distance']} page-outs after it had left."
+    ),
     "vas_switch": lambda moment, r: (
         f"{_switch_words(moment, r)}; its tables are loaded before it goes on."
     ),
@@ -430,9 +453,6 @@ CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
     "forward": lambda moment, r: (
         f"The new extent of the region at {r['start']:#x} reached the view, space {r['space']}."
     ),
-    "pick": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
-    "level": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
-    "console_size": lambda moment, r: f"{r.kind.doc[:-1]}: " + _fields(r) + ".",
     "syscall": _caption_syscall,
     "fault": _caption_fault,
     "exception": _caption_exception,

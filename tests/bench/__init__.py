@@ -9,6 +9,7 @@ import textwrap
 from typing import Any
 
 from hw import host
+from tests.bench import vas
 from tests.bench.measure import Missing, Reading
 from tests.bench.rows import ROWS, Row
 
@@ -16,6 +17,7 @@ EXAMPLES = """\
 examples:
   run.py bench                    everything, in a minute or two
   run.py bench null-call switch   some rows, or groups of rows
+  run.py bench vas                VASes: cycles, host time, growth, and others' figures
   run.py bench --list             what there is
   run.py bench --json             for a machine
 """
@@ -27,6 +29,8 @@ WIDTHS = (24, 10, 10, 9, 7, 9, 6)
 def main(argv: list[str]) -> int:
     """The bench command; 0 unless a measurement failed."""
     options = _parser().parse_args(argv)
+    if options.names == [vas.NAME]:
+        return vas.main(as_json=options.json)
     rows = choose(options.names)
     if options.list:
         print("\n".join(row.name for row in rows))

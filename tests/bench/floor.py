@@ -31,7 +31,7 @@ from kernel.kernel import ALONE_INSTRUCTIONS
 STACK_TOP, STACK_BYTES, MMAP_BASE = 0x7FFF_FFFF_E000, 1 << 20, 0x7F00_0000_0000
 FIRST_FRAME = 16
 WRITE, MMAP, BRK, YIELD, FORK, EXIT, WAIT = 1, 9, 12, 24, 57, 60, 61
-ARCH_PRCTL, EXIT_GROUP, NULL_CALL = 158, 231, 1212
+ARCH_PRCTL, EXIT_GROUP, NULL_CALL, VAS_SWITCH = 158, 231, 1212, 1337
 ARCH_SET_FS = 0x1002
 ENOSYS = 38
 AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM = 6, 3, 4, 5, 25
@@ -223,6 +223,16 @@ class SwitchingThreads(Switching):
     """The same within one address space."""
 
     flushes = False
+
+
+class SwitchingViews(Bare):
+    """vas_switch: other translations from now on, and nothing else, so the guest need not stop."""
+
+    def serve(self, number: int, a: int, b: int, c: int) -> int:
+        if number == VAS_SWITCH:
+            self.engine.flush_tlb()
+            return 0
+        return super().serve(number, a, b, c)
 
 
 class Faulting(Bare):

@@ -175,10 +175,10 @@ def switch(floor: type[Bare], *kind: str) -> Reading:
 
 def page_fault() -> Reading:
     def ours(pages: int) -> float:
-        return Load(read_program("touch"), (pages,), MANY_PAGES).time()
+        return Load(read_program("pages"), (pages,), MANY_PAGES).time()
 
     def bare(pages: int) -> float:
-        return Load(read_program("touch"), (pages,)).time_bare(Faulting)
+        return Load(read_program("pages"), (pages,)).time_bare(Faulting)
 
     return cost(*(s * MICRO for s in slope(5, 100, 8_100, ours, bare)))
 
@@ -190,7 +190,7 @@ def cow_fault() -> Reading:
         return Load(guest.cow_program(pages, writes=writes), (), MANY_PAGES).time()
 
     def bare(pages: int) -> float:
-        return Load(read_program("touch"), (pages,)).time_bare(Copying)
+        return Load(read_program("pages"), (pages,)).time_bare(Copying)
 
     with_them, without = best(5, lambda: ours(True), lambda: ours(False))
     (floor,) = slope(5, 100, pages + 100, bare)

@@ -17,7 +17,9 @@ from elftools.elf.elffile import ELFFile
 
 from hw.cpu import RESUME, Core
 from hw.machine import MachineConfig
+from hw.mmu import Mmu
 from hw.paging import NX, A, D, G, P, U, W
+from hw.tlb import Entry
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, run_to_end, spawn
 from kernel.kernel import Kernel
@@ -44,6 +46,8 @@ PROGRAMS = [
     "signals",
     "maps",
     "pingpong 20",
+    "crossings views 9 4",
+    "crossings processes 9 4",
 ]
 
 
@@ -111,6 +115,50 @@ def test_the_reference_would_notice_an_entry_too_many(monkeypatch: pytest.Monkey
     config = MachineConfig(ram_mib=16, itlb=(2, 1), dtlb=(2, 1))
     _, (reference,), _ = watched(config, "sieve 3000")
     assert reference.differences()
+
+
+@pytest.mark.parametrize("line", ["crossings views 9", "crossings processes 9"])
+def test_the_reference_would_notice_what_is_kept_and_not_cached(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a data TLB of few entries what one tag has is not there under the other."""
+    monkeypatch.setattr("hw.cpu.Core._is_cached", lambda *_: True)
+    config = MachineConfig(ram_mib=16, itlb=(8, 4), dtlb=(4, 2))
+    try:
+        _, (reference,), _ = watched(config, line)
+        noticed = bool(reference.differences())
+    except (AssertionError, KeyError):  # the program reads what is not its own
+        noticed = True
+    assert noticed
+
+
+def test_what_views_have_alike_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is what makes a switch cheap on the host; on the machine nothing can tell."""
+    asked = [0, 0]
+    for i, keeps in enumerate((True, False)):
+        if not keeps:
+            monkeypatch.setattr("hw.cpu.Core._follow", lambda core: core._shrink())
+        for rounds, sign in ((20, -1), (120, 1)):
+            hits = _hits(f"crossings views {rounds}", monkeypatch)
+            asked[i] += sign * hits
+    assert asked[0] < 20
+    assert asked[1] > 100 * 2 * 8, "the working set, at every switch"
+
+
+def _hits(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    count = 0
+    real = Mmu.hit
+
+    def hit(mmu: Mmu, vpn: int, access: int) -> Entry | None:
+        nonlocal count
+        found = real(mmu, vpn, access)
+        count += found is not None
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mmu, "hit", hit)
+        watched(MachineConfig(ram_mib=16), line)
+    return count
 
 
 # Hand-made code -----------------------------------------------------------------------------------

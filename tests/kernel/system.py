@@ -32,10 +32,11 @@ BUILT_IN = built_in()
 SMALL: dict[str, tuple[str, ...]] = {
     "basics": ("fork", "2"), "cow": ("4",), "faults": (), "forkbench": ("8", "2"),
     "forks": ("2",), "hello": ("a", "b"), "many": ("4",), "maps": (), "matmul": ("8",),
-    "memcalls": (), "nullcall": ("20",), "overcommit": ("20", "2", "1"), "pie": (),
-    "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",), "sieve": ("3000",),
-    "signals": (), "spin": ("500",), "stream": ("512", "2", "512"), "switcher": ("10",),
-    "threads": ("3", "20"), "upper": (), "touch": ("100",), "vas_brk": (), "vas_heap": ("5",),
+    "memcalls": (), "nullcall": ("20",), "overcommit": ("20", "2", "1"), "pages": ("100",),
+    "pie": (), "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",),
+    "sieve": ("3000",), "signals": (), "spin": ("500",), "stream": ("512", "2", "512"),
+    "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
+    "vas_heap": ("5",), "crossings": ("views", "5", "3"), "prices": ("space_load", "20"),
     "vas_views": (),
 }  # fmt: skip
 """Arguments that make each program short."""

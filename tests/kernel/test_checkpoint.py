@@ -83,7 +83,7 @@ def test_a_checkpoint_of_a_checkpoint_is_the_same_bytes_of_memory() -> None:
 
 
 def test_only_frames_in_use_are_kept() -> None:
-    system = System("touch", "50", ram=64, watched=False)
+    system = System("pages", "50", ram=64, watched=False)
     system.kernel.run_traps(30)
     used = len(system.kernel.frames.used())
     size = len(save(system.kernel))

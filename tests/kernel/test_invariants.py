@@ -12,11 +12,11 @@ from kernel.errno import Panic
 from kernel.kernel import Kernel
 from kernel.objects import MemoryObject
 from kernel.pagetable import PageTable
-from kernel.process import BLOCKED
+from kernel.process import BLOCKED, Credentials
 from kernel.space import AddressSpace
 from tests.kernel.system import SMALL, System
 
-SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "touch": ("40",)}
+SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "pages": ("40",)}
 """Small enough to be checked after every trap."""
 
 
@@ -50,11 +50,14 @@ def test_they_hold_through_every_kind_of_fault() -> None:
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("name", SMALL)
 def test_everything_is_given_back_at_the_end(name: str, cpus: int) -> None:
-    """What stays are the programs that the system keeps, and nothing of any process."""
+    """What stays are the programs that the system keeps, and nothing of any process; VASes stay
+    until somebody deletes them."""
     system = System(name, *SMALL[name], cpus=cpus)
     system.run()
     kernel = system.kernel
     invariants.check(kernel)
+    for vid in list(kernel.vases.vases):
+        kernel.vases.delete(Credentials(), vid)
     files = sum(len(made.frames) for made in invariants.live_objects(kernel).values())
     reserved = kernel.machine.first_free_frame
     assert len(kernel.frames.used()) == reserved + 1 + files

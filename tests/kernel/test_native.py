@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 from kernel.process import Credentials
 from tests.kernel.system import ROOT, System
+from tests.oracle import ROOT as ROOT_USER
+from tests.oracle import USER, empty_folder, needs_linux, on_host
 
 HERE = ROOT / "tests" / "native"
 PROGRAMS = sorted(path.stem for path in HERE.glob("p_*.c"))
@@ -33,15 +36,14 @@ COMPILERS = {
 }
 FLAGS = ("-static", "-O1", "-pthread", "-Wall", "-Wextra")
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or os.uname().machine != "x86_64", reason="the host is no x86-64 Linux"
-)
+pytestmark = needs_linux
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder() -> Iterator[Path]:
     """Where the built programs are, and what they printed on the host."""
-    return tmp_path_factory.mktemp("native")
+    with empty_folder() as folder:
+        yield folder
 
 
 def build(name: str, library: str, folder: Path) -> Path:
@@ -58,13 +60,12 @@ def build(name: str, library: str, folder: Path) -> Path:
     return target
 
 
-def on_the_host(program: Path) -> bytes:
-    """What it prints here, in a session of its own; once."""
+def on_the_host(program: Path, user: Credentials) -> str:
+    """What it prints here; once."""
     kept = program.with_suffix(".host")
     if not kept.exists():
-        done = subprocess.run([program], capture_output=True, check=True, start_new_session=True)
-        kept.write_bytes(done.stdout)
-    return kept.read_bytes()
+        kept.write_text(on_host([program], user))
+    return kept.read_text()
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -76,11 +77,12 @@ def test_a_program_prints_what_it_prints_on_the_host(
     if name in AS_ROOT and os.geteuid() != 0:
         pytest.skip("only root can change ids on the host")
     program = build(name, library, folder)
-    expected = on_the_host(program).decode().splitlines()
-    user = Credentials() if name in AS_ROOT else Credentials(1000, 1000, (1000,))
+    user = ROOT_USER if name in AS_ROOT else USER
+    expected = on_the_host(program, user)
     system = System(
         program.read_bytes(), user=user, turns=100_000, ram=16, **MACHINES[machine], traced=False
     )
     run = system.run()
-    assert run.output.decode().splitlines() == expected
+    printed = f"{run.output.decode()}status {run.exit_code}\n"
+    assert printed.splitlines() == expected.splitlines()
     assert run.exit_code == 0

@@ -207,10 +207,10 @@ def test_when_the_disk_is_full_only_clean_pages_of_files_go() -> None:
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_out_of_memory_and_of_disk_ends_as_it_does_without_a_disk(cpus: int) -> None:
-    run = System("touch", "800", ram=1, swap=1, cpus=cpus)
+    run = System("pages", "800", ram=1, swap=1, cpus=cpus)
     ended = run.run()
     assert ended.signal == 9
-    assert b"out of memory: process 1 (touch) is killed" in ended.logs
+    assert b"out of memory: process 1 (pages) is killed" in ended.logs
     assert not run.kernel.machine.disk.state.blocks
     invariants.check(run.kernel)
 

@@ -39,7 +39,7 @@ def test_programs_get_their_shares_within_two_per_cent(
 ) -> None:
     system = spinning(nices, sched=sched, cpus=cpus, traced=False, user=ROOT_USER)
     threads = until_all(system, nices)
-    got = measured(system, 2_000_000 * cpus, 40_000_000)
+    got = measured(system, 2_000_000 * cpus, 80_000_000)
     assert worst_error(got, [weight(thread) for thread in threads], cpus) < 0.02
 
 

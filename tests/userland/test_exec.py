@@ -107,7 +107,17 @@ def test_a_file_whose_symbols_make_no_sense_has_none() -> None:
     for at in range(0x28, 0x40):
         broken = good[:at] + b"\xff" + good[at + 1 :]
         assert isinstance(describe("hello", broken)["symbols"], list)
-    assert describe("text", b"no program") == {"name": "text", "symbols": [], "code": []}
+    nothing: dict[str, object] = {"symbols": [], "code": [], "lines": [], "sources": []}
+    assert describe("text", b"no program") == {"name": "text", **nothing}
+
+
+def test_the_header_of_a_trace_leads_from_code_to_its_source_line() -> None:
+    about = describe("cow", (BIN / "cow").read_bytes())
+    main = next(start for start, _, name in about["symbols"] if name == "main")
+    file, line = next(row[1:] for row in about["lines"] if row[0] == main)
+    name, text = about["sources"][file]
+    assert name == "userland/programs/cow.c"
+    assert "main(" in text.splitlines()[line - 1]
 
 
 @pytest.mark.parametrize("clock", ["exact", "fast"])
@@ -138,9 +148,9 @@ def test_standard_input_output_and_errors_are_three_streams() -> None:
 
 
 def test_the_kernel_says_why_it_killed_a_program() -> None:
-    done = run("touch", "100000")
+    done = run("pages", "100000")
     assert done.returncode == 128 + signal.SIGKILL
-    assert b"kernel: out of memory: process 1 (touch) is killed" in done.stderr
+    assert b"kernel: out of memory: process 1 (pages) is killed" in done.stderr
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])

@@ -3,6 +3,7 @@ between the panel and the machine."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.panel.history import History
+from hw.panel.layout import describe
 from hw.panel.session import Session
 from hw.trace import Trace
 from kernel import checkpoint
@@ -137,6 +139,119 @@ def test_a_session_that_follows_keeps_up_and_stops_at_a_breakpoint(tmp_path: Pat
         session.poll()
     assert session.mode in ("REPLAY", "HISTORY (-0, End = live)")
     session.history.close()
+
+
+# Windows ------------------------------------------------------------------------------------------
+
+
+def linked(name: str, path: Path) -> tuple[Session, Link, Kernel]:
+    """A run to its end, with a session that asks its machine directly."""
+    kernel, process, link, _ = booted(name, path)
+    link.path = path
+    link.run(kernel, process)
+    link._flush(0.0)
+    session = Session(History(path), live=True)
+    session.send = lambda word: link.obey(word, kernel.traps.taken)
+    while session.poll():
+        pass
+    return session, link, kernel
+
+
+def close(session: Session, link: Link) -> None:
+    session.leave_window()
+    session.history.close()
+    assert link.sink is not None
+    link.sink.close()
+
+
+def test_a_window_has_every_instruction_and_the_same_records_otherwise(tmp_path: Path) -> None:
+    session, link, _ = linked("cow", tmp_path / "t")
+    for fault in (3, 12, 20):
+        marks = session.history.tracks.marks["fault"]
+        session.history.seek(marks[fault] + 1)
+        session.press("s", "s")
+        assert session.poll()
+        assert session.mode.startswith("WINDOW")
+        window, outer = session.history, session.outer
+        assert outer is not None
+        first = window.file.header["window"]["first"]
+        others = [
+            window.record(n)
+            for n in range(window.scanned)
+            if window.record(n).kind.name != "instruction"
+        ]
+        assert [(r.kind.name, r.values) for r in others] == [
+            (outer.record(first + n).kind.name, outer.record(first + n).values)
+            for n in range(len(others))
+        ]
+        assert window.last is not None
+        assert window.last.kind.name == "instruction"
+        session.press("escape")
+        assert session.outer is None
+        assert session.history.position == marks[fault] + 1
+    assert not list(tmp_path.glob("window-*"))
+    close(session, link)
+
+
+def test_instructions_forward_and_back_are_the_programs_own(tmp_path: Path) -> None:
+    session, link, _ = linked("cow", tmp_path / "t")
+    session.press("Y", "Y")
+    session.press("Y", "Y")
+    session.press("s", "s")
+    assert session.poll()
+    rips = []
+    for _ in range(12):
+        state = session.history.state
+        rips.append(state.registers[0]["rip"])
+        session.press("s", "s")
+    about = session.history.about
+    for rip, following in itertools.pairwise(rips):
+        (instruction, *_) = about.disassemble(rip, 1) or (None,)
+        if instruction and not instruction.text.startswith(("j", "call", "ret", "syscall")):
+            assert following == rip + len(instruction.code)
+    for rip in reversed(rips):
+        session.press("S", "S")
+        assert session.history.state.registers[0]["rip"] == rip
+    assert "== CPU ==" in "\n".join(describe(session.view(), ["cpu"]))
+    close(session, link)
+
+
+def test_back_from_a_call_is_the_instruction_that_made_it(tmp_path: Path) -> None:
+    session, link, _ = linked("cow", tmp_path / "t")
+    session.press("Y", "Y")
+    session.press("Y", "Y")
+    last = session.history.last
+    assert last is not None
+    call = last["rip"] if last.kind.name == "syscall" else None
+    session.press("S", "S")
+    assert session.poll()
+    assert call in (None, session.history.state.registers[0]["rip"])
+    close(session, link)
+
+
+def test_a_window_of_a_long_computation_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "WINDOW_INSTRUCTIONS", 300)
+    session, link, _ = linked("sieve", tmp_path / "t")
+    marks = session.history.tracks.marks["fault"]
+    session.history.seek(marks[-1] + 1)
+    session.press("s", "s")
+    assert session.poll()
+    assert 300 <= len(session.history.tracks.marks["instruction"]) <= 302
+    assert "too many instructions" in session.message
+    close(session, link)
+
+
+def test_without_a_machine_a_step_is_a_record_and_says_so(tmp_path: Path) -> None:
+    _, _, link, _ = booted("hello", tmp_path / "t")
+    link._flush(0.0)
+    session = Session(History(tmp_path / "t"))
+    session.history.scan_all()
+    session.press("s", "s")
+    assert session.history.position == 1
+    assert "not in a file" in session.message
+    close(session, link)
 
 
 PANEL = """

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,11 +124,14 @@ def test_the_terminal_is_as_it_was_whatever_ends_the_machine(number: int) -> Non
 @needs_terminals
 def test_exec_has_the_terminal_too() -> None:
     import pty
+    import termios
 
     master, slave = pty.openpty()
     command = [sys.executable, str(ROOT / "run.py"), "exec", "upper"]
     with subprocess.Popen(command, stdin=slave, stdout=slave, start_new_session=True) as process:
         shell = Session(master, process)
+        while termios.tcgetattr(slave)[3] & termios.ICANON:
+            time.sleep(0.01)  # it is still starting: the host would edit the line
         os.write(master, b"a line" + ERASE + b"k\r" + END)
         shell.expect(b"A LINK")
         assert process.wait() == 0
@@ -200,10 +204,13 @@ def test_busybox_runs_a_script() -> None:
 @pytest.mark.skipif(not BUSYBOX, reason="the host has no static BusyBox")
 def test_busybox_has_job_control() -> None:
     with session("--busybox", BUSYBOX) as shell:
-        shell.type(b"cat\r", then=b"cat\r\n")
+        # It says when it is there: until then the shell has the terminal in its own mode.
+        shell.type(b"sh -c 'echo ready; exec cat'\r", then=b"\nready\r\n")
         shell.type(b"one\r", then=b"one\r\none\r\n")
         assert b"Stopped" in shell.type(STOP)
-        shell.type(b"fg\r", then=b"cat\r\n")
+        shell.type(b"fg\r", then=b"cat")
+        shell.expect(b"\r\n")
+        shell.type(b"two\r", then=b"two\r\ntwo\r\n")
         shell.type(INTERRUPT)
         shell.type(b"echo up; while :; do :; done\r", then=b"up\r\n")
         shell.type(INTERRUPT)

@@ -9,8 +9,17 @@ from hw.paging import ADDRESS
 from hw.panel.about import ARGUMENTS
 from hw.panel.draw import Canvas
 from hw.panel.moment import View
-from hw.panel.state import Call
+from hw.panel.state import REGISTERS, Call
 from hw.panel.words import result_text
+
+SHORT = {"eflags": "flg", "fs_base": "fs", "gs_base": "gs"}
+FLAGS = ((1, "C"), (4, "P"), (16, "A"), (64, "Z"), (128, "S"), (1024, "D"), (2048, "O"))
+"""Bits of RFLAGS (SDM vol. 1, 3.4.3)."""
+
+
+def flag_letters(value: int) -> str:
+    """RFLAGS as letters, a dash for each that is clear: `-P-Z---`."""
+    return "".join(letter if value & bit else "-" for bit, letter in FLAGS)
 
 
 def title(view: View) -> str:
@@ -36,7 +45,16 @@ def rip_of(view: View) -> int:
 
 
 def registers(view: View) -> list[tuple[str, int, bool]]:
-    """(name, value, changed in this step) of what the last call tells."""
+    """(name, value, changed in this step) of what the last call tells, or in a window all."""
+    known = view.moment.state.registers.get(view.moment.core_id)
+    if known is not None:
+        before = view.moment.changed.get((REGISTERS, view.moment.core_id))
+        old = before if isinstance(before, dict) else {}
+        return [
+            (name, value, bool(old) and old.get(name) != value)
+            for name, value in known.items()
+            if name != "rip"
+        ]
     call = last_call(view)
     if call is None:
         return []
@@ -62,25 +80,28 @@ def draw(view: View, c: Canvas) -> None:
         (about.symbol(rip), "good"),
     )
     row = 1
-    if call is not None:
+    if call is not None or registers(view):
         row = _registers(view, c, row, call)
     if rip:
         _code(view, c, row, rip)
 
 
-def _registers(view: View, c: Canvas, row: int, call: Call) -> int:
+def _registers(view: View, c: Canvas, row: int, call: Call | None) -> int:
     """The last call's registers, two or three to a line; returns the next row."""
     about = view.moment.about
-    name, answer = about.call_name(call.number), result_text(about, call.result)
-    c.words(c.rect.x, c.y(row), ("last call ", "dim"), (f"{name} = {answer}", "ink"))
-    row += 1
+    shown = registers(view)
+    if call is not None:
+        words = f"{about.call_name(call.number)} = {result_text(about, call.result)}"
+        c.words(c.rect.x, c.y(row), ("last call ", "dim"), (words, "ink"))
+        row += 1
     across = max(1, c.rect.w // (17 * c.cell))
     wide = c.rect.w // across
-    shown = registers(view)
     for number, (register, value, new) in enumerate(shown):
         x, y = c.rect.x + number % across * wide, c.y(row + number // across)
-        x = c.text(x, y, ("*" if new else " ") + f"{register:>3} ", "gold" if new else "dim")
-        c.text(x, y, f"{value:x}", "gold" if new else "ink", width=wide - 4 * c.cell)
+        name = ("*" if new else " ") + f"{SHORT.get(register, register):>3} "
+        x = c.text(x, y, name, "gold" if new else "dim")
+        words = flag_letters(value) if register == "eflags" else f"{value:x}"
+        c.text(x, y, words, "gold" if new else "ink", width=wide - 4 * c.cell)
     return row + -(-len(shown) // across)
 
 

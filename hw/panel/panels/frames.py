@@ -120,16 +120,26 @@ def _small(view: View, c: Canvas, shown: int) -> None:
         "hot",
         "purple",
     )
-    codes = bytearray(-(-shown // each))
-    for pfn, frame in view.moment.state.frames.items():
-        if pfn < shown:
-            role = hue(view, frame)
-            code = roles.index(role) if role in roles else 9
-            codes[pfn // each] = max(codes[pfn // each], code)
+    codes = _majority(view, shown, each, roles)
     for shelf, key in view.moment.changed:
         if shelf == FRAMES and isinstance(key, int) and key < shown:
             codes[key // each] = 8
     c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))
+
+
+def _majority(view: View, shown: int, each: int, roles: tuple[str, ...]) -> bytearray:
+    """For each cell, the hue that most of its frames have, as a place in `roles`."""
+    tallies: dict[int, dict[int, int]] = {}
+    for pfn, frame in view.moment.state.frames.items():
+        if pfn < shown:
+            role = hue(view, frame)
+            code = roles.index(role) if role in roles else len(roles) - 1
+            tally = tallies.setdefault(pfn // each, {})
+            tally[code] = tally.get(code, 0) + 1
+    codes = bytearray(-(-shown // each))
+    for cell, tally in tallies.items():
+        codes[cell] = max(sorted(tally), key=lambda code: tally[code])
+    return codes
 
 
 def frame_in_view(view: View) -> int | None:

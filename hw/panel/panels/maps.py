@@ -89,7 +89,7 @@ class Shape(NamedTuple):
 
 def shape_of(view: View, c: Canvas) -> Shape:
     left = c.rect.x + STRIP + 6 + LABEL_CHARACTERS * c.cell + 6
-    most = max(1, (c.rect.right - left) // (11 * c.cell + 6))
+    most = max(1, (c.rect.right - left) // (10 * c.cell + 6))
     shown = columns(view, most)
     top = c.y(2) + 4
     ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
@@ -174,7 +174,7 @@ def _blocks(
         c.box(at.x, y, at.w, tall, "", outline="dim", pattern="diagonal", ink="faint")
         if tall >= c.row - 2:
             c.text(at.x + 4, y, "gone", "dim")
-    for region in column.regions:
+    for region in _unfolded(c, scale, at, column):
         y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
         _block(view, c, Rect(at.x, y, at.w, max(3, bottom - y - 1)), region, column, before)
     changed = view.moment.changed
@@ -183,6 +183,21 @@ def _blocks(
             y = at.y + int(scale.y((vpn << 12) + 0x800))
             c.mark("diamond", at.x + at.w - 13, y, 4, "hot")
             c.line(at.x + at.w - 20, y, at.x + at.w, y, "hot", width=2)
+
+
+def _unfolded(c: Canvas, scale: axis.Axis, at: Rect, column: Column) -> list[Region]:
+    """The regions that have room of their own; the others are drawn here, a run at a time, as how
+    many they are."""
+    single: list[Region] = []
+    for run in scale.runs:
+        mine = [r for r in column.regions if run.start <= r.start < run.end]
+        if run.folded > 1 and len(mine) * c.row > run.bottom - run.top:
+            y, tall = at.y + int(run.top), max(3, int(run.bottom - run.top) - 1)
+            c.box(at.x, y, at.w, tall, "free", outline="dim", pattern="rows", ink="faint")
+            c.text(at.x + 3, y + (tall - c.row) // 2, f"{len(mine)} regions", "ink", paper="free")
+        else:
+            single += mine
+    return single
 
 
 def _block(

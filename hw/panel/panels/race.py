@@ -1,7 +1,8 @@
 """The race: what each kind of switch has cost in this run, so far.
 
 The raw counts are the evidence: switches, writes of CR3, entries flushed, refills that the
-flushes made necessary.  Modelled cycles are derived: counts times the cost table of the header.
+flushes made necessary.  Modelled cycles are derived: counts times the cost table of the header;
+every lane is charged one entry into the kernel by a call, though a timer's would cost more.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hw.panel.moment import View
 from hw.panel.theme import ink_on
 
 PARTS = (
+    ("entry", "yellow", "rows"),
     ("save, restore", "sky", ""),
     ("pick", "green", "dots"),
     ("CR3 write", "orange", "diagonal"),
@@ -53,6 +55,7 @@ def _lane(view: View, kind: int) -> Lane | None:
     tagged = "cr3_write_tagged" if about.config.get("pcid") else "cr3_write"
     keeps_registers = kind == VAS_SWITCH
     parts = (
+        about.cost("syscall"),
         0 if keeps_registers else about.cost("context_save") + about.cost("context_restore"),
         0 if keeps_registers else about.cost("schedule_pick"),
         writes / switches * about.cost(tagged),
@@ -118,7 +121,14 @@ def _table(c: Canvas, y: int, shown: list[Lane]) -> int:
 
 def _costs(view: View, c: Canvas, y: int) -> None:
     """The rows of the cost table that the bars are made of, where there is room for them."""
-    used = ("context_save", "context_restore", "schedule_pick", "cr3_write_tagged", "walk_step")
+    used = (
+        "syscall",
+        "context_save",
+        "context_restore",
+        "schedule_pick",
+        "cr3_write_tagged",
+        "walk_step",
+    )
     rows = [row for row in view.moment.about.header.get("costs", ()) if row["name"] in used]
     if y + (len(rows) + 1) * c.row > c.rect.bottom:
         return

@@ -13,6 +13,7 @@ from hw.host import UserError
 from hw.panel import command
 from hw.panel.layout import PANELS
 from hw.panel.places import position_of
+from hw.panel.scenes import read_scenes
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.verbs import VERBS
@@ -110,7 +111,7 @@ def test_the_verbs_are_the_commands() -> None:
 @pytest.mark.parametrize("path", SCENES, ids=lambda path: path.stem)
 def test_scenes_go_on_and_back_from_end_to_end(path: Path, tmp_path: Path) -> None:
     record(tmp_path / "t", path.stem)
-    session = Session(opened(tmp_path / "t"), scenes=command.read_scenes(path))
+    session = Session(opened(tmp_path / "t"), scenes=read_scenes(path))
     said = []
     for scene in session.scenes:
         session.press("page down")
@@ -128,7 +129,7 @@ def test_scenes_that_make_no_sense_are_a_sentence(tmp_path: Path) -> None:
     for text in ("{", "{}", "[1]"):
         (tmp_path / "s.json").write_text(text)
         with pytest.raises(UserError, match="scenes"):
-            command.read_scenes(tmp_path / "s.json")
+            read_scenes(tmp_path / "s.json")
 
 
 def test_the_pictures_of_the_documentation_are_those_of_the_recipes() -> None:

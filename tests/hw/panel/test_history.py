@@ -123,6 +123,23 @@ def test_the_records_add_up_to_the_state_of_the_kernel(
     }
 
 
+@pytest.mark.parametrize("traps", [20, 45, 70])
+def test_views_add_up_as_well(tmp_path: Path, traps: int) -> None:
+    kernel = record(tmp_path / "t", "vas_brk", traps)
+    history = opened(tmp_path / "t")
+    history.seek(history.scanned)
+    state, frames = history.state, kernel.frames
+    held = {pfn: Frame(frames.refs[pfn], frames.owners[pfn]) for pfn in frames.used()}
+    assert state.frames == held
+    assert entries(state) == entries_of_machine(kernel)
+    words = kernel.machine.memory.words
+    assert all(words[slot >> 3] == entry for slot, entry in state.ptes.items())
+    for thread in kernel.threads.values():
+        assert state.threads[thread.tid].space == thread.space.id
+        seen = {(r.start, r.end, r.prot, r.object) for r in state.regions_of(thread.space.id)}
+        assert seen >= {(r.start, r.end, r.prot, r.object.id) for r in thread.space.map}
+
+
 def words_of_tables(kernel: Kernel) -> dict[int, int]:
     """Every entry that is not zero of every page table, by its physical address."""
     words = kernel.machine.memory.words

@@ -55,7 +55,7 @@ def test_every_command_has_a_key_and_is_in_the_palette_and_in_the_help() -> None
 
 def test_lower_case_is_forward_and_shift_is_back() -> None:
     by_key = commands_by_key()
-    for letter in "eyfwnc":
+    for letter in "seyfwnc":
         forward, back = by_key[letter], by_key[letter.upper()]
         assert ("previous" in back) or ("back" in back), (forward, back)
 

@@ -13,7 +13,7 @@ case a.c in [a-c].[!d]) echo cls;; esac; case '*' in \*) echo star;; esac; case 
 echo $((  1 + 2 *( 3 - 1 ) )) $((1==1))
 i=5; while [ $((i-=1)) -gt 0 ]; do printf "$i "; done; echo
 for i in a b; do for j in 1 2; do [ $j = 2 ] && continue 2; echo $i$j; done; done
-cat <<A | sed s/o/0/
+cat <<A | tr o 0
 foo ${y} \$y \\ "q" `echo bt`
 A
 echo "a

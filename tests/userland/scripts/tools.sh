@@ -26,4 +26,6 @@ test -f fruit && echo file; test -d a && echo folder; test 3 -lt 5 && echo less;
 test -s t1 && test ! -e zz && test \( 1 -eq 1 -o 1 -eq 2 \) -a x != y && echo all; [ -x fruit ] && echo may run
 [ hard -ef fruit ] && echo same file; test -n "" || echo empty; test -z "" && echo zero
 true && ! false && echo truth; yes | head -n 2; sleep 0.01; uname -s | wc -l; date -u +%% ; pwd | grep -c /
+touch new; wc -c <new; touch fruit; wc -l <fruit; touch -c never; ls never 2>/dev/null || echo none
+touch -r fruit new; [ new -nt fruit ] || [ new -ot fruit ] || echo same time; touch no/such 2>/dev/null || echo cannot
 kill -l 2>/dev/null | wc -l | grep -c '[1-9]'; id -u | grep -c '[0-9]'; echo done

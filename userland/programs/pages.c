@@ -1,4 +1,4 @@
-/* touch: maps N pages (default 1000) and writes a byte in each. Shows: demand paging, one fault
+/* pages: maps N pages (default 1000) and writes a byte in each. Shows: demand paging, one fault
  * a page. */
 
 #include <err.h>
