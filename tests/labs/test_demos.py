@@ -48,3 +48,15 @@ def test_a_recording_is_made(tmp_path: Path) -> None:
     file = tmp_path / "views.vtrace"
     assert demo.main(["views", "--trace", str(file)]) == 0
     assert file.stat().st_size
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_a_heap_in_two_views_has_three_outcomes_and_a_segment_at_home_none_of_them(
+    seed: int,
+) -> None:
+    conflict, options = demo.every_demo()["conflict"], Options(Config(seed=seed))
+    result = conflict.run(options)
+    assert result.holds
+    assert "[heap]" in result.data["rfc"]["conflicts"][0]
+    assert result.data["segments"]["pushed"] is None
+    assert result == conflict.run(options)

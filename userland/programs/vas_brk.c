@@ -5,6 +5,8 @@
  *     run.py exec --vas-sync forward vas_brk    works, and the kernel counts what it pushed
  *     run.py exec --vas-sync subtree vas_brk    works, and there was nothing to push
  *
+ *     run.py exec vas_brk segments              no view: a segment is shown at home, and that is all
+ *
  * The threads take turns by a flag, so that every seed and any number of cores gives the same. */
 
 #include <err.h>
@@ -74,11 +76,28 @@ static void explain(void) {
            seen_inside.start, seen_inside.end, here.start, here.end);
 }
 
-int main(void) {
-    vantage_required();
-    grow('0'); /* so that there is a heap before the VAS is attached */
+static void attach_vas(void) {
     if ((vid = vas_create("vas_brk", 0600)) < 0) err(1, "cannot create a VAS");
     if (vas_attach(0, vid, O_RDWR) < 0) err(1, "cannot attach it");
+}
+
+/* vid stays 0, the process's own space: every switch there is one to where the thread is. */
+static void attach_segment(void) {
+    char *place = (char *)0x100000000000;
+    int sid = vas_seg_create("vas_brk", place, place + PAGE, 0600);
+    if (sid < 0 || vas_seg_attach(0, sid, O_RDWR) < 0) err(1, "cannot show a segment at home");
+    *place = 's';
+}
+
+static void tell(void) {
+    printf("one heap in both views; the kernel pushed %d changes from one to the other\n",
+           vas_ctl(vid, VAS_CTL_PUSHED, 0));
+}
+
+int main(int argc, char **argv) {
+    vantage_required();
+    grow('0'); /* so that there is a heap before the VAS is attached */
+    argc > 1 && strcmp(argv[1], "segments") == 0 ? attach_segment() : attach_vas();
     thrd_t thread;
     if (thrd_create(&thread, worker, NULL) != thrd_success) errx(1, "cannot create a thread");
 
@@ -95,9 +114,11 @@ int main(void) {
     turn = OVER;
     if (stuck) explain();
     thrd_join(thread, NULL);
-    if (!stuck)
-        printf("one heap in both views; the kernel pushed %d changes from one to the other\n",
-               vas_ctl(vid, VAS_CTL_PUSHED, 0));
+    if (!vid) {
+        puts("one heap, and one view: whoever is in the process sees the segment");
+        return 0;
+    }
+    if (!stuck) tell();
     if (vas_detach(0, vid) < 0) warn("cannot detach");
     if (vas_delete(vid) < 0) err(1, "cannot delete");
     return stuck != 0;
