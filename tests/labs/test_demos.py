@@ -24,6 +24,19 @@ def test_three_views_of_one_address_are_three_frames(sync: str) -> None:
     assert home["pfn"] == 0
 
 
+@pytest.mark.parametrize("sync", SYNCS)
+def test_what_one_process_linked_another_follows(sync: str) -> None:
+    result = demo.every_demo()["share"].run(Options(Config(vas_sync=sync)))
+    assert result.holds
+    built, found = result.data["processes"]
+    assert built["pid"] != found["pid"]
+    assert (built["alive"], found["alive"]) == (False, True)
+    assert (built["root"], built["sum"]) == (found["root"], found["sum"])
+    assert found["words"] == sorted(set(found["words"]))
+    assert len(found["words"]) == found["nodes"] == 10
+    assert found["pfn"] == found["held"] > 0
+
+
 def test_the_same_seed_gives_the_same_and_json_can_be_read() -> None:
     views, options = demo.every_demo()["views"], Options(replace(Config(), seed=7))
     first, second = views.run(options), views.run(options)
