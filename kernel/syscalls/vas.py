@@ -84,7 +84,7 @@ NOTES: dict[str, tuple[str, ...]] = {
         "Too many attachments (65,535 of one VAS, segment or process) are EBUSY.",
         "Under subtree and forward, vas_switch and vas_detach never answer EFAULT.",
         "A layout conflict is EFAULT, and the kernel's log and the trace name the two regions.",
-        "/sys/kernel/vas/ID has besides the RFC's files attached, resident and segments; vas_segs/ID "
+        "/sys/kernel/vas/ID has besides the RFC's files attached, resident, segments; vas_segs/ID "
         "has attached, resident and lockable. In /proc/PID/vas/VID/maps, v marks what is the VAS's "
         "and a what is the process's.",
     ),
