@@ -36,7 +36,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "pie": (), "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",),
     "sieve": ("3000",), "signals": (), "spin": ("500",), "stream": ("512", "2", "512"),
     "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
-    "vas_heap": ("5",), "crossings": ("views", "5", "3"), "prices": ("space_load", "20"),
+    "vas_heap": ("5",), "vas_vault": (), "crossings": ("views", "5", "3"),
+    "prices": ("space_load", "20"),
 }  # fmt: skip
 """Arguments that make each program short."""
 
