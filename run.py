@@ -141,6 +141,7 @@ COMMANDS = {
     "demo": ("show one claim at work: `demo list` names them", "labs.demo:main", "runtime"),
     "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
     "panel": ("see what a machine did, forwards and backwards", "userland.live:main", "panel"),
+    "lab": ("the course: hand-outs, hints, and a judge", "labs.tool:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
     "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime panel"),
@@ -306,6 +307,9 @@ def explain(error):
         error = host.UserError("this Python lacks the package '%s'" % name, "see 'run.py doctor'")
     if isinstance(error, host.UserError):
         say("Vantage: " + str(error))
+        return 2
+    if isinstance(error, NotImplementedError):  # the part of a lab that a student writes
+        say("Vantage: %s." % error)
         return 2
     say(
         "Vantage: %s: %s; this is a bug in Vantage, please report it (VANTAGE_DEBUG=1 shows "

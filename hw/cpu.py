@@ -66,7 +66,6 @@ RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
 
-
 INSTRUCTION = trace.declare(
     *("instruction", " ".join(f"{name}:Q" for name in GENERAL_REGISTERS)),
     "An instruction is about to run, with these registers; only where a core is stepped.",

@@ -226,6 +226,16 @@ def user_cache_folder(name: str) -> Path:
 # Terminals ----------------------------------------------------------------------------------
 
 
+def limit_memory(size_bytes: int) -> None:
+    """Let this process have no more address space than that, where the host can say so."""
+    if sys.platform == "linux":
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
 def is_terminal(stream: IO[Any] | None) -> bool:
     """Also False for what Python has when there is no console at all: None, or closed."""
     return stream is not None and not stream.closed and stream.isatty()

@@ -13,6 +13,7 @@ from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.trace import Trace
 from kernel import signals
 from kernel.choose import Chooser
+from kernel.clock import now_nanoseconds
 from kernel.errno import E
 from kernel.frames import OWNERS
 from kernel.kernel import Kernel
@@ -32,7 +33,7 @@ from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
 from kernel.servers.sysfs import Sysfs
 from kernel.servers.system import System
-from kernel.servers.tree import ROOT
+from kernel.servers.tree import ROOT, Tree
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, load_all
 from kernel.vases import SHARINGS, SYNCS
@@ -183,7 +184,7 @@ def _attach_files(
     kernel: Kernel, user: Credentials, programs: dict[bytes, bytes], given: Sequence[Given]
 ) -> None:
     """The tree of files, and what other servers serve in it."""
-    files = Files()
+    files = Files(Tree(born=now_nanoseconds(kernel.now())))
     endpoint = kernel.ipc.attach(files).id
     for item in given:
         files.give(item.path, item.mode, item.content, (item.uid, item.gid))

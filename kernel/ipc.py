@@ -91,7 +91,8 @@ class Ipc:
         endpoint = self.endpoints.get(handle.endpoint)
         if endpoint is not None and endpoint.server:
             farewell = Message(0, endpoint.id, 0, 0, 0, handle.badge, "close")
-            self._deliver(farewell, endpoint)
+            self._emit_message(farewell)
+            self._serve(endpoint.server, farewell)
         elif endpoint is not None:
             self._end(endpoint)
 
@@ -128,9 +129,12 @@ class Ipc:
                 raise KernelError(E.PIPE)
             content = (words, data, caps, one_way, as_real)
             message = self._message(thread, endpoint, handle.badge, operation, *content)
-            call.message, call.endpoint = message.id, endpoint.id
-            self.callers[message.id] = thread
-            self._deliver(message, endpoint)
+            if endpoint.server:
+                call.replies.append(self._answered_at_once(message, endpoint))
+            else:
+                call.message, call.endpoint = message.id, endpoint.id
+                self.callers[message.id] = thread
+                self._deliver(message, endpoint)
         if call.used == len(call.replies):
             raise Blocked(("reply", call.message, 0))
         reply = call.replies[call.used]
@@ -158,8 +162,7 @@ class Ipc:
         """Answer a message; a caller that is gone misses nothing."""
         thread = self.callers.pop(message_id, None)
         self.received.pop(message_id, None)
-        if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
+        self._emit_reply(message_id, reply)
         if thread is None or thread.call is None or thread.call.message != message_id:
             return
         self.kernel.machine.charge(costs.MESSAGE)
@@ -240,20 +243,31 @@ class Ipc:
         )  # fmt: skip
 
     def _deliver(self, message: Message, endpoint: Endpoint) -> None:
+        """Put it where the threads of a program find it."""
+        self._emit_message(message)
+        endpoint.queue.append(message)
+        # All of them: one that is woken may end before it has taken the message.
+        self.kernel.wake(("receive", endpoint.id, 0))
+
+    def _answered_at_once(self, message: Message, endpoint: Endpoint) -> Reply:
+        """There and back, as Python servers are asked: nobody has to wait or to be woken."""
+        self._emit_message(message)
+        reply = self._serve(endpoint.server, message)
+        self._emit_reply(message.id, reply)
+        self.kernel.machine.charge(costs.MESSAGE)
+        return reply
+
+    def _emit_message(self, message: Message) -> None:
         machine = self.kernel.machine
         machine.charge(costs.MESSAGE)
         if machine.trace:
             operation = str(message.operation).encode()
             shape = (message.id, message.endpoint, message.pid, message.badge)
             machine.trace.emit(MESSAGE, *shape, operation, len(message.data))
-        if not endpoint.server:
-            endpoint.queue.append(message)
-            # All of them: one that is woken may end before it has taken the message.
-            self.kernel.wake(("receive", endpoint.id, 0))
-            return
-        reply = self._serve(endpoint.server, message)
-        if message.id:
-            self.reply(message.id, reply)
+
+    def _emit_reply(self, message_id: int, reply: Reply) -> None:
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
 
     def _serve(self, name: str, message: Message) -> Reply:
         """A Python server's answer; whatever else it raises is its death, and only its own."""

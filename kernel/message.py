@@ -227,6 +227,9 @@ class Port(Protocol):
     def memory(self) -> tuple[int, int]:
         """Frames in all, and free ones."""
 
+    def cores(self) -> int:
+        """How many the machine has."""
+
     def uptime(self) -> tuple[int, int]:
         """Cycles since boot, and idle ones."""
 

@@ -161,6 +161,9 @@ class CorePort:
         table = self.kernel.frames
         return self.kernel.machine.memory.frames, len(table.free)
 
+    def cores(self) -> int:
+        return len(self.kernel.seats)
+
     def uptime(self) -> tuple[int, int]:
         return self.kernel.now(), self.kernel.idle_cycles
 

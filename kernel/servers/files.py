@@ -109,7 +109,8 @@ class Files:
 
     def _given(self, directory: Inode, name: bytes, mode: int, owner: tuple[int, int]) -> Inode:
         if name not in directory.entries:
-            self.tree.link(directory, name, self.tree.make(mode, *owner, 0), 0)
+            now = self.tree.born
+            self.tree.link(directory, name, self.tree.make(mode, *owner, now), now)
         return self.tree[directory.entries[name].number]
 
     # Inside -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from kernel.errno import E, KernelError
 from kernel.message import MOVED, Message, Port, ProcessInfo, Reply
 from kernel.servers.generated import DIRECTORY, FILE, LINK, Generated
+from kernel.servers.system import UTSNAME
 
 TICKS_PER_SECOND = 100
 CYCLES_PER_TICK_DIVISOR = 24_000_000
@@ -57,8 +58,21 @@ def stat(port: Port) -> bytes:
     return b"cpu  %d 0 0 %d 0 0 0 0 0 0\nprocesses %d\n" % (busy, idle, len(port.processes()))
 
 
+def version(port: Port) -> bytes:
+    system, _, release, build, *_ = UTSNAME
+    return b"%s version %s %s\n" % (system, release, build)
+
+
+def cpuinfo(port: Port) -> bytes:
+    return b"".join(
+        b"processor\t: %d\nvendor_id\t: Vantage\ncpu MHz\t\t: 2400.000\n\n" % number
+        for number in range(port.cores())
+    )
+
+
 SYSTEM: dict[bytes, Callable[[Port], bytes]] = {
-    b"loadavg": loadavg, b"meminfo": meminfo, b"mounts": mounts, b"stat": stat, b"uptime": uptime,
+    b"cpuinfo": cpuinfo, b"loadavg": loadavg, b"meminfo": meminfo, b"mounts": mounts,
+    b"stat": stat, b"uptime": uptime, b"version": version,
 }  # fmt: skip
 
 # Files of a process -------------------------------------------------------------------------------
@@ -154,6 +168,14 @@ def _parts(badge: int) -> tuple[int, int, int]:
     return badge >> VID_SHIFT, badge >> PID_SHIFT & 0xFFFF_FFFF, badge & 0xFFFF
 
 
+def _open_at(info: ProcessInfo, fd: int) -> tuple[int, int]:
+    """Endpoint and badge of a descriptor.  ENOENT: it has been closed since its link was opened."""
+    for number, endpoint, badge, _ in info.descriptors:
+        if number == fd:
+            return endpoint, badge
+    raise KernelError(E.NOENT)
+
+
 @dataclass(slots=True)
 class Proc(Generated):
     name: str = "proc"
@@ -230,8 +252,7 @@ class Proc(Generated):
             return b"/sys/kernel/vas/%d" % vid
         info = self._info(pid, port)
         if what & FD:
-            _, endpoint, node, _ = next(d for d in info.descriptors if d[0] == what & ~FD)
-            return port.name_of(endpoint, node)
+            return port.name_of(*_open_at(info, what & ~FD))
         name = _PROCESS_NAMES[what - 1]
         if name == b"cwd":
             return port.name_of(*info.cwd)
@@ -252,9 +273,9 @@ class Proc(Generated):
             return self._walk(message.pid << PID_SHIFT, rest, message, port, follow=follow)
         _, pid, what = _parts(badge)
         if what & FD:
-            _, *place, _ = next(d for d in self._info(pid, port).descriptors if d[0] == what & ~FD)
+            place = _open_at(self._info(pid, port), what & ~FD)
         elif not what & ATTACHED and _PROCESS_NAMES[what - 1] == b"cwd":
-            place = [*self._info(pid, port).cwd]
+            place = self._info(pid, port).cwd
         else:
             return Generated.through(self, badge, rest, message, port, follow=follow)
         return Reply(0, MOVED, (place[1],), rest, (place[0],))

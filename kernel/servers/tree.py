@@ -114,14 +114,15 @@ class Place:
 
 @dataclass(slots=True)
 class Tree:
-    """All inodes by number."""
+    """All inodes by number.  `born` is when the system booted: the time of what was given then."""
 
     inodes: dict[int, Inode] = field(default_factory=dict)
     made: int = 0
+    born: int = 0
 
     def __post_init__(self) -> None:
         if not self.inodes:
-            root = self.make(S_IFDIR | 0o755, 0, 0, 0)
+            root = self.make(S_IFDIR | 0o755, 0, 0, self.born)
             root.links = 2
 
     def __getitem__(self, number: int) -> Inode:

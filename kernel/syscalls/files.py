@@ -7,8 +7,9 @@ server is in `kernel.paths`; what is allowed, the servers decide.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
-from kernel import paths
+from kernel import limits, paths
 from kernel.clock import NANOSECONDS
 from kernel.errno import E, KernelError
 from kernel.kernel import Kernel
@@ -31,12 +32,12 @@ from kernel.paths import AT_FDCWD
 from kernel.process import Thread
 from kernel.syscalls import Fd, Flags, Id, Int, Long, Path, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
+from kernel.syscalls.io import MAX_TRANSFER_BYTES, too_large
 
 AT_SYMLINK_NOFOLLOW, AT_REMOVEDIR, AT_EACCESS = 0x100, 0x200, 0x200
 AT_SYMLINK_FOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH = 0x400, 0x800, 0x1000
 AT_STATX_SYNC = 0x6000
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
-MAX_TRANSFER_BYTES = 1 << 20
 BLOCK_BYTES, MAX_NAME_BYTES = 4096, 255
 TMPFS_MAGIC = 0x0102_1994
 STATX_BASIC_STATS = 0x7FF
@@ -120,16 +121,13 @@ def openat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mode: Flags)
 # What is known of a node --------------------------------------------------------------------------
 
 
-def _seconds(nanoseconds: int) -> tuple[int, int]:
-    return divmod(nanoseconds, NANOSECONDS)
-
-
 def _pack_stat(stat: Stat) -> bytes:
     """A struct stat (arch/x86/include/uapi/asm/stat.h)."""
-    times = (*_seconds(stat.accessed), *_seconds(stat.modified), *_seconds(stat.changed))
+    times = (stat.accessed, stat.modified, stat.changed)
     return _STAT.pack(
         stat.device, stat.inode, stat.links, stat.mode, stat.uid, stat.gid, 0, stat.special,
-        stat.size_bytes, BLOCK_BYTES, stat.blocks, *times,
+        stat.size_bytes, BLOCK_BYTES, stat.blocks,
+        *(part for time in times for part in divmod(time, NANOSECONDS)),
     )  # fmt: skip
 
 
@@ -140,7 +138,7 @@ def _pack_statx(stat: Stat) -> bytes:
         stat.inode, stat.size_bytes, stat.blocks, 0,
     )[:64]  # fmt: skip
     times = b"".join(
-        struct.pack("<qIi", *_seconds(time), 0)
+        struct.pack("<qIi", *divmod(time, NANOSECONDS), 0)
         for time in (stat.accessed, 0, stat.changed, stat.modified)
     )
     devices = (stat.special >> 8, stat.special & 255, stat.device >> 8, stat.device & 255)
@@ -434,8 +432,15 @@ def truncate(k: Kernel, t: Thread, path: Path, size: Long) -> int:
     """Cut a file off, or let it grow by a hole.  EISDIR; EACCES; EINVAL: negative; EFBIG."""
     if size < 0:
         raise KernelError(E.INVAL)
+    _may_become(k, t, at(k, t, AT_FDCWD, path, "stat", (0,)), size)
     at(k, t, AT_FDCWD, path, "truncate", (size,))
     return 0
+
+
+def _may_become(k: Kernel, t: Thread, status: Reply, size: int) -> None:
+    """Raises EFBIG: it would grow beyond RLIMIT_FSIZE."""
+    if max(limits.soft(t.process, limits.FSIZE), Stat(*status.words).size_bytes) < size:
+        raise too_large(k, t)
 
 
 @syscall(77, owner="files")
@@ -444,10 +449,9 @@ def ftruncate(k: Kernel, t: Thread, fd: Fd, size: Long) -> int:
     if size < 0:
         raise KernelError(E.INVAL)
     handle = t.process.descriptors.get(fd)
-    if not (handle.flags & O_ACCMODE or handle.flags & O_PATH):
+    if not handle.flags & O_PATH and not (handle.flags & O_ACCMODE and handle.seekable):
         raise KernelError(E.INVAL)
-    if not handle.seekable and not handle.flags & O_PATH:
-        raise KernelError(E.INVAL)
+    _may_become(k, t, on(k, t, fd, "stat", (0,)), size)
     on(k, t, fd, "truncate", (size,))
     return 0
 
@@ -544,11 +548,7 @@ def utimensat(k: Kernel, t: Thread, dirfd: Fd, path: Path, times: Ptr, flags: In
     EPERM, EACCES: not allowed; EINVAL: no such time, or other flags; ENOENT; EBADF; EFAULT.
     """
     _check(flags, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
-    wanted = (NOW, NOW)
-    if times:
-        data = t.space.read(times, 2 * _TIME.size)
-        first, second = (_wish(*_TIME.unpack_from(data, at)) for at in (0, _TIME.size))
-        wanted = (first, second)
+    wanted = _times(t, times, _wish)
     if wanted == (KEEP, KEEP):
         return 0
     if not path:
@@ -557,6 +557,14 @@ def utimensat(k: Kernel, t: Thread, dirfd: Fd, path: Path, times: Ptr, flags: In
     words = (*wanted, int(flags & AT_SYMLINK_NOFOLLOW != 0))
     at(k, t, dirfd, path, "utimens", words, may_be_empty=bool(flags & AT_EMPTY_PATH))
     return 0
+
+
+def _times(t: Thread, times: int, wish: Callable[[int, int], int]) -> tuple[int, int]:
+    """Two times that a program has stored, or twice now if it has not."""
+    if not times:
+        return NOW, NOW
+    accessed, modified = _TIME.iter_unpack(t.space.read(times, 2 * _TIME.size))
+    return wish(*accessed), wish(*modified)
 
 
 def _wish(seconds: int, nanoseconds: int) -> int:
@@ -570,12 +578,7 @@ def _wish(seconds: int, nanoseconds: int) -> int:
 @syscall(235, owner="files")
 def utimes(k: Kernel, t: Thread, path: Path, times: Ptr) -> int:
     """As utimensat, in microseconds."""
-    wanted = (NOW, NOW)
-    if times:
-        data = t.space.read(times, 2 * _TIME.size)
-        first, second = (_micro(*_TIME.unpack_from(data, at)) for at in (0, _TIME.size))
-        wanted = (first, second)
-    at(k, t, AT_FDCWD, path, "utimens", (*wanted, 0))
+    at(k, t, AT_FDCWD, path, "utimens", (*_times(t, times, _micro), 0))
     return 0
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from kernel import paths, signals
+from kernel import limits, paths, signals
 from kernel.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.message import Reply
-from kernel.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, Stat
+from kernel.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
 from kernel.process import Handle, Signal, Thread
 from kernel.syscalls import Fd, Flags, Int, Long, Ptr, Size, syscall
 
@@ -84,6 +84,8 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
     At `offset`, or at the file offset, which then moves on.  EPIPE comes with SIGPIPE.
     """
     call = k.traps.current_call(t)
+    if limits.FSIZE in t.process.limits and handle.seekable:
+        data = _within_limit(k, t, handle, data, offset)
     while True:
         at = handle.offset if offset is None else offset + call.done
         if handle.flags & O_APPEND:
@@ -101,6 +103,26 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
             handle.offset = reply.words[0]
         if call.done >= len(data) or not handle.blocks:
             return call.done
+
+
+def _within_limit(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None) -> bytes:
+    """What RLIMIT_FSIZE lets through of a write.  Raises EFBIG if that is nothing."""
+    status = Stat(*paths.send(k, t, handle, b"", "stat", (0,))[0].words)
+    start = handle.offset if offset is None else offset
+    if handle.flags & O_APPEND:
+        start = status.size_bytes
+    limit = limits.soft(t.process, limits.FSIZE)
+    if status.mode & S_IFMT != S_IFREG or start + len(data) <= limit:
+        return data
+    if start >= limit:
+        raise too_large(k, t)
+    return data[: limit - start]
+
+
+def too_large(k: Kernel, t: Thread) -> KernelError:
+    """To raise where a file would become larger than RLIMIT_FSIZE; SIGXFSZ comes with it."""
+    signals.send(k, t.process, Signal(signals.SIGXFSZ, signals.SI_USER), t)
+    return KernelError(E.FBIG)
 
 
 def vectors(t: Thread, at: int, count: int) -> list[tuple[int, int]]:

@@ -36,8 +36,9 @@ SMALL: dict[str, tuple[str, ...]] = {
     "pie": (), "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",),
     "sieve": ("3000",), "signals": (), "spin": ("500",), "stream": ("512", "2", "512"),
     "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
-    "vas_heap": ("5",), "vas_vault": (), "crossings": ("views", "5", "3"),
-    "prices": ("space_load", "20"),
+    "vas_heap": ("5",), "vas_share": (), "vas_views": (),
+    "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
+    "vas_vault": (),
 }  # fmt: skip
 """Arguments that make each program short."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kernel import invariants
 from kernel.errno import E
 from kernel.message import Message, Port, Reply, Server
+from kernel.nodes import O_NOFOLLOW, O_PATH
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 
@@ -81,3 +84,34 @@ def test_under_debug_the_bug_of_a_server_is_a_traceback() -> None:
     system.kernel.debug = True
     with pytest.raises(ZeroDivisionError):
         system.run()
+
+
+def shell(script: str, **wishes: Any) -> bytes:
+    return System("sh", "-c", script, traced=False, watched=False, **wishes).run().output
+
+
+def test_proc_tells_the_version_that_uname_tells_and_every_core() -> None:
+    assert shell("cat /proc/version").split()[:3] == [b"Linux", b"version", b"4.11.0-vantage"]
+    assert shell("cat /proc/cpuinfo | grep -c processor", cpus=3) == b"3\n"
+
+
+def test_what_was_there_at_boot_has_the_date_of_the_boot() -> None:
+    rows = map(bytes.split, shell("ls -l / /bin /etc /home").splitlines())
+    dates = {row[5] for row in rows if len(row) > 6}
+    assert dates == {b"2017-03-13"}
+
+
+def test_a_descriptor_that_was_closed_is_no_end_of_its_link_any_more() -> None:
+    """The link in /proc stays open (O_PATH | O_NOFOLLOW) when what it led to is gone."""
+    program = Program()
+    link, empty, room = program.put(b"/proc/self/fd/1\0"), program.put(b"\0"), program.room(64)
+    program.call("open", link, O_PATH | O_NOFOLLOW, 0)
+    program.call("readlinkat", 3, empty, room, 64)
+    program.call("close", 1)
+    program.call("readlinkat", 3, empty, room, 64)
+    program.exit()
+    system = System(program)
+    here, gone = system.run().results("readlinkat")
+    assert here > 0
+    assert gone == -E.NOENT
+    assert system.kernel.ipc.restarts == []

@@ -1,5 +1,6 @@
 /* prctl, limits, clocks and timers: what is refused, and what is remembered. */
 #include "p_native.h"
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -46,6 +47,31 @@ static void limits(void) {
     TRY(syscall(SYS_getrusage, 7, &limit));
 }
 
+static void sizes(void) {
+    const char *path = "/tmp/p_settings.size";
+    struct rlimit limit = {100, RLIM_INFINITY};
+    static char text[60];
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    on(SIGXFSZ, ring, 0);
+    rang = 0;
+    TRY(setrlimit(RLIMIT_FSIZE, &limit));
+    TRY(write(fd, text, 60));
+    TRY(write(fd, text, 60));
+    TRY(write(fd, text, 60));
+    TRY(pwrite(fd, text, 60, 99));
+    TRY(pwrite(fd, text, 60, 5000));
+    TRY(ftruncate(fd, 101));
+    TRY(truncate(path, 101));
+    TRY(ftruncate(fd, 20));
+    TRY(ftruncate(fd, 100));
+    int null = open("/dev/null", O_WRONLY), end = open(path, O_WRONLY | O_APPEND);
+    TRY(write(null, text, 60));
+    TRY(write(end, text, 1));
+    close(fd), close(null), close(end);
+    TRY(unlink(path));
+    say("%d\n", rang);
+}
+
 static void clocks(void) {
     struct timespec time;
     TRY(syscall(SYS_clock_gettime, 10, &time));
@@ -83,6 +109,7 @@ static void timers(void) {
 
 int main(void) {
     settings();
+    sizes();
     limits();
     clocks();
     timers();

@@ -1,0 +1,130 @@
+"""Random updates of a table that one window does not hold: remapped, by messages, by VAS switch.
+
+After SpaceJMP's GUPS (ASPLOS'16, 5.2).  The same seeded updates are done in the three ways of
+`userland/programs/gups.c`, on one core.  All figures are those of the whole program, with its
+beginning and end.  `--trace` records the way by VAS switch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hw import costs
+from hw.trace import Kind, Trace
+from kernel.boot import Config, boot, run_to_end, spawn, trace_header
+from kernel.kernel import Kernel
+from kernel.process import Process
+from kernel.syscalls import TABLE
+from kernel.trap import SYSCALL
+from labs.crossings import host_clock
+from labs.demo import Demo, Options, Result
+from userland.programs import describe, read_program
+
+PROGRAM = "gups"
+PARTS, BATCHES = 4, 300
+WAYS = {
+    "map": "munmap, and mmap of the next part of a file",
+    "mp": "a process per part, and a message per batch",
+    "jmp": "a VAS per part, and vas_switch",
+}
+JMP = "jmp"
+LEAST_RAM_MIB = 32
+
+
+@dataclass(slots=True)
+class Way:
+    """What was seen of one run."""
+
+    output: list[bytes] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+    cycles: int = 0
+    pte_writes: int = 0
+    host_seconds: float = 0.0
+
+    def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
+        """A record was made."""
+        if kind is SYSCALL:
+            self.calls[TABLE[values[1]].name] += 1
+
+    @property
+    def words(self) -> list[str]:
+        """What the program printed: the updates done come first, the checksum last."""
+        return b"".join(self.output).decode().split()
+
+    def as_json(self) -> dict[str, Any]:
+        updates = int(self.words[0])
+        return {
+            "checksum": self.words[-1],
+            "updates": updates,
+            "modelled_cycles": self.cycles,
+            "updates_per_1000_cycles": round(1000 * updates / self.cycles, 3),
+            "updates_per_host_second": round(updates / max(self.host_seconds, 1e-9)),
+            "switches": self.calls["vas_switch"],
+            "messages": self.calls["ipc_call"],
+            "maps": self.calls["mmap"],
+            "page_table_writes": self.pte_writes,
+        }
+
+
+def run(options: Options) -> Result:
+    """The three ways, and whether they came to the same."""
+    machine = options.config.machine
+    machine = replace(machine, cpus=1, ram_mib=max(LEAST_RAM_MIB, machine.ram_mib))
+    config = replace(options.config, machine=machine)
+    if options.trace:
+        kernel, process = _start(JMP, config, Way())
+        with options.recording(kernel, describe(PROGRAM, read_program(PROGRAM))):
+            run_to_end(kernel, process)
+    ways = {name: _measure(name, config).as_json() for name in WAYS}
+    equal = len({way["checksum"] for way in ways.values()}) == 1
+    data = {"ways": ways, "equal": equal, "parts": PARTS, "seed": config.seed}
+    return Result(_text(ways, equal), data, holds=equal)
+
+
+def _start(name: str, config: Config, way: Way) -> tuple[Kernel, Process]:
+    kernel = boot(config, {}, way.output.append)
+    words = [word.encode() for word in (PROGRAM, name, str(PARTS), str(BATCHES), str(config.seed))]
+    return kernel, spawn(kernel, read_program(PROGRAM), words, [], config.user)
+
+
+def _measure(name: str, config: Config) -> Way:
+    """Once for the counts, once for host time with nothing recorded."""
+    way = Way()
+    kernel, process = _start(name, config, way)
+    kernel.machine.attach_trace(Trace(trace_header(kernel), None, way))
+    if run_to_end(kernel, process):
+        raise RuntimeError(f"gups {name} failed: {way.words}")
+    (core,) = kernel.machine.cores
+    way.cycles, way.pte_writes = core.state.cycles, core.state.counts[costs.PTE_WRITE]
+    kernel, process = _start(name, config, Way())
+    begun = host_clock()
+    run_to_end(kernel, process)
+    way.host_seconds = host_clock() - begun
+    return way
+
+
+def _text(ways: dict[str, dict[str, Any]], equal: bool) -> str:
+    lines = [f"A table in {PARTS} parts, seen through a window that shows one of them.", ""]
+    for name, way in ways.items():
+        lines += [
+            f"{name}: {WAYS[name]}",
+            f"  {way['updates']:,} updates in {way['modelled_cycles']:,} modelled cycles: "
+            f"{way['updates_per_1000_cycles']} per 1,000 cycles, "
+            f"{way['updates_per_host_second']:,} per second on this host",
+            f"  {way['maps']} maps, {way['messages']} messages, {way['switches']} switches, "
+            f"{way['page_table_writes']} page-table entries written",
+            f"  checksum {way['checksum']}",
+            "",
+        ]
+    lines.append(
+        "The three tables are equal: only the way to them differs.  Whoever maps writes the"
+        "\nentries anew at each visit; after a switch they are still there."
+        if equal
+        else "The three tables differ, which must not be."
+    )
+    return "\n".join(lines)
+
+
+DEMO = Demo(PROGRAM, "more memory than a window: remapped, by messages, by VAS switch", run)

@@ -1,0 +1,82 @@
+"""From the whole tree to a student's: a lab's regions become their prompts.
+
+What travels is named here, so that what is not named stays: tests, mutants, the instructor's
+notes, the questions' maker and the history of the repository never leave.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from hw.host import UserError
+from labs.judge import VISIBLE, to_data
+from labs.lab import ROOT, Lab
+
+FOLDERS = ("hw", "kernel", "userland")
+FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt")
+NOTICES = ("requirements-test.txt", "LICENSE")
+COURSE = ("__init__", "tour", "tool", "lab", "judge", "child", "report", "export")
+OF_A_LAB = ("lab.json", "README.md")
+NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+VISIBLE_SEED = 1
+
+REGION = re.compile(
+    r"^(?P<indent> *)# BEGIN SOLUTION (?P<part>lab\d+\.\w+)\n.*?"
+    r"^ *# END SOLUTION (?P=part)\n(?P<prompt> *# PROMPT (?P=part):[^\n]*\n)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def starter(source: str, lab: Lab) -> str:
+    """`source` with every region of this lab replaced; other labs keep their solutions."""
+
+    def replace(region: re.Match[str]) -> str:
+        number, part = region["part"].removeprefix("lab").split(".")
+        if int(number) != lab.number:
+            return region[0]
+        where = f"lab {lab.number}, part {part}, waits to be written in {lab.parts[part]}"
+        return f'{region["prompt"]}{region["indent"]}raise NotImplementedError("{where}")\n'
+
+    return REGION.sub(replace, source)
+
+
+def export(lab: Lab, to: Path) -> None:
+    """Write the student's tree of one lab into `to`, which must not exist or be empty."""
+    if (lab.folder / VISIBLE).exists():
+        raise UserError("this is a student's tree already", "export from the instructor's tree")
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UserError(f"{to} is not an empty folder", "name one that does not exist yet")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, to / name, ignore=NEVER, dirs_exist_ok=True)
+    for name in (*FILES, *NOTICES):
+        shutil.copy(ROOT / name, to / name)
+    for part in set(lab.parts.values()):
+        (to / part).write_text(starter((ROOT / part).read_text("utf-8"), lab), "utf-8")
+    for name in lab.withheld:
+        (to / name).write_text(_absent(name, lab), "utf-8")
+    _course(lab, to / "labs")
+
+
+def _absent(name: str, lab: Lab) -> str:
+    """What stands in the place of a file that would show the answer."""
+    why = f"{name} would show the answer of lab {lab.number}, so this tree is without it"
+    return f'raise NotImplementedError("{why}")\n'
+
+
+def _course(lab: Lab, to: Path) -> None:
+    from labs.walks import questions
+
+    folder = to / lab.folder.name
+    folder.mkdir(parents=True)
+    for name in COURSE:
+        shutil.copy(ROOT / "labs" / f"{name}.py", to)
+    for name in OF_A_LAB:
+        shutil.copy(lab.folder / name, folder)
+    asked = {
+        check.name: [to_data(question) for question in questions(check.name, VISIBLE_SEED)]
+        for check in lab.checks
+    }
+    (folder / VISIBLE).write_text(json.dumps(asked), "utf-8")
