@@ -1,0 +1,106 @@
+"""A secret in a VAS: what cannot read it, what can, and what a registered entry changes.
+
+The program is `userland/programs/vas_vault.c`.  The secret is read from the frame that it lies in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernel.kernel import Kernel
+from kernel.strace import error_name
+from labs.demo import Demo, Options, Result
+from labs.stage import Act, play
+
+PROGRAM = "vas_vault"
+SECRET_BYTES = 8
+
+
+def secret(kernel: Kernel, _: int) -> tuple[int, str]:
+    """Where the vault is, and the first bytes in its frame, in hex."""
+    (vas,) = kernel.vases.vases.values()
+    (region,) = vas.space.map
+    pa = region.object.frames[region.page] << 12
+    return region.start, kernel.machine.memory.read(pa, SECRET_BYTES).hex()
+
+
+def run(options: Options) -> Result:
+    """The four ways in, in this configuration."""
+    filled, stray, hijacked, gated, anew, _ = play(options, PROGRAM, secret)
+    assert filled.picture is not None
+    place, hidden = filled.picture
+    data: dict[str, Any] = {
+        "secret": hidden,
+        "place": place,
+        "stray_read": _seen(stray, hidden),
+        "hijacked": _seen(hijacked, hidden),
+        "gated": _seen(gated, hidden),
+        "attached_anew": _seen(anew, hidden),
+    }
+    stopped = [death.signal for death in stray.deaths if death.address == place]
+    holds = (
+        stopped == ["SIGSEGV"]
+        and not data["stray_read"]["leaked"]
+        and data["hijacked"]["leaked"]
+        and gated.results("vas_entry") == [0]
+        and not data["gated"]["leaked"]
+    )
+    return Result(_text(data), data, holds)
+
+
+def _seen(act: Act[tuple[int, str]], hidden: str) -> dict[str, Any]:
+    return {
+        "printed": act.words,
+        "leaked": hidden in act.words,
+        "deaths": [[death.signal, death.address] for death in act.deaths],
+        "attach": act.results("vas_attach"),
+        "switch": act.results("vas_switch"),
+    }
+
+
+def _text(data: dict[str, Any]) -> str:
+    place, hidden = data["place"], data["secret"]
+    stray, hijacked = data["stray_read"], data["hijacked"]
+    deaths = ", ".join(f"{signal} at {address:#x}" for signal, address in stray["deaths"])
+    return f"""\
+A VAS holds the secret {hidden} at {place:#x}. The program has attached it and is at home.
+
+1. A stray read of that address, from outside: {deaths or "nothing happens"}.
+   {_leak(stray)}
+   At home there is no page at this address, so no bug elsewhere reads it.
+
+2. Hijacked code calls vas_switch itself, which answers {_answers(hijacked["switch"])}.
+   {_leak(hijacked)}
+   A compartment stops stray pointers; whoever runs code can walk in.
+
+3. The same code, after the program registered an entry (vas_entry).
+   {_leak(data["gated"])}
+   Its switch went on at the gate, on a stack inside the VAS. The gate only compares a guess with
+   the secret, and goes home by itself.
+
+4. The gated program's child attaches the VAS anew, since it has no entry to pass: \
+{_answers(data["attached_anew"]["attach"][1:])}.
+   {_leak(data["attached_anew"])}
+   {_remedy(data["attached_anew"])}"""
+
+
+def _leak(seen: dict[str, Any]) -> str:
+    return f"It prints {' '.join(seen['printed'])}: " + (
+        "the secret is out." if seen["leaked"] else "the secret stays in."
+    )
+
+
+def _answers(results: list[int]) -> str:
+    return ", then ".join(error_name(-r) if r < 0 else str(r) for r in results)
+
+
+def _remedy(anew: dict[str, Any]) -> str:
+    if anew["leaked"]:
+        return "An entry binds one attachment. Take the rights away as well."
+    return (
+        "The VAS has its one writer already. Without one the child's rights would do: take them\n"
+        "   away as well."
+    )
+
+
+DEMO = Demo("compartment", "a secret in a VAS: what cannot read it, what can, and a gate", run)
