@@ -71,9 +71,10 @@ class Machine:
         sink: Callable[[bytes], None],
         source: Callable[[], bytes] | None = None,
         state: MachineState | None = None,
+        memory: PhysicalMemory | None = None,
     ) -> None:
         self.config = config
-        self.memory = PhysicalMemory(config.ram_mib << 20)
+        self.memory = memory or PhysicalMemory(config.ram_mib << 20)
         self.state = state or _fresh_state(config)
         self.memory.code = self.state.code
         self.console = Console(self.state.console, sink, source)

@@ -37,14 +37,18 @@ class PhysicalMemory:
     `words[pa >> 3]` is the 64-bit word at `pa`; page tables are read and written that way.
     Everything else goes through `read`, `write`, `zero_frame` and `copy_frame`, because a
     store made behind the cores' backs must also drop code that they have translated.
+
+    `room` is a mapping of that size to use, which another process may look into.
     """
 
-    def __init__(self, size_bytes: int) -> None:
+    def __init__(self, size_bytes: int, room: mmap.mmap | None = None) -> None:
         if size_bytes <= 0 or size_bytes % PAGE_SIZE:
             raise ValueError(f"memory must be a positive multiple of 4096 bytes, not {size_bytes}")
         self.size_bytes = size_bytes
         self.frames = size_bytes >> PAGE_SHIFT
-        self._map = mmap.mmap(-1, size_bytes)
+        self._map = mmap.mmap(-1, size_bytes) if room is None else room
+        if len(self._map) != size_bytes:
+            raise ValueError(f"the room has {len(self._map)} bytes, the memory {size_bytes}")
         self.bytes = memoryview(self._map)
         self.words = self.bytes.cast("Q")
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))

@@ -10,6 +10,7 @@ from typing import Any
 from hw import costs
 from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
+from hw.memory import PhysicalMemory
 from hw.trace import Trace
 from kernel import signals
 from kernel.choose import Chooser
@@ -154,14 +155,16 @@ def boot(
     sink: Callable[[bytes], None],
     source: Callable[[], bytes] | None = None,
     given: Sequence[Given] = (),
+    memory: PhysicalMemory | None = None,
 ) -> Kernel:
     """A machine with a kernel and its servers, and no program yet.
 
     `programs` are files by path; `given` is a tree from the host that comes before them.  Console
-    output goes to `sink`, input is asked of `source`.
+    output goes to `sink`, input is asked of `source`.  `memory`, if given, has the size that the
+    configuration says.
     """
     load_all()
-    machine = Machine(config.machine, sink, source)
+    machine = Machine(config.machine, sink, source, memory=memory)
     chooser = Chooser(config.seed)
     kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
     kernel.vases.choose(config.vas_sync, config.vas_sharing)

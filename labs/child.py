@@ -1,105 +1,196 @@
-"""The child of the judge: loads a student's walk and answers the judge's questions with it.
+"""The child of the judge: holds a student's code and answers the judge's questions with it.
 
-Only the student's file comes from the student's tree; all else is the judge's own.  Whatever
-the student prints goes nowhere: the answers have a file of their own.  Each question has a
-memory of its own in a mapping that the judge reads afterwards.
+Only the files of the lab's parts come from the student's tree, laid over the judge's own; all
+else is the judge's.  Whatever the student prints goes nowhere: the answers have a pipe of their
+own.  `labs.judge` describes the protocol.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.abc
 import importlib.util
 import json
 import mmap
 import os
 import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, ModuleType
+from typing import Any, TextIO
 
 LINES = 20_000
-"""Lines of Python that one answer, or the import, may take; a walk needs fewer than 60."""
+"""Lines of Python in the student's files that one answer, or the import, may take, unless the
+question allows more."""
+MEMORY_BYTES = 4 << 30
+
+LEAVES_THE_PROCESS = (
+    "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.system", "os.exec",
+    "os.kill", "os.killpg", "subprocess.Popen", "socket.connect", "socket.bind",
+    "_winapi.CreateProcess", "signal.pthread_kill",
+)  # fmt: skip
+CHANGES_FILES = (
+    "os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
+    "os.symlink", "os.truncate", "shutil.rmtree", "shutil.move",
+)  # fmt: skip
 
 
 class OverBudget(BaseException):
     """The student's code ran more lines than an answer can need: it loops."""
 
 
-class Meter:
-    """Counts the lines that run in one file."""
+class Forbidden(BaseException):
+    """The student's code tried what no answer needs."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.left = LINES
+
+@dataclass(slots=True)
+class Meter:
+    """Counts the lines that run in the student's files."""
+
+    paths: frozenset[str]
+    given: int = LINES
+    left: int = LINES
+
+    def allow(self, lines: int) -> None:
+        """A new answer begins."""
+        self.given = self.left = lines
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Meter | None:
-        if frame.f_code.co_filename != self.path:
+        if frame.f_code.co_filename not in self.paths:
             return None
         self.left -= event == "line"
         if self.left < 0:
-            raise OverBudget(f"still running after {LINES:,} lines of Python: an endless loop?")
+            told = f"still running after {self.given:,} lines of Python: an endless loop?"
+            raise OverBudget(told)
         return self
 
 
-def main(student: str, questions: str, answers: str, memory: str, size_bytes: int) -> None:
-    """Answer every question, one line each, as far as the student's code allows."""
+class Overlay(importlib.abc.MetaPathFinder):
+    """The student's files in the place of modules."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        file = self.files.get(name)
+        return file and importlib.util.spec_from_file_location(name, file, loader=Source(file))  # type: ignore[return-value]
+
+
+class Source(importlib.abc.SourceLoader):
+    """Compiles the source itself: what lies in a `__pycache__` may say something else."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def get_filename(self, name: str) -> str:
+        return self.file
+
+    def get_data(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+
+@dataclass(slots=True)
+class Desk:
+    """What an answer is worked out with: a memory that the judge sees, and a way to show stops."""
+
+    nonce: int
+    memory: mmap.mmap
+    trace: Path
+    out: TextIO
+
+    def words(self) -> memoryview:
+        """The memory as 64-bit words."""
+        return memoryview(self.memory).cast("Q")
+
+    def stop(self, name: str, roots: dict[str, int], record: int = 0) -> None:
+        """Stand still until the judge has looked at memory; `record` is where the trace is."""
+        self.say({"stop": name, "roots": roots, "record": record})
+        if sys.stdin.readline().strip() != '"go"':
+            os._exit(0)  # the judge has seen enough
+
+    def say(self, line: dict[str, Any]) -> None:
+        self.out.write(json.dumps({**line, "nonce": self.nonce}) + "\n")
+        self.out.flush()
+
+
+def main() -> None:
+    """Answer every question, as far as the student's code allows."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     from hw import host
 
-    host.limit_memory(2 << 30)
-    meter = Meter(student)
-    with open(answers, "w", encoding="utf-8") as out, open(memory, "r+b") as file:
-        room = memoryview(mmap.mmap(file.fileno(), 0))
-        module, broken = _load(student, meter)
-        for number, line in enumerate(Path(questions).read_text("utf-8").splitlines()):
-            question = json.loads(line)
-            words = room[number * size_bytes : (number + 1) * size_bytes].cast("Q")
-            answer = {"broken": broken} if broken else _answer(module, question, words, meter)
-            out.write(json.dumps({**answer, "nonce": question["nonce"]}) + "\n")
-            out.flush()
-        os._exit(0)  # what the student left running or registered ends here
+    host.limit_memory(MEMORY_BYTES)
+    task = json.loads(sys.stdin.readline())
+    meter = Meter(frozenset(task["overlay"].values()))
+    sys.dont_write_bytecode = True
+    sys.meta_path.insert(0, Overlay(task["overlay"]))
+    answering, broken = _load(f"labs.answering.{task['answering']}", meter, task["folder"])
+    for line in sys.stdin:
+        told = json.loads(line)
+        size = os.path.getsize(told["memory"])
+        with open(told["memory"], "r+b") as file:
+            memory = mmap.mmap(file.fileno(), size)
+        desk = Desk(told["nonce"], memory, Path(told["trace"]), out)
+        desk.say(broken or _answer(answering, told, desk, meter))
+    os._exit(0)  # what the student left running or registered ends here
 
 
-def _load(student: str, meter: Meter) -> tuple[Any, str]:
-    """The student's file in the place of `hw.paging`, or why it cannot be."""
+def _load(name: str, meter: Meter, folder: str) -> tuple[Any, dict[str, Any]]:
+    """The answering module, which imports the student's files; or why it cannot be."""
+    sys.addaudithook(_guard(folder))
     try:
-        spec = importlib.util.spec_from_file_location("hw.paging", student)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["hw.paging"] = module
         sys.settrace(meter)
-        spec.loader.exec_module(module)
+        return importlib.import_module(name), {}
     except BaseException as error:
-        return None, f"the file cannot be imported: {_say(error)}"
+        return None, {"broken": f"the file cannot be imported: {_say(error, meter)}"}
     finally:
         sys.settrace(None)
-    return module, ""
 
 
-def _answer(module: Any, question: dict[str, Any], words: Any, meter: Meter) -> dict[str, Any]:
-    steps: list[Any] = []
-    meter.left = LINES
+def _guard(folder: str) -> Any:
+    """Accidents and crude tricks end here, with a sentence; a sandbox this is not."""
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in LEAVES_THE_PROCESS or event in CHANGES_FILES or _writes(event, arguments):
+            raise Forbidden(f"the code tried '{event}', which no answer needs")
+
+    def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
+        if event != "open" or not isinstance(arguments[0], (str, bytes)):
+            return False
+        flags = arguments[2] or 0
+        writing = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return bool(writing) and not os.fsdecode(arguments[0]).startswith(folder)
+
+    return look
+
+
+def _answer(answering: Any, told: dict[str, Any], desk: Desk, meter: Meter) -> dict[str, Any]:
+    meter.allow(told.get("lines", LINES))
     try:
         sys.settrace(meter)
-        got = module.walk(words, question["cr3"], question["va"], question["access"], steps)
-        sys.settrace(None)
-        leaf, level, rights = (int(value) for value in got)
-        answer = {"leaf": leaf, "level": level, "rights": rights, "error": None}
-        return {**answer, "steps": [_step(step) for step in steps]}
+        return {"answer": answering.answer(told, desk)}
     except BaseException as error:
         sys.settrace(None)
-        if type(error).__name__ != "PageFault":
-            return {"broken": _say(error)}
-        return {"error": getattr(error, "error", None), "steps": [_step(s) for s in steps]}
+        return {"broken": _say(error, meter), "record": getattr(error, "record", 0)}
+    finally:
+        sys.settrace(None)
 
 
-def _step(step: Any) -> list[int]:
-    return [int(getattr(step, name)) for name in ("level", "table_pa", "index", "entry")]
-
-
-def _say(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+def _say(error: BaseException, meter: Meter) -> str:
+    """The error, and where in the student's files it arose."""
+    if isinstance(error, NotImplementedError):
+        return f"NotImplementedError: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename in meter.paths]
+    where = f", in line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    main()

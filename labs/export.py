@@ -12,16 +12,27 @@ import shutil
 from pathlib import Path
 
 from hw.host import UserError
+from labs import progress
 from labs.judge import VISIBLE, to_data
 from labs.lab import ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland")
 FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt")
 NOTICES = ("requirements-test.txt", "LICENSE")
-COURSE = ("__init__", "tour", "tool", "lab", "judge", "child", "report", "export")
-OF_A_LAB = ("lab.json", "README.md")
+COURSE = (
+    "__init__",
+    "tour",
+    "tool",
+    "lab",
+    "judge",
+    "child",
+    "report",
+    "export",
+    "evidence",
+    "progress",
+)
+OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-VISIBLE_SEED = 1
 
 REGION = re.compile(
     r"^(?P<indent> *)# BEGIN SOLUTION (?P<part>lab\d+\.\w+)\n.*?"
@@ -43,8 +54,11 @@ def starter(source: str, lab: Lab) -> str:
     return REGION.sub(replace, source)
 
 
-def export(lab: Lab, to: Path) -> None:
-    """Write the student's tree of one lab into `to`, which must not exist or be empty."""
+def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
+    """Write the student's tree of one lab into `to`, which must not exist or be empty.
+
+    It asks the questions of `seed`.
+    """
     if (lab.folder / VISIBLE).exists():
         raise UserError("this is a student's tree already", "export from the instructor's tree")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -57,7 +71,8 @@ def export(lab: Lab, to: Path) -> None:
         (to / part).write_text(starter((ROOT / part).read_text("utf-8"), lab), "utf-8")
     for name in lab.withheld:
         (to / name).write_text(_absent(name, lab), "utf-8")
-    _course(lab, to / "labs")
+    _course(lab, to / "labs", seed)
+    progress.write(to, progress.Progress(seed))
 
 
 def _absent(name: str, lab: Lab) -> str:
@@ -66,17 +81,21 @@ def _absent(name: str, lab: Lab) -> str:
     return f'raise NotImplementedError("{why}")\n'
 
 
-def _course(lab: Lab, to: Path) -> None:
-    from labs.walks import questions
-
+def _course(lab: Lab, to: Path, seed: int) -> None:
     folder = to / lab.folder.name
     folder.mkdir(parents=True)
     for name in COURSE:
         shutil.copy(ROOT / "labs" / f"{name}.py", to)
+    shutil.copytree(ROOT / "labs" / "answering", to / "answering", ignore=NEVER)
     for name in OF_A_LAB:
         shutil.copy(lab.folder / name, folder)
+    told = json.loads((lab.folder / "lab.json").read_text("utf-8"))
+    shown = [check for check in lab.checks if not check.hidden]
+    names = {check.name for check in shown}
+    told["checks"] = [row for row in told["checks"] if row["name"] in names]
+    (folder / "lab.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     asked = {
-        check.name: [to_data(question) for question in questions(check.name, VISIBLE_SEED)]
-        for check in lab.checks
+        check.name: [to_data(question) for question in lab.questions(check, seed)]
+        for check in shown
     }
-    (folder / VISIBLE).write_text(json.dumps(asked), "utf-8")
+    (folder / VISIBLE).write_text(json.dumps({"seed": seed, "checks": asked}), "utf-8")

@@ -1,11 +1,20 @@
-"""The judge: asks a child process that holds the student's code, and believes memory.
+"""The judge: asks a child process that holds the student's code, and believes what it sees.
 
-It never imports what a student wrote.  A verdict needs the answer of the question's own nonce
-and the child's physical memory, which the judge reads through a shared mapping.  Budgets are
-lines of Python; the clock is only a watchdog for a child that hangs outside Python.
+It never imports what a student wrote.  It talks to the child in lines of JSON over two pipes:
 
-What a determined student could still fake: code in the child may read the judge's files, as
-both are one user's.  So an instructor grades again with another seed, in an own whole tree.
+    judge   {"overlay": {module: file}, "answering": name}        once
+    judge   {"nonce": n, "memory": file, "trace": file, ...}      a question
+    child   {"nonce": n, "stop": name, "roots": {...}, "record": r}   perhaps, and then waits ...
+    judge   "go"                                                  ... while memory is looked at
+    child   {"nonce": n, "answer": {...}} or {"nonce": n, "broken": why}
+
+Budgets are lines of Python and modelled cycles; the clock is only a watchdog for a child that
+hangs outside Python.
+
+What a determined student could still fake: code in the child knows the nonce, and may read the
+judge's files, as both are one user's.  It can then answer like the reference.  So an instructor
+grades again with another seed, in an own whole tree: the expected values of that seed are in no
+file, and making them takes the very code that was asked for.
 """
 
 from __future__ import annotations
@@ -13,20 +22,22 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import IO, Any
 
 from hw.host import UserError
+from labs.evidence import END, Evidence, Expectation
 from labs.lab import ROOT, Check, Lab
 
-MEMORY_WORDS = 16 * 512
-MEMORY_BYTES = MEMORY_WORDS * 8
 WATCHDOG_SECONDS = 120
 VISIBLE = "visible.json"
 """The questions of a student's tree, with the answers written down."""
@@ -34,27 +45,28 @@ VISIBLE = "visible.json"
 
 @dataclass(slots=True)
 class Question:
-    """A memory, an access, and what should come of both."""
+    """What the child is told, the memory that it is lent, and what should come of both."""
 
-    words: dict[int, int]
-    cr3: int
-    va: int
-    access: int
-    answer: dict[str, Any] = field(default_factory=dict)
-    after: dict[int, int] = field(default_factory=dict)
-    nonce: int = 0
-
-    def __str__(self) -> str:
-        kind = {0: "read", 2: "write", 16: "fetch"}[self.access]
-        return f"{kind} of {self.va:#x}, CR3 {self.cr3:#x}"
+    about: str
+    told: dict[str, Any]
+    expected: list[Expectation]
+    memory_bytes: int = 1 << 16
+    words: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one check came to; `found` is empty when it passed."""
+    """What one check came to; `found` is empty when it passed.
+
+    `right` of `asked` questions were answered well.  `moment` is a trace and the record in it
+    at which it went wrong.
+    """
 
     check: Check
     found: str = ""
+    right: int = 0
+    asked: int = 0
+    moment: tuple[Path, int] | None = None
 
     @property
     def passed(self) -> bool:
@@ -62,7 +74,9 @@ class Verdict:
 
     @property
     def score(self) -> int:
-        return self.check.points if self.passed else 0
+        if self.passed:
+            return self.check.points
+        return self.check.points * self.right // self.asked if self.check.partial else 0
 
 
 def to_data(question: Question) -> dict[str, Any]:
@@ -72,123 +86,215 @@ def to_data(question: Question) -> dict[str, Any]:
 
 def from_data(told: dict[str, Any]) -> Question:
     """The inverse of `to_data`, also after JSON has made strings of the slots."""
-    told = dict(told)
-    for name in ("words", "after"):
-        told[name] = {int(slot): word for slot, word in told[name].items()}
-    return Question(**told)
+    expected = [Expectation(**row) for row in told["expected"]]
+    words = {int(slot): word for slot, word in told["words"].items()}
+    return Question(**{**told, "expected": expected, "words": words})
 
 
-def grade(lab: Lab, tree: Path, seed: int, only: str = "") -> Iterator[Verdict]:
-    """One verdict per check, whatever the student's code does."""
+def grade(
+    lab: Lab, tree: Path, seed: int, only: str = "", keep: Path | None = None
+) -> Iterator[Verdict]:
+    """One verdict per check, whatever the student's code does.
+
+    Traces of what failed go into the folder `keep`.  A check whose prerequisites failed is not
+    asked.
+    """
     chosen = [check for check in lab.checks if only in check.name]
     if not chosen:
         known = ", ".join(check.name for check in lab.checks)
         raise UserError(f"lab {lab.number} has no check '{only}'", f"choose one of: {known}")
-    (name,) = set(lab.parts.values())
+    missing = [name for name in sorted(set(lab.parts.values())) if not (tree / name).is_file()]
+    failed: set[str] = set()
     for check in chosen:
-        if (tree / name).is_file():
-            yield Verdict(check, _ask(tree / name, _questions(lab, check, seed), check))
+        waits = [name for name in check.needs if name in failed]
+        if missing:
+            verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
+        elif waits:
+            verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
         else:
-            yield Verdict(check, f"the file {name} is not there: put it back")
+            verdict = _judge(lab, check, _questions(lab, check, seed), tree, keep)
+        if not verdict.passed:
+            failed.add(check.name)
+        yield verdict
 
 
 def _questions(lab: Lab, check: Check, seed: int) -> list[Question]:
+    if seed_held(lab) is None:
+        return lab.questions(check, seed)
+    rows = json.loads((lab.folder / VISIBLE).read_text("utf-8"))["checks"][check.name]
+    return [from_data(row) for row in rows]
+
+
+def seed_held(lab: Lab) -> int | None:
+    """The seed of the questions that a student's tree holds; None in an instructor's."""
     visible = lab.folder / VISIBLE
-    if visible.is_file():
-        rows = json.loads(visible.read_text("utf-8"))[check.name]
-        return [from_data(row) for row in rows]
-    from labs.walks import questions
-
-    return questions(check.name, seed)
+    return int(json.loads(visible.read_text("utf-8"))["seed"]) if visible.is_file() else None
 
 
-def _ask(student: Path, questions: list[Question], check: Check) -> str:
-    """What is wrong with the child's answers, in words; nothing if nothing is."""
+def _judge(
+    lab: Lab, check: Check, questions: list[Question], tree: Path, keep: Path | None
+) -> Verdict:
+    """Asks until the first wrong answer; all questions, where each has its share of the points."""
     random = Random()
-    with tempfile.TemporaryDirectory(prefix="vantage-lab-") as name:
-        folder = Path(name)
+    found, right, moment = "", 0, None
+    with _work_folder() as folder, Child(lab, tree, folder) as child:
         for question in questions:
-            question.nonce = random.getrandbits(63)
-        asked = [{n: getattr(q, n) for n in ("nonce", "cr3", "va", "access")} for q in questions]
-        (folder / "questions").write_text("\n".join(map(json.dumps, asked)), "utf-8")
-        (folder / "answers").touch()
-        (folder / "memory").write_bytes(bytes(MEMORY_BYTES * len(questions)))
-        with open(folder / "memory", "r+b") as file, mmap.mmap(file.fileno(), 0) as shared:
-            ended = _run_child(student, folder, shared, questions)
-            if os.fstat(file.fileno()).st_size != len(shared):
-                return "the code changed the size of the memory that it was lent"
-            return _compare(shared, questions, _answers(folder / "answers"), check, ended)
+            interview = Interview(child, question, random.getrandbits(63), folder)
+            wrong = interview.hold()
+            right += not wrong
+            if wrong and not found:
+                found = f"{question.about}: {wrong}"
+                moment = interview.keep(keep, f"lab{lab.number}-{check.name}")
+            if wrong and not check.partial:
+                break
+    return Verdict(check, found, right, len(questions), moment)
 
 
-def _run_child(student: Path, folder: Path, shared: mmap.mmap, questions: list[Question]) -> str:
-    """Lets the child answer; returns how it ended."""
-    for number, question in enumerate(questions):
-        for slot, word in question.words.items():
-            at = number * MEMORY_BYTES + slot * 8
-            shared[at : at + 8] = word.to_bytes(8, "little")
-    files = [str(folder / name) for name in ("questions", "answers", "memory")]
-    command = [sys.executable, "-I", str(ROOT / "labs" / "child.py"), str(student.resolve())]
-    quiet = subprocess.DEVNULL
-    try:
-        done = subprocess.run(
-            [*command, *files, str(MEMORY_BYTES)], cwd=folder, timeout=WATCHDOG_SECONDS,
-            stdin=quiet, stdout=quiet, stderr=quiet, check=False,
+@contextmanager
+def _work_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="vantage-lab-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+class Child:
+    """The process that holds the student's code; whatever becomes of it, this goes on."""
+
+    def __init__(self, lab: Lab, tree: Path, folder: Path) -> None:
+        self.ended = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(ROOT / "labs" / "child.py")],
+            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, encoding="utf-8", errors="replace", start_new_session=True,
         )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"it hung for {WATCHDOG_SECONDS} s"
-    return f"its process ended with status {done.returncode}"
+        self._watchdog = threading.Timer(WATCHDOG_SECONDS, self._give_up)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+        overlay = {
+            name.removesuffix(".py").replace("/", "."): str((tree / name).resolve())
+            for name in set(lab.parts.values())
+            if name.endswith(".py")
+        }
+        self.say({"overlay": overlay, "answering": lab.answering, "folder": str(folder)})
 
+    def __enter__(self) -> Child:
+        return self
 
-def _answers(path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    if not path.is_file():
-        return found
-    for line in path.read_text("utf-8", errors="replace").splitlines():
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.cancel()
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            _close(pipe)
+
+    def _give_up(self) -> None:
+        self.ended = f"it hung for {WATCHDOG_SECONDS} s"
+        self._process.kill()
+
+    def say(self, line: dict[str, Any] | str) -> None:
+        """Nobody may be there to hear it: then nothing will be answered."""
+        assert self._process.stdin is not None
         try:
-            answer = json.loads(line)
+            self._process.stdin.write(json.dumps(line) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass
+
+    def hear(self) -> dict[str, Any]:
+        """The next line, or an empty one if there will be none."""
+        assert self._process.stdout is not None
+        try:
+            line = json.loads(self._process.stdout.readline())
         except ValueError:
-            break
-        found.append(answer if isinstance(answer, dict) else {})
-    return found
+            return {}
+        return line if isinstance(line, dict) else {}
+
+    def how_it_ended(self) -> str:
+        self._process.kill() if self._still_running() else None
+        return self.ended or f"its process ended with status {self._process.wait()}"
+
+    def _still_running(self) -> bool:
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
 
-def _compare(
-    shared: mmap.mmap,
-    questions: list[Question],
-    answers: list[dict[str, Any]],
-    check: Check,
-    ended: str,
-) -> str:
-    for number, question in enumerate(questions):
-        answer = answers[number] if number < len(answers) else {}
-        if answer.get("nonce") != question.nonce:
-            return f"no answer to the {question}: {ended}"
-        if "broken" in answer:
-            return f"the {question}: {answer['broken']}"
-        start = number * MEMORY_BYTES
-        after = memoryview(shared[start : start + MEMORY_BYTES]).cast("Q")
-        found = _difference(question, answer, after, check.looks_at)
-        if found:
-            return f"the {question}: {found}"
-    return ""
+def _close(pipe: IO[str] | None) -> None:
+    try:
+        if pipe is not None:
+            pipe.close()
+    except OSError:
+        pass
 
 
-def _difference(
-    question: Question, answer: dict[str, Any], after: memoryview, looks_at: tuple[str, ...]
-) -> str:
-    for aspect in looks_at:
-        if aspect == "memory":
-            for slot, word in enumerate(after.tolist()):
-                expected = question.after.get(slot, 0)
-                if word != expected:
-                    return f"the word at {slot * 8:#x} should be {expected:#x}, is {word:#x}"
-        elif answer.get(aspect) != question.answer.get(aspect):
-            want, got = question.answer.get(aspect), answer.get(aspect)
-            return f"{aspect} should be {_shown(want)}, is {_shown(got)}"
-    return ""
+class Interview:
+    """One question, from the lending of memory to the comparison."""
+
+    def __init__(self, child: Child, question: Question, nonce: int, folder: Path) -> None:
+        self.child, self.question, self.nonce = child, question, nonce
+        self.memory, self.trace = folder / "memory", folder / "run.vtrace"
+        self.record = 0
+
+    def hold(self) -> str:
+        """What is wrong with the child's answer, in words; nothing if nothing is."""
+        size = self.question.memory_bytes
+        self.memory.write_bytes(b"")
+        os.truncate(self.memory, size)
+        self.trace.unlink(missing_ok=True)
+        with open(self.memory, "r+b") as file, mmap.mmap(file.fileno(), size) as shared:
+            for slot, word in self.question.words.items():
+                shared[slot * 8 : slot * 8 + 8] = word.to_bytes(8, "little")
+            self.child.say(
+                {**self.question.told, "nonce": self.nonce, "memory": str(self.memory),
+                 "trace": str(self.trace)}
+            )  # fmt: skip
+            found = self._listen(memoryview(shared).toreadonly())
+            if os.fstat(file.fileno()).st_size != size:
+                return "the code changed the size of the memory that it was lent"
+            return found
+
+    def _listen(self, memory: memoryview) -> str:
+        """Looks at every stop, and at the end."""
+        with memory:
+            while True:
+                line = self.child.hear()
+                if line.get("nonce") != self.nonce:
+                    return f"no answer: {self.child.how_it_ended()}"
+                if "broken" in line:
+                    self.record = _whole(line.get("record"))
+                    return str(line["broken"])
+                stop = line.get("stop", END)
+                self.record = _whole(line.get("record"))
+                found = self._look(memory, line, str(stop))
+                if found or stop == END:
+                    return found
+                self.child.say("go")
+
+    def _look(self, memory: memoryview, line: dict[str, Any], stop: str) -> str:
+        roots = {
+            str(name): root
+            for name, root in dict(line.get("roots") or {}).items()
+            if isinstance(root, int)
+        }
+        with memory[:] as view:
+            evidence = Evidence(view, self.nonce, roots, line.get("answer") or {}, self.trace)
+            for wanted in self.question.expected:
+                if wanted.at == stop:
+                    found = evidence.differs(wanted)
+                    if found:
+                        return found if stop == END else f"at the stop '{stop}', {found}"
+        return ""
+
+    def keep(self, folder: Path | None, name: str) -> tuple[Path, int] | None:
+        """The moment at which it went wrong, where a trace was recorded."""
+        if folder is None or not self.trace.is_file():
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / f"{name}.vtrace"
+        shutil.copy(self.trace, kept)
+        return kept, self.record
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_shown, value)) + "]"
-    return f"{value:#x}" if isinstance(value, int) else "absent"
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0

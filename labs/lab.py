@@ -7,27 +7,50 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hw.host import UserError
 
+if TYPE_CHECKING:
+    from labs.judge import Question
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).resolve().parent
+VISIBLE = "visible"
+VISIBILITIES = (VISIBLE, "hidden", "after_due_date", "after_published")
+KINDS_OF_LISTS = ("looks_at", "needs", "tags")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One test: what it is worth, what it looks at, and what a failure means."""
+    """One test: what it is worth, what it looks at, and what a failure means.
+
+    `needs` are checks that must pass first.  With `partial`, every question has its share of the
+    points.  `visibility` is Gradescope's; a hidden check is not in a student's tree.
+    """
 
     name: str
     points: int
-    looks_at: tuple[str, ...]
     cause: str
+    looks_at: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    partial: bool = False
+    visibility: str = VISIBLE
+    tags: tuple[str, ...] = ()
+
+    @property
+    def hidden(self) -> bool:
+        return self.visibility != VISIBLE
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A lab as its `lab.json` describes it; `parts` gives the file of each part."""
+    """A lab as its `lab.json` describes it; `parts` gives the file of each part.
+
+    `answering` names the module of `labs.answering` that asks the student's code.
+    """
 
     number: int
     name: str
@@ -36,12 +59,20 @@ class Lab:
     parts: dict[str, str]
     hints: dict[str, list[str]]
     checks: tuple[Check, ...]
+    answering: str
     withheld: tuple[str, ...]
     """Files outside the regions that would show the answer."""
+    boots: tuple[str, ...]
+    """Options with which a starter boots whatever is missing."""
 
     @property
     def points(self) -> int:
         return sum(check.points for check in self.checks)
+
+    def questions(self, check: Check, seed: int) -> list[Question]:
+        """What one check asks: the same seed gives the same.  Only an instructor's tree can."""
+        made = import_module(f"labs.questions.{self.name}").questions(check, seed)
+        return list(made)
 
 
 def all_labs() -> list[Lab]:
@@ -60,11 +91,15 @@ def find_lab(number: str) -> Lab:
 
 def _read(path: Path) -> Lab:
     told = json.loads(path.read_text("utf-8"))
-    checks = tuple(
-        Check(row["name"], row["points"], tuple(row["looks_at"]), row["cause"])
-        for row in told["checks"]
-    )
     return Lab(
         told["number"], told["name"], told["title"], path.parent,
-        told["parts"], told["hints"], checks, tuple(told["withheld"]),
+        told["parts"], told["hints"], tuple(map(_check, told["checks"])), told["answering"],
+        tuple(told["withheld"]), tuple(told["boots"]),
     )  # fmt: skip
+
+
+def _check(row: dict[str, Any]) -> Check:
+    lists = {name: tuple(row[name]) for name in KINDS_OF_LISTS if name in row}
+    check = Check(**{**row, **lists})
+    assert check.visibility in VISIBILITIES
+    return check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,14 +14,18 @@ from labs.lab import Lab
 GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """All verdicts of one grading; `failure` says why the grader itself broke, if it did."""
+    """All verdicts of one grading; `failure` says why the grader itself broke, if it did.
+
+    `hints` counts those that the student took.
+    """
 
     lab: Lab
     seed: int
-    verdicts: list[Verdict]
+    verdicts: list[Verdict] = field(default_factory=list)
     failure: str = ""
+    hints: int = 0
 
     @property
     def score(self) -> int:
@@ -48,12 +52,18 @@ def line(lab: Lab, verdict: Verdict, colour: bool) -> str:
 
 def summary(report: Report) -> str:
     """The last line, with the seed that repeats all of it."""
-    return f"lab {report.lab.number}: {report.score} of {report.points} points, seed {report.seed}"
+    told = f"lab {report.lab.number}: {report.score} of {report.points} points, seed {report.seed}"
+    hints = {0: "", 1: ", 1 hint taken"}
+    return told + hints.get(report.hints, f", {report.hints} hints taken")
 
 
 def _explained(lab: Lab, verdict: Verdict) -> str:
-    again = f"run.py lab grade {lab.number} -k {verdict.check.name}"
-    return f"     {verdict.found}\n     {verdict.check.cause}\n     again: {again}"
+    again = f"again: run.py lab grade {lab.number} -k {verdict.check.name}"
+    lines = [verdict.found, verdict.check.cause, again]
+    if verdict.moment is not None:
+        trace, record = verdict.moment
+        lines.append(f"see it: run.py panel replay {trace} --at {record}")
+    return "\n".join(f"     {line}" for line in lines)
 
 
 def gradescope(report: Report) -> dict[str, Any]:
@@ -67,7 +77,8 @@ def gradescope(report: Report) -> dict[str, Any]:
             "status": "passed" if verdict.passed else "failed",
             "output": "" if verdict.passed else _explained(report.lab, verdict),
             "output_format": "text",
-            "visibility": "visible",
+            "visibility": verdict.check.visibility,
+            "tags": list(verdict.check.tags),
         }
         for number, verdict in enumerate(report.verdicts, 1)
     ]
@@ -100,7 +111,7 @@ def markdown(report: Report) -> str:
         for v in report.verdicts
     ]
     told = [
-        f"## {v.check.name}\n\n{v.check.cause}\n\n    {v.found}\n"
+        f"## {v.check.name}\n\n{v.check.cause}\n\n{_explained(report.lab, v)}\n"
         for v in report.verdicts
         if not v.passed
     ]

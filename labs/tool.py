@@ -1,22 +1,26 @@
-"""`run.py lab`: list and show the labs, give hints, grade, and export a student's tree."""
+"""`run.py lab`: list, show and start the labs, give hints, grade, and export a student's tree."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from hw.host import UserError, wants_colour
-from labs import report
-from labs.export import VISIBLE_SEED, export
-from labs.judge import VISIBLE, Verdict, grade
+from labs import progress, report
+from labs.export import export
+from labs.judge import VISIBLE, grade, seed_held
 from labs.lab import ROOT, Lab, all_labs, find_lab
+from labs.progress import USUAL_SEED
 
 EXAMPLES = """\
 examples:
   run.py lab list                       the labs of this tree
-  run.py lab hint 1.walk --level 2      the second of three hints
+  run.py lab start 1 --to work          a tree of your own to write lab 1 in
+  run.py lab hint 1.walk                the next of three hints
   run.py lab grade 1 -k dirty           one check of lab 1
   run.py lab grade 1 --tree STUDENT --seed 7 --results OUT
   run.py lab export 1 --to lab1         a student's tree
@@ -26,19 +30,7 @@ examples:
 def main(argv: list[str]) -> int:
     """Returns 0, or 1 when a grading found something wrong."""
     options = _parser().parse_args(argv)
-    if options.verb == "list":
-        return _list(options)
-    if options.verb == "show":
-        print((find_lab(options.lab).folder / "README.md").read_text("utf-8"), end="")
-        return 0
-    if options.verb == "hint":
-        return _hint(options)
-    lab = find_lab(options.lab)
-    if options.verb == "export":
-        export(lab, Path(options.to))
-        print(f"lab {lab.number} is in {options.to}; begin with: run.py lab show {lab.number}")
-        return 0
-    return _grade(lab, options)
+    return int(VERBS[options.verb](options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,20 +45,51 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb = verbs.add_parser("show", help="print a hand-out")
     verb.add_argument("lab", metavar="N")
+    verb = verbs.add_parser("start", help="make a tree of your own for a lab")
+    verb.add_argument("lab", metavar="N")
+    verb.add_argument("--to", metavar="DIR", help="where (default: lab-N)")
+    verb.add_argument("--as", dest="student", metavar="NAME", help="whose questions (default: "
+                      "your login)")  # fmt: skip
     verb = verbs.add_parser("hint", help="a hint: an idea, a place to look, or pseudo-code")
     verb.add_argument("part", metavar="N.PART")
-    verb.add_argument("--level", type=int, choices=(1, 2, 3), default=1)
+    verb.add_argument("--level", type=int, choices=(1, 2, 3), help="this one (default: the next)")
     verb = verbs.add_parser("export", help="write a student's tree")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", required=True)
+    verb.add_argument("--seed", type=int, default=USUAL_SEED, help="which questions it asks")
     verb = verbs.add_parser("grade", help="judge what was written")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
     verb.add_argument("--tree", metavar="DIR", default=str(ROOT), help="the tree to judge")
-    verb.add_argument("--seed", type=int, default=VISIBLE_SEED, help="which questions are asked")
+    verb.add_argument("--seed", type=int, help="which questions are asked")
     verb.add_argument("--results", metavar="DIR", help="write the three report files there")
     verb.add_argument("--json", action="store_true", help="Gradescope's JSON instead of lines")
     return parser
+
+
+def _show(options: argparse.Namespace) -> int:
+    print((find_lab(options.lab).folder / "README.md").read_text("utf-8"), end="")
+    return 0
+
+
+def _start(options: argparse.Namespace) -> int:
+    lab = find_lab(options.lab)
+    seed = progress.seed_of(options.student or getpass.getuser())
+    if (lab.folder / VISIBLE).exists():
+        print(f"this is your tree of lab {lab.number}; begin with: run.py lab show {lab.number}")
+        return 0
+    to = Path(options.to or f"lab-{lab.number}")
+    export(lab, to, seed)
+    print(f"lab {lab.number} is in {to}, with the questions of seed {seed}; begin with:")
+    print(f"  cd {to}\n  python3 run.py lab show {lab.number}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    lab = find_lab(options.lab)
+    export(lab, Path(options.to), options.seed)
+    print(f"lab {lab.number} is in {options.to}; begin with: run.py lab show {lab.number}")
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -88,36 +111,53 @@ def _hint(options: argparse.Namespace) -> int:
     if part not in lab.hints:
         known = ", ".join(f"{number}.{name}" for name in lab.hints)
         raise UserError(f"lab {number} has no part '{part}'", f"choose one of: {known}")
-    print(lab.hints[part][options.level - 1])
+    hints, so_far = lab.hints[part], progress.read(ROOT)
+    taken = so_far.hints.get(options.part, 0)
+    level = options.level or min(taken + 1, len(hints))
+    print(hints[level - 1])
+    if level > taken:
+        so_far.hints[options.part] = level
+        progress.write(ROOT, so_far)
     return 0
 
 
-def _grade(lab: Lab, options: argparse.Namespace) -> int:
-    seed = _seed_here(lab, options.seed)
-    verdicts: list[Verdict] = []
-    failure = ""
+def _grade(options: argparse.Namespace) -> int:
+    lab, tree = find_lab(options.lab), Path(options.tree)
+    seed = _seed(lab, options.seed)
+    results = Path(options.results) if options.results else None
+    keep = results or tree / progress.FOLDER / progress.FAILURES
+    told = report.Report(lab, seed, hints=progress.read(tree).hints_of(lab.number))
+    colour = wants_colour(sys.stdout)
     try:
-        for verdict in grade(lab, Path(options.tree), seed, options.k):
-            verdicts.append(verdict)
+        for verdict in grade(lab, tree, seed, options.k, keep):
+            told.verdicts.append(verdict)
             if not options.json:
-                print(report.line(lab, verdict, wants_colour(sys.stdout)), flush=True)
+                print(report.line(lab, verdict, colour), flush=True)
     except UserError:
         raise
     except Exception as error:
-        failure = f"the grader itself failed, so there are no points: {error!r}"
-    told = report.Report(lab, seed, verdicts, failure)
-    if options.results:
-        report.write(told, Path(options.results))
+        told.failure = f"the grader itself failed, so there are no points: {error!r}"
+    if results:
+        report.write(told, results)
     if options.json:
         print(json.dumps(report.gradescope(told), indent=2))
     else:
-        print("\n".join(filter(None, [report.summary(told), failure])))
+        print("\n".join(filter(None, [report.summary(told), told.failure])))
     return 0 if told.passed else 1
 
 
-def _seed_here(lab: Lab, seed: int) -> int:
+def _seed(lab: Lab, wish: int | None) -> int:
     """A student's tree has the questions of one seed only."""
-    if seed != VISIBLE_SEED and (lab.folder / VISIBLE).exists():
-        remedy = f"leave --seed away: it holds those of seed {VISIBLE_SEED}"
+    held = seed_held(lab)
+    if held is None:
+        return USUAL_SEED if wish is None else wish
+    if wish not in (None, held):
+        remedy = f"leave --seed away: it holds those of seed {held}"
         raise UserError("a student's tree cannot make other questions", remedy)
-    return seed
+    return held
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "list": _list, "show": _show, "start": _start, "hint": _hint, "grade": _grade,
+    "export": _export,
+}  # fmt: skip

@@ -7,6 +7,7 @@ of one seed, with the answers written down.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -27,13 +28,54 @@ from hw.paging import (
     W,
     walk,
 )
-from labs.judge import MEMORY_WORDS, Question
+from labs.evidence import Expectation
+from labs.judge import Question
+from labs.lab import Check
 
 CASES = 24
+MEMORY_WORDS = 16 * 512
 OPEN = P | W | U
 PATH = (4, 3, 2, 1)
 OUTSIDE = MEMORY_WORDS * 8 * 4
 """A whole number of memories beyond the end: an address that wraps around finds a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A memory, and an access to it."""
+
+    words: dict[int, int]
+    cr3: int
+    va: int
+    access: int
+
+    def question(self, looks_at: tuple[str, ...]) -> Question:
+        """With what the reference walk says of those aspects."""
+        words = [0] * MEMORY_WORDS
+        for slot, word in self.words.items():
+            words[slot] = word
+        answer = self._walk(words)
+        after = {str(slot): words[slot] for slot in self.words}
+        expected = [
+            Expectation(["memory"], after)
+            if aspect == "memory"
+            else Expectation(["answer", aspect], answer.get(aspect), aspect)
+            for aspect in looks_at
+        ]
+        kind = {READ: "read", WRITE: "write", FETCH: "fetch"}[self.access]
+        about = f"the {kind} of {self.va:#x}, CR3 {self.cr3:#x}"
+        told = {"cr3": self.cr3, "va": self.va, "access": self.access}
+        return Question(about, told, expected, MEMORY_WORDS * 8, self.words)
+
+    def _walk(self, words: list[int]) -> dict[str, Any]:
+        steps: list[Step] = []
+        answer: dict[str, Any] = {"error": None}
+        try:
+            leaf, level, rights = walk(words, self.cr3, self.va, self.access, steps)
+            answer.update(leaf=leaf, level=level, rights=rights)
+        except PageFault as fault:
+            answer["error"] = fault.error
+        return answer | {"steps": [[s.level, s.table_pa, s.index, s.entry] for s in steps]}
 
 
 class Tables:
@@ -56,73 +98,56 @@ class Tables:
     def any_level(self) -> int:
         return self.random.choice(self.levels)
 
-    def question(self, access: int, cr3_flags: int = 0) -> Question:
+    def question(self, access: int, cr3_flags: int = 0) -> Case:
         va = sum(self.index[level] << SHIFTS[level] for level in PATH)
         va |= self.random.randrange(4096)
         words = {self.table[n] // 8 + self.index[n]: e for n, e in self.entry.items()}
-        return _answered(Question(words, self.table[4] | cr3_flags, va, access))
+        return Case(words, self.table[4] | cr3_flags, va, access)
 
 
-def _answered(question: Question) -> Question:
-    """The same question with what the reference walk says."""
-    words = [0] * MEMORY_WORDS
-    for slot, word in question.words.items():
-        words[slot] = word
-    steps: list[Step] = []
-    answer: dict[str, Any] = {"error": None}
-    try:
-        leaf, level, rights = walk(words, question.cr3, question.va, question.access, steps)
-        answer.update(leaf=leaf, level=level, rights=rights)
-    except PageFault as fault:
-        answer["error"] = fault.error
-    question.answer = {**answer, "steps": [[s.level, s.table_pa, s.index, s.entry] for s in steps]}
-    question.after = {slot: words[slot] for slot in question.words}
-    return question
-
-
-def _index(random: Random) -> Question:
+def _index(random: Random) -> Case:
     return Tables(random).question(READ)
 
 
-def _root(random: Random) -> Question:
+def _root(random: Random) -> Case:
     return Tables(random).question(READ, random.randrange(1, 4096))
 
 
-def _present(random: Random) -> Question:
+def _present(random: Random) -> Case:
     tables = Tables(random)
     tables.entry[tables.any_level()] &= ~P
     return tables.question(random.choice((READ, WRITE, FETCH)))
 
 
-def _reserved(random: Random) -> Question:
+def _reserved(random: Random) -> Case:
     tables = Tables(random)
     tables.entry[tables.any_level()] |= 1 << random.randrange(40, 52)
     return tables.question(random.choice((READ, WRITE, FETCH)))
 
 
-def _user(random: Random) -> Question:
+def _user(random: Random) -> Case:
     tables = Tables(random)
     tables.entry[tables.any_level()] &= ~U
     return tables.question(random.choice((READ, WRITE, FETCH)))
 
 
-def _write(random: Random) -> Question:
+def _write(random: Random) -> Case:
     tables = Tables(random)
     tables.entry[tables.any_level()] &= ~W
     return tables.question(random.choice((READ, WRITE, WRITE)))
 
 
-def _fetch(random: Random) -> Question:
+def _fetch(random: Random) -> Case:
     tables = Tables(random)
     tables.entry[tables.any_level()] |= NX
     return tables.question(random.choice((READ, FETCH, FETCH)))
 
 
-def _large(random: Random) -> Question:
+def _large(random: Random) -> Case:
     return Tables(random, random.choice((2, 3))).question(random.choice((READ, WRITE)))
 
 
-def _misaligned(random: Random) -> Question:
+def _misaligned(random: Random) -> Case:
     tables = Tables(random, random.choice((2, 3)))
     if random.randrange(4):
         tables.entry[tables.leaf] |= 1 << random.randrange(13, SHIFTS[tables.leaf])
@@ -131,7 +156,7 @@ def _misaligned(random: Random) -> Question:
     return tables.question(READ)
 
 
-def _accessed(random: Random) -> Question:
+def _accessed(random: Random) -> Case:
     tables = Tables(random, random.choice((1, 2)))
     for level in tables.levels:
         tables.entry[level] |= random.choice((0, A))
@@ -140,7 +165,7 @@ def _accessed(random: Random) -> Question:
     return tables.question(random.choice((READ, WRITE)))
 
 
-def _dirty(random: Random) -> Question:
+def _dirty(random: Random) -> Case:
     tables = Tables(random)
     tables.entry[1] |= A | random.choice((0, D))
     if random.randrange(3) == 0:
@@ -148,7 +173,7 @@ def _dirty(random: Random) -> Question:
     return tables.question(random.choice((READ, WRITE)))
 
 
-def _outside(random: Random) -> Question:
+def _outside(random: Random) -> Case:
     tables = Tables(random)
     level = random.choice((4, 3, 2))
     tables.entry[level] = OUTSIDE + tables.table[level - 1] | OPEN
@@ -156,7 +181,7 @@ def _outside(random: Random) -> Question:
     return tables.question(READ)
 
 
-MAKERS: dict[str, Callable[[Random], Question]] = {
+MAKERS: dict[str, Callable[[Random], Case]] = {
     "index": _index, "root": _root, "present": _present, "reserved": _reserved,
     "user": _user, "write": _write, "fetch": _fetch, "large": _large,
     "misaligned": _misaligned, "accessed": _accessed, "dirty": _dirty, "outside": _outside,
@@ -164,7 +189,7 @@ MAKERS: dict[str, Callable[[Random], Question]] = {
 }  # fmt: skip
 
 
-def questions(check: str, seed: int) -> list[Question]:
+def questions(check: Check, seed: int) -> list[Question]:
     """The questions of one check: the same seed gives the same ones."""
-    random = Random(f"{check} {seed}")
-    return [MAKERS[check](random) for _ in range(CASES)]
+    random = Random(f"{check.name} {seed}")
+    return [MAKERS[check.name](random).question(check.looks_at) for _ in range(CASES)]

@@ -1,0 +1,26 @@
+"""Lab 1: one walk through tables in the lent memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hw.paging import PageFault, Step, walk
+
+if TYPE_CHECKING:
+    from labs.child import Desk
+
+
+def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
+    """What the walk found, or the error code of its fault, and the entries that it read."""
+    steps: list[Step] = []
+    found: dict[str, Any] = {"error": None}
+    try:
+        got = walk(desk.words(), told["cr3"], told["va"], told["access"], steps)
+        found["leaf"], found["level"], found["rights"] = (int(value) for value in got)
+    except PageFault as fault:
+        found["error"] = fault.error
+    return {**found, "steps": [_step(step) for step in steps]}
+
+
+def _step(step: Step) -> list[int]:
+    return [int(getattr(step, name)) for name in ("level", "table_pa", "index", "entry")]

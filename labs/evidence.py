@@ -1,0 +1,193 @@
+"""What a verdict stands on: the child's physical memory, its trace, and its answer to a nonce.
+
+A question says in data what it expects to see, so that a student's tree can hold the expected
+values without the code that made them.  A thing to be seen is a list, its kind first:
+
+    ["answer", key]                 what the child said under that key
+    ["memory"]                      the whole of a small memory, as {word number: word}
+    ["number", who, va]             the 64-bit word at a virtual address, or None
+    ["rights", who, va]             "r", "rw", "rx", ..., or None where nothing is mapped
+    ["frame", who, va]              the number of the frame behind an address, or None
+    ["same", who, va, who2, va2]    whether both addresses lie in one frame
+    ["count", kind, {field: value}] how many records of that kind the trace has
+
+`who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
+"t3" what thread 3 sees.  Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
+{"at_most": n}, {"at_least": n}, {"between": [a, b]}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hw.paging import NX, READ, PageFault, W, page_frame, walk
+from hw.trace import TraceError, TraceFile
+
+END = "end"
+MASK = (1 << 64) - 1
+
+
+def mix(nonce: int, number: int) -> int:
+    """64 bits that nobody knows without the nonce; `exam_mix` of <exam.h> says the same.
+
+    SplitMix64's finaliser (Steele, Lea and Flood: Fast Splittable Pseudorandom Number Generators,
+    OOPSLA 2014).
+    """
+    z = (nonce + number * 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
+    return z ^ z >> 31
+
+
+@dataclass(slots=True)
+class Expectation:
+    """At stop `at`, `sees` should be `value`; `says` names the thing in words."""
+
+    sees: list[Any]
+    value: Any
+    says: str = ""
+    at: str = END
+    decimal: bool = False
+    """Numbers are amounts, not addresses or bits."""
+
+
+class Look:
+    """Memory as a walk wants it, and which it cannot change: a look sets no A bit."""
+
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+
+    def __getitem__(self, slot: int, /) -> int:
+        return int(self.words[slot])
+
+    def __setitem__(self, slot: int, word: int, /) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What there is to see at one moment of one run."""
+
+    memory: memoryview
+    nonce: int
+    roots: dict[str, int] = field(default_factory=dict)
+    answer: dict[str, Any] = field(default_factory=dict)
+    trace: Path | None = None
+
+    def differs(self, wanted: Expectation) -> str:
+        """What is wrong, in words; nothing if nothing is."""
+        seen = LOOKS[wanted.sees[0]](self, *wanted.sees[1:])
+        if wanted.sees[0] == "memory":
+            return _word_that_differs(seen, wanted.value)
+        if self._fits(seen, wanted.value):
+            return ""
+        says = wanted.says or " ".join(map(str, wanted.sees[1:]))
+        decimal = wanted.decimal or wanted.sees[0] == "count"
+        told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
+        return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
+
+    def _frames(self, who: str, va: int, other: str, other_va: int) -> str:
+        one, two = self.frame(who, va), self.frame(other, other_va)
+        return f" ({who} has frame {shown(one)}, {other} has frame {shown(two)})"
+
+    def _fits(self, seen: Any, value: Any) -> bool:
+        if not isinstance(value, dict):
+            return bool(seen == value)
+        (how, than), number = next(iter(value.items())), isinstance(seen, (int, float))
+        if how == "mix":
+            return bool(seen == mix(self.nonce, than))
+        if how == "at_most":
+            return number and seen <= than
+        if how == "at_least":
+            return number and seen >= than
+        return number and than[0] <= seen <= than[1]
+
+    def _told(self, value: Any, decimal: bool) -> str:
+        if not isinstance(value, dict):
+            return shown(value, decimal)
+        how, than = next(iter(value.items()))
+        if how == "mix":
+            return shown(mix(self.nonce, than))
+        if how == "between":
+            return f"between {shown(than[0], decimal)} and {shown(than[1], decimal)}"
+        return f"{how.replace('_', ' ')} {shown(than, decimal)}"
+
+    def _leaf(self, who: str, va: int) -> tuple[int, int, int] | None:
+        root = self.roots.get(who)
+        try:
+            return None if root is None else walk(Look(self.memory.cast("Q")), root, va, READ)
+        except PageFault:
+            return None
+
+    def frame(self, who: str, va: int) -> int | None:
+        """The number of the frame behind `va`."""
+        leaf = self._leaf(who, va)
+        return None if leaf is None else page_frame(leaf[0], leaf[1], va)
+
+    def _number(self, who: str, va: int) -> int | None:
+        frame = self.frame(who, va)
+        if frame is None or (frame + 1) << 12 > len(self.memory):
+            return None
+        at = frame << 12 | va & 0xFFF
+        return int.from_bytes(self.memory[at : at + 8], "little")
+
+    def _rights(self, who: str, va: int) -> str | None:
+        leaf = self._leaf(who, va)
+        if leaf is None:
+            return None
+        return "r" + ("w" if leaf[2] & W else "") + ("" if leaf[2] & NX else "x")
+
+    def _same(self, who: str, va: int, other: str, other_va: int) -> bool:
+        frame = self.frame(who, va)
+        return frame is not None and frame == self.frame(other, other_va)
+
+    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+        if self.trace is None:
+            return 0
+        try:
+            with TraceFile(self.trace) as records:
+                return sum(
+                    record.kind.name == kind
+                    and all(record[name] == value for name, value in fields.items())
+                    for record in records
+                )
+        except (OSError, TraceError):
+            return 0
+
+    def _answer(self, key: str) -> Any:
+        return self.answer.get(key)
+
+    def _memory(self) -> memoryview:
+        return self.memory.cast("Q")
+
+
+LOOKS: dict[str, Callable[..., Any]] = {
+    "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
+    "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
+    "count": Evidence._count,
+}  # fmt: skip
+
+
+def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:
+    for slot, word in enumerate(words.tolist()):
+        wanted = expected.get(str(slot), 0)
+        if word != wanted:
+            return f"the word at {slot * 8:#x} should be {wanted:#x}, is {word:#x}"
+    return ""
+
+
+def shown(value: Any, decimal: bool = False) -> str:
+    """A value as a report writes it."""
+    if isinstance(value, list):
+        return "[" + ", ".join(shown(item, decimal) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{value:,}" if decimal else f"{value:#x}"
+    return "absent" if value is None else str(value)

@@ -1,0 +1,210 @@
+"""Every lab keeps its promises: the starter fails every check and boots, the solution passes, every
+wrong answer is caught by the check that names its cause, and nothing that must stay leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labs.export import REGION, export, starter
+from labs.judge import Verdict, grade
+from labs.lab import ROOT, Lab, all_labs, find_lab
+
+LABS = [lab for lab in all_labs() if lab.parts]
+HIDDEN_SEED = 77
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A typical wrong answer: a piece of a part's file, and what a student wrote instead."""
+
+    lab: int
+    name: str
+    caught_by: str
+    find: str
+    replace: str
+    file: str
+    says: str = " should be "
+
+    def source(self) -> str:
+        right = (ROOT / self.file).read_text("utf-8")
+        assert right.count(self.find) == 1, f"{self.name}: found {right.count(self.find)} times"
+        return right.replace(self.find, self.replace)
+
+
+def wrong_answers(lab: Lab) -> list[Wrong]:
+    rows = json.loads((lab.folder / "mutants.json").read_text("utf-8"))
+    (only, *more) = sorted(set(lab.parts.values()))
+    usual = {} if more else {"file": only}
+    return [Wrong(**{"lab": lab.number, **usual, **row}) for row in rows]
+
+
+WRONG = [wrong for lab in LABS for wrong in wrong_answers(lab)]
+of_each_lab = pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS])
+
+
+def judged(
+    lab: Lab, tree: Path, changed: dict[str, str], only: str = "", seed: int = HIDDEN_SEED
+) -> list[Verdict]:
+    """The verdicts on a tree that holds the files of the parts and nothing else.
+
+    `changed` are other contents than the solution's, by name of the file.
+    """
+    for name in set(lab.parts.values()):
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(changed.get(name, (ROOT / name).read_text("utf-8")), "utf-8")
+    return list(grade(lab, tree, seed, only))
+
+
+def run(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "run.py", *words],
+        cwd=tree, env={**os.environ, "VANTAGE_ENV": "active"}, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """A student's tree of every lab."""
+    folder = tmp_path_factory.mktemp("exports")
+    for lab in LABS:
+        export(lab, folder / str(lab.number))
+    return {lab.number: folder / str(lab.number) for lab in LABS}
+
+
+@of_each_lab
+@pytest.mark.parametrize("seed", [1, HIDDEN_SEED])
+def test_the_solution_passes_whatever_is_asked(lab: Lab, seed: int, tmp_path: Path) -> None:
+    verdicts = judged(lab, tmp_path, {}, seed=seed)
+    assert [v.found for v in verdicts if not v.passed] == []
+    assert sum(v.score for v in verdicts) == lab.points == 100
+
+
+@of_each_lab
+def test_the_starter_fails_every_check_and_says_what_is_waiting(lab: Lab, tmp_path: Path) -> None:
+    starters = {
+        name: starter((ROOT / name).read_text("utf-8"), lab) for name in set(lab.parts.values())
+    }
+    verdicts = judged(lab, tmp_path, starters)
+    assert len(verdicts) == len(lab.checks)
+    waiting = re.compile(rf"lab {lab.number}, part (\w+), waits to be written in (\S+)")
+    for verdict in verdicts:
+        assert not verdict.passed
+        assert verdict.score == 0
+        found = waiting.search(verdict.found)
+        assert found or "comes first" in verdict.found, verdict.found
+        if found:
+            assert lab.parts[found[1]] == found[2]
+
+
+@of_each_lab
+def test_a_lab_is_whole(lab: Lab) -> None:
+    """Parts have markers, three hints and a row each; wrong answers are many and all checks catch."""
+    for part, name in lab.parts.items():
+        source = (ROOT / name).read_text("utf-8")
+        assert f"lab{lab.number}.{part}" in {found["part"] for found in REGION.finditer(source)}
+    assert {part: len(hints) for part, hints in lab.hints.items()} == dict.fromkeys(lab.parts, 3)
+    wrong = [wrong for wrong in WRONG if wrong.lab == lab.number]
+    assert len(wrong) >= 10
+    assert {one.caught_by for one in wrong} == {check.name for check in lab.checks}
+    for file in ("README.md", "NOTES.md"):
+        assert (lab.folder / file).read_text("utf-8").startswith(f"# Lab {lab.number}")
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=[f"{w.lab}: {w.name}" for w in WRONG])
+def test_a_wrong_answer_is_caught_by_the_check_that_names_its_cause(
+    wrong: Wrong, tmp_path: Path
+) -> None:
+    lab = find_lab(str(wrong.lab))
+    for seed in (1, HIDDEN_SEED):
+        verdicts = judged(lab, tmp_path, {wrong.file: wrong.source()}, wrong.caught_by, seed)
+        (verdict,) = [v for v in verdicts if v.check.name == wrong.caught_by]
+        assert wrong.says in verdict.found
+
+
+@of_each_lab
+def test_nothing_leaves_that_must_stay(lab: Lab, exports: dict[int, Path]) -> None:
+    tree = exports[lab.number]
+    files = {path.relative_to(tree).as_posix() for path in tree.rglob("*")}
+    for name in ("tests", ".git", "labs/questions", f"labs/{lab.folder.name}/NOTES.md"):
+        assert name not in files
+    assert not [name for name in files if "mutants" in name or "__pycache__" in name]
+    solution = lines_of_solutions(lab)
+    assert len(solution) >= 10
+    for path in tree.rglob("*"):
+        if path.suffix in (".py", ".c", ".h", ".json", ".md"):
+            held = {line.strip() for line in path.read_text("utf-8").splitlines()}
+            assert not solution & held, path
+
+
+def lines_of_solutions(lab: Lab) -> set[str]:
+    """What stands in the regions and nowhere else in the files of the parts."""
+    inside: set[str] = set()
+    for name in set(lab.parts.values()):
+        source = (ROOT / name).read_text("utf-8")
+        for region in REGION.finditer(source):
+            if region["part"].startswith(f"lab{lab.number}."):
+                inside |= {line.strip() for line in region[0].splitlines()[1:-2]}
+        inside -= {line.strip() for line in REGION.sub("", source).splitlines()}
+    return {line for line in inside if len(line) > 30}
+
+
+@of_each_lab
+def test_what_would_show_the_answer_says_why_it_is_absent(
+    lab: Lab, exports: dict[int, Path]
+) -> None:
+    for name in lab.withheld:
+        assert (ROOT / name).is_file()
+        (line,) = (exports[lab.number] / name).read_text("utf-8").splitlines()
+        assert f"{name} would show the answer of lab {lab.number}" in line
+
+
+@of_each_lab
+def test_hidden_checks_stay_hidden(lab: Lab, exports: dict[int, Path]) -> None:
+    hidden = {check.name for check in lab.checks if check.hidden}
+    folder = exports[lab.number] / "labs" / lab.folder.name
+    told = json.loads((folder / "lab.json").read_text("utf-8"))
+    asked = json.loads((folder / "visible.json").read_text("utf-8"))["checks"]
+    assert not hidden & ({row["name"] for row in told["checks"]} | asked.keys())
+
+
+@of_each_lab
+def test_solutions_of_other_labs_stay(lab: Lab, exports: dict[int, Path]) -> None:
+    ours = set(lab.parts.values())
+    for other in LABS:
+        for name in set(other.parts.values()) - ours:
+            kept = (exports[lab.number] / name).read_text("utf-8")
+            assert kept == (ROOT / name).read_text("utf-8")
+
+
+@of_each_lab
+def test_the_starter_boots(lab: Lab, exports: dict[int, Path]) -> None:
+    assert "Hello from ring 3" in run(exports[lab.number], "exec", *lab.boots, "hello").stdout
+
+
+@of_each_lab
+def test_a_students_tree_grades_itself(lab: Lab, exports: dict[int, Path]) -> None:
+    tree = exports[lab.number]
+    visible = sum(check.points for check in lab.checks if not check.hidden)
+    empty = run(tree, "lab", "grade", str(lab.number))
+    last = f"lab {lab.number}: 0 of {visible} points, seed 1"
+    assert (empty.returncode, empty.stdout.splitlines()[-1]) == (1, last)
+    starters = {name: (tree / name).read_text("utf-8") for name in lab.parts.values()}
+    for name in starters:
+        (tree / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
+    try:
+        whole = run(tree, "lab", "grade", str(lab.number))
+    finally:
+        for name, source in starters.items():
+            (tree / name).write_text(source, "utf-8")
+    last = f"lab {lab.number}: {visible} of {visible} points, seed 1"
+    assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, last)
