@@ -63,7 +63,7 @@ ACCIDENTS = [
     ("a deleted memory", in_walk("import os; os.remove('memory')"), "tried 'os.remove'"),
     (
         "a patched judge",
-        in_walk("import labs.child as c; c.print('PASS'); return 0, 0, 0"),
+        in_walk("import labs.judge as j; j.grade = None; return 0, 0, 0"),
         " should be ",
     ),
     (
