@@ -108,7 +108,7 @@ def test_the_starter_fails_every_check_and_says_what_is_waiting(lab: Lab, tmp_pa
 
 @of_each_lab
 def test_a_lab_is_whole(lab: Lab) -> None:
-    """Each part has a region and three hints; wrong answers are many, and every check catches one."""
+    """A part has a region and three hints; wrong answers are many, each check catches one."""
     for part, name in lab.parts.items():
         source = (ROOT / name).read_text("utf-8")
         assert f"lab{lab.number}.{part}" in {found["part"] for found in REGION.finditer(source)}
