@@ -30,6 +30,10 @@ COURSE = (
     "export",
     "evidence",
     "progress",
+    "submission",
+    "grading",
+    "classroom",
+    "gradescope",
 )
 OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from hw.host import UserError, wants_colour
-from labs import progress, report
+from labs import classroom, progress, report
 from labs.export import export
-from labs.judge import VISIBLE, grade, seed_held
+from labs.gradescope import write_autograder
+from labs.grading import grade_one, seed_for
+from labs.judge import VISIBLE, Verdict
 from labs.lab import ROOT, Lab, all_labs, find_lab
 from labs.progress import USUAL_SEED
 
@@ -23,7 +26,9 @@ examples:
   run.py lab hint 1.walk                the next of three hints
   run.py lab grade 1 -k dirty           one check of lab 1
   run.py lab grade 1 --tree STUDENT --seed 7 --results OUT
+  run.py lab grade 1 --class DIR --results OUT
   run.py lab export 1 --to lab1         a student's tree
+  run.py lab export 1 --to a.zip --gradescope
 """
 
 
@@ -56,11 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("export", help="write a student's tree")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", required=True)
-    verb.add_argument("--seed", type=int, default=USUAL_SEED, help="which questions it asks")
+    verb.add_argument("--seed", type=int, help="which questions it asks (default: "
+                      f"{USUAL_SEED}; of --gradescope: a number drawn by lot)")  # fmt: skip
+    verb.add_argument("--gradescope", action="store_true", help="DIR is a zip: an autograder")
     verb = verbs.add_parser("grade", help="judge what was written")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
     verb.add_argument("--tree", metavar="DIR", default=str(ROOT), help="the tree to judge")
+    verb.add_argument("--class", dest="folder", metavar="DIR", help="grade all submissions in it")
+    verb.add_argument("--jobs", type=int, metavar="N", help="with --class: so many at a time")
     verb.add_argument("--seed", type=int, help="which questions are asked")
     verb.add_argument("--results", metavar="DIR", help="write the three report files there")
     verb.add_argument("--json", action="store_true", help="Gradescope's JSON instead of lines")
@@ -86,9 +95,14 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    lab = find_lab(options.lab)
-    export(lab, Path(options.to), options.seed)
-    print(f"lab {lab.number} is in {options.to}; begin with: run.py lab show {lab.number}")
+    lab, to = find_lab(options.lab), Path(options.to)
+    if options.gradescope:
+        seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+        write_autograder(lab, to, seed)
+        print(f"{to} grades lab {lab.number} with the questions of seed {seed}: keep that secret")
+        return 0
+    export(lab, to, USUAL_SEED if options.seed is None else options.seed)
+    print(f"lab {lab.number} is in {to}; begin with: run.py lab show {lab.number}")
     return 0
 
 
@@ -122,23 +136,17 @@ def _hint(options: argparse.Namespace) -> int:
 
 
 def _grade(options: argparse.Namespace) -> int:
-    lab, tree = find_lab(options.lab), Path(options.tree)
-    seed = _seed(lab, options.seed)
-    results = Path(options.results) if options.results else None
-    keep = results or tree / progress.FOLDER / progress.FAILURES
-    told = report.Report(lab, seed, hints=progress.read(tree).hints_of(lab.number))
+    lab, results = find_lab(options.lab), Path(options.results) if options.results else None
+    seed = seed_for(lab, options.seed)
+    if options.folder:
+        return _grade_class(lab, seed, results, options)
     colour = wants_colour(sys.stdout)
-    try:
-        for verdict in grade(lab, tree, seed, options.k, keep):
-            told.verdicts.append(verdict)
-            if not options.json:
-                print(report.line(lab, verdict, colour), flush=True)
-    except UserError:
-        raise
-    except Exception as error:
-        told.failure = f"the grader itself failed, so there are no points: {error!r}"
-    if results:
-        report.write(told, results)
+
+    def tell(verdict: Verdict) -> None:
+        if not options.json:
+            print(report.line(lab, verdict, colour), flush=True)
+
+    told = grade_one(lab, Path(options.tree), seed, options.k, results, tell)
     if options.json:
         print(json.dumps(report.gradescope(told), indent=2))
     else:
@@ -146,15 +154,14 @@ def _grade(options: argparse.Namespace) -> int:
     return 0 if told.passed else 1
 
 
-def _seed(lab: Lab, wish: int | None) -> int:
-    """A student's tree has the questions of one seed only."""
-    held = seed_held(lab)
-    if held is None:
-        return USUAL_SEED if wish is None else wish
-    if wish not in (None, held):
-        remedy = f"leave --seed away: it holds those of seed {held}"
-        raise UserError("a student's tree cannot make other questions", remedy)
-    return held
+def _grade_class(lab: Lab, seed: int, results: Path | None, options: argparse.Namespace) -> int:
+    jobs = options.jobs or classroom.usual_jobs()
+    graded = classroom.grade_class(lab, Path(options.folder), seed, results, jobs, options.json)
+    if options.json:
+        print(json.dumps(classroom.to_data(lab, graded), indent=2))
+    else:
+        print(classroom.table(lab, graded))
+    return 0 if all(one.report.passed for one in graded) else 1
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {

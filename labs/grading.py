@@ -1,0 +1,54 @@
+"""One grading from beginning to end: whatever was handed in, a report comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hw.host import UserError
+from labs import progress, report
+from labs.judge import Verdict, grade, seed_held
+from labs.lab import Lab
+from labs.progress import USUAL_SEED
+from labs.report import Report
+from labs.submission import laid_out
+
+
+def grade_one(
+    lab: Lab,
+    handed_in: Path,
+    seed: int,
+    only: str = "",
+    results: Path | None = None,
+    tell: Callable[[Verdict], None] = lambda _: None,
+) -> Report:
+    """The report on one submission; it is also written into the folder `results`.
+
+    Raises `UserError` for what whoever grades can mend.  Anything else that breaks stands in the
+    report, which then gives no points.
+    """
+    told = Report(lab, seed, hints=progress.read(handed_in).hints_of(lab.number))
+    keep = results or handed_in / progress.FOLDER / progress.FAILURES
+    try:
+        with laid_out(handed_in, lab) as tree:
+            for verdict in grade(lab, tree, seed, only, keep):
+                told.verdicts.append(verdict)
+                tell(verdict)
+    except UserError:
+        raise
+    except Exception as error:
+        told.failure = f"the grader itself failed, so there are no points: {error!r}"
+    if results:
+        report.write(told, results)
+    return told
+
+
+def seed_for(lab: Lab, wish: int | None) -> int:
+    """The seed of a grading; a student's tree has the questions of one only."""
+    held = seed_held(lab)
+    if held is None:
+        return USUAL_SEED if wish is None else wish
+    if wish not in (None, held):
+        remedy = f"leave --seed away: it holds those of seed {held}"
+        raise UserError("a student's tree cannot make other questions", remedy)
+    return held
