@@ -91,6 +91,7 @@ def _course(lab: Lab, to: Path, seed: int) -> None:
     for name in COURSE:
         shutil.copy(ROOT / "labs" / f"{name}.py", to)
     shutil.copytree(ROOT / "labs" / "answering", to / "answering", ignore=NEVER)
+    shutil.copy(ROOT / "labs" / "QUICK.md", to)
     for name in OF_A_LAB:
         shutil.copy(lab.folder / name, folder)
     told = json.loads((lab.folder / "lab.json").read_text("utf-8"))

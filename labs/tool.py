@@ -19,9 +19,11 @@ from labs.judge import VISIBLE, Verdict
 from labs.lab import ROOT, Lab, all_labs, find_lab
 from labs.progress import USUAL_SEED
 
+QUICK = "quick"
 EXAMPLES = """\
 examples:
   run.py lab list                       the labs of this tree
+  run.py lab show quick                 Vantage on one page
   run.py lab start 1 --to work          a tree of your own to write lab 1 in
   run.py lab hint 1.walk                the next of three hints
   run.py lab grade 1 -k dirty           one check of lab 1
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("list", help="the labs of this tree")
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb = verbs.add_parser("show", help="print a hand-out")
-    verb.add_argument("lab", metavar="N")
+    verb.add_argument("lab", metavar="N", help=f"a lab, or `{QUICK}`: Vantage on one page")
     verb = verbs.add_parser("start", help="make a tree of your own for a lab")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", help="where (default: lab-N)")
@@ -77,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace) -> int:
-    print((find_lab(options.lab).folder / "README.md").read_text("utf-8"), end="")
+    known = {QUICK: ROOT / "labs" / "QUICK.md"}
+    page = known.get(options.lab) or find_lab(options.lab).folder / "README.md"
+    print(page.read_text("utf-8"), end="")
     return 0
 
 

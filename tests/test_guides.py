@@ -1,0 +1,48 @@
+"""What the guides tell people to type exists: commands, options, files, labs and demos."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from labs.demo import every_demo
+from labs.lab import all_labs
+from run import COMMANDS
+from userland.programs import built_in
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDES = [ROOT / "README.md", *sorted(ROOT.glob("*/**/*.md"))]
+GUIDES = [path for path in GUIDES if not any(part[0] == "." for part in path.parts[1:])]
+COMMAND = re.compile(r"run\.py ([a-z]+)\b *([^\n`|#]*)")
+
+
+def commands(guide: Path) -> list[tuple[str, list[str]]]:
+    """What is typed after run.py in a guide: the command, and its words without options."""
+    found = COMMAND.findall(guide.read_text("utf-8"))
+    return [(name, re.split(r" {2,}", rest)[0].split()) for name, rest in found]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_in_a_guide_exists(guide: Path) -> None:
+    for name, words in commands(guide):
+        assert name in COMMANDS, f"run.py {name}"
+        if name == "demo" and words and words[0].islower():
+            assert words[0] in {*every_demo(), "list"}, words
+        if name == "lab" and len(words) > 1 and words[1].isdigit():
+            assert int(words[1]) in {lab.number for lab in all_labs()}, words
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_in_a_guide_leads_somewhere(guide: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", guide.read_text("utf-8")):
+        assert target.startswith("http") or (guide.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("guide", ["README.md", "labs/README.md", "labs/QUICK.md"])
+def test_the_programs_that_a_guide_runs_are_there(guide: str) -> None:
+    ours = {path.rsplit(b"/")[-1].decode() for path in built_in()}
+    for name, words in commands(ROOT / guide):
+        if name == "exec" and len(words) == 1 and re.fullmatch(r"[a-z_]+", words[0]):
+            assert words[0] in ours, words
