@@ -298,6 +298,12 @@ def door(argv):
         return explain(error)
 
 
+def is_absent(module):
+    # type: (str) -> bool
+    place = os.path.join(ROOT, *module.split("."))
+    return not (os.path.exists(place) or os.path.exists(place + ".py"))
+
+
 def explain(error):
     # type: (Exception) -> int
     from hw import host
@@ -305,6 +311,11 @@ def explain(error):
     if isinstance(error, ImportError) and (error.name or "run").split(".")[0] not in OURS:
         name = str(error.name)
         error = host.UserError("this Python lacks the package '%s'" % name, "see 'run.py doctor'")
+    if isinstance(error, ImportError) and is_absent(str(error.name)):
+        error = host.UserError(
+            "this tree is without %s" % str(error.name).replace(".", "/"),
+            "it is a student's, and holds what a lab needs: see 'run.py lab list'",
+        )
     if isinstance(error, host.UserError):
         say("Vantage: " + str(error))
         return 2

@@ -17,8 +17,19 @@ from labs.judge import VISIBLE, to_data
 from labs.lab import ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland")
-FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt")
-NOTICES = ("requirements-test.txt", "LICENSE")
+FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt",
+         "requirements-test.txt", "LICENSE", ".gitignore")  # fmt: skip
+README = """\
+# Vantage, lab {number}: {title}
+
+A student's tree: a whole operating system, but for what you write.
+
+    python3 run.py lab show {number}       the hand-out: begin here
+    python3 run.py lab show quick   Vantage on one page
+    python3 run.py lab grade {number}      the judge
+
+You write in {files}; look for PROMPT. Python 3.10 or newer is all that it needs.
+"""
 COURSE = (
     "__init__",
     "tour",
@@ -34,7 +45,12 @@ COURSE = (
     "grading",
     "classroom",
     "gradescope",
+    "demo",
+    "stage",
+    "crossings",
+    "intervals",
 )
+COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -69,12 +85,15 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
         raise UserError(f"{to} is not an empty folder", "name one that does not exist yet")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, to / name, ignore=NEVER, dirs_exist_ok=True)
-    for name in (*FILES, *NOTICES):
+    for name in FILES:
         shutil.copy(ROOT / name, to / name)
     for part in set(lab.parts.values()):
         (to / part).write_text(starter((ROOT / part).read_text("utf-8"), lab), "utf-8")
     for name in lab.withheld:
         (to / name).write_text(_absent(name, lab), "utf-8")
+    files = " and ".join(f"`{part}`" for part in sorted(set(lab.parts.values())))
+    readme = README.format(number=lab.number, title=lab.title, files=files)
+    (to / "README.md").write_text(readme, "utf-8")
     _course(lab, to / "labs", seed)
     progress.write(to, progress.Progress(seed))
 
@@ -90,7 +109,8 @@ def _course(lab: Lab, to: Path, seed: int) -> None:
     folder.mkdir(parents=True)
     for name in COURSE:
         shutil.copy(ROOT / "labs" / f"{name}.py", to)
-    shutil.copytree(ROOT / "labs" / "answering", to / "answering", ignore=NEVER)
+    for name in COURSE_FOLDERS:
+        shutil.copytree(ROOT / "labs" / name, to / name, ignore=NEVER)
     shutil.copy(ROOT / "labs" / "QUICK.md", to)
     for name in OF_A_LAB:
         shutil.copy(lab.folder / name, folder)

@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 
 from hw.host import UserError, wants_colour
 from labs import classroom, progress, report
@@ -20,6 +21,7 @@ from labs.lab import ROOT, Lab, all_labs, find_lab
 from labs.progress import USUAL_SEED
 
 QUICK = "quick"
+HINT_WIDTH = 80
 EXAMPLES = """\
 examples:
   run.py lab list                       the labs of this tree
@@ -132,11 +134,21 @@ def _hint(options: argparse.Namespace) -> int:
     hints, so_far = lab.hints[part], progress.read(ROOT)
     taken = so_far.hints.get(options.part, 0)
     level = options.level or min(taken + 1, len(hints))
-    print(hints[level - 1])
+    print(_fitting(hints[level - 1]))
     if level > taken:
         so_far.hints[options.part] = level
         progress.write(ROOT, so_far)
     return 0
+
+
+def _fitting(hint: str) -> str:
+    """Long lines broken; those of pseudo-code keep their indentation."""
+    lines = hint.splitlines()
+    more = "    " if len(lines) > 1 else ""
+    return "\n".join(
+        fill(line, HINT_WIDTH, subsequent_indent=line[: len(line) - len(line.lstrip())] + more)
+        for line in lines
+    )
 
 
 def _grade(options: argparse.Namespace) -> int:
