@@ -15,12 +15,13 @@ import mmap
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 LINES = 20_000
 """Lines of Python in the student's files that one answer, or the import, may take, unless the
@@ -68,6 +69,36 @@ class Meter:
         return self
 
 
+class Guard:
+    """Accidents and crude tricks end here, with a sentence; a sandbox this is not."""
+
+    def __init__(self) -> None:
+        self.rests = False
+        sys.addaudithook(self._look)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """While the child itself opens what an answer needs."""
+        self.rests = True
+        try:
+            yield
+        finally:
+            self.rests = False
+
+    def _look(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.rests:
+            return
+        if event in LEAVES_THE_PROCESS or event in CHANGES_FILES or _writes(event, arguments):
+            raise Forbidden(f"the code tried '{event}', which no answer needs")
+
+
+def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
+    if event != "open" or not isinstance(arguments[0], (str, bytes)):
+        return False
+    flags = arguments[2] if isinstance(arguments[2], int) else 0
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+
 class Overlay(importlib.abc.MetaPathFinder):
     """The student's files in the place of modules."""
 
@@ -100,7 +131,7 @@ class Desk:
 
     nonce: int
     memory: mmap.mmap
-    trace: Path
+    trace: BinaryIO
     out: TextIO
 
     def words(self) -> memoryview:
@@ -129,20 +160,28 @@ def main() -> None:
     meter = Meter(frozenset(task["overlay"].values()))
     sys.dont_write_bytecode = True
     sys.meta_path.insert(0, Overlay(task["overlay"]))
-    answering, broken = _load(f"labs.answering.{task['answering']}", meter, task["folder"])
+    guard = Guard()
+    answering, broken = _load(f"labs.answering.{task['answering']}", meter)
     for line in sys.stdin:
         told = json.loads(line)
-        size = os.path.getsize(told["memory"])
-        with open(told["memory"], "r+b") as file:
-            memory = mmap.mmap(file.fileno(), size)
-        desk = Desk(told["nonce"], memory, Path(told["trace"]), out)
-        desk.say(broken or _answer(answering, told, desk, meter))
+        with guard.resting():
+            desk = _set_out(told, out)
+        with desk.trace:
+            said = broken or _answer(answering, told, desk, meter)
+        desk.say(said)
     os._exit(0)  # what the student left running or registered ends here
 
 
-def _load(name: str, meter: Meter, folder: str) -> tuple[Any, dict[str, Any]]:
+def _set_out(told: dict[str, Any], out: TextIO) -> Desk:
+    """The desk of one question."""
+    size = os.path.getsize(told["memory"])
+    with open(told["memory"], "r+b") as file:
+        memory = mmap.mmap(file.fileno(), size)
+    return Desk(told["nonce"], memory, open(told["trace"], "wb"), out)
+
+
+def _load(name: str, meter: Meter) -> tuple[Any, dict[str, Any]]:
     """The answering module, which imports the student's files; or why it cannot be."""
-    sys.addaudithook(_guard(folder))
     try:
         sys.settrace(meter)
         return importlib.import_module(name), {}
@@ -150,23 +189,6 @@ def _load(name: str, meter: Meter, folder: str) -> tuple[Any, dict[str, Any]]:
         return None, {"broken": f"the file cannot be imported: {_say(error, meter)}"}
     finally:
         sys.settrace(None)
-
-
-def _guard(folder: str) -> Any:
-    """Accidents and crude tricks end here, with a sentence; a sandbox this is not."""
-
-    def look(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in LEAVES_THE_PROCESS or event in CHANGES_FILES or _writes(event, arguments):
-            raise Forbidden(f"the code tried '{event}', which no answer needs")
-
-    def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
-        if event != "open" or not isinstance(arguments[0], (str, bytes)):
-            return False
-        flags = arguments[2] or 0
-        writing = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        return bool(writing) and not os.fsdecode(arguments[0]).startswith(folder)
-
-    return look
 
 
 def _answer(answering: Any, told: dict[str, Any], desk: Desk, meter: Meter) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class Child:
             for name in set(lab.parts.values())
             if name.endswith(".py")
         }
-        self.say({"overlay": overlay, "answering": lab.answering, "folder": str(folder)})
+        self.say({"overlay": overlay, "answering": lab.answering})
 
     def __enter__(self) -> Child:
         return self
@@ -288,7 +288,7 @@ class Interview:
 
     def keep(self, folder: Path | None, name: str) -> tuple[Path, int] | None:
         """The moment at which it went wrong, where a trace was recorded."""
-        if folder is None or not self.trace.is_file():
+        if folder is None or not self.trace.is_file() or not self.trace.stat().st_size:
             return None
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / f"{name}.vtrace"

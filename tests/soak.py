@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,8 @@ from kernel.servers.files import Files
 from kernel.servers.pipes import Pipes
 from kernel.signals import SIGKILL
 from kernel.syscalls import TABLE, load_all
+from labs.grading import grade_one
+from labs.lab import all_labs
 from tests.bench import guest
 from tests.kernel.shares import (
     PRE_EMPTIVE,
@@ -459,6 +462,27 @@ def table_case(seed: int, case: int) -> str:
     return "same"
 
 
+# Gradings ---------------------------------------------------------------------------------------
+
+BUSY = [sys.executable, "-c", "while True: pass"]
+
+
+def grading_case(seed: int, case: int) -> str:
+    """Every lab's solution, with every core kept busy by others: full points, each time."""
+    busy = [subprocess.Popen(BUSY) for _ in range(os.cpu_count() or 1)]
+    try:
+        for lab in all_labs():
+            told = grade_one(lab, ROOT, seed)
+            failed = [f"{v.check.name}: {v.found}" for v in told.verdicts if not v.passed]
+            if failed or told.failure:
+                raise AssertionError(f"lab {lab.number}: {told.failure or failed[0]}")
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    return "full points"
+
+
 # The command ------------------------------------------------------------------------------------
 
 
@@ -478,6 +502,7 @@ SOAKS: dict[str, Soak] = {
     "calls": Soak(call_case, 100_000, CALLS_EACH * len(USERS)),
     "checkpoints": Soak(checkpoint_case, 100),
     "sched": Soak(sched_case, 60),
+    "gradings": Soak(grading_case, 100),
 }
 
 

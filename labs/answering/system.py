@@ -80,17 +80,16 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     kernel = boot(config, built_in(), output.append, memory=memory)
     watch = Watch(kernel, desk, told.get("stops", []))
     program = read_program(told["program"])
-    with desk.trace.open("wb") as file:
-        about = describe(told["program"], program)
-        trace = Trace(trace_header(kernel, about), file, watch)
-        kernel.machine.attach_trace(trace)
-        try:
-            ended = _run(kernel, told, desk, program)
-        except BaseException as error:
-            error.record = watch.records  # type: ignore[attr-defined]
-            raise
-        finally:
-            trace.close()
+    about = describe(told["program"], program)
+    trace = Trace(trace_header(kernel, about), desk.trace, watch)
+    kernel.machine.attach_trace(trace)
+    try:
+        ended = _run(kernel, told, desk, program)
+    except BaseException as error:
+        error.record = watch.records  # type: ignore[attr-defined]
+        raise
+    finally:
+        trace.close()
     return {
         "status": ended, "stops": watch.made, "cycles": kernel.now(),
         "instructions": kernel.machine.instructions(), "log": kernel.messages,

@@ -60,6 +60,7 @@ ACCIDENTS = [
     ("a program of its own", in_walk("import os; os.system('true')"), "tried 'os.system'"),
     ("a fork bomb", in_walk("import os\n    while True: os.fork()"), "tried 'os.fork'"),
     ("a file of the judge's", in_walk("open('/tmp/vantage-x', 'w')"), "tried 'open'"),
+    ("a forged trace", in_walk("open('run.vtrace', 'wb').write(b'')"), "tried 'open'"),
     ("a deleted memory", in_walk("import os; os.remove('memory')"), "tried 'os.remove'"),
     (
         "a patched judge",
