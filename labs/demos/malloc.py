@@ -104,8 +104,8 @@ def _text(data: dict[str, dict[str, Any]]) -> str:
         *_paragraph(
             "mapped keeps its lists in the process and takes its blocks by mmap, so inside they "
             "are the VAS's. A list of free blocks ends with its process, the blocks do not: "
-            f"{second} more pages with the second process and {third} with the third. And at home the list "
-            f"offers a block that is only in the VAS: {_ends(mapped)}."
+            f"{second} more pages with the second process and {third} with the third. And at home "
+            f"the list offers a block that is only in the VAS: {_ends(mapped)}."
         ),
         *_paragraph(
             "vas_heap keeps lists and lock in the segment that it manages: whoever sees the blocks "
