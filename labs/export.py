@@ -58,9 +58,11 @@ NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 REGION = re.compile(
     r"^(?P<indent> *)(?:#|/\*) BEGIN SOLUTION (?P<part>lab\d+\.\w+)(?: \*/)?\n.*?"
     r"^ *(?:#|/\*) END SOLUTION (?P=part)(?: \*/)?\n"
-    r"(?P<prompt> *(?:#|/\*) PROMPT (?P=part):[^\n]*\n)",
+    r"(?:(?P<prompt> *(?:#|/\*) PROMPT (?P=part):[^\n]*\n)"
+    r"| *(?:#|/\*) PLANTED (?P=part): (?P<planted>[^\n]*?)(?: \*/)?\n)",
     re.MULTILINE | re.DOTALL,
 )
+"""A region ends with what a student is asked to write, or with the mistake to be found instead."""
 PYTHON_WAITS = 'raise NotImplementedError("{}")'
 C_WAITS = '_Noreturn void unwritten(const char *sentence);\n{indent}unwritten("{}");'
 """The library's `unwritten` says the sentence and ends the program."""
@@ -73,6 +75,8 @@ def starter(source: str, lab: Lab) -> str:
         number, part = region["part"].removeprefix("lab").split(".")
         if int(number) != lab.number:
             return region[0]
+        if region["planted"]:
+            return f"{region['indent']}{region['planted']}\n"
         where = f"lab {lab.number}, part {part}, waits to be written in {lab.parts[part]}"
         indent = region["indent"]
         waits = PYTHON_WAITS if lab.parts[part].endswith(".py") else C_WAITS

@@ -16,23 +16,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from hw.cpu import INSTRUCTION
 from hw.host import UserError
 from hw.panel.verbs import VERBS
-from hw.trace import Kind, Trace
+from hw.trace import Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
 from kernel.process import Process
+from userland import again
+from userland.again import Past
 
 FLUSH_SECONDS = 0.05
 """How far the panel may be behind, beside its own work."""
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
-WINDOW_INSTRUCTIONS = 20_000
-"""A window is at most so long."""
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
@@ -47,8 +46,8 @@ class Link:
     closed: bool = False
     """The panel is gone; then nobody could resume the machine."""
     path: Path | None = None
-    checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
-    """(records before it, the whole system), from which windows are executed again."""
+    past: Past = field(default_factory=Past)
+    """From where stretches of the run are executed again."""
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -62,8 +61,8 @@ class Link:
                 self.stop_at = None
             elif word == "step":
                 self.stop_at = taken + 1
-            elif word.startswith("window "):
-                self.window(*map(int, word.split()[1:]))
+            elif word.partition(" ")[0] in ("window", "memory"):
+                self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
@@ -89,18 +88,25 @@ class Link:
         """Keep a checkpoint; when there are many, every second of the old ones goes."""
         assert self.trace is not None
         self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
-        self.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
-        if len(self.checkpoints) > MOST_CHECKPOINTS:
-            del self.checkpoints[1::2]
+        self.past.arrivals = kernel.machine.console.state.log
+        self.past.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
+        if len(self.past.checkpoints) > MOST_CHECKPOINTS:
+            del self.past.checkpoints[1::2]
 
-    def window(self, first: int, last: int) -> None:
-        """Execute again from record `first` on, with a record of every instruction, to the trap
-        after record `last`; the result goes to a file beside the trace."""
+    def _answer(self, word: str, *numbers: str) -> None:
+        """Execute a stretch again, and leave what was asked for in a file beside the trace:
+        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST,
+        `memory NUMBER PLACES FRAMES` what frames held after so many records."""
         assert self.path is not None
-        saved = [data for total, data in self.checkpoints if total <= first]
-        if self.checkpoints:
-            start = saved[-1] if saved else self.checkpoints[0][1]
-            window(start, (first, last), self.path.with_name(f"window-{first}.vtrace"))
+        path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
+        if not self.past.checkpoints:
+            return
+        if word == "window":
+            first, last = map(int, numbers)
+            again.window(self.past.at(first), (first, last), path)
+        else:
+            places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
+            again.pages(self.past.at(min(places)), places, pfns, path)
 
     def _stands(self, kernel: Kernel) -> bool:
         return self.stop_at is not None and kernel.traps.taken >= self.stop_at
@@ -116,37 +122,6 @@ class Link:
         self.trace.flush()
         self.sink.flush()
         self._flushed = now
-
-
-def window(saved: bytes, wished: tuple[int, int], path: Path) -> None:
-    """Run a system from a checkpoint to where it had made the first wished number of records, and
-    on from there one instruction at a time, recorded in `path`: to the trap after the last wished
-    record, or for so many instructions."""
-    kernel = checkpoint.load(saved, lambda data: None)
-    machine, before = kernel.machine, kernel.machine.trace
-    assert before is not None
-    if before.total < wished[0]:
-        kernel.run_until(lambda: before.total >= wished[0])
-    others: list[str] = []
-    end = machine.instructions() + WINDOW_INSTRUCTIONS
-
-    def observe(kind: Kind, _: tuple[Any, ...]) -> None:
-        if kind is not INSTRUCTION:
-            others.append(kind.name)
-        elif machine.instructions() >= end:
-            machine.core.pausing = True
-
-    header = {**before.header, "window": {"first": before.total}}
-    with path.with_suffix(".part").open("wb") as sink:
-        port = Trace(header, sink, observe, before.core, before.cycles)
-        machine.attach_trace(port)
-        for core in machine.cores:
-            core.stepping = True
-        kernel.run_until(
-            lambda: before.total + len(others) > wished[1] or machine.instructions() >= end
-        )
-        port.close()
-    path.with_suffix(".part").replace(path)
 
 
 @contextmanager
