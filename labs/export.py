@@ -56,9 +56,12 @@ NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 REGION = re.compile(
     r"^(?P<indent> *)# BEGIN SOLUTION (?P<part>lab\d+\.\w+)\n.*?"
-    r"^ *# END SOLUTION (?P=part)\n(?P<prompt> *# PROMPT (?P=part):[^\n]*\n)",
+    r"^ *# END SOLUTION (?P=part)\n"
+    r"(?:(?P<prompt> *# PROMPT (?P=part):[^\n]*\n)"
+    r"| *# PLANTED (?P=part): (?P<planted>[^\n]*)\n)",
     re.MULTILINE | re.DOTALL,
 )
+"""A region ends with what a student is asked to write, or with the mistake to be found instead."""
 
 
 def starter(source: str, lab: Lab) -> str:
@@ -68,6 +71,8 @@ def starter(source: str, lab: Lab) -> str:
         number, part = region["part"].removeprefix("lab").split(".")
         if int(number) != lab.number:
             return region[0]
+        if region["planted"]:
+            return f"{region['indent']}{region['planted']}\n"
         where = f"lab {lab.number}, part {part}, waits to be written in {lab.parts[part]}"
         return f'{region["prompt"]}{region["indent"]}raise NotImplementedError("{where}")\n'
 

@@ -6,6 +6,7 @@ and the judge looks while the n-th stop of the question lasts.
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ def configuration(told: dict[str, Any]) -> Config:
 
 def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     """How the program ended, what that took, and which stops it made."""
+    gc.collect()  # the machine of the last question: it has 1 GiB of addresses for each core
     output: list[bytes] = []
     config = configuration(told)
     memory = PhysicalMemory(config.machine.ram_mib << 20, desk.memory)
