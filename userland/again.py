@@ -6,7 +6,7 @@ then it goes as it went.  What is found is written in the format of a trace, for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,35 @@ class Past:
         if len(kernel.machine.console.state.log) < len(self.arrivals):
             kernel.machine.console.replay = self.arrivals
         return kernel
+
+    def back_to(self, place: int, now: Kernel) -> Kernel:
+        """The system as it was at the end of the trap that record `place` belongs to, connected to
+        the host as `now` is.  What came after that is forgotten; but input that the host can
+        not give a second time, from a pipe, is kept for it."""
+        kernel = self.at(place)
+        run, console, old = trace_of(kernel), kernel.machine.console, now.machine.console
+        kernel.run_until(lambda: run.total >= place)
+        console.replay = None
+        console.sink, console.error_sink = old.sink, old.error_sink
+        console.terminal_sink, console.keys = old.terminal_sink, old.keys
+        dropped = list(self.arrivals)[len(console.state.log) :]
+        if old.source is not None:
+            console.source = Kept([a.event.data for a in dropped if a.event.data], old.source)
+        kernel.debug = now.debug
+        self.arrivals = console.state.log
+        self.checkpoints = [saved for saved in self.checkpoints if saved[0] <= run.total]
+        return kernel
+
+
+@dataclass
+class Kept:
+    """A source of input that first gives again what a dropped part of the run had taken."""
+
+    data: list[bytes]
+    source: Callable[[], bytes]
+
+    def __call__(self) -> bytes:
+        return self.data.pop(0) if self.data else self.source()
 
 
 def trace_of(kernel: Kernel) -> Trace:

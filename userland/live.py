@@ -2,7 +2,9 @@
 
 The panel is a process of its own that reads the trace while it grows.  What it asks of the
 machine (pause, resume, one trap) comes back through one pipe, a word to a line, and is obeyed
-between two traps: where the machine stands still leaves no mark in what it does.
+between two traps: where the machine stands still leaves no mark in what it does.  To go on from an
+earlier moment is the one thing that does: the run becomes another one, and its trace is cut there
+and goes on as if the dropped part had never been.
 """
 
 from __future__ import annotations
@@ -48,6 +50,13 @@ class Link:
     path: Path | None = None
     past: Past = field(default_factory=Past)
     """From where stretches of the run are executed again."""
+    attended: bool = False
+    """There is a panel, which stays when the program has ended."""
+    going_back: int | None = None
+    """The record from which the user wants the run to go on."""
+    kernel: Kernel = field(init=False)
+    """The system that runs; another one after going back."""
+    process: Process = field(init=False)
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -61,28 +70,72 @@ class Link:
                 self.stop_at = None
             elif word == "step":
                 self.stop_at = taken + 1
+            elif word.startswith("back ") and self.past.checkpoints:
+                self.going_back = int(word.split()[1])
             elif word.partition(" ")[0] in ("window", "memory"):
                 self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
 
-    def run(self, kernel: Kernel, process: Process) -> None:
-        """Run until `process` has ended, with pauses; the result is what it is without them."""
+    def run(self, kernel: Kernel, process: Process) -> Process:
+        """Run until `process` has ended, with pauses; the result is what it is without them.
 
-        def must_stop() -> bool:
-            now = time.monotonic()
-            if now - self._flushed > FLUSH_SECONDS:
-                self._flush(now)
-            due = kernel.traps.taken >= self._next_checkpoint
-            return process.zombie or due or self._stands(kernel)
-
-        while not process.zombie and not kernel.machine.aborted:
-            if kernel.traps.taken >= self._next_checkpoint:
-                self._save(kernel)
-            kernel.run_until(must_stop)
+        Returns the process that has ended: another one, in another system, if the user has gone
+        back and let the run go on from there.
+        """
+        self.kernel, self.process = kernel, process
+        while self._goes_on():
+            now = self.kernel
+            if now.traps.taken >= self._next_checkpoint:
+                self._save(now)
+            now.run_until(self._must_stop)
             self._flush(time.monotonic())
-            self._wait(kernel)
+            self._wait(now)
+        if self.kernel is not kernel and self.trace is not None:
+            self.trace.close()
+        return self.process
+
+    def _must_stop(self) -> bool:
+        now = time.monotonic()
+        if now - self._flushed > FLUSH_SECONDS:
+            self._flush(now)
+        due = self.kernel.traps.taken >= self._next_checkpoint
+        back = self.going_back is not None
+        return self.process.zombie or due or back or self._stands(self.kernel)
+
+    def _goes_on(self) -> bool:
+        """The program has not ended, or the user has gone back to where it had not."""
+        if self.process.zombie and self.attended:
+            self._stay()
+        if self.going_back is not None:
+            self._go_back(self.going_back)
+        return not self.process.zombie and not self.kernel.machine.aborted
+
+    def _stay(self) -> None:
+        """The program has ended, and its trace with it; but the user may yet go back."""
+        assert self.trace is not None
+        assert self.sink is not None
+        self.trace.close()
+        self.sink.flush()
+        with self._changed:
+            while not (self.closed or self.going_back is not None or self.kernel.machine.aborted):
+                self._changed.wait(POLL_SECONDS)
+
+    def _go_back(self, place: int) -> None:
+        """Let the run go on from the end of the trap that record `place` belongs to, and drop what
+        came after it.  The answer is a file `back-PLACE` beside the trace."""
+        assert self.trace is not None
+        assert self.path is not None
+        with self._changed:
+            kernel = self.past.back_to(place, self.kernel)
+            now = again.trace_of(kernel)
+            now.go_on_in(self.trace)
+            self.kernel, self.process = kernel, kernel.processes[self.process.pid]
+            self.trace, self.stop_at, self.going_back = now, kernel.traps.taken, None
+            self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
+            self._flush(time.monotonic())
+        self.path.with_name(f"back-{place}").touch()
 
     def _save(self, kernel: Kernel) -> None:
         """Keep a checkpoint; when there are many, every second of the old ones goes."""
@@ -113,7 +166,7 @@ class Link:
 
     def _wait(self, kernel: Kernel) -> None:
         with self._changed:
-            while self._stands(kernel) and not kernel.machine.aborted:
+            while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
                 self._changed.wait(POLL_SECONDS)
 
     def _flush(self, now: float) -> None:
@@ -131,6 +184,7 @@ def beside_panel(kernel: Kernel, path: Path, link: Link) -> Iterator[None]:
     command = [sys.executable, str(RUN), "panel", "replay", "--live", str(path)]
     if link.stop_at is not None:
         command.append("--paused")
+    link.attended = True
     panel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     listener = threading.Thread(target=_listen, args=(panel, kernel, link), daemon=True)
     listener.start()
@@ -147,8 +201,8 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
     assert panel.stdout is not None
     with panel.stdout:
         for line in panel.stdout:
-            link.obey(line.strip(), kernel.traps.taken)
-    link.obey("closed", kernel.traps.taken)
+            link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
+    link.obey("closed", 0)
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def panel_at(session: Session, x: int, y: int) -> tuple[str, Rect] | None:
 def click(session: Session, x: int, y: int) -> None:
     """Choose the panel, and put what is under the pointer in view."""
     found = panel_at(session, x, y)
-    if found is None:
+    if found is None or session.frozen is not None:
         return
     name, rect = found
     if name != "caption":

@@ -120,9 +120,11 @@ def _lab(view: View, room: Rect, row: int, cpu: float) -> dict[str, Rect]:
     tall window has both."""
     width, body = room.w, room.h
     one, two = round(width * 0.336), round(width * 0.338)
+    tlb, frames = 0.42, 0.27
     last: tuple[tuple[str, float], ...] = (("race", 0.0),)
     if body >= TALL_ROWS * row:
-        last = (("race", 0.15 * body), ("memory", 0.0))
+        tlb, frames = 0.37, 0.21
+        last = (("race", 0.17 * body), ("memory", 0.0))
     elif view.chosen == "memory":
         last = (("memory", 0.0),)
     columns = (
@@ -131,7 +133,7 @@ def _lab(view: View, room: Rect, row: int, cpu: float) -> dict[str, Rect]:
         (
             one + two,
             width - one - two,
-            (("tlb", 0.42 * body), ("frames", 0.27 * body), *last),
+            (("tlb", tlb * body), ("frames", frames * body), *last),
         ),
     )
     found = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, markers, memory, overlay, windows
+from hw.panel import inside, markers, memory, overlay, resuming, windows
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
@@ -51,6 +51,10 @@ class Session:
     awaited: Path | None = None
     """The window that the machine was asked for."""
     wished_step: int = 0
+    going_back: Path | None = None
+    """The machine goes back; when it is there, this file will be."""
+    frozen: View | None = None
+    """What is shown meanwhile, as the trace must not be read while it is cut."""
     memory: Memory = field(default_factory=Memory)
     """What the machine has told of its memory."""
     words: bool = False
@@ -96,6 +100,8 @@ class Session:
 
     def view(self) -> View:
         """What there is to see now."""
+        if self.frozen is not None:
+            return self.frozen
         moment = moment_of(self.history)
         return View(
             moment,
@@ -137,6 +143,9 @@ class Session:
         if self.over == "difference":
             title = "From A to B   (Esc closes)"
             return overlay.listing(title, markers.difference(self), width, height, size)
+        if self.over == "resume":
+            title = "Go on from here?   (Enter does it, Esc does not)"
+            return overlay.listing(title, resuming.rows(self), width, height, size)
         if self.over == "breakpoints":
             return self._breakpoint_list(width, height, size)
         if self.over in PROMPTS:
@@ -157,6 +166,9 @@ class Session:
 
     def press(self, key: str, text: str = "") -> None:
         """A key, as the keymap calls it; `text` is what it types."""
+        if self.frozen is not None:
+            self.closed = self.closed or commands_by_key().get(key) == "quit"
+            return
         self.message = ""
         if self.over and self._press_over(key, text):
             return
@@ -166,6 +178,8 @@ class Session:
 
     def do(self, command: str) -> None:
         """Carry out a command of the keymap; what went wrong becomes the message."""
+        if self.frozen is not None:
+            return
         self.last_moves = self.history.position
         try:
             COMMANDS[command](self)
@@ -176,6 +190,11 @@ class Session:
         """Keys while something lies over the panels; False if the key is for the panels."""
         if key == "escape":
             self.over, self.typed = "", ""
+            return True
+        if self.over == "resume":
+            self.over = ""
+            if key == "return":
+                resuming.go_back(self)
             return True
         if self.over in PROMPTS or self.over == "palette":
             self._type(key, text)
@@ -309,11 +328,14 @@ class Session:
     @property
     def awaits(self) -> bool:
         """The machine has been asked for something, or may record more."""
-        return self.live or self.awaited is not None or self.memory.awaited is not None
+        asked = self.awaited or self.memory.awaited or self.going_back
+        return self.live or asked is not None
 
     def poll(self) -> bool:
         """Take in what has been recorded since, and what was asked for; True if there was
         something."""
+        if self.frozen is not None:
+            return resuming.take(self)
         came = memory.take(self.memory)
         came = self._poll_trace() or came
         memory.ask(self)
@@ -473,6 +495,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "run back": lambda s: s.run_to_breakpoint(forward=False),
     "start": lambda s: s.history.seek(0),
     "end": lambda s: s.history.seek(s.history.scanned),
+    "resume from here": lambda s: resuming.offer(s),
     "last write": lambda s: s.last_write(),
     "slower": lambda s: setattr(s, "speed", max(SLOWEST, s.speed // 2)),
     "faster": lambda s: setattr(s, "speed", min(FASTEST, s.speed * 2)),
