@@ -153,6 +153,10 @@ class Machine:
 def _fresh_state(config: MachineConfig) -> MachineState:
     cores = []
     for id in range(config.cpus):
-        mmu = MmuState(Tlb(*config.itlb), Tlb(*config.dtlb), config.pcid)
-        cores.append(CoreState(id, mmu))
+        cores.append(CoreState(id, fresh_mmu(config)))
     return MachineState(cores, mailboxes=[[] for _ in cores])
+
+
+def fresh_mmu(config: MachineConfig) -> MmuState:
+    """The MMU of a core that has not run: empty TLBs, and no table."""
+    return MmuState(Tlb(*config.itlb), Tlb(*config.dtlb), config.pcid)

@@ -34,7 +34,7 @@ FLUSH_SECONDS = 0.05
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
-ANSWERS = ("window", "memory", "write")
+ANSWERS = ("window", "memory", "write", "what_if")
 """Words that are answered with a file."""
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
@@ -152,7 +152,8 @@ class Link:
         """Execute a stretch again, and leave what was asked for in a file beside the trace:
         `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
         `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
-        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record."""
+        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record,
+        `what_if PLACE` what other TLBs would have missed up to there."""
         assert self.path is not None
         path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
         if not self.past.checkpoints:
@@ -164,6 +165,8 @@ class Link:
         elif word == "write":
             place, pa, size_bytes = map(int, numbers[1:])
             again.last_write(self.past, place, pa, size_bytes, path)
+        elif word == "what_if":
+            again.what_if(self.past, int(numbers[0]), path)
         else:
             places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
             again.pages(self.past.at(min(places)), places, pfns, path)
