@@ -14,6 +14,7 @@ from hw.memory import PhysicalMemory
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
+from kernel.signals import name
 from kernel.syscalls import TABLE
 from kernel.trap import SYSCALL
 from userland.programs import built_in, describe, read_program
@@ -43,21 +44,25 @@ class Watch:
         """A record was made."""
         self.records += 1
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
-            name = self.stops[values[2]]
-            self.made.append(name)
+            stop = self.stops[values[2]]
+            self.made.append(stop)
             trace = self.kernel.machine.trace
             if trace is not None:
                 trace.flush()
-            self.desk.stop(name, roots(self.kernel), self.records)
+                self.desk.trace.flush()
+            self.desk.stop(stop, roots(self.kernel), self.records)
 
 
 def roots(kernel: Kernel) -> dict[str, int]:
     """Where the page tables of every space begin: p and the process, t and the thread, v and the
-    VAS."""
+    VAS, both for what the process sees inside it, c and the core for what is loaded there."""
     found = {f"t{tid}": thread.space.table.root_pa for tid, thread in kernel.threads.items()}
+    found |= {f"c{core.state.id}": core.state.mmu.cr3 for core in kernel.machine.cores}
     for pid, process in kernel.processes.items():
         if not process.zombie:
             found[f"p{pid}"] = process.space.table.root_pa
+        for vid, attachment in kernel.vases.held(process.space).attachments.items():
+            found[f"p{pid}v{vid}"] = attachment.view.table.root_pa
     for vid, vas in kernel.vases.vases.items():
         found[f"v{vid}"] = vas.space.table.root_pa
     return found
@@ -93,14 +98,22 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     return {
         "status": ended, "stops": watch.made, "cycles": kernel.now(),
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
-        "output": b"".join(output).decode(errors="replace"),
+        "output": b"".join(output).decode(errors="replace"), "ended": _told(ended, output),
     }  # fmt: skip
 
 
+def _told(status: int, output: list[bytes]) -> str:
+    """"well", or what ended the program, or its last words."""
+    if not status:
+        return "well"
+    lines = b"".join(output).decode(errors="replace").splitlines()
+    return f"killed by {name(status & 127)}" if status & 127 else (lines or [""])[-1]
+
+
 def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes) -> int:
-    name = told["program"].encode()
-    words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
-    process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
+    called = told["program"].encode()
+    words = [called, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
+    process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + called)
     budget = told.get("cycles", BUDGET_CYCLES)
     kernel.run(lambda: process.zombie or kernel.now() > budget)
     if not process.zombie:
