@@ -211,9 +211,7 @@ LOOKS: dict[str, Callable[..., Any]] = {
 
 
 def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:
-    return record.kind.name == kind and all(
-        record[name] == value for name, value in fields.items()
-    )
+    return record.kind.name == kind and all(record[name] == value for name, value in fields.items())
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:

@@ -29,6 +29,8 @@ WAITS = re.compile(r"^lab \d+, part \w+, waits to be written in \S+$", re.MULTIL
 """What `unwritten` of the library says."""
 LONGEST_WAIT = 200
 FAULTS_IN_VAIN = 50
+REFUSED = 2
+"""The outcome of a fault that the program must answer for."""
 BUDGET_CYCLES = 50_000_000
 
 
@@ -69,7 +71,7 @@ class Watch:
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         """A record was made."""
         self.records += 1
-        if kind is FAULT:
+        if kind is FAULT and values[3] != REFUSED:
             self._count_fault(values[0], values[1])
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
             stop = self.stops[values[2]]

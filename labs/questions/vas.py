@@ -39,9 +39,7 @@ APART = {4: GIB_512, 3: GIB, 2: MIB_2, 1: PAGE * 8}
 LOADED = "core 0 having loaded the tables of what thread 1 sees"
 
 
-def scene(
-    about: str, name: str, numbers: list[int], stops: list[str], **config: Any
-) -> Scene:
+def scene(about: str, name: str, numbers: list[int], stops: list[str], **config: Any) -> Scene:
     return Scene(PROGRAM, about, name, numbers, stops, config)
 
 
@@ -222,24 +220,25 @@ def _follows(random: Random) -> Iterator[Scene]:
 
 
 def _shared(random: Random) -> Iterator[Scene]:
-    for level in (4, 3, 2):
-        asked, home, vas, _ = _near(random, level)
+    for level, late in ((4, 1), (3, 0), (2, 1)):
+        asked, home, vas, _ = _near(random, level, late)
         _tables(asked, level, home, vas)
         yield asked
 
 
 def _split(random: Random) -> Iterator[Scene]:
     for level in (3, 2, 1):
-        yield _both_show(*_near(random, level))
+        yield _both_show(*_near(random, level, random.randrange(2)))
     for level in (4, 3, 2):
         yield _both_show(*_straddling(random, level))
 
 
-def _near(random: Random, level: int) -> tuple[Scene, int, int, int]:
-    """Two ranges that entries of `level` tell apart, and tables above it do not."""
+def _near(random: Random, level: int, late: int) -> tuple[Scene, int, int, int]:
+    """Two ranges that entries of `level` tell apart, and tables above it do not; `late`: whether
+    the VAS has its one before the attach."""
     home = random.randrange(16, 96) * GIB_512
     home += random.randrange(1, 500) * GIB + random.randrange(1, 500) * MIB_2
-    return _placed(random, home, home + APART[level], random.randrange(2))
+    return _placed(random, home, home + APART[level], random.randrange(2), late)
 
 
 def _straddling(random: Random, level: int) -> tuple[Scene, int, int, int]:
@@ -250,11 +249,13 @@ def _straddling(random: Random, level: int) -> tuple[Scene, int, int, int]:
         border += random.randrange(1, 500) * GIB
     if level < 3:
         border += random.randrange(1, 500) * MIB_2
-    return _placed(random, border + APART[level - 1] * 8, border - PAGE, 1)
+    return _placed(random, border + APART[level - 1] * 8, border - PAGE, 1, random.randrange(2))
 
 
-def _placed(random: Random, home: int, vas: int, early: int) -> tuple[Scene, int, int, int]:
-    pages, late = random.randrange(3, 6), random.randrange(2)
+def _placed(
+    random: Random, home: int, vas: int, early: int, late: int
+) -> tuple[Scene, int, int, int]:
+    pages = random.randrange(3, 6)
     order = ("after", "before")
     about = (f"the process's {pages} pages at {home:#x}, mapped {order[early]} the attach, the "
              f"VAS's at {vas:#x}, {order[late]} it")  # fmt: skip
