@@ -17,7 +17,8 @@ values without the code that made them.  A thing to be seen is a list, its kind 
 
 `who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
 "t3" what thread 3 sees, "p1v2" what process 1 has attached of VAS 2, "c0" what core 0 has loaded.
-Values are plain, or {"mix": i}: the `mix` of this run's nonce, or {"at_most": n}, {"at_least": n}, {"between": [a, b]}.
+Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
+{"at_most": n}, {"at_least": n}, {"between": [a, b]}.
 """
 
 from __future__ import annotations
