@@ -12,6 +12,7 @@ from hw.disk import Disk, DiskState
 from hw.engine import RESERVED_FRAMES
 from hw.memory import PAGE_SIZE, CodeFrames, PhysicalMemory
 from hw.mmu import MmuState
+from hw.stepping import Stepper
 from hw.tlb import Tlb
 
 MAX_CPUS = 8
@@ -107,6 +108,12 @@ class Machine:
         self.trace = self.console.trace = port
         for core in self.cores:
             core.trace = core.mmu.trace = port
+
+    def step_through(self, before: Callable[[], None]) -> None:
+        """From now on every core runs an instruction at a time, recorded; `before` is called ahead
+        of each."""
+        for core in self.cores:
+            Stepper(core, before)
 
     def take_turn(self, core: Core) -> None:
         """Make `core` the current one: charges and records are its own from here."""

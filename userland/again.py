@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from hw.devices import Arrival
 from hw.machine import MachineConfig
 from hw.memory import PAGE_SIZE
-from hw.stepping import INSTRUCTION, PAGE, STORE, Approach, Stepper
+from hw.stepping import INSTRUCTION, PAGE, STORE, Approach
 from hw.trace import Kind, Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
@@ -131,8 +131,7 @@ class Recorder:
         port = self.port = Trace({**self.run.header, "window": {"first": self.run.total}}, sink)
         port.observer, port.core, port.cycles = self._observe, self.run.core, self.run.cycles
         machine.attach_trace(port)
-        for core in machine.cores:
-            Stepper(core, self._look)
+        machine.step_through(self._look)
 
     def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
         if kind is STORE:
