@@ -34,6 +34,8 @@ FLUSH_SECONDS = 0.05
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
+ANSWERS = ("window", "memory", "write")
+"""Words that are answered with a file."""
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
@@ -72,7 +74,7 @@ class Link:
                 self.stop_at = taken + 1
             elif word.startswith("back ") and self.past.checkpoints:
                 self.going_back = int(word.split()[1])
-            elif word.partition(" ")[0] in ("window", "memory"):
+            elif word.partition(" ")[0] in ANSWERS:
                 self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
@@ -148,15 +150,20 @@ class Link:
 
     def _answer(self, word: str, *numbers: str) -> None:
         """Execute a stretch again, and leave what was asked for in a file beside the trace:
-        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST,
-        `memory NUMBER PLACES FRAMES` what frames held after so many records."""
+        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
+        `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
+        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record."""
         assert self.path is not None
         path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
         if not self.past.checkpoints:
             return
         if word == "window":
-            first, last = map(int, numbers)
-            again.window(self.past.at(first), (first, last), path)
+            first, last, *start = map(int, numbers)
+            begin = (start[0], start[1]) if start else None
+            again.window(self.past.at(first), (first, last), path, begin)
+        elif word == "write":
+            place, pa, size_bytes = map(int, numbers[1:])
+            again.last_write(self.past, place, pa, size_bytes, path)
         else:
             places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
             again.pages(self.past.at(min(places)), places, pfns, path)

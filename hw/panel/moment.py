@@ -210,6 +210,8 @@ class View:
     """How much larger than usual the text is, in pixels."""
     pages: Pages = field(default_factory=Pages)
     """What memory holds, as far as the machine has been asked."""
+    register: str = "rax"
+    """The register that is chosen."""
     words: bool = False
     """Memory as words of 64 bits, and not as bytes."""
 
