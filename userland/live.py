@@ -37,6 +37,10 @@ CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 NO_DISPLAY = "There is no display for the panel, so this goes on in text."
+ANSWERS = ("window", "memory", "write", "what_if")
+"""Words that are answered with a file."""
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+NO_DISPLAY = "There is no display for the panel, so this goes on in text."
 ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
@@ -78,7 +82,7 @@ class Link:
                 self.stop_at = taken + 1
             elif word.startswith("back ") and self.past.checkpoints:
                 self.going_back = int(word.split()[1])
-            elif word.partition(" ")[0] in ("window", "memory"):
+            elif word.partition(" ")[0] in ANSWERS:
                 self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
@@ -164,15 +168,23 @@ class Link:
 
     def _answer(self, word: str, *numbers: str) -> None:
         """Execute a stretch again, and leave what was asked for in a file beside the trace:
-        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST,
-        `memory NUMBER PLACES FRAMES` what frames held after so many records."""
+        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
+        `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
+        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record,
+        `what_if PLACE` what other TLBs would have missed up to there."""
         assert self.path is not None
         path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
         if not self.past.checkpoints:
             return
         if word == "window":
-            first, last = map(int, numbers)
-            again.window(self.past.at(first), (first, last), path)
+            first, last, *start = map(int, numbers)
+            begin = (start[0], start[1]) if start else None
+            again.window(self.past.at(first), (first, last), path, begin)
+        elif word == "write":
+            place, pa, size_bytes = map(int, numbers[1:])
+            again.last_write(self.past, place, pa, size_bytes, path)
+        elif word == "what_if":
+            again.what_if(self.past, int(numbers[0]), path)
         else:
             places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
             again.pages(self.past.at(min(places)), places, pfns, path)
