@@ -4,7 +4,6 @@ still there when the program has ended; and captions, which need no display."""
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from labs import demo, tour
 from userland import exec as exec_command
 from userland import live, shell
 
+SIGINT = 2
 GONE = "import sys; sys.exit('Vantage: no luck')"
 STAYS = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"
 START = """
@@ -105,7 +105,7 @@ if hasattr(os, "killpg"):
             line = running.stdout.readline()
             assert line, said
             said += line
-        os.killpg(running.pid, signal.SIGINT)
+        os.killpg(running.pid, SIGINT)
         said += running.communicate()[0]
         assert running.returncode == (130 if words[0] == "exec" else 0)
         assert "Traceback" not in said
