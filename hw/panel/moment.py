@@ -201,6 +201,10 @@ class View:
     span: tuple[int, int] | None = None
     """The records that the timeline shows; None for all."""
     message: str = ""
+    said: str = ""
+    """What a scene says of this moment."""
+    beside: str = ""
+    """The panel that stands beside the chosen one in projector mode; empty: the usual one."""
     breakpoints: tuple[str, ...] = ()
     source: str = ""
     """What is shown: a file's name."""

@@ -90,6 +90,10 @@ class Session:
     text_step: int = 0
     scenes: list[dict[str, Any]] = field(default_factory=list)
     scene: int = -1
+    said: str = ""
+    """What the scene says, until the next key."""
+    beside: str = ""
+    """The panel that the scene puts beside the chosen one."""
     pictures: int = 0
     """How many pictures the user has asked for."""
     closed: bool = False
@@ -126,6 +130,8 @@ class Session:
             since=self._since(),
             span=self.span,
             message=self.message,
+            said=self.said,
+            beside=self.beside,
             source=self.history.file.path.name,
             text_step=self.text_step,
             level=self.level,
@@ -184,7 +190,7 @@ class Session:
         if self.frozen is not None:
             self.closed = self.closed or commands_by_key().get(key) == "quit"
             return
-        self.message = ""
+        self.message = self.said = ""
         if self.over and self._press_over(key, text):
             return
         command = commands_by_key().get(key)

@@ -289,10 +289,10 @@ def _instruction(moment: Moment, rip: int) -> str:
 
 
 def _caption_vas(moment: Moment, record: Record) -> str:
-    verb = "was made; it lives without a process" if record["alive"] else "is gone"
-    return (
-        f"VAS {record['vid']} ({_text(record, 'name')}) {verb}; space {record['space']} is its own."
-    )
+    what = f"VAS {record['vid']} ({_text(record, 'name')})"
+    if not record["alive"]:
+        return f"{what} is gone, and with it space {record['space']}, its own."
+    return f"{what} was made; it lives without a process, and space {record['space']} is its own."
 
 
 def _caption_segment(moment: Moment, record: Record) -> str:
@@ -302,12 +302,11 @@ def _caption_segment(moment: Moment, record: Record) -> str:
 
 
 def _caption_attach(moment: Moment, record: Record) -> str:
-    how = "attached" if record["alive"] else "detached"
+    what, whose = f"VAS {record['vid']}", f"the process of space {record['home']}"
+    if not record["alive"]:
+        return f"{what} is detached from {whose}; their common space, {record['view']}, is gone."
     rights = kind_words(record["kind"])
-    seen = f"; together they are space {record['view']}" if record["alive"] else ""
-    return (
-        f"VAS {record['vid']} is {how}, {rights}, for the process of space {record['home']}{seen}."
-    )
+    return f"{what} is attached, {rights}, for {whose}; together they are space {record['view']}."
 
 
 def _caption_seg_attach(moment: Moment, record: Record) -> str:
@@ -323,11 +322,13 @@ def kind_words(kind: int) -> str:
 
 
 def _caption_conflict(moment: Moment, record: Record) -> str:
-    one, other = _text(record, "name") or "memory", _text(record, "other_name") or "memory"
-    return (
-        f"Conflict in space {record['space']}: {one} at {record['start']:#x} and {other} at "
-        f"{record['other_start']:#x} want the same place, so one view cannot have both."
+    one, other = (
+        f"{_text(record, f'{of}name') or 'memory'} at {record[f'{of}start']:#x}-"
+        f"{record[f'{of}end']:#x}"
+        for of in ("", "other_")
     )
+    where = moment.tracks.space_name(record["space"])
+    return f"Conflict in {where}: {one} cannot be put where {other} already is."
 
 
 def _caption_lock(moment: Moment, record: Record) -> str:

@@ -216,7 +216,11 @@ def _block(
         name = region.name.strip("[]") or "anon"
         words = f"{name} {rights_letters(region.prot)}{' *' if new else ''}"
         y = at.y + (at.h - c.row) // 2 if at.h < 2 * c.row else at.y + (at.h > 2 * c.row)
-        c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=at.w - 12)
+        sign = same if at.h < 2 * c.row and at.w > (len(same) + 6) * c.cell else ""
+        room = at.w - 12 - (len(sign) + 1) * c.cell if sign else at.w - 12
+        c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=room)
+        if sign:
+            c.text(at.x + at.w - 10 - len(sign) * c.cell, y, sign, ink_on(hue), paper=hue)
         if at.h >= 2 * c.row:
             detail = f"{len(pages)}/{region.pages}p {same}".strip()
             c.text(at.x + 3, y + c.row, detail, ink_on(hue), paper=hue, width=at.w - 12)
