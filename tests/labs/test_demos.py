@@ -71,7 +71,7 @@ def test_a_demo_fits_a_projector_and_has_json_and_a_trace(name: str, tmp_path: P
     result = demo.every_demo()[name].run(Options(trace=trace))
     assert result.holds
     assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
-    assert len(result.text.splitlines()) <= 36
+    assert len(result.text.splitlines()) <= 40
     assert json.loads(json.dumps(result.data)) == result.data
     with TraceFile(trace) as file:
         assert sum(record.kind.name == "syscall" for record in file) > 10
