@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from hw.host import UserError
-from labs import progress
+from labs import progress, written
 from labs.judge import VISIBLE, to_data
-from labs.lab import ROOT, Lab
+from labs.lab import BUILT, ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland")
 FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt",
@@ -28,8 +28,10 @@ A student's tree: a whole operating system, but for what you write.
     python3 run.py lab show quick   Vantage on one page
     python3 run.py lab grade {number}      the judge
 
-You write in {files}; look for PROMPT. Python 3.10 or newer is all that it needs.
+{task} Python 3.10 or newer is all that it needs.
 """
+TO_WRITE = "You write in {}; look for PROMPT."
+TO_ANSWER = "`run.py lab ask {}` has the questions; your answers go into `{}`."
 COURSE = (
     "__init__",
     "tour",
@@ -49,16 +51,25 @@ COURSE = (
     "stage",
     "crossings",
     "intervals",
+    "workshop",
+    "problems",
+    "written",
 )
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 REGION = re.compile(
-    r"^(?P<indent> *)# BEGIN SOLUTION (?P<part>lab\d+\.\w+)\n.*?"
-    r"^ *# END SOLUTION (?P=part)\n(?P<prompt> *# PROMPT (?P=part):[^\n]*\n)",
+    r"^(?P<indent> *)(?:#|/\*) BEGIN SOLUTION (?P<part>lab\d+\.\w+)(?: \*/)?\n.*?"
+    r"^ *(?:#|/\*) END SOLUTION (?P=part)(?: \*/)?\n"
+    r"(?:(?P<prompt> *(?:#|/\*) PROMPT (?P=part):[^\n]*\n)"
+    r"| *(?:#|/\*) PLANTED (?P=part): (?P<planted>[^\n]*?)(?: \*/)?\n)",
     re.MULTILINE | re.DOTALL,
 )
+"""A region ends with what a student is asked to write, or with the mistake to be found instead."""
+PYTHON_WAITS = 'raise NotImplementedError("{}")'
+C_WAITS = '_Noreturn void unwritten(const char *sentence);\n{indent}unwritten("{}");'
+"""The library's `unwritten` says the sentence and ends the program."""
 
 
 def starter(source: str, lab: Lab) -> str:
@@ -68,8 +79,12 @@ def starter(source: str, lab: Lab) -> str:
         number, part = region["part"].removeprefix("lab").split(".")
         if int(number) != lab.number:
             return region[0]
+        if region["planted"]:
+            return f"{region['indent']}{region['planted']}\n"
         where = f"lab {lab.number}, part {part}, waits to be written in {lab.parts[part]}"
-        return f'{region["prompt"]}{region["indent"]}raise NotImplementedError("{where}")\n'
+        indent = region["indent"]
+        waits = PYTHON_WAITS if lab.parts[part].endswith(".py") else C_WAITS
+        return f"{region['prompt']}{indent}{waits.format(where, indent=indent)}\n"
 
     return REGION.sub(replace, source)
 
@@ -89,13 +104,23 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
         shutil.copy(ROOT / name, to / name)
     for part in set(lab.parts.values()):
         (to / part).write_text(starter((ROOT / part).read_text("utf-8"), lab), "utf-8")
+    for name in lab.programs:
+        (to / BUILT / name).unlink()  # it was built from the solution
     for name in lab.withheld:
         (to / name).write_text(_absent(name, lab), "utf-8")
-    files = " and ".join(f"`{part}`" for part in sorted(set(lab.parts.values())))
-    readme = README.format(number=lab.number, title=lab.title, files=files)
+    readme = README.format(number=lab.number, title=lab.title, task=_task(lab))
     (to / "README.md").write_text(readme, "utf-8")
     _course(lab, to / "labs", seed)
+    if lab.answers:
+        keys = [q.told["key"] for check in lab.checks for q in lab.questions(check, seed)]
+        (to / lab.answers).write_text(written.blank(lab.number, seed, keys), "utf-8")
     progress.write(to, progress.Progress(seed))
+
+
+def _task(lab: Lab) -> str:
+    if lab.answers:
+        return TO_ANSWER.format(lab.number, lab.answers)
+    return TO_WRITE.format(" and ".join(f"`{part}`" for part in lab.files))
 
 
 def _absent(name: str, lab: Lab) -> str:

@@ -35,8 +35,11 @@ from random import Random
 from typing import IO, Any
 
 from hw.host import UserError
-from labs.evidence import END, Evidence, Expectation
+from labs import written
+from labs.evidence import END, Evidence, Expectation, shown
 from labs.lab import ROOT, Check, Lab
+from labs.workshop import Workshop
+from labs.written import Sheet
 
 WATCHDOG_SECONDS = 120
 VISIBLE = "visible.json"
@@ -76,7 +79,9 @@ class Verdict:
     def score(self) -> int:
         if self.passed:
             return self.check.points
-        return self.check.points * self.right // self.asked if self.check.partial else 0
+        if not self.check.partial or not self.asked:
+            return 0
+        return self.check.points * self.right // self.asked
 
 
 def to_data(question: Question) -> dict[str, Any]:
@@ -103,19 +108,24 @@ def grade(
     if not chosen:
         known = ", ".join(check.name for check in lab.checks)
         raise UserError(f"lab {lab.number} has no check '{only}'", f"choose one of: {known}")
-    missing = [name for name in sorted(set(lab.parts.values())) if not (tree / name).is_file()]
+    missing = [name for name in lab.files if not (tree / name).is_file()]
     failed: set[str] = set()
-    for check in chosen:
-        waits = [name for name in check.needs if name in failed]
-        if missing:
-            verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
-        elif waits:
-            verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
-        else:
-            verdict = _judge(lab, check, _questions(lab, check, seed), tree, keep)
-        if not verdict.passed:
-            failed.add(check.name)
-        yield verdict
+    with _work_folder() as folder:
+        workshop = Workshop(lab, tree, folder)
+        for check in chosen:
+            waits = [name for name in check.needs if name in failed]
+            if missing:
+                verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
+            elif waits:
+                verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
+            elif lab.answers:
+                sheet = written.read(tree / lab.answers)
+                verdict = _mark(check, _questions(lab, check, seed), sheet, seed)
+            else:
+                verdict = _judge(workshop, check, _questions(lab, check, seed), keep)
+            if not verdict.passed:
+                failed.add(check.name)
+            yield verdict
 
 
 def _questions(lab: Lab, check: Check, seed: int) -> list[Question]:
@@ -131,12 +141,33 @@ def seed_held(lab: Lab) -> int | None:
     return int(json.loads(visible.read_text("utf-8"))["seed"]) if visible.is_file() else None
 
 
+def _mark(check: Check, questions: list[Question], sheet: Sheet, seed: int) -> Verdict:
+    """The blanks of a sheet.  A verdict does not tell what would be right."""
+    if sheet.seed != seed:
+        found = f"the sheet says seed = {sheet.seed}, and the questions are those of seed {seed}"
+        return Verdict(check, found)
+    given = [sheet.answers.get(question.told["key"]) for question in questions]
+    wrong = [
+        f"{question.told['key']} is not {shown(said)}" if said is not None
+        else f"{question.told['key']} has no answer"
+        for question, said in zip(questions, given, strict=True)
+        if said != question.expected[0].value
+    ]  # fmt: skip
+    return Verdict(check, "; ".join(wrong), len(questions) - len(wrong), len(questions))
+
+
 def _judge(
-    lab: Lab, check: Check, questions: list[Question], tree: Path, keep: Path | None
+    workshop: Workshop, check: Check, questions: list[Question], keep: Path | None
 ) -> Verdict:
     """Asks until the first wrong answer; all questions, where each has its share of the points."""
-    random = Random()
+    random, lab, tree = Random(), workshop.lab, workshop.tree
     found, right, moment = "", 0, None
+    for question in questions:
+        name = question.told.get("program", "")
+        if built := workshop.built(name):
+            question.told["built"] = str(built)
+        elif name in lab.programs:
+            return Verdict(check, workshop.wrong, 0, len(questions))
     with _work_folder() as folder, Child(lab, tree, folder) as child:
         for question in questions:
             interview = Interview(child, question, random.getrandbits(63), folder)

@@ -2,7 +2,9 @@
 
 The panel is a process of its own that reads the trace while it grows.  What it asks of the
 machine (pause, resume, one trap) comes back through one pipe, a word to a line, and is obeyed
-between two traps: where the machine stands still leaves no mark in what it does.
+between two traps: where the machine stands still leaves no mark in what it does.  To go on from an
+earlier moment is the one thing that does: the run becomes another one, and its trace is cut there
+and goes on as if the dropped part had never been.
 """
 
 from __future__ import annotations
@@ -13,26 +15,33 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TextIO
 
-from hw.cpu import INSTRUCTION
-from hw.host import UserError
-from hw.panel.verbs import VERBS
-from hw.trace import Kind, Trace
+from hw.host import UserError, has_display
+from hw.panel.captions import Narrator
+from hw.panel.verbs import SAY, VERBS
+from hw.trace import Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
 from kernel.process import Process
+from userland import again
+from userland.again import Past
 
 FLUSH_SECONDS = 0.05
 """How far the panel may be behind, beside its own work."""
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
-WINDOW_INSTRUCTIONS = 20_000
-"""A window is at most so long."""
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+NO_DISPLAY = "There is no display for the panel, so this goes on in text."
+ANSWERS = ("window", "memory", "write", "what_if")
+"""Words that are answered with a file."""
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+NO_DISPLAY = "There is no display for the panel, so this goes on in text."
+ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
@@ -47,8 +56,17 @@ class Link:
     closed: bool = False
     """The panel is gone; then nobody could resume the machine."""
     path: Path | None = None
-    checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
-    """(records before it, the whole system), from which windows are executed again."""
+    past: Past = field(default_factory=Past)
+    """From where stretches of the run are executed again."""
+    attended: bool = False
+    """There is a panel, which stays when the program has ended."""
+    going_back: int | None = None
+    """The record from which the user wants the run to go on."""
+    narrator: Narrator | None = None
+    """Says in text what happens, where no panel does."""
+    kernel: Kernel = field(init=False)
+    """The system that runs; another one after going back."""
+    process: Process = field(init=False)
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -62,52 +80,121 @@ class Link:
                 self.stop_at = None
             elif word == "step":
                 self.stop_at = taken + 1
-            elif word.startswith("window "):
-                self.window(*map(int, word.split()[1:]))
+            elif word.startswith("back ") and self.past.checkpoints:
+                self.going_back = int(word.split()[1])
+            elif word.partition(" ")[0] in ANSWERS:
+                self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
 
-    def run(self, kernel: Kernel, process: Process) -> None:
-        """Run until `process` has ended, with pauses; the result is what it is without them."""
+    def run(self, kernel: Kernel, process: Process) -> Process:
+        """Run until `process` has ended, with pauses; the result is what it is without them.
 
-        def must_stop() -> bool:
-            now = time.monotonic()
-            if now - self._flushed > FLUSH_SECONDS:
-                self._flush(now)
-            due = kernel.traps.taken >= self._next_checkpoint
-            return process.zombie or due or self._stands(kernel)
-
-        while not process.zombie and not kernel.machine.aborted:
-            if kernel.traps.taken >= self._next_checkpoint:
-                self._save(kernel)
-            kernel.run_until(must_stop)
+        Returns the process that has ended: another one, in another system, if the user has gone
+        back and let the run go on from there.
+        """
+        self.kernel, self.process = kernel, process
+        while self._goes_on():
+            now = self.kernel
+            if now.traps.taken >= self._next_checkpoint:
+                self._save(now)
+            now.run_until(self._must_stop)
             self._flush(time.monotonic())
-            self._wait(kernel)
+            self._wait(now)
+        if self.kernel is not kernel and self.trace is not None:
+            self.trace.close()
+        return self.process
+
+    def _must_stop(self) -> bool:
+        now = time.monotonic()
+        if now - self._flushed > FLUSH_SECONDS:
+            self._flush(now)
+        due = self.kernel.traps.taken >= self._next_checkpoint
+        back = self.going_back is not None
+        return self.process.zombie or due or back or self._stands(self.kernel)
+
+    def _goes_on(self) -> bool:
+        """The program has not ended, or the user has gone back to where it had not."""
+        if self.process.zombie and self.attended:
+            self._stay()
+        if self.going_back is not None:
+            self._go_back(self.going_back)
+        return not self.process.zombie and not self.kernel.machine.aborted
+
+    def _stay(self) -> None:
+        """The program has ended, and its trace with it; but the user may yet go back."""
+        assert self.trace is not None
+        assert self.sink is not None
+        self.trace.close()
+        self.sink.flush()
+        if not self.closed:
+            say(ENDED.format(self.process.name), self)
+        with self._changed:
+            while not (self.closed or self.going_back is not None or self.kernel.machine.aborted):
+                self._changed.wait(POLL_SECONDS)
+                self._listen_for_the_end()
+
+    def _listen_for_the_end(self) -> None:
+        """No program reads the terminal any more, so its Ctrl-C and Ctrl-D are ours."""
+        keys = self.kernel.machine.console.keys
+        event = keys.poll() if keys else None
+        if event and event[0] in (CTRL_C, CTRL_D):
+            raise KeyboardInterrupt
+
+    def _go_back(self, place: int) -> None:
+        """Let the run go on from the end of the trap that record `place` belongs to, and drop what
+        came after it.  The answer is a file `back-PLACE` beside the trace."""
+        assert self.trace is not None
+        assert self.path is not None
+        with self._changed:
+            kernel = self.past.back_to(place, self.kernel)
+            now = again.trace_of(kernel)
+            now.go_on_in(self.trace)
+            self.kernel, self.process = kernel, kernel.processes[self.process.pid]
+            self.trace, self.stop_at, self.going_back = now, kernel.traps.taken, None
+            self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
+            self._flush(time.monotonic())
+        self.path.with_name(f"back-{place}").touch()
 
     def _save(self, kernel: Kernel) -> None:
         """Keep a checkpoint; when there are many, every second of the old ones goes."""
         assert self.trace is not None
         self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
-        self.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
-        if len(self.checkpoints) > MOST_CHECKPOINTS:
-            del self.checkpoints[1::2]
+        self.past.arrivals = kernel.machine.console.state.log
+        self.past.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
+        if len(self.past.checkpoints) > MOST_CHECKPOINTS:
+            del self.past.checkpoints[1::2]
 
-    def window(self, first: int, last: int) -> None:
-        """Execute again from record `first` on, with a record of every instruction, to the trap
-        after record `last`; the result goes to a file beside the trace."""
+    def _answer(self, word: str, *numbers: str) -> None:
+        """Execute a stretch again, and leave what was asked for in a file beside the trace:
+        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
+        `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
+        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record,
+        `what_if PLACE` what other TLBs would have missed up to there."""
         assert self.path is not None
-        saved = [data for total, data in self.checkpoints if total <= first]
-        if self.checkpoints:
-            start = saved[-1] if saved else self.checkpoints[0][1]
-            window(start, (first, last), self.path.with_name(f"window-{first}.vtrace"))
+        path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
+        if not self.past.checkpoints:
+            return
+        if word == "window":
+            first, last, *start = map(int, numbers)
+            begin = (start[0], start[1]) if start else None
+            again.window(self.past.at(first), (first, last), path, begin)
+        elif word == "write":
+            place, pa, size_bytes = map(int, numbers[1:])
+            again.last_write(self.past, place, pa, size_bytes, path)
+        elif word == "what_if":
+            again.what_if(self.past, int(numbers[0]), path)
+        else:
+            places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
+            again.pages(self.past.at(min(places)), places, pfns, path)
 
     def _stands(self, kernel: Kernel) -> bool:
         return self.stop_at is not None and kernel.traps.taken >= self.stop_at
 
     def _wait(self, kernel: Kernel) -> None:
         with self._changed:
-            while self._stands(kernel) and not kernel.machine.aborted:
+            while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
                 self._changed.wait(POLL_SECONDS)
 
     def _flush(self, now: float) -> None:
@@ -115,53 +202,53 @@ class Link:
         assert self.sink is not None
         self.trace.flush()
         self.sink.flush()
+        if self.narrator is not None:
+            self.narrator.tell()
         self._flushed = now
 
 
-def window(saved: bytes, wished: tuple[int, int], path: Path) -> None:
-    """Run a system from a checkpoint to where it had made the first wished number of records, and
-    on from there one instruction at a time, recorded in `path`: to the trap after the last wished
-    record, or for so many instructions."""
-    kernel = checkpoint.load(saved, lambda data: None)
-    machine, before = kernel.machine, kernel.machine.trace
-    assert before is not None
-    if before.total < wished[0]:
-        kernel.run_until(lambda: before.total >= wished[0])
-    others: list[str] = []
-    end = machine.instructions() + WINDOW_INSTRUCTIONS
+def say(sentence: str, link: Link, stream: TextIO | None = None) -> None:
+    """A line of ours on the terminal, which a program may have to itself."""
+    raw = hasattr(link, "kernel") and link.kernel.machine.console.keys is not None
+    print(sentence, end="\r\n" if raw else "\n", file=stream or sys.stderr, flush=True)
 
-    def observe(kind: Kind, _: tuple[Any, ...]) -> None:
-        if kind is not INSTRUCTION:
-            others.append(kind.name)
-        elif machine.instructions() >= end:
-            machine.core.pausing = True
 
-    header = {**before.header, "window": {"first": before.total}}
-    with path.with_suffix(".part").open("wb") as sink:
-        port = Trace(header, sink, observe, before.core, before.cycles)
-        machine.attach_trace(port)
-        for core in machine.cores:
-            core.stepping = True
-        kernel.run_until(
-            lambda: before.total + len(others) > wished[1] or machine.instructions() >= end
-        )
-        port.close()
-    path.with_suffix(".part").replace(path)
+def is_possible() -> bool:
+    """Whether a panel can be opened; says so in a sentence, if not."""
+    if not has_display():
+        print(NO_DISPLAY, file=sys.stderr)
+    return has_display()
 
 
 @contextmanager
-def beside_panel(kernel: Kernel, path: Path, link: Link) -> Iterator[None]:
-    """Open the panel on the trace that will be at `path`; when all is done, wait until the user
-    has closed it."""
-    command = [sys.executable, str(RUN), "panel", "replay", "--live", str(path)]
+def narrating(link: Link) -> Iterator[Narrator]:
+    """A teller of captions for the run of a link, on standard output."""
+    assert link.path is not None
+    narrator = Narrator(link.path, lambda sentence: say(sentence, link, sys.stdout))
+    try:
+        yield narrator
+        narrator.tell()
+    finally:
+        narrator.close()
+
+
+@contextmanager
+def beside_panel(kernel: Kernel, link: Link, *words: str) -> Iterator[None]:
+    """Open the panel on the trace that will be at the link's path; it ends with us.
+
+    Should it end before, for whatever reason, the program goes on and keeps the terminal.
+    """
+    command = [sys.executable, str(RUN), "panel", "replay", "--live", *words, str(link.path)]
     if link.stop_at is not None:
         command.append("--paused")
-    panel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    link.attended = True
+    panel = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     listener = threading.Thread(target=_listen, args=(panel, kernel, link), daemon=True)
     listener.start()
     try:
         yield
-        panel.wait()
     finally:
         panel.terminate()
         panel.wait()
@@ -172,8 +259,20 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
     assert panel.stdout is not None
     with panel.stdout:
         for line in panel.stdout:
-            link.obey(line.strip(), kernel.traps.taken)
-    link.obey("closed", kernel.traps.taken)
+            verb, _, rest = line.strip().partition(" ")
+            if verb == SAY:
+                say(rest, link, sys.stdout)
+            else:
+                link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
+    link.obey("closed", 0)
+
+
+def show(trace: Path, *words: str) -> None:
+    """Open the panel on a finished trace, and wait until it is closed; a panel that cannot open
+    says why, and that is all."""
+    command = [sys.executable, str(RUN), "panel", "replay", str(trace), *words]
+    with suppress(KeyboardInterrupt):
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
 
 
 @contextmanager
@@ -200,4 +299,9 @@ def main(argv: list[str]) -> int:
 
     if "/" not in argv[0] and Path(argv[0]).suffix == ".vtrace":
         raise UserError(f"{argv[0]} is a trace", f"run.py panel replay {argv[0]}")
+    if not has_display():
+        raise UserError(
+            "there is no display to open the panel on",
+            f"record with run.py exec --trace FILE {argv[0]}, and see run.py panel --help",
+        )
     return exec.main(["--panel", "--paused", *argv])
