@@ -168,7 +168,7 @@ class AtSwitch:
         self._emit(segment, thread, 0)
 
     def _emit(self, segment: Segment, thread: Thread, how: int) -> None:
-        """Trace it; and the core whose clock is behind has its turn now, as it may come here too."""
+        """Trace it; and the core whose clock is behind has its turn: it may come here as well."""
         machine = self.vases.kernel.machine
         if len(machine.cores) > 1:
             machine.core.leave = True
