@@ -15,6 +15,7 @@ from hw.panel.layout import describe as panel_text
 from hw.panel.moment import moment_of
 from hw.panel.session import Session
 from hw.panel.words import caption
+from kernel.boot import Config
 from userland import again, live
 from userland.again import Watch
 from userland.gallery import record
@@ -24,7 +25,7 @@ from userland.live import Link
 @contextmanager
 def beside(name: str, path: Path) -> Iterator[tuple[Session, Link]]:
     """A session at the end of a run, with a machine to ask."""
-    link = record(name, [], path)
+    link = record(name, Config(), path)
     history = History(path)
     history.scan_all()
     session = Session(history)
