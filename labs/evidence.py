@@ -9,7 +9,11 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["rights", who, va]             "r", "rw", "rx", ..., or None where nothing is mapped
     ["frame", who, va]              the number of the frame behind an address, or None
     ["same", who, va, who2, va2]    whether both addresses lie in one frame
+    ["kept", who, va, stop]         whether the frame is the one of that earlier stop
+    ["resident", who, start, end]   how many pages of a range are mapped
     ["count", kind, {field: value}] how many records of that kind the trace has
+    ["list", kind, field]           that field of each of them, in order
+    ["held", owner]                 how many frames the kernel holds for "anonymous" memory, ...
 
 `who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
 "t3" what thread 3 sees.  Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
@@ -24,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.paging import NX, READ, PageFault, W, page_frame, walk
-from hw.trace import TraceError, TraceFile
+from hw.trace import Record, TraceError, TraceFile
 
 END = "end"
 MASK = (1 << 64) - 1
@@ -79,6 +83,15 @@ class Evidence:
     roots: dict[str, int] = field(default_factory=dict)
     answer: dict[str, Any] = field(default_factory=dict)
     trace: Path | None = None
+    earlier: dict[tuple[str, str, int], int | None] = field(default_factory=dict)
+    """The frames of earlier stops, as far as somebody will ask."""
+
+    def remember(self, stop: str, expected: list[Expectation]) -> None:
+        """Keep what later stops are compared with."""
+        for wanted in expected:
+            if wanted.sees[0] == "kept" and wanted.sees[3] == stop:
+                who, va = wanted.sees[1:3]
+                self.earlier[stop, who, va] = self.frame(who, va)
 
     def differs(self, wanted: Expectation) -> str:
         """What is wrong, in words; nothing if nothing is."""
@@ -88,7 +101,7 @@ class Evidence:
         if self._fits(seen, wanted.value):
             return ""
         says = wanted.says or " ".join(map(str, wanted.sees[1:]))
-        decimal = wanted.decimal or wanted.sees[0] == "count"
+        decimal = wanted.decimal or wanted.sees[0] in AMOUNTS
         told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
         return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
 
@@ -147,18 +160,41 @@ class Evidence:
         frame = self.frame(who, va)
         return frame is not None and frame == self.frame(other, other_va)
 
-    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+    def _kept(self, who: str, va: int, stop: str) -> bool:
+        frame = self.frame(who, va)
+        return frame is not None and frame == self.earlier.get((stop, who, va))
+
+    def _resident(self, who: str, start: int, end: int) -> int:
+        return sum(self.frame(who, va) is not None for va in range(start, end, 4096))
+
+    def _list(self, kind: str, name: str) -> list[Any]:
+        return [record[name] for record in self._recorded()[1] if record.kind.name == kind]
+
+    def _held(self, owner: str) -> int | None:
+        """By the last record of each frame, and before the first one by the header."""
+        header, records = self._recorded()
+        if not header:
+            return None
+        last = {pfn: number for pfn, _, number in header["held"]}
+        last |= {made["pfn"]: made["owner"] for made in records if made.kind.name == "frame"}
+        return sum(header["names"]["owners"][number] == owner for number in last.values())
+
+    def _recorded(self) -> tuple[dict[str, Any], list[Record]]:
+        """The trace, if there is a sound one."""
         if self.trace is None:
-            return 0
+            return {}, []
         try:
             with TraceFile(self.trace) as records:
-                return sum(
-                    record.kind.name == kind
-                    and all(record[name] == value for name, value in fields.items())
-                    for record in records
-                )
+                return records.header, list(records)
         except (OSError, TraceError):
-            return 0
+            return {}, []
+
+    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+        return sum(
+            record.kind.name == kind
+            and all(record[name] == value for name, value in fields.items())
+            for record in self._recorded()[1]
+        )
 
     def _answer(self, key: str) -> Any:
         return self.answer.get(key)
@@ -170,8 +206,10 @@ class Evidence:
 LOOKS: dict[str, Callable[..., Any]] = {
     "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
     "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
-    "count": Evidence._count,
+    "kept": Evidence._kept, "resident": Evidence._resident, "count": Evidence._count,
+    "list": Evidence._list, "held": Evidence._held,
 }  # fmt: skip
+AMOUNTS = ("count", "resident", "list", "held")
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hw.cpu import REFUSE
 from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
+from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
-from kernel.trap import SYSCALL
+from kernel.trap import FAULT, SYSCALL
 from userland.programs import built_in, describe, read_program
 
 if TYPE_CHECKING:
@@ -25,8 +27,21 @@ MARK = "null_call"
 BUDGET_CYCLES = 50_000_000
 
 
+UNSIGNED = "BHIQ"
+SAME_FAULTS = 32
+"""So many times in a row: what the kernel calls resolved is not."""
+
+
 class OutOfCycles(Exception):
     """The program ran for more modelled cycles than the question allows."""
+
+
+class SameFault(Exception):
+    """An access faults for ever."""
+
+
+class WrongNumber(Exception):
+    """The kernel does not know where it is: a page or an address below zero."""
 
 
 @dataclass(slots=True)
@@ -38,10 +53,18 @@ class Watch:
     stops: list[str]
     records: int = 0
     made: list[str] = field(default_factory=list)
+    fault: tuple[Any, ...] = ()
+    again: int = 0
+    """How many times in a row there has been this fault."""
 
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         """A record was made."""
         self.records += 1
+        for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
+            if code in UNSIGNED and value < 0:
+                raise WrongNumber(f"the {name} of a {kind.name} should be 0 or more, is {value}")
+        if kind is FAULT and values[3] != REFUSE:
+            self._compare(values)
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
             name = self.stops[values[2]]
             self.made.append(name)
@@ -49,6 +72,15 @@ class Watch:
             if trace is not None:
                 trace.flush()
             self.desk.stop(name, roots(self.kernel), self.records)
+
+    def _compare(self, fault: tuple[Any, ...]) -> None:
+        self.again = self.again + 1 if fault == self.fault else 0
+        self.fault = fault
+        if self.again == SAME_FAULTS:
+            _, page, error, _ = fault
+            kind = "fetch" if error & ERR_FETCH else "store" if error & ERR_WRITE else "load"
+            told = f"a {kind} at page {page:#x} faults again and again (error code {error:#x})"
+            raise SameFault(f"{told}: the kernel says that it may go on, and it may not")
 
 
 def roots(kernel: Kernel) -> dict[str, int]:
@@ -102,7 +134,11 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes) -> in
     words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
     process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
     budget = told.get("cycles", BUDGET_CYCLES)
-    kernel.run(lambda: process.zombie or kernel.now() > budget)
-    if not process.zombie:
-        raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
+
+    def look(_: Kernel) -> None:
+        if kernel.now() > budget:
+            raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
+
+    kernel.after_trap = look
+    kernel.run(lambda: process.zombie)
     return process.exit_status
