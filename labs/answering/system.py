@@ -6,6 +6,8 @@ and the judge looks while the n-th stop of the question lasts.
 
 from __future__ import annotations
 
+import gc
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from labs.child import Desk
 
 MARK = "null_call"
+WAITS = re.compile(r"^lab \d+, part \w+, waits to be written in \S+$", re.MULTILINE)
+"""What `unwritten` of the library says."""
+LONGEST_WAIT = 200
 BUDGET_CYCLES = 50_000_000
-
-
 UNSIGNED = "BHIQ"
 SAME_FAULTS = 32
 """So many times in a row: what the kernel calls resolved is not."""
@@ -42,6 +45,20 @@ class SameFault(Exception):
 
 class WrongNumber(Exception):
     """The kernel does not know where it is: a page or an address below zero."""
+
+
+@dataclass(slots=True)
+class Output:
+    """What the program prints, and the part of the lab in it that is said to be missing."""
+
+    text: str = ""
+    waits: str = ""
+
+    def __call__(self, printed: bytes) -> None:
+        """The console's output."""
+        self.text += printed.decode(errors="replace")
+        if found := WAITS.search(self.text[-LONGEST_WAIT:]):
+            self.waits = found[0]
 
 
 @dataclass(slots=True)
@@ -62,7 +79,7 @@ class Watch:
         self.records += 1
         for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
             if code in UNSIGNED and value < 0:
-                raise WrongNumber(f"the {name} of a {kind.name} should be 0 or more, is {value}")
+                self._refuse(f"the {name} of a {kind.name} should be 0 or more, is {value}")
         if kind is FAULT and values[3] != REFUSE:
             self._compare(values)
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
@@ -72,6 +89,13 @@ class Watch:
             if trace is not None:
                 trace.flush()
             self.desk.stop(name, roots(self.kernel), self.records)
+
+    def _refuse(self, told: str) -> None:
+        """The record that was made just now cannot be written."""
+        trace = self.kernel.machine.trace
+        assert trace is not None
+        trace.retract()
+        raise WrongNumber(told)
 
     def _compare(self, fault: tuple[Any, ...]) -> None:
         self.again = self.again + 1 if fault == self.fault else 0
@@ -106,17 +130,18 @@ def configuration(told: dict[str, Any]) -> Config:
 
 def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     """How the program ended, what that took, and which stops it made."""
-    output: list[bytes] = []
+    gc.collect()  # the machine of the last question: it has 1 GiB of addresses for each core
+    console = Output()
     config = configuration(told)
     memory = PhysicalMemory(config.machine.ram_mib << 20, desk.memory)
-    kernel = boot(config, built_in(), output.append, memory=memory)
+    kernel = boot(config, built_in(), console, memory=memory)
     watch = Watch(kernel, desk, told.get("stops", []))
-    program = read_program(told["program"])
+    program = read_program(told.get("built", told["program"]))
     about = describe(told["program"], program)
     trace = Trace(trace_header(kernel, about), desk.trace, watch)
     kernel.machine.attach_trace(trace)
     try:
-        ended = _run(kernel, told, desk, program)
+        ended = _run(kernel, told, desk, program, console)
     except BaseException as error:
         error.record = watch.records  # type: ignore[attr-defined]
         raise
@@ -125,11 +150,11 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     return {
         "status": ended, "stops": watch.made, "cycles": kernel.now(),
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
-        "output": b"".join(output).decode(errors="replace"),
+        "output": console.text,
     }  # fmt: skip
 
 
-def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes) -> int:
+def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, console: Output) -> int:
     name = told["program"].encode()
     words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
     process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
@@ -140,5 +165,7 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes) -> in
             raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
 
     kernel.after_trap = look
-    kernel.run(lambda: process.zombie)
+    kernel.run(lambda: process.zombie or bool(console.waits))
+    if console.waits:
+        raise NotImplementedError(console.waits)
     return process.exit_status
