@@ -177,7 +177,8 @@ class Evidence:
             return None
         last = {pfn: number for pfn, _, number in header["held"]}
         last |= {made["pfn"]: made["owner"] for made in records if made.kind.name == "frame"}
-        return sum(header["names"]["owners"][number] == owner for number in last.values())
+        wanted = header["names"]["owners"].index(owner)
+        return sum(number == wanted for number in last.values())
 
     def _recorded(self) -> tuple[dict[str, Any], list[Record]]:
         """The trace, if there is a sound one."""

@@ -165,7 +165,9 @@ def _private(random: Random) -> Scene:
         which = f"word 1 of page {number}"
         scene.number("p1", page(number) + WORD, {"mix": number}, f"{which}, stored to,")
         scene.number("p1", page(number), words[0], f"word 0 of page {number}, from the file,")
-        scene.number("p1", page(number, ELSEWHERE) + WORD, words[1], f"{which} of the other mapping")
+        scene.number(
+            "p1", page(number, ELSEWHERE) + WORD, words[1], f"{which} of the other mapping"
+        )
     return scene
 
 
