@@ -326,8 +326,10 @@ def _nowhere(random: Random) -> Scene:
 
 
 def _stack(random: Random) -> Scene:
+    """The second page lies below the first: pages that moved with the stack would be one."""
     depths = sorted(random.sample(range(20, 900), 4))
-    order = random.sample(depths, 4)
+    order = sorted(random.sample(depths, 2))
+    order += random.sample([depth for depth in depths if depth not in order], 2)
     scene = Scene(f"the stack is stored to, {', '.join(map(str, order))} pages below its end")
     for depth in order:
         scene.store(STACK_TOP - depth * PAGE, depth)
@@ -412,10 +414,15 @@ def _refer(scene: Scene, references: Sequence[int], frames: int) -> None:
     scene.sees(resident, min(frames, len(seen)), "the number of resident pages")
 
 
-def _fifo(random: Random) -> Scene:
-    frames = random.randrange(3, 6)
-    references = [random.randrange(frames + 3) for _ in range(24)]
-    scene = _short("a reference string", FIFO, frames)
+def _string(random: Random, replace: str) -> Scene:
+    """A string on which the two policies soon choose otherwise."""
+    while True:
+        frames = random.randrange(3, 7)
+        references = [random.randrange(frames + 3) for _ in range(28)]
+        fifo, clock = (simulate(policy, frames, references)[0] for policy in (FIFO, CLOCK))
+        if fifo[:4] != clock[:4]:
+            break
+    scene = _short("a reference string", replace, frames)
     _refer(scene, references, frames)
     return scene
 
@@ -428,18 +435,6 @@ def _belady(random: Random, frames: int) -> Scene:
     names = random.sample(range(64), 6)
     scene = _short("Belady's string", FIFO, frames)
     _refer(scene, [names[number] for number in BELADY], frames)
-    return scene
-
-
-def _clock(random: Random) -> Scene:
-    """A string on which FIFO would choose otherwise."""
-    while True:
-        frames = random.randrange(4, 7)
-        references = [random.randrange(frames + 3) for _ in range(30)]
-        if simulate(CLOCK, frames, references)[0][:4] != simulate(FIFO, frames, references)[0][:4]:
-            break
-    scene = _short("a reference string", CLOCK, frames)
-    _refer(scene, references, frames)
     return scene
 
 
@@ -456,8 +451,8 @@ def _hot(random: Random) -> Scene:
 
 def _locked(random: Random) -> Scene:
     frames, pages = random.randrange(3, 6), random.randrange(2, 5)
-    scene = Scene(f"{pages} pages are locked, {frames} frames are left", ram_mib=1, swap_mib=1)
-    scene.replace = random.choice((FIFO, CLOCK))
+    about = f"{pages} pages are locked, {frames} frames are left"
+    scene = Scene(about, ram_mib=1, swap_mib=1, replace=FIFO)
     scene.map(ELSEWHERE, pages)
     for number in range(pages):
         scene.store(page(number, ELSEWHERE), number + 100)
@@ -500,9 +495,11 @@ MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
     "lazy": (_lazy,), "rights": (_rights,), "file": (_file,), "private": (_private,),
     "beyond": (_beyond,), "sharing": (_sharing,), "stale": (_stale,), "copies": (_copies,),
     "last": (_last,), "shared": (_shared,), "leak": (_leak,), "nowhere": (_nowhere,),
-    "stack": (_stack,), "limit": (_limit,), "guard": (_guard,), "fifo": (_fifo,),
+    "stack": (_stack,), "limit": (_limit,), "guard": (_guard,),
+    "fifo": (lambda random: _string(random, FIFO),),
     "belady": (lambda random: _belady(random, 3), lambda random: _belady(random, 4)),
-    "clock": (_clock,), "hot": (_hot,), "locked": (_locked,), "everywhere": (_everywhere,),
+    "clock": (lambda random: _string(random, CLOCK),), "hot": (_hot,), "locked": (_locked,),
+    "everywhere": (_everywhere,),
 }  # fmt: skip
 
 
