@@ -8,6 +8,7 @@ from hw.paging import ADDRESS
 from hw.panel.draw import Canvas, Rect
 from hw.panel.layout import content, inner_size, places, text_size
 from hw.panel.moment import View
+from hw.panel.panels import cpu as cpu_panel
 from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import log as log_panel
 from hw.panel.panels import maps as maps_panel
@@ -39,6 +40,10 @@ def move(session: Session, dx: int, dy: int) -> None:
     elif session.chosen == "frames":
         pfn = frames_panel.frame_in_view(view)
         look_at_frame(session, max(0, (pfn or 0) + dx + dy))
+    elif session.chosen == "cpu" and dy:
+        names = [name for name, _, _ in cpu_panel.registers(view)]
+        at = names.index(session.register) if session.register in names else 0
+        session.register = names[(at + dy) % len(names)] if names else session.register
     elif session.chosen == "memory":
         _move_in_memory(session, view, dx + dy * memory_panel.bytes_per_row(view))
     elif session.chosen == "log" and dy:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, markers, memory, overlay, resuming, windows
+from hw.panel import inside, markers, memory, overlay, resuming, whatif, windows, writes
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
@@ -50,7 +50,19 @@ class Session:
     """In a window of instructions: the trace that it belongs to."""
     awaited: Path | None = None
     """The window that the machine was asked for."""
-    wished_step: int = 0
+    then: Callable[[Session], None] | None = None
+    """What to do in it, once it has come."""
+    register: str = "rax"
+    """The register that is chosen in the CPU panel."""
+    watched_word: tuple[int, int] = (0, 0)
+    """The word whose last write is looked for, and its physical address."""
+    writes_asked: int = 0
+    awaited_variants: Path | None = None
+    variants: tuple[whatif.Variant, ...] = ()
+    """What other TLBs would have missed, up to the record below."""
+    variants_place: int = 0
+    awaited_write: Path | None = None
+    """What last wrote there, when the machine has found out."""
     going_back: Path | None = None
     """The machine goes back; when it is there, this file will be."""
     frozen: View | None = None
@@ -119,6 +131,9 @@ class Session:
             level=self.level,
             pages=memory.pages_of(self),
             words=self.words,
+            register=self.register,
+            variants=self.variants,
+            variants_place=self.variants_place,
         )
 
     def frames_in_view(self) -> list[int]:
@@ -328,15 +343,15 @@ class Session:
     @property
     def awaits(self) -> bool:
         """The machine has been asked for something, or may record more."""
-        asked = self.awaited or self.memory.awaited or self.going_back
-        return self.live or asked is not None
+        asked = (self.awaited, self.memory.awaited, self.going_back, self.awaited_write)
+        return self.live or any((*asked, self.awaited_variants))
 
     def poll(self) -> bool:
         """Take in what has been recorded since, and what was asked for; True if there was
         something."""
         if self.frozen is not None:
             return resuming.take(self)
-        came = memory.take(self.memory)
+        came = memory.take(self.memory) or writes.take(self) or whatif.take(self)
         came = self._poll_trace() or came
         memory.ask(self)
         return came
@@ -373,22 +388,6 @@ class Session:
         history = self.history
         number = history.position - 1
         return Subject(history.record(number), number, history.tracks, history.about)
-
-    def last_write(self) -> None:
-        """Back to the record that last changed what is in view."""
-        watched = inside.watched(self.view())
-        if watched is None:
-            self.message = "nothing in view that could be written"
-            return
-        shelf, key, words = watched
-        while self.history.back():
-            if any((edit[0], edit[1]) == (shelf, key) for edit in self._last_edits()):
-                self.message = f"last write to {words}"
-                return
-        self.message = f"{words} was not written before"
-
-    def _last_edits(self) -> list[Any]:
-        return self.history.edits_of_last()
 
     # What is in view ------------------------------------------------------------------------------
 
@@ -496,7 +495,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "start": lambda s: s.history.seek(0),
     "end": lambda s: s.history.seek(s.history.scanned),
     "resume from here": lambda s: resuming.offer(s),
-    "last write": lambda s: s.last_write(),
+    "last write": lambda s: writes.last_write(s),
     "slower": lambda s: setattr(s, "speed", max(SLOWEST, s.speed // 2)),
     "faster": lambda s: setattr(s, "speed", min(FASTEST, s.speed * 2)),
     "right": lambda s: inside.move(s, 1, 0),
@@ -516,6 +515,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     **{f"panel {p.key}": _set(chosen=p.name) for p in PANELS.values() if p.key.isdigit()},
     "memory": _set(chosen="memory"),
     "words": lambda s: setattr(s, "words", not s.words),
+    "what if": lambda s: whatif.ask(s),
     "physical": lambda s: inside.turn_physical(s),
     "all panels": _set(zoomed=False, projector=False),
     "open": lambda s: s.open(),

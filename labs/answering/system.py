@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hw.cpu import REFUSE
 from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
 from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
+from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
@@ -29,18 +29,19 @@ MARK = "null_call"
 WAITS = re.compile(r"^lab \d+, part \w+, waits to be written in \S+$", re.MULTILINE)
 """What `unwritten` of the library says."""
 LONGEST_WAIT = 200
+FAULTS_IN_VAIN = 50
+REFUSED = 2
+"""The outcome of a fault that the program must answer for."""
 BUDGET_CYCLES = 50_000_000
 UNSIGNED = "BHIQ"
-SAME_FAULTS = 32
-"""So many times in a row: what the kernel calls resolved is not."""
 
 
 class OutOfCycles(Exception):
     """The program ran for more modelled cycles than the question allows."""
 
 
-class SameFault(Exception):
-    """An access faults for ever."""
+class FaultsForever(Exception):
+    """A fault is resolved, and comes again."""
 
 
 class WrongNumber(Exception):
@@ -70,9 +71,8 @@ class Watch:
     stops: list[str]
     records: int = 0
     made: list[str] = field(default_factory=list)
-    fault: tuple[Any, ...] = ()
-    again: int = 0
-    """How many times in a row there has been this fault."""
+    faults: dict[int, list[int]] = field(default_factory=dict)
+    """By thread: the page of its last fault, and how often in a row it was that one."""
 
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         """A record was made."""
@@ -80,15 +80,16 @@ class Watch:
         for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
             if code in UNSIGNED and value < 0:
                 self._refuse(f"the {name} of a {kind.name} should be 0 or more, is {value}")
-        if kind is FAULT and values[3] != REFUSE:
-            self._compare(values)
+        if kind is FAULT and values[3] != REFUSED:
+            self._count_fault(*values[:3])
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
-            name = self.stops[values[2]]
-            self.made.append(name)
+            stop = self.stops[values[2]]
+            self.made.append(stop)
             trace = self.kernel.machine.trace
             if trace is not None:
                 trace.flush()
-            self.desk.stop(name, roots(self.kernel), self.records)
+                self.desk.trace.flush()
+            self.desk.stop(stop, roots(self.kernel), self.records)
 
     def _refuse(self, told: str) -> None:
         """The record that was made just now cannot be written."""
@@ -97,23 +98,29 @@ class Watch:
         trace.retract()
         raise WrongNumber(told)
 
-    def _compare(self, fault: tuple[Any, ...]) -> None:
-        self.again = self.again + 1 if fault == self.fault else 0
-        self.fault = fault
-        if self.again == SAME_FAULTS:
-            _, page, error, _ = fault
+    def _count_fault(self, tid: int, page: int, error: int) -> None:
+        """Raises `FaultsForever`: a page that is mapped in vain is a loop without an end."""
+        last = self.faults.setdefault(tid, [page, 0])
+        last[:] = page, last[1] + 1 if last[0] == page else 1
+        if last[1] > FAULTS_IN_VAIN:
             kind = "fetch" if error & ERR_FETCH else "store" if error & ERR_WRITE else "load"
-            told = f"a {kind} at page {page:#x} faults again and again (error code {error:#x})"
-            raise SameFault(f"{told}: the kernel says that it may go on, and it may not")
+            raise FaultsForever(
+                f"a {kind} of thread {tid} faults at {page:#x} again and again (error code "
+                f"{error:#x}): the kernel says each time that it may be repeated, and the tables "
+                "that the core walks do not allow it"
+            )
 
 
 def roots(kernel: Kernel) -> dict[str, int]:
     """Where the page tables of every space begin: p and the process, t and the thread, v and the
-    VAS."""
+    VAS, both for what the process sees inside it, c and the core for what is loaded there."""
     found = {f"t{tid}": thread.space.table.root_pa for tid, thread in kernel.threads.items()}
+    found |= {f"c{core.state.id}": core.state.mmu.cr3 for core in kernel.machine.cores}
     for pid, process in kernel.processes.items():
         if not process.zombie:
             found[f"p{pid}"] = process.space.table.root_pa
+        for vid, attachment in kernel.vases.held(process.space).attachments.items():
+            found[f"p{pid}v{vid}"] = attachment.view.table.root_pa
     for vid, vas in kernel.vases.vases.items():
         found[f"v{vid}"] = vas.space.table.root_pa
     return found
@@ -150,8 +157,17 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     return {
         "status": ended, "stops": watch.made, "cycles": kernel.now(),
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
-        "output": console.text,
+        "output": console.text, "ended": _told(ended, console.text),
     }  # fmt: skip
+
+
+def _told(status: int, output: str) -> str:
+    """`well`, or what ended the program, or its last words."""
+    if not status:
+        return "well"
+    if status & 127:
+        return f"killed by {signals.name(status & 127)}"
+    return (output.splitlines() or [f"status {status >> 8}"])[-1]
 
 
 def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, console: Output) -> int:

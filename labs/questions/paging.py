@@ -82,9 +82,8 @@ class Scene:
             "program": PROGRAM, "words": self.words, "stops": self.stops, "machine": machine,
             "config": {"replace": self.replace}, "lines": LINES, "cycles": cycles,
         }  # fmt: skip
-        says = "the program's wait status (0xb: killed by SIGSEGV)"
         whole = [
-            Expectation(["answer", "status"], 0, says),
+            Expectation(["answer", "ended"], "well", "how the program ended"),
             Expectation(["answer", "stops"], self.stops, "the list of stops that it reached"),
         ]
         return Question(self.about, told, self.expected + whole, self.ram_mib << 20)
@@ -407,7 +406,7 @@ def _refer(scene: Scene, references: Sequence[int], frames: int) -> None:
         seen.add(number)
     scene.stop("done")
     victims, faults = simulate(scene.replace, frames, references)
-    scene.sees(["list", "page_out", "page"], victims, "the list of pages that left", END)
+    scene.sees(["listed", "page_out", "page", {}], victims, "the list of pages that left", END)
     back = faults - len(seen)
     scene.sees(["count", "page_in", {}], back, "the number of pages that came back", END)
     resident = ["resident", "p1", BASE, page(64)]
