@@ -39,8 +39,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "vas_heap": ("5",), "vas_share": (), "vas_views": (),
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
     "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
-    "exam_vas": ("7",),
-    "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "exam_vas": ("7",), "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "store": ("messages", "50", "2", "10"),
     "exam_paging": ("7", "m500000000000,4,3,22", "s500000000000,1", "(", "s500000000000,2", ")",
                     "W"),
 }  # fmt: skip
