@@ -221,7 +221,7 @@ class Evidence:
             return None
         try:
             with TraceFile(self.trace) as records:
-                wanted = records.header["names"]["owners"].index(owner)
+                wanted = list(records.header["names"]["owners"]).index(owner)
                 last = {pfn: number for pfn, _, number in records.header["held"]}
         except (OSError, TraceError):
             return None
