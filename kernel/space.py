@@ -309,7 +309,7 @@ class AddressSpace(UserMemory):
             self._merge_upwards(region)
 
     def extend(self, region: Region, end: int) -> None:
-        """Let a region reach up to `end`; nothing is mapped there.  Raises EPERM, EFAULT, ENOMEM."""
+        """Let a region reach up to `end`, where nothing is.  Raises EPERM, EFAULT, ENOMEM."""
         self._refuse_sealed(region.start, region.end)
         if self.views:
             self.claim(region.end, end, region)

@@ -222,7 +222,7 @@ class Evidence:
         try:
             with TraceFile(self.trace) as records:
                 wanted = list(records.header["names"]["owners"]).index(owner)
-                last = {pfn: number for pfn, _, number in records.header["held"]}
+                last: dict[int, int] = {pfn: number for pfn, _, number in records.header["held"]}
         except (OSError, TraceError):
             return None
         last |= {
