@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import pkgutil
+import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ examples:
   run.py demo views --panel             and then on the front panel, scene by scene
 """
 LIST = "list"
+COLUMNS = 80
+"""What a demo's text keeps to: it is shown on projectors."""
 SCENES = Path(hw.panel.__file__).with_name("scenes")
 
 
@@ -74,6 +77,17 @@ class Demo:
     run: Callable[[Options], Result]
 
 
+def paragraph(text: str, indent: str = "") -> str:
+    """`text` in lines of at most `COLUMNS`; `indent` is for all but the first."""
+    return textwrap.fill(text, COLUMNS, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def cannot_play(program: str, said: str) -> UserError:
+    """A demo's program has failed on this machine; `said` is what it printed."""
+    last = (said.strip().splitlines() or [f"{program} ended without a word"])[-1]
+    return UserError(f"the demo cannot be shown on this machine: {last}", "try it without options")
+
+
 def every_demo() -> dict[str, Demo]:
     """All demos, by name."""
     names = sorted(module.name for module in pkgutil.iter_modules(demos.__path__))
@@ -86,10 +100,14 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     known = every_demo()
     if options.name == LIST:
-        print("\n".join(f"{demo.name:<12} {demo.doc}" for demo in known.values()))
+        docs = {demo.name: demo.doc for demo in known.values()}
+        lines = "\n".join(f"{name:<12} {doc}" for name, doc in docs.items())
+        print(json.dumps(docs, indent=1) if options.json else lines)
         return 0
     if options.name not in known:
         raise _unknown(options.name, list(known))
+    if options.json and options.captions:
+        raise UserError("--json and --captions would be mixed up", "give one of them at a time")
     panel = options.panel and is_possible()
     with contextlib.ExitStack() as stack:
         trace = options.trace
