@@ -124,7 +124,7 @@ def _lab(view: View, room: Rect, row: int, cpu: float) -> dict[str, Rect]:
     last: tuple[tuple[str, float], ...] = (("race", 0.0),)
     if body >= TALL_ROWS * row:
         tlb, frames = 0.37, 0.21
-        last = (("race", 0.17 * body), ("memory", 0.0))
+        last = (("race", max(0.17 * body, 9.6 * row)), ("memory", 0.0))
     elif view.chosen == "memory":
         last = (("memory", 0.0),)
     columns = (

@@ -160,6 +160,8 @@ def _address(history: History) -> tuple[int, int] | None:
             continue
         if name == "fault":
             return record["page"], record["error"] & 0x12
+        if name == "conflict":
+            return record["start"], 0
         if name == "exception" and record["va"]:
             return record["va"], record["error"] & 0x12
         if name in ("tlb_miss", "tlb_fill"):

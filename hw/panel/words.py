@@ -21,6 +21,8 @@ SIDES = ("instruction TLB", "data TLB")
 FLUSHES = ("one page", "one PCID", "everything", "a write of CR3", "a right that was missing")
 OUTCOMES = ("resolved", "resolved after a pause", "refused")
 ACTIONS = ("it kills the process", "it is ignored", "its handler is called", "the process stops")
+LOCKED = ("let go", "shared", "alone")
+LOCKS = ("no longer", "now, with others who read", "now, alone, to write")
 VECTORS = {
     0: "divide error",
     1: "debug",
@@ -138,6 +140,7 @@ LINES: dict[str, Callable[[About, Record], str]] = {
     "seg_attach": lambda about, r: (
         f"segment {r['sid']} {'attached to' if r['alive'] else 'detached from'} VAS {r['vid']}"
     ),
+    "seg_lock": lambda about, r: f"T{r['tid']} lock of segment {r['sid']}: {LOCKED[r['how']]}",
     "conflict": lambda about, r: f"conflict at {r['start']:#x} in space {r['space']}",
     "thread_new": lambda about, r: f"T{r['tid']} is made, process {r['pid']}, space {r['space']}",
     "thread_end": lambda about, r: f"T{r['tid']} ends",
@@ -332,8 +335,7 @@ def _caption_conflict(moment: Moment, record: Record) -> str:
 
 
 def _caption_lock(moment: Moment, record: Record) -> str:
-    how = ("let go", "taken, shared", "taken, alone")[record["how"]]
-    return f"The lock of segment {record['sid']} was {how} by T{record['tid']}."
+    return f"T{record['tid']} has the lock of segment {record['sid']} {LOCKS[record['how']]}."
 
 
 def _flush_words(moment: Moment, record: Record) -> str:
