@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, markers, memory, overlay, resuming, windows, writes
+from hw.panel import inside, markers, memory, overlay, resuming, whatif, windows, writes
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
@@ -57,6 +57,10 @@ class Session:
     watched_word: tuple[int, int] = (0, 0)
     """The word whose last write is looked for, and its physical address."""
     writes_asked: int = 0
+    awaited_variants: Path | None = None
+    variants: tuple[whatif.Variant, ...] = ()
+    """What other TLBs would have missed, up to the record below."""
+    variants_place: int = 0
     awaited_write: Path | None = None
     """What last wrote there, when the machine has found out."""
     going_back: Path | None = None
@@ -128,6 +132,8 @@ class Session:
             pages=memory.pages_of(self),
             words=self.words,
             register=self.register,
+            variants=self.variants,
+            variants_place=self.variants_place,
         )
 
     def frames_in_view(self) -> list[int]:
@@ -337,15 +343,15 @@ class Session:
     @property
     def awaits(self) -> bool:
         """The machine has been asked for something, or may record more."""
-        asked = self.awaited or self.memory.awaited or self.going_back or self.awaited_write
-        return self.live or asked is not None
+        asked = (self.awaited, self.memory.awaited, self.going_back, self.awaited_write)
+        return self.live or any((*asked, self.awaited_variants))
 
     def poll(self) -> bool:
         """Take in what has been recorded since, and what was asked for; True if there was
         something."""
         if self.frozen is not None:
             return resuming.take(self)
-        came = memory.take(self.memory) or writes.take(self)
+        came = memory.take(self.memory) or writes.take(self) or whatif.take(self)
         came = self._poll_trace() or came
         memory.ask(self)
         return came
@@ -509,6 +515,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     **{f"panel {p.key}": _set(chosen=p.name) for p in PANELS.values() if p.key.isdigit()},
     "memory": _set(chosen="memory"),
     "words": lambda s: setattr(s, "words", not s.words),
+    "what if": lambda s: whatif.ask(s),
     "physical": lambda s: inside.turn_physical(s),
     "all panels": _set(zoomed=False, projector=False),
     "open": lambda s: s.open(),

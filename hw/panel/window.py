@@ -6,6 +6,7 @@ waits for events and takes no time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,30 @@ from hw.panel.paint import Painter
 from hw.panel.pictures import save_png
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
+from hw.panel.words import caption
 
 FRAMES_PER_SECOND = 30
 POLL_MILLISECONDS = 100
-IDLE_MILLISECONDS = 60_000
+IDLE_MILLISECONDS = 1_000
+"""Python acts on a Ctrl-C only between two waits."""
 
 
 class Window:
     """A session on the screen."""
 
-    def __init__(self, session: Session, *, folder: Path, visible: bool = True) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        folder: Path,
+        visible: bool = True,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.session = session
         self.folder = folder
+        self.tell = tell
+        """Is told each caption that comes up."""
+        self.told = ""
         self.painter = Painter(THEMES[session.theme], window=visible)
         self.pygame = self.painter.pygame
         flags = self.pygame.RESIZABLE
@@ -114,7 +127,9 @@ class Window:
         if self.painter.theme is not theme:
             self.painter = Painter(theme, window=True)
             self.painted.clear()
-        fresh = parts(session.view(), *session.size)
+        view = session.view()
+        self._tell(caption(view.moment))
+        fresh = parts(view, *session.size)
         over = session.over_commands()
         if over or "over" in self.painted or fresh.keys() != self.painted.keys():
             self.painted.clear()
@@ -128,6 +143,11 @@ class Window:
             self.painter.paint(self.screen, over)
             self.painted["over"] = over
         self.pygame.display.flip()
+
+    def _tell(self, sentence: str) -> None:
+        if self.tell is not None and sentence != self.told:
+            self.tell(sentence)
+            self.told = sentence
 
     def _save_picture(self) -> None:
         self.saved = self.session.pictures

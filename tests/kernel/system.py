@@ -40,7 +40,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
     "exam_store": ("7", "find", "10"), "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
     "exam_fork": ("7",), "exam_vas": ("7",),
-    "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "exam_stale": ("7", "tag"), "exam_tlb": (), "store": ("messages", "50", "2", "10"),
 }  # fmt: skip
 """Arguments that make each program short."""
 

@@ -191,6 +191,15 @@ def test_each_wrong_answer_costs_its_share_and_the_right_one_is_not_told(
         assert failed.score == failed.check.points * (failed.asked - 1) // failed.asked
 
 
+def test_each_sheet_of_a_class_is_marked_with_its_own_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (3, 4):
+        sheet(tmp_path / f"student{seed}", seed)
+    assert main(["grade", "0", "--class", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("100/100") == 2
+
+
 def test_a_missing_sheet_and_one_that_is_none_are_verdicts(tmp_path: Path) -> None:
     missing = grade_one(LAB, tmp_path, 1)
     assert missing.score == 0
