@@ -156,7 +156,8 @@ def _killed(random: Random) -> list[Question]:
 
 
 def _faster(random: Random) -> list[Question]:
-    return [scene("faster", 40, [says(3, 1, "whether gets by switch take less time than messages")])]
+    less = says(3, 1, "whether gets by switch take less time than by messages")
+    return [scene("faster", 40, [less])]
 
 
 MAKERS: dict[str, Callable[[Random], list[Question]]] = {

@@ -56,7 +56,9 @@ static struct table *fresh(void) {
     return table_create(memory, MEMORY);
 }
 
-static void say_word(int slot, const struct value *value) { exam_say(slot, value ? value->word[0] : 0); }
+static void say_word(int slot, const struct value *value) {
+    exam_say(slot, value ? value->word[0] : 0);
+}
 
 static void fill(struct table *table, int keys, int version) {
     for (int i = 0; i < keys; i++) {
@@ -256,9 +258,12 @@ static void scene_faster(void) {
 static const struct {
     const char *name;
     void (*play)(void);
-} scenes[] = {{"find", scene_find}, {"replace", scene_replace}, {"room", scene_room},
-              {"attach", scene_attach}, {"lock", scene_lock}, {"get", scene_get},   {"set", scene_set},         {"add", scene_add},
-              {"killed", scene_killed}, {"faster", scene_faster}};
+} scenes[] = {
+    {"find", scene_find},     {"replace", scene_replace}, {"room", scene_room},
+    {"attach", scene_attach}, {"lock", scene_lock},       {"get", scene_get},
+    {"set", scene_set},       {"add", scene_add},         {"killed", scene_killed},
+    {"faster", scene_faster},
+};
 
 int main(int argc, char **argv) {
     exam_begin(argc, argv);
