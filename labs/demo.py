@@ -106,6 +106,8 @@ def main(argv: list[str]) -> int:
         return 0
     if options.name not in known:
         raise _unknown(options.name, list(known))
+    if options.json and options.captions:
+        raise UserError("--json and --captions would be mixed up", "give one of them at a time")
     panel = options.panel and is_possible()
     with contextlib.ExitStack() as stack:
         trace = options.trace

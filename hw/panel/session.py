@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, markers, memory, overlay, resuming, whatif, windows, writes
+from hw.panel import inside, markers, memory, overlay, pointing, resuming, whatif, windows, writes
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
@@ -50,6 +50,10 @@ class Session:
     """In a window of instructions: the trace that it belongs to."""
     awaited: Path | None = None
     """The window that the machine was asked for."""
+    hover: tuple[int, int] | None = None
+    """Where the pointer rests."""
+    copied: str = ""
+    """What the user wants in the clipboard."""
     then: Callable[[Session], None] | None = None
     """What to do in it, once it has come."""
     register: str = "rax"
@@ -161,11 +165,14 @@ class Session:
         if self.over == "resume":
             title = "Go on from here?   (Enter does it, Esc does not)"
             return overlay.listing(title, resuming.rows(self), width, height, size)
+        if self.over == "menu":
+            rows, title = pointing.menu_rows(self), pointing.menu_title(self)
+            return overlay.listing(title, rows, width, height, size)
         if self.over == "breakpoints":
             return self._breakpoint_list(width, height, size)
         if self.over in PROMPTS:
             return overlay.prompt(PROMPTS[self.over], self.typed, width, height, size)
-        return []
+        return pointing.tooltip_commands(self, size)
 
     def draw(self) -> list[Command]:
         """The whole window."""
@@ -213,6 +220,9 @@ class Session:
             return True
         if self.over in PROMPTS or self.over == "palette":
             self._type(key, text)
+            return True
+        if self.over == "menu":
+            pointing.choose(self, int(key) if key.isdigit() else 0)
             return True
         if self.over == "breakpoints" and key.isdigit():
             if 0 < int(key) <= len(self.breakpoints):
@@ -419,12 +429,15 @@ class Session:
             given.append(self.focus)
             self.focus = taken.pop()
 
-    def zoom_timeline(self, factor: float) -> None:
-        """Show less or more of the records around this one."""
+    def zoom_timeline(self, factor: float, about: int | None = None) -> None:
+        """Show less or more of the records around this one, or `about`, which stays where it is."""
         total = max(1, self.history.scanned)
         first, last = self.span or (0, total)
         width = min(total, max(20, int((last - first) * factor)))
-        start = max(0, min(total - width, self.history.position - width // 2))
+        start = self.history.position - width // 2
+        if about is not None:
+            start = about - int((about - first) * width / max(1, last - first))
+        start = max(0, min(total - width, start))
         self.span = None if width >= total else (start, start + width)
 
     def turn_panel(self, step: int) -> None:
@@ -522,6 +535,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "up a level": lambda s: setattr(s, "level", min(4, s.level + 1)),
     "back": lambda s: s.back(),
     "go": lambda s: s.ask("go"),
+    "menu": lambda s: s.ask("menu"),
     "search": lambda s: s.ask("search"),
     "search on": lambda s: s.search(forward=True),
     "search back": lambda s: s.search(forward=False),

@@ -81,9 +81,8 @@ def _text(data: dict[str, Any]) -> str:
 
 
 def _leak(seen: dict[str, Any]) -> str:
-    return f"It prints {' '.join(seen['printed'])}: " + (
-        "the secret is out." if seen["leaked"] else "the secret stays in."
-    )
+    printed = " ".join(seen["printed"]).replace("-", "a dash")
+    return f"It prints {printed}: the secret {'is out' if seen['leaked'] else 'stays in'}."
 
 
 def _answers(results: list[int]) -> str:

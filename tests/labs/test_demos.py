@@ -71,18 +71,16 @@ def test_a_demo_fits_a_projector_and_has_json_and_a_trace(name: str, tmp_path: P
     result = demo.every_demo()[name].run(Options(trace=trace))
     assert result.holds
     assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
-    assert len(result.text.splitlines()) <= 36
+    assert len(result.text.splitlines()) <= 40
     assert json.loads(json.dumps(result.data)) == result.data
     with TraceFile(trace) as file:
         assert sum(record.kind.name == "syscall" for record in file) > 10
 
 
 @pytest.mark.parametrize("name", demo.every_demo())
-@pytest.mark.parametrize(
-    "machine", [MachineConfig(mmu="silicon"), MachineConfig(pcid=False, cpus=2)]
-)
-def test_its_text_keeps_its_width_on_other_machines(name: str, machine: MachineConfig) -> None:
-    result = demo.every_demo()[name].run(Options(Config(machine, vas_sync="forward")))
+def test_its_text_keeps_its_width_on_another_machine(name: str) -> None:
+    config = Config(MachineConfig(mmu="silicon", pcid=False), vas_sync="forward")
+    result = demo.every_demo()[name].run(Options(config))
     assert result.holds
     assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
 
