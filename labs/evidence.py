@@ -111,6 +111,17 @@ class Evidence:
         told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
         return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
 
+    def moment(self, wanted: Expectation) -> int:
+        """How many records there were when it went wrong: up to the first wrong entry of a list,
+        otherwise all."""
+        if wanted.sees[0] == "listed" and isinstance(wanted.value, list):
+            kind, name, fields = wanted.sees[1:]
+            rest = iter(wanted.value)
+            for number, record in enumerate(self._records(), 1):
+                if _fits_record(record, kind, fields) and record[name] != next(rest, None):
+                    return number
+        return sum(1 for _ in self._records())
+
     def _frames(self, who: str, va: int, other: str, other_va: int) -> str:
         one, two = self.frame(who, va), self.frame(other, other_va)
         return f" ({who} has frame {shown(one)}, {other} has frame {shown(two)})"
