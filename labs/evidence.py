@@ -194,7 +194,7 @@ class Evidence:
 
     def _listed(self, kind: str, field: str, fields: dict[str, Any]) -> list[Any]:
         records = self._records()
-        return [record[field] for record in records if _fits_record(record, kind, fields)]
+        return [_plain(record[field]) for record in records if _fits_record(record, kind, fields)]
 
     def _answer(self, key: str) -> Any:
         return self.answer.get(key)
@@ -212,7 +212,14 @@ LOOKS: dict[str, Callable[..., Any]] = {
 
 
 def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:
-    return record.kind.name == kind and all(record[name] == value for name, value in fields.items())
+    return record.kind.name == kind and all(
+        _plain(record[name]) == value for name, value in fields.items()
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A field of a record as JSON has it."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:
