@@ -7,13 +7,14 @@ then it goes as it went.  What is found is written in the format of a trace, for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hw.devices import Arrival
+from hw.machine import MachineConfig
 from hw.memory import PAGE_SIZE
-from hw.stepping import INSTRUCTION, PAGE, STORE, Approach, Stepper
+from hw.stepping import INSTRUCTION, PAGE, STORE, Approach
 from hw.trace import Kind, Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
@@ -130,8 +131,7 @@ class Recorder:
         port = self.port = Trace({**self.run.header, "window": {"first": self.run.total}}, sink)
         port.observer, port.core, port.cycles = self._observe, self.run.core, self.run.cycles
         machine.attach_trace(port)
-        for core in machine.cores:
-            Stepper(core, self._look)
+        machine.step_through(self._look)
 
     def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
         if kind is STORE:
@@ -239,3 +239,49 @@ class Watch:
             core = self.kernel.machine.core.state
             self.last = (self.run.total, core.id, core.instructions, 0)
         self._known, self._stored = content, False
+
+
+# Other machines -----------------------------------------------------------------------------------
+
+
+def variants(config: MachineConfig) -> list[tuple[str, MachineConfig]]:
+    """The machine itself, and those that it is compared with."""
+    sets, ways = config.dtlb
+    pcids = "no PCIDs" if config.pcid else "with PCIDs"
+    return [
+        ("this machine", config),
+        (pcids, replace(config, pcid=not config.pcid)),
+        (f"D {2 * sets}x{ways}", replace(config, dtlb=(2 * sets, ways))),
+        (f"D {sets}x{2 * ways}", replace(config, dtlb=(sets, 2 * ways))),
+        (f"D {max(1, sets // 2)}x{ways}", replace(config, dtlb=(max(1, sets // 2), ways))),
+    ]
+
+
+def what_if(past: Past, place: int, path: Path) -> None:
+    """Run the same system on other machines, each for as many instructions as this one had run at
+    record `place`: the header of the answer has (name, instructions, cycles, misses of the
+    instruction and of the data TLB by cause) of each."""
+    rows: list[list[object]] = []
+    kernel = past.at(0)
+    run = trace_of(kernel)
+    kernel.run_until(lambda: run.total >= place)
+    wanted = kernel.machine.instructions()
+    for name, config in variants(kernel.machine.config):
+        rows.append([name, *_misses_after(past, config, wanted)])
+    with path.with_suffix(".part").open("wb") as sink:
+        Trace({"what_if": rows}, sink).close()
+    finish(path)
+
+
+def _misses_after(past: Past, config: MachineConfig, instructions: int) -> list[object]:
+    first = past.checkpoints[0][1]
+    kernel = checkpoint.load(first, lambda data: None, other=lambda _: config)
+    machine, init = kernel.machine, min(kernel.processes)
+    machine.console.replay = past.arrivals or None
+    machine.attach_trace(None)
+    process = kernel.processes[init]
+    kernel.run_until(lambda: machine.instructions() >= instructions or process.zombie)
+    cores = machine.state.cores
+    sides = ([core.mmu.misses[side] for core in cores] for side in (0, 1))
+    misses = [[sum(counts) for counts in zip(*rows, strict=True)] for rows in sides]
+    return [machine.instructions(), max(core.cycles for core in cores), *misses]

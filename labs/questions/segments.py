@@ -1,4 +1,4 @@
-"""The questions of lab 6: who may share what, who waits for whom, and what two views make of a heap.
+"""The questions of lab 6: who may share, who waits for whom, and what two views make of a heap.
 
 What each scene does stands in `exam_segments`; here is what must then be so.
 """

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from hw.mmu import CAUSES
 from hw.panel.history import History
+from hw.panel.layout import describe as panel_text
 from hw.panel.moment import moment_of
 from hw.panel.session import Session
 from hw.panel.words import caption
+from kernel.boot import Config
 from userland import again, live
 from userland.again import Watch
 from userland.gallery import record
@@ -22,7 +25,7 @@ from userland.live import Link
 @contextmanager
 def beside(name: str, path: Path) -> Iterator[tuple[Session, Link]]:
     """A session at the end of a run, with a machine to ask."""
-    link = record(name, [], path)
+    link = record(name, Config(), path)
     history = History(path)
     history.scan_all()
     session = Session(history)
@@ -203,4 +206,44 @@ def test_back_by_instruction_goes_on_in_the_window_before(tmp_path: Path) -> Non
 
 
 def test_the_words_of_the_channel_are_all_answered() -> None:
-    assert set(live.ANSWERS) == {"window", "memory", "write"}
+    assert set(live.ANSWERS) == {"window", "memory", "write", "what_if"}
+
+
+# Other machines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["pingpong", "sieve"])
+def test_other_tlbs_are_compared_in_the_same_run(tmp_path: Path, name: str) -> None:
+    """This machine again misses what its records say; one without PCIDs finds its entries flushed,
+    and a larger TLB loses no more to capacity and conflict."""
+    with beside(name, tmp_path / "t") as (session, _):
+        session.history.seek(2 * session.history.scanned // 3)
+        counts = dict(session.history.state.counts)
+        session.press("i", "i")
+        settle(session)
+        this, untagged, *larger, smaller = session.variants
+        assert (this.name, untagged.name) == ("this machine", "no PCIDs")
+        recorded = [
+            sum(n for key, n in counts.items() if key[0] == "miss" and key[2] == side)
+            for side in (0, 1)
+        ]
+        for side in (0, 1):
+            assert recorded[side] <= this.total(side) <= recorded[side] + 40
+        flushed = [variant.misses[1][CAUSES.index("flushed")] for variant in session.variants]
+        if name == "pingpong":
+            assert flushed[1] > 100 * flushed[0] > 0
+        lost = [sum(v.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict")) for v in larger]
+        mine = sum(this.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict"))
+        theirs = sum(smaller.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict"))
+        assert max(lost) <= mine <= theirs
+        assert (mine < theirs) == (name == "sieve")
+        text = "\n".join(panel_text(session.view(), ["tlb"]))
+        assert "what if: no PCIDs" in text
+        assert session.draw()
+
+
+def test_without_a_machine_the_question_is_answered_with_a_reason(tmp_path: Path) -> None:
+    with beside("hello", tmp_path / "t") as (session, _):
+        session.send = None
+        session.press("i", "i")
+        assert "run.py panel PROGRAM" in session.message
