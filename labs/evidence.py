@@ -224,7 +224,7 @@ class Evidence:
 
     def _listed(self, kind: str, field: str, fields: dict[str, Any]) -> list[Any]:
         records = self._records()
-        return [record[field] for record in records if _fits_record(record, kind, fields)]
+        return [_plain(record[field]) for record in records if _fits_record(record, kind, fields)]
 
     def _held(self, owner: str) -> int | None:
         """By the last record of each frame, and before the first one by the header."""
@@ -259,7 +259,14 @@ AMOUNTS = ("count", "between", "listed", "resident", "held")
 
 
 def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:
-    return record.kind.name == kind and all(record[name] == value for name, value in fields.items())
+    return record.kind.name == kind and all(
+        _plain(record[name]) == value for name, value in fields.items()
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A field of a record as JSON has it."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:
