@@ -320,8 +320,11 @@ class Interview:
             for wanted in self.question.expected:
                 if wanted.at == stop:
                     found = evidence.differs(wanted)
+                    if found and stop == END:
+                        self.record = evidence.moment(wanted)
+                        return found
                     if found:
-                        return found if stop == END else f"at the stop '{stop}', {found}"
+                        return f"at the stop '{stop}', {found}"
         return ""
 
     def keep(self, folder: Path | None, name: str) -> tuple[Path, int] | None:
