@@ -135,7 +135,9 @@ LINES: dict[str, Callable[[About, Record], str]] = {
     "vas": lambda about, r: f"VAS {r['vid']} {'is made' if r['alive'] else 'is gone'}",
     "segment": lambda about, r: f"segment {r['sid']} {'is made' if r['alive'] else 'is gone'}",
     "vas_attach": lambda about, r: (
-        f"VAS {r['vid']} {'attached' if r['alive'] else 'detached'}, {kind_words(r['kind'])}"
+        f"VAS {r['vid']} attached, {kind_words(r['kind'])}"
+        if r["alive"]
+        else f"VAS {r['vid']} detached"
     ),
     "seg_attach": lambda about, r: (
         f"segment {r['sid']} {'attached to' if r['alive'] else 'detached from'} VAS {r['vid']}"

@@ -116,7 +116,7 @@ def draw(view: View, c: Canvas) -> None:
         before = shown[number - 1] if number else None
         _heading(view, c, x, wide, column)
         _blocks(view, c, scale, Rect(x, top, wide, 0), column, before)
-    _focus(view, c, scale, top, left, wide)
+    _focus(view, c, scale, top, range(left - 7, left + len(shown) * (wide + 8), wide + 8))
     hidden = len(view.moment.state.spaces) - len(shown)
     if hidden > 0:
         words = f"+{hidden} more"
@@ -298,11 +298,11 @@ def _compared(region: Region, column: Column, before: Column | None) -> str:
     return "=" if same == len(pairs) else "!=" if not same else f"{same}= {len(pairs) - same}!="
 
 
-def _focus(view: View, c: Canvas, scale: axis.Axis, top: int, left: int, wide: int) -> None:
+def _focus(view: View, c: Canvas, scale: axis.Axis, top: int, beside: range) -> None:
     """A tick beside every column at the address in view."""
     if any(run.start <= view.va < run.end for run in scale.runs):
         y = top + int(scale.y(view.va))
-        for x in range(left - 7, c.rect.right, wide + 8):
+        for x in beside:
             c.line(x, y, x + 6, y, "gold", width=2)
 
 
