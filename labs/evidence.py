@@ -10,6 +10,9 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["frame", who, va]              the number of the frame behind an address, or None
     ["same", who, va, who2, va2]    whether both addresses lie in one frame
     ["count", kind, {field: value}] how many records of that kind the trace has
+    ["share", who, va, first, last] how many per thousand of the words at first, ..., last are at va
+    ["cores", measure, ...]         a measure of `labs.timeline`: who had the cores when
+    ["missed", who, va, measure, ...]   by how much the word at va differs from such a measure
 
 `who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
 "t3" what thread 3 sees.  Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
@@ -18,13 +21,14 @@ values without the code that made them.  A thing to be seen is a list, its kind 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hw.paging import NX, READ, PageFault, W, page_frame, walk
-from hw.trace import TraceError, TraceFile
+from hw.trace import Record, TraceError, TraceFile
+from labs.timeline import MEASURES, Timeline
 
 END = "end"
 MASK = (1 << 64) - 1
@@ -160,6 +164,24 @@ class Evidence:
         except (OSError, TraceError):
             return 0
 
+    def _share(self, who: str, va: int, first: int, last: int) -> int | None:
+        words = [self._number(who, at) for at in range(first, last + 1, 8)]
+        total = sum(filter(None, words))
+        return (self._number(who, va) or 0) * 1000 // total if total else None
+
+    def _cores(self, measure: str, *about: Any) -> Any:
+        if self.trace is None:
+            return None
+        try:
+            with TraceFile(self.trace) as file:
+                return MEASURES[measure](Timeline(_so_far(file)), *about)
+        except (OSError, TraceError):
+            return None
+
+    def _missed(self, who: str, va: int, measure: str, *about: Any) -> int | None:
+        number, counted = self._number(who, va), self._cores(measure, *about)
+        return None if number is None or counted is None else abs(number - counted)
+
     def _answer(self, key: str) -> Any:
         return self.answer.get(key)
 
@@ -170,8 +192,17 @@ class Evidence:
 LOOKS: dict[str, Callable[..., Any]] = {
     "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
     "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
-    "count": Evidence._count,
+    "count": Evidence._count, "share": Evidence._share, "cores": Evidence._cores,
+    "missed": Evidence._missed,
 }  # fmt: skip
+
+
+def _so_far(file: TraceFile) -> Iterator[Record]:
+    """The records of a run that may not have ended."""
+    offset = file.first_chunk
+    while (chunk := file.chunk_at(offset)) is not None:
+        records, offset = chunk
+        yield from records
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:

@@ -50,6 +50,7 @@ COURSE = (
     "crossings",
     "intervals",
     "workshop",
+    "timeline",
 )
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)

@@ -40,6 +40,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
     "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
     "exam_fork": ("7",), "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "exam_sched": ("7", "50", "s0"), "exam_lock": ("7",), "bank": ("7",),
 }  # fmt: skip
 """Arguments that make each program short."""
 
