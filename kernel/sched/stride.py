@@ -74,7 +74,7 @@ class Stride(Policy):
         self._advance(self.clients[thread])
         return thread
         # END SOLUTION lab4.stride
-        # PROMPT lab4.stride: take out a client with the lowest pass; the common time advances to it.
+        # PROMPT lab4.stride: take out one with the lowest pass; the common time advances to it.
 
     def _advance(self, client: Client) -> None:
         if client.passed > self.time:

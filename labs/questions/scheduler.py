@@ -26,6 +26,11 @@ LONGEST, SHORTEST = SLICE_INSTRUCTIONS * 8 // 5, SLICE_INSTRUCTIONS * 2 // 5
 """Of a turn: a slice is half to one and a half of what the policy says, and ends with a trap."""
 SOON = SLICE_INSTRUCTIONS // 8
 LEVELS = 4
+FUTEX = 202
+LINES = 3_000_000
+"""Of Python in the loop of a kernel, for the longest of these runs ten times over."""
+BANK = 4 * 1000
+"""What all accounts of `bank` have together."""
 
 Roles = Sequence[str]
 
@@ -46,7 +51,7 @@ def competition(
     cores = "1 core" if cpus == 1 else f"{cpus} cores"
     about = f"--sched {sched}, {cores}, exam_sched NONCE {us} {' '.join(roles)}"
     told = {
-        "program": "exam_sched", "words": [str(us), *roles], "stops": STOPS, "lines": 3_000_000,
+        "program": "exam_sched", "words": [str(us), *roles], "stops": STOPS, "lines": LINES,
         "machine": {"ram_mib": RAM_MIB, "cpus": cpus},
         "config": {"sched": sched, "seed": random.randrange(1, 1 << 20)},
     }  # fmt: skip
@@ -118,8 +123,8 @@ def _alike(random: Random) -> Question:
 
 
 def _losses(random: Random) -> Question:
-    roles = random.choice((["s0", "s0", "i0"], ["s0", "i0", "g0", "s0"], ["s0"]))
-    sched = random.choice(("rr", "mlfq")) if len(roles) > 1 else "rr"
+    roles = random.choice((["s0", "s0", "i0"], ["s0", "i0", "g0", "s0"], ["s0", "s0"]))
+    sched = random.choice(("rr", "mlfq"))
     expected = []
     for i in range(len(roles)):
         for at, name, slept in ((LOSSES, "ru_nivcsw", False), (WAITS, "ru_nvcsw", True)):
@@ -199,7 +204,7 @@ def _boost(random: Random) -> Question:
 
 
 def _shares(random: Random) -> Question:
-    roles = [f"s{nice}" for nice in random.sample(range(10), 3)]
+    roles = [f"s{nice}" for nice in (0, *random.sample(range(1, 10), 2))]
     return competition("stride", 1500, roles, random, shares(roles, 1, FIRST_HALF))
 
 
@@ -214,10 +219,92 @@ def _late(random: Random) -> Question:
     return competition("stride", 1500, roles, random, shares(roles, 1, SECOND_HALF))
 
 
+# The lock, the condition variable, the bank -------------------------------------------------------
+
+
+def _run(
+    random: Random, program: str, words: Sequence[object], expected: list[Expectation], cpus: int
+) -> Question:
+    """A program that is built from the student's C, on round robin."""
+    seed = random.randrange(1, 1 << 20)
+    cores = "1 core" if cpus == 1 else f"{cpus} cores"
+    said = " ".join(map(str, [program, "NONCE", *words]))
+    told = {
+        "program": program, "words": [str(word) for word in words], "stops": ["done"],
+        "cycles": 20_000_000, "lines": LINES, "machine": {"ram_mib": RAM_MIB, "cpus": cpus},
+        "config": {"seed": seed},
+    }  # fmt: skip
+    ended = amount(["answer", "status"], 0, "the exit status", "end")
+    return Question(f"{cores}, seed {seed}, {said}", told, [*expected, ended], RAM_MIB << 20)
+
+
+def says(slot: int, value: Any, what: str) -> Expectation:
+    return amount(["number", "p1", word(slot)], value, what, "done")
+
+
+def _exclusion(random: Random) -> Question:
+    threads, rounds = random.randrange(3, 6), random.randrange(2000, 2500)
+    expected = [
+        says(2, 0, "the threads that met another one inside"),
+        says(1, {"mix": threads * rounds}, "the proof that no increment was lost"),
+    ]
+    words = ["exclusion", threads, rounds]
+    return _run(random, "exam_lock", words, expected, random.choice((1, 4)))
+
+
+def _sleep(random: Random) -> Question:
+    what = "the microseconds of processor time that waiting took"
+    return _run(random, "exam_lock", ["sleep"], [says(1, {"at_most": 40}, what)], 1)
+
+
+def _quiet(random: Random) -> Question:
+    rounds = random.randrange(200, 400)
+    calls = Expectation(["count", "syscall", {"number": FUTEX}], 0,
+                        "the number of futex calls where nobody waits")  # fmt: skip
+    proof = says(1, {"mix": rounds}, "the proof that no increment was lost")
+    return _run(random, "exam_lock", ["quiet", rounds], [proof, calls], 1)
+
+
+def _limit(random: Random) -> Question:
+    expected = [
+        says(1, 1, "mtx_timedlock gave up at its deadline (1: yes), which"),
+        says(2, 1, "mtx_timedlock took a free lock though the deadline was over (1: yes), which"),
+    ]
+    return _run(random, "exam_lock", ["late"], expected, 1)
+
+
+def _handoff(random: Random) -> Question:
+    pairs, items = random.randrange(2, 4), random.randrange(150, 250)
+    expected = [
+        says(2, 0, "the threads that met another one inside"),
+        says(1, {"mix": pairs * items * (items + 1) // 2}, "the proof that every item arrived"),
+    ]
+    words = ["handoff", pairs, items]
+    return _run(random, "exam_lock", words, expected, random.choice((1, 4)))
+
+
+def _wake(random: Random) -> Question:
+    threads = random.randrange(3, 7)
+    expected = [
+        says(1, 0, "the threads that woke before any signal"),
+        says(2, 1, "the threads that one signal woke"),
+        says(3, {"mix": threads}, "the proof that a broadcast woke the rest"),
+    ]
+    return _run(random, "exam_lock", ["wake", threads], expected, 1)
+
+
+def _order(random: Random) -> Question:
+    words = [random.randrange(3, 6), random.randrange(150, 250)]
+    proof = says(1, {"mix": BANK}, "the proof that all money is still there")
+    return _run(random, "bank", words, [proof], random.choice((1, 4)))
+
+
 MAKERS: dict[str, tuple[Callable[[Random], Question], int]] = {
     "slices": (_slices, 1), "alike": (_alike, 1), "losses": (_losses, 2),
     "top": (_top, 1), "descent": (_descent, 1), "gaming": (_gaming, 1),
     "doubling": (_doubling, 1), "sleeper": (_sleeper, 1), "boost": (_boost, 1),
+    "exclusion": (_exclusion, 4), "sleep": (_sleep, 1), "quiet": (_quiet, 1), "limit": (_limit, 1),
+    "handoff": (_handoff, 4), "wake": (_wake, 2), "order": (_order, 5),
     "shares": (_shares, 2), "cores": (_cores, 1), "late": (_late, 2),
 }  # fmt: skip
 """Each check's maker of questions, and how many it makes."""

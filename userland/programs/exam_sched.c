@@ -54,7 +54,7 @@ static void play(int me) {
 
 static int live(void *number) {
     int me = (int)(intptr_t)number;
-    syscall(SYS_setpriority, PRIO_PROCESS, 0, role[me].nice);
+    if (role[me].nice) syscall(SYS_setpriority, PRIO_PROCESS, 0, role[me].nice);
     while (!go) sleep_ns(NAP_NS);
     if (role[me].kind == 'l') sleep_ns(half_ns);
     while (!over) play(me);
