@@ -82,15 +82,17 @@ class Named:
 @dataclass(slots=True, eq=False)
 class Segment(Named):
     """Pages `start`..`end` of whatever shows it.  `holders` are the threads that are inside, by
-    tid, with whether they hold it alone; `queue` are those that wait, in order: both only where
-    it is `lockable` and the sharing policy is `switch`."""
+    tid, with whether they hold it alone; `queue` are those that wait, in order, with whether they
+    want it alone; `left_at` says when, by its core's clock, the last reader and the last writer
+    went.  All three only where it is `lockable` and the sharing policy is `switch`."""
 
     start: int = 0
     end: int = 0
     object: MemoryObject = field(kw_only=True)
     lockable: bool = False
     holders: dict[int, bool] = field(default_factory=dict)
-    queue: list[int] = field(default_factory=list)
+    queue: dict[int, bool] = field(default_factory=dict)
+    left_at: list[int] = field(default_factory=lambda: [0, 0])
 
 
 @dataclass(slots=True, eq=False)

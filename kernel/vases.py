@@ -375,6 +375,7 @@ class Vases:
 
     def attach(self, caller: Process, pid: int, vid: int, kind: int) -> None:
         """Raises EINVAL, ESRCH, EACCES, EBUSY, ENOMEM, EFAULT.  Already attached: nothing."""
+        # BEGIN SOLUTION lab5.attach
         machine = self.kernel.machine
         machine.charge(costs.TABLE_LOOKUP, 2)
         vas, process = self.vas(vid), self.target(caller, pid)
@@ -397,6 +398,8 @@ class Vases:
         attachment = Attachment(vas, home, kind, view)
         held.attachments[vid] = vas.attachments[home.id] = attachment
         self._emit(VAS_ATTACH, home.id, vid, view.id, kind, 1)
+        # END SOLUTION lab5.attach
+        # PROMPT lab5.attach: check who may, make the view, and remember it at both ends.
 
     def _holdings(self, home: AddressSpace) -> Holdings:
         return self.holdings.setdefault(home.id, Holdings())
@@ -452,12 +455,12 @@ class Vases:
 
     # Switch -----------------------------------------------------------------------------------
 
-    # BEGIN SOLUTION lab5.switch
     def switch(self, thread: Thread, vid: int) -> Attachment | None:
         """Let `thread` see another VAS, 0: its own space.  The same one: nothing happens.
 
         Returns the attachment where that is news.  Raises EINVAL, EFAULT, `Blocked`.
         """
+        # BEGIN SOLUTION lab5.switch
         source, home = thread.space, thread.process.space
         if source.vid == vid:
             return None
@@ -476,9 +479,8 @@ class Vases:
         self._move(thread, target)
         self.kernel.show(thread)
         return attachment
-
-    # END SOLUTION lab5.switch
-    # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
+        # END SOLUTION lab5.switch
+        # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
 
     def go_back(self, thread: Thread, vid: int) -> None:
         """A signal handler ends: the thread returns to the VAS where it was interrupted.

@@ -9,13 +9,18 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["rights", who, va]             "r", "rw", "rx", ..., or None where nothing is mapped
     ["frame", who, va]              the number of the frame behind an address, or None
     ["same", who, va, who2, va2]    whether both addresses lie in one frame
+    ["one_root", who, who2]         whether both go through the same tables from the root on
+    ["one_table", level, who, va, who2, va2]    whether the same table of `level` serves both
     ["count", kind, {field: value}] how many records of that kind the trace has
+    ["between", first, last, kind, {field: value}]  how many after stop `first`, before stop `last`
+    ["listed", kind, field, {field: value}]     that field of all such records, in order
     ["share", who, va, first, last] how many per thousand of the words at first, ..., last are at va
     ["cores", measure, ...]         a measure of `labs.timeline`: who had the cores when
     ["missed", who, va, measure, ...]   by how much the word at va differs from such a measure
 
 `who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
-"t3" what thread 3 sees.  Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
+"t3" what thread 3 sees, "p1v2" what process 1 has attached of VAS 2, "c0" what core 0 has loaded.
+Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
 {"at_most": n}, {"at_least": n}, {"between": [a, b]}.
 """
 
@@ -26,9 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hw.paging import NX, READ, PageFault, W, page_frame, walk
+from hw.paging import NX, READ, PageFault, Step, W, page_frame, walk
 from hw.trace import Record, TraceError, TraceFile
-from labs.timeline import MEASURES, Timeline
+from labs.timeline import MEASURES, NULL_CALL, Timeline
 
 END = "end"
 MASK = (1 << 64) - 1
@@ -92,7 +97,7 @@ class Evidence:
         if self._fits(seen, wanted.value):
             return ""
         says = wanted.says or " ".join(map(str, wanted.sees[1:]))
-        decimal = wanted.decimal or wanted.sees[0] == "count"
+        decimal = wanted.decimal or wanted.sees[0] in ("count", "between", "listed")
         told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
         return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
 
@@ -151,18 +156,47 @@ class Evidence:
         frame = self.frame(who, va)
         return frame is not None and frame == self.frame(other, other_va)
 
-    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+    def _one_root(self, who: str, other: str) -> bool:
+        return who in self.roots and self.roots[who] == self.roots.get(other)
+
+    def _one_table(self, level: int, who: str, va: int, other: str, other_va: int) -> bool:
+        table = self._table(level, who, va)
+        return table is not None and table == self._table(level, other, other_va)
+
+    def _table(self, level: int, who: str, va: int) -> int | None:
+        steps: list[Step] = []
+        root = self.roots.get(who)
+        try:
+            if root is not None:
+                walk(Look(self.memory.cast("Q")), root, va, READ, steps)
+        except PageFault:
+            pass
+        return next((step.table_pa for step in steps if step.level == level), None)
+
+    def _records(self) -> Iterator[Record]:
+        """All that a whole trace holds; nothing, if it is not one."""
         if self.trace is None:
-            return 0
+            return
         try:
             with TraceFile(self.trace) as records:
-                return sum(
-                    record.kind.name == kind
-                    and all(record[name] == value for name, value in fields.items())
-                    for record in records
-                )
+                yield from records
         except (OSError, TraceError):
-            return 0
+            return
+
+    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+        return sum(_fits_record(record, kind, fields) for record in self._records())
+
+    def _between(self, first: int, last: int, kind: str, fields: dict[str, Any]) -> int:
+        found, inside = 0, False
+        for record in self._records():
+            if record.kind.name == "syscall" and record["number"] == NULL_CALL:
+                inside = record["a"] == first or (inside and record["a"] != last)
+            found += inside and _fits_record(record, kind, fields)
+        return found
+
+    def _listed(self, kind: str, field: str, fields: dict[str, Any]) -> list[Any]:
+        records = self._records()
+        return [record[field] for record in records if _fits_record(record, kind, fields)]
 
     def _share(self, who: str, va: int, first: int, last: int) -> int | None:
         words = [self._number(who, at) for at in range(first, last + 1, 8)]
@@ -170,13 +204,7 @@ class Evidence:
         return (self._number(who, va) or 0) * 1000 // total if total else None
 
     def _cores(self, measure: str, *about: Any) -> Any:
-        if self.trace is None:
-            return None
-        try:
-            with TraceFile(self.trace) as file:
-                return MEASURES[measure](Timeline(_so_far(file)), *about)
-        except (OSError, TraceError):
-            return None
+        return MEASURES[measure](Timeline(self._records()), *about)
 
     def _missed(self, who: str, va: int, measure: str, *about: Any) -> int | None:
         number, counted = self._number(who, va), self._cores(measure, *about)
@@ -192,17 +220,14 @@ class Evidence:
 LOOKS: dict[str, Callable[..., Any]] = {
     "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
     "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
-    "count": Evidence._count, "share": Evidence._share, "cores": Evidence._cores,
-    "missed": Evidence._missed,
+    "count": Evidence._count, "between": Evidence._between, "listed": Evidence._listed,
+    "one_root": Evidence._one_root, "one_table": Evidence._one_table, "share": Evidence._share,
+    "cores": Evidence._cores, "missed": Evidence._missed,
 }  # fmt: skip
 
 
-def _so_far(file: TraceFile) -> Iterator[Record]:
-    """The records of a run that may not have ended."""
-    offset = file.first_chunk
-    while (chunk := file.chunk_at(offset)) is not None:
-        records, offset = chunk
-        yield from records
+def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:
+    return record.kind.name == kind and all(record[name] == value for name, value in fields.items())
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:

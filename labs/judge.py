@@ -35,9 +35,11 @@ from random import Random
 from typing import IO, Any
 
 from hw.host import UserError
-from labs.evidence import END, Evidence, Expectation
+from labs import written
+from labs.evidence import END, Evidence, Expectation, shown
 from labs.lab import ROOT, Check, Lab
 from labs.workshop import Workshop
+from labs.written import Sheet
 
 WATCHDOG_SECONDS = 120
 VISIBLE = "visible.json"
@@ -77,7 +79,9 @@ class Verdict:
     def score(self) -> int:
         if self.passed:
             return self.check.points
-        return self.check.points * self.right // self.asked if self.check.partial else 0
+        if not self.check.partial or not self.asked:
+            return 0
+        return self.check.points * self.right // self.asked
 
 
 def to_data(question: Question) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def grade(
     if not chosen:
         known = ", ".join(check.name for check in lab.checks)
         raise UserError(f"lab {lab.number} has no check '{only}'", f"choose one of: {known}")
-    missing = [name for name in sorted(set(lab.parts.values())) if not (tree / name).is_file()]
+    missing = [name for name in lab.files if not (tree / name).is_file()]
     failed: set[str] = set()
     with _work_folder() as folder:
         workshop = Workshop(lab, tree, folder)
@@ -114,6 +118,9 @@ def grade(
                 verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
             elif waits:
                 verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
+            elif lab.answers:
+                sheet = written.read(tree / lab.answers)
+                verdict = _mark(check, _questions(lab, check, seed), sheet, seed)
             else:
                 verdict = _judge(workshop, check, _questions(lab, check, seed), keep)
             if not verdict.passed:
@@ -132,6 +139,21 @@ def seed_held(lab: Lab) -> int | None:
     """The seed of the questions that a student's tree holds; None in an instructor's."""
     visible = lab.folder / VISIBLE
     return int(json.loads(visible.read_text("utf-8"))["seed"]) if visible.is_file() else None
+
+
+def _mark(check: Check, questions: list[Question], sheet: Sheet, seed: int) -> Verdict:
+    """The blanks of a sheet.  A verdict does not tell what would be right."""
+    if sheet.seed != seed:
+        found = f"the sheet says seed = {sheet.seed}, and the questions are those of seed {seed}"
+        return Verdict(check, found)
+    given = [sheet.answers.get(question.told["key"]) for question in questions]
+    wrong = [
+        f"{question.told['key']} is not {shown(said)}" if said is not None
+        else f"{question.told['key']} has no answer"
+        for question, said in zip(questions, given, strict=True)
+        if said != question.expected[0].value
+    ]  # fmt: skip
+    return Verdict(check, "; ".join(wrong), len(questions) - len(wrong), len(questions))
 
 
 def _judge(

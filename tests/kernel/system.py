@@ -39,7 +39,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "vas_heap": ("5",), "vas_share": (), "vas_views": (),
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
     "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
-    "exam_fork": ("7",), "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "exam_fork": ("7",), "exam_vas": ("7",),
+    "exam_stale": ("7", "tag"), "exam_tlb": (), "store": ("messages", "50", "2", "10"),
     "exam_sched": ("7", "50", "s0"), "exam_lock": ("7",), "bank": ("7",),
 }  # fmt: skip
 """Arguments that make each program short."""
