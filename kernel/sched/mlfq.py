@@ -118,7 +118,7 @@ class Mlfq(Policy):
         able = [other for other in running if self.rank(other) == lowest]
         return able[self.chooser.choose(SCHEDULE, len(able))]
         # END SOLUTION lab4.mlfq
-        # PROMPT lab4.mlfq: one of the lowest level, if that is below `thread`; a batch thread: nobody.
+        # PROMPT lab4.mlfq: one of the lowest level, if below `thread`; a batch thread: nobody.
 
     def rank(self, thread: Thread) -> int:
         standing = self.standings.get(thread)

@@ -16,7 +16,7 @@ from hw.memory import PhysicalMemory
 from hw.trace import Kind, Trace
 from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.kernel import Kernel
+from kernel.kernel import Deadlock, Kernel
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
 from userland.programs import built_in, describe, read_program
@@ -40,6 +40,10 @@ class OutOfCycles(Exception):
 
 class FaultsForever(Exception):
     """A fault is resolved, and comes again."""
+
+
+class StandsStill(Exception):
+    """Every thread of the program waits for another one."""
 
 
 @dataclass(slots=True)
@@ -157,7 +161,10 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
     words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
     process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
     budget = told.get("cycles", BUDGET_CYCLES)
-    kernel.run(lambda: process.zombie or kernel.now() > budget or bool(console.waits))
+    try:
+        kernel.run(lambda: process.zombie or kernel.now() > budget or bool(console.waits))
+    except Deadlock as error:
+        raise StandsStill(str(error)) from None  # the program's fault, in no line of the kernel
     if console.waits:
         raise NotImplementedError(console.waits)
     if not process.zombie:
