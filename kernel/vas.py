@@ -33,6 +33,8 @@ MAX_ATTACHMENTS = 65_535
 """Of one VAS, of one segment, and of one process."""
 MAX_IDS = 65_535
 """VASes, and segments: what the kernel remembers of each costs its maker no frame."""
+MAX_OWNED = MAX_IDS // 2
+"""By any user but root, of both together: nobody can take all ids from the others."""
 VAS_BASE, VAS_SLOTS = 1 << 46, 96
 """Where a VAS's own mappings go: a top-level slot (512 GiB) each, far from where programs map."""
 

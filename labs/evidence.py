@@ -9,11 +9,14 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["rights", who, va]             "r", "rw", "rx", ..., or None where nothing is mapped
     ["frame", who, va]              the number of the frame behind an address, or None
     ["same", who, va, who2, va2]    whether both addresses lie in one frame
+    ["kept", who, va, stop]         whether the frame is the one of that earlier stop
+    ["resident", who, start, end]   how many pages of a range are mapped
     ["one_root", who, who2]         whether both go through the same tables from the root on
     ["one_table", level, who, va, who2, va2]    whether the same table of `level` serves both
     ["count", kind, {field: value}] how many records of that kind the trace has
     ["between", first, last, kind, {field: value}]  how many after stop `first`, before stop `last`
     ["listed", kind, field, {field: value}]     that field of all such records, in order
+    ["held", owner]                 how many frames are held at the end: for "anonymous" memory, ...
     ["share", who, va, first, last] how many per thousand of the words at first, ..., last are at va
     ["cores", measure, ...]         a measure of `labs.timeline`: who had the cores when
     ["missed", who, va, measure, ...]   by how much the word at va differs from such a measure
@@ -88,6 +91,15 @@ class Evidence:
     roots: dict[str, int] = field(default_factory=dict)
     answer: dict[str, Any] = field(default_factory=dict)
     trace: Path | None = None
+    earlier: dict[tuple[str, str, int], int | None] = field(default_factory=dict)
+    """The frames of earlier stops, as far as somebody will ask."""
+
+    def remember(self, stop: str, expected: list[Expectation]) -> None:
+        """Keep what later stops are compared with."""
+        for wanted in expected:
+            if wanted.sees[0] == "kept" and wanted.sees[3] == stop:
+                who, va = wanted.sees[1:3]
+                self.earlier[stop, who, va] = self.frame(who, va)
 
     def differs(self, wanted: Expectation) -> str:
         """What is wrong, in words; nothing if nothing is."""
@@ -97,7 +109,7 @@ class Evidence:
         if self._fits(seen, wanted.value):
             return ""
         says = wanted.says or " ".join(map(str, wanted.sees[1:]))
-        decimal = wanted.decimal or wanted.sees[0] in ("count", "between", "listed")
+        decimal = wanted.decimal or wanted.sees[0] in AMOUNTS
         told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
         return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
 
@@ -156,6 +168,13 @@ class Evidence:
         frame = self.frame(who, va)
         return frame is not None and frame == self.frame(other, other_va)
 
+    def _kept(self, who: str, va: int, stop: str) -> bool:
+        frame = self.frame(who, va)
+        return frame is not None and frame == self.earlier.get((stop, who, va))
+
+    def _resident(self, who: str, start: int, end: int) -> int:
+        return sum(self.frame(who, va) is not None for va in range(start, end, 4096))
+
     def _one_root(self, who: str, other: str) -> bool:
         return who in self.roots and self.roots[who] == self.roots.get(other)
 
@@ -198,6 +217,21 @@ class Evidence:
         records = self._records()
         return [record[field] for record in records if _fits_record(record, kind, fields)]
 
+    def _held(self, owner: str) -> int | None:
+        """By the last record of each frame, and before the first one by the header."""
+        if self.trace is None:
+            return None
+        try:
+            with TraceFile(self.trace) as records:
+                wanted = list(records.header["names"]["owners"]).index(owner)
+                last: dict[int, int] = {pfn: number for pfn, _, number in records.header["held"]}
+        except (OSError, TraceError):
+            return None
+        last |= {
+            made["pfn"]: made["owner"] for made in self._records() if made.kind.name == "frame"
+        }
+        return sum(number == wanted for number in last.values())
+
     def _share(self, who: str, va: int, first: int, last: int) -> int | None:
         words = [self._number(who, at) for at in range(first, last + 1, 8)]
         total = sum(filter(None, words))
@@ -221,9 +255,11 @@ LOOKS: dict[str, Callable[..., Any]] = {
     "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
     "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
     "count": Evidence._count, "between": Evidence._between, "listed": Evidence._listed,
-    "one_root": Evidence._one_root, "one_table": Evidence._one_table, "share": Evidence._share,
+    "one_root": Evidence._one_root, "one_table": Evidence._one_table, "kept": Evidence._kept,
+    "resident": Evidence._resident, "held": Evidence._held, "share": Evidence._share,
     "cores": Evidence._cores, "missed": Evidence._missed,
 }  # fmt: skip
+AMOUNTS = ("count", "between", "listed", "resident", "held")
 
 
 def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:

@@ -266,6 +266,7 @@ class Interview:
         self.child, self.question, self.nonce = child, question, nonce
         self.memory, self.trace = folder / "memory", folder / "run.vtrace"
         self.record = 0
+        self.earlier: dict[tuple[str, str, int], int | None] = {}
 
     def hold(self) -> str:
         """What is wrong with the child's answer, in words; nothing if nothing is."""
@@ -309,7 +310,9 @@ class Interview:
             if isinstance(root, int)
         }
         with memory[:] as view:
-            evidence = Evidence(view, self.nonce, roots, line.get("answer") or {}, self.trace)
+            answer = line.get("answer") or {}
+            evidence = Evidence(view, self.nonce, roots, answer, self.trace, self.earlier)
+            evidence.remember(stop, self.question.expected)
             for wanted in self.question.expected:
                 if wanted.at == stop:
                     found = evidence.differs(wanted)

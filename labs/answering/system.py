@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
+from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
 from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
@@ -32,6 +33,7 @@ FAULTS_IN_VAIN = 50
 REFUSED = 2
 """The outcome of a fault that the program must answer for."""
 BUDGET_CYCLES = 50_000_000
+UNSIGNED = "BHIQ"
 
 
 class OutOfCycles(Exception):
@@ -44,6 +46,10 @@ class FaultsForever(Exception):
 
 class StandsStill(Exception):
     """Every thread of the program waits for another one."""
+
+
+class WrongNumber(Exception):
+    """The kernel does not know where it is: a page or an address below zero."""
 
 
 @dataclass(slots=True)
@@ -75,8 +81,11 @@ class Watch:
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         """A record was made."""
         self.records += 1
+        for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
+            if code in UNSIGNED and value < 0:
+                self._refuse(f"the {name} of a {kind.name} should be 0 or more, is {value}")
         if kind is FAULT and values[3] != REFUSED:
-            self._count_fault(values[0], values[1])
+            self._count_fault(*values[:3])
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
             stop = self.stops[values[2]]
             self.made.append(stop)
@@ -86,14 +95,23 @@ class Watch:
                 self.desk.trace.flush()
             self.desk.stop(stop, roots(self.kernel), self.records)
 
-    def _count_fault(self, tid: int, page: int) -> None:
+    def _refuse(self, told: str) -> None:
+        """The record that was made just now cannot be written."""
+        trace = self.kernel.machine.trace
+        assert trace is not None
+        trace.retract()
+        raise WrongNumber(told)
+
+    def _count_fault(self, tid: int, page: int, error: int) -> None:
         """Raises `FaultsForever`: a page that is mapped in vain is a loop without an end."""
         last = self.faults.setdefault(tid, [page, 0])
         last[:] = page, last[1] + 1 if last[0] == page else 1
         if last[1] > FAULTS_IN_VAIN:
+            kind = "fetch" if error & ERR_FETCH else "store" if error & ERR_WRITE else "load"
             raise FaultsForever(
-                f"thread {tid} faults at {page:#x} again and again: the kernel says each time "
-                "that it is mapped now, and the tables that the core walks do not say so"
+                f"a {kind} of thread {tid} faults at {page:#x} again and again (error code "
+                f"{error:#x}): the kernel says each time that it may be repeated, and the tables "
+                "that the core walks do not allow it"
             )
 
 
@@ -141,7 +159,7 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     finally:
         trace.close()
     return {
-        "status": ended, "stops": watch.made, "cycles": kernel.now(),
+        "status": ended, "stops": watch.made, "records": watch.records, "cycles": kernel.now(),
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
         "output": console.text, "ended": _told(ended, console.text),
     }  # fmt: skip
@@ -161,12 +179,18 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
     words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
     process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
     budget = told.get("cycles", BUDGET_CYCLES)
+
+    def look(_: Kernel) -> None:
+        if kernel.now() > budget:
+            raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
+
+    kernel.after_trap = look
     try:
-        kernel.run(lambda: process.zombie or kernel.now() > budget or bool(console.waits))
+        kernel.run(lambda: process.zombie or bool(console.waits))
+    except OutOfCycles as error:
+        raise OutOfCycles(str(error)) from None  # the program's fault, in no line of the kernel
     except Deadlock as error:
-        raise StandsStill(str(error)) from None  # the program's fault, in no line of the kernel
+        raise StandsStill(str(error)) from None
     if console.waits:
         raise NotImplementedError(console.waits)
-    if not process.zombie:
-        raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
     return process.exit_status

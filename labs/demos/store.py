@@ -144,15 +144,15 @@ def _measure(config: Config, case: Case) -> dict[str, Any]:
 
 def _text(figures: Figures, right: bool) -> str:
     verdict = (
-        "Every value that was read had been written, and both ways end with the same content."
+        "All values that were read had been written, and both ways end with the same."
         if right
-        else "A value was read that nobody wrote, or the contents differ, which must not be."
+        else "A value was read that nobody wrote, or the ends differ, which must not be."
     )
     return "\n".join([
         *_wrapped(
             f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} clients "
             "switch into; and the same hash table in a server, which they send messages to. "
-            f"{OPERATIONS} operations a client, {READS[GETS]} or {READS[SETS]} of 100 read."
+            f"{OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} of 100 a GET."
         ),
         "",
         f"{'':20}" + "".join(f"{_cores(cores):>29}" for cores in CORES),
@@ -163,7 +163,6 @@ def _text(figures: Figures, right: bool) -> str:
         *_table(figures, "operations_per_host_second"),
         "",
         *(line for sentence in _why(figures) for line in _wrapped(sentence, "- ")),
-        "",
         *_wrapped(verdict),
     ])  # fmt: skip
 
@@ -205,23 +204,23 @@ def _why(figures: Figures) -> list[str]:
         return f"{one['cycles_per_operation'] / all_of_them['cycles_per_operation']:.1f}"
 
     return [
-        f"One client, one core: {cycles(few, SWITCH)} an operation by switch, "
-        f"{cycles(few, MESSAGES)} by message; both write CR3 twice, but the message also changes "
-        f"threads {count('context_restore', few, GETS, MESSAGES, 1)} times and copies "
+        f"One client, one core: {cycles(few, SWITCH)} an operation against "
+        f"{cycles(few, MESSAGES)}, as both write CR3 twice, but a message also changes threads "
+        f"{count('context_restore', few, GETS, MESSAGES, 1)} times and copies "
         f"{count('user_copy_line', few, GETS, MESSAGES, 1)} cache lines.",
-        f"One client, {many} cores: a message takes {cycles(many, MESSAGES)}, as the server's "
-        "space stays loaded on another core (to wake that core is free in this model).",
-        f"GETs, {most} clients on {many} cores: {gain(many, GETS, SWITCH)} times what one client "
-        "does, as readers are inside together; by messages "
-        f"{gain(many, GETS, MESSAGES)} times, as there is one server to do them all.",
-        f"SETs, {most} clients on {many} cores: {gain(many, SETS, SWITCH)} times, as a writer is "
-        "alone from the switch in to the switch out; by messages "
-        f"{gain(many, SETS, MESSAGES)} times, as the server's part of the work is shorter.",
-        f"SETs, {most} clients on one core: {gain(few, SETS, SWITCH)} times, as whoever is "
-        "interrupted inside makes the others queue, and a queue served in order lasts: threads "
-        f"change {count('context_restore', few, SETS, SWITCH, most)} times an operation.",
-        "On this host it costs most to end a turn of a simulated core, which a message does twice "
-        "and a switch only where it has to wait.",
+        f"One client, {many} cores: {cycles(many, MESSAGES)} a message, as the server's space "
+        "stays loaded on another core (to wake that one is free in this model).",
+        f"GETs, {most} clients, {many} cores: {gain(many, GETS, SWITCH)} times one client's, as "
+        f"readers are inside together, against {gain(many, GETS, MESSAGES)} times, as one server "
+        "does all messages.",
+        f"SETs, {most} clients, {many} cores: {gain(many, SETS, SWITCH)} times, as a writer is "
+        f"alone from switch to switch, against {gain(many, SETS, MESSAGES)} times, as the server's "
+        "part is shorter.",
+        f"SETs, {most} clients, one core: {gain(few, SETS, SWITCH)} times, as who is interrupted "
+        "inside makes the others queue, and a queue in order lasts: "
+        f"{count('context_restore', few, SETS, SWITCH, most)} thread switches an operation.",
+        "This host: ending the turn of a simulated core costs most; a message does it twice, a "
+        "switch only where it waits.",
     ]
 
 
