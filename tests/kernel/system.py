@@ -38,6 +38,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
     "vas_heap": ("5",), "vas_share": (), "vas_views": (),
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
+    "exam_store": ("7", "find", "10"),
     "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
     "exam_vas": ("7",), "exam_segments": ("7",),
     "exam_stale": ("7", "tag"), "exam_tlb": (),
