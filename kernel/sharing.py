@@ -55,13 +55,12 @@ class AtAttach:
 
     name: str = "attach"
 
-    # BEGIN SOLUTION lab6.sharing
     def admit(self, named: Named, kind: int) -> None:
+        # BEGIN SOLUTION lab6.sharing
         if named.writers or (kind & WRITE and named.readers):
             raise KernelError(E.BUSY)
-
-    # END SOLUTION lab6.sharing
-    # PROMPT lab6.sharing: one writer alone, or any number of readers.
+        # END SOLUTION lab6.sharing
+        # PROMPT lab6.sharing: one writer alone, or any number of readers.
 
     def enter(self, thread: Thread, attachment: Attachment | None) -> None:
         """Decided at attach already."""
@@ -91,8 +90,8 @@ class AtSwitch:
     def admit(self, named: Named, kind: int) -> None:
         """Anybody may attach."""
 
-    # BEGIN SOLUTION lab6.segment_lock
     def enter(self, thread: Thread, attachment: Attachment | None) -> None:
+        # BEGIN SOLUTION lab6.segment_lock
         goal = attachment.view.id if attachment else 0
         if self.target.get(thread.tid) != goal:
             self.leave(thread)
@@ -102,8 +101,24 @@ class AtSwitch:
             if thread.tid not in segment.holders:
                 self._take(thread, segment, alone)
         self.target.pop(thread.tid, None)
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: give up the old locks first, then take the new ones by id.
+
+    def _needed(self, attachment: Attachment | None) -> list[tuple[int, bool]]:
+        """The lockable segments of an attachment in the order of their ids, and whether alone."""
+        # BEGIN SOLUTION lab6.segment_lock
+        if attachment is None:
+            return []
+        kinds = {sid: kind & attachment.kind for sid, kind in attachment.vas.segments.items()}
+        kinds |= attachment.segments
+        lockable = [sid for sid in sorted(kinds) if self.vases.segments[sid].lockable]
+        return [(sid, bool(kinds[sid] & WRITE)) for sid in lockable]
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: the VAS's segments and the attachment's own, by id.
 
     def _take(self, thread: Thread, segment: Segment, alone: bool) -> None:
+        """Take one lock, or a place in its queue.  Raises `Blocked`."""
+        # BEGIN SOLUTION lab6.segment_lock
         segment.queue.setdefault(thread.tid, alone)
         place = list(segment.queue).index(thread.tid)
         before = [*segment.holders.values(), *list(segment.queue.values())[:place]]
@@ -116,8 +131,11 @@ class AtSwitch:
         self.held.setdefault(thread.tid, []).append(segment.id)
         self._came(segment, thread, alone)
         self._next(segment)
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: whose turn it is, and who is inside, decide.
 
     def leave(self, thread: Thread) -> None:
+        # BEGIN SOLUTION lab6.segment_lock
         self.target.pop(thread.tid, None)
         waited_for = self.waits.pop(thread.tid, None)
         if waited_for is not None:
@@ -128,9 +146,8 @@ class AtSwitch:
             segment = self.vases.segments[sid]
             self._left(segment, thread, segment.holders.pop(thread.tid))
             self._next(segment)
-
-    # END SOLUTION lab6.segment_lock
-    # PROMPT lab6.segment_lock: give up the old locks first, then take the new ones by id.
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: nothing is held any more, and nothing waited for.
 
     def join(self, parent: Thread, child: Thread) -> None:
         """A thread made inside is in the same critical section, which ends with the last."""
@@ -141,15 +158,6 @@ class AtSwitch:
 
     def awaited(self, attachment: Attachment) -> bool:
         return attachment.view.id in self.target.values()
-
-    def _needed(self, attachment: Attachment | None) -> list[tuple[int, bool]]:
-        """The lockable segments of an attachment in the order of their ids, and whether alone."""
-        if attachment is None:
-            return []
-        kinds = {sid: kind & attachment.kind for sid, kind in attachment.vas.segments.items()}
-        kinds |= attachment.segments
-        lockable = [sid for sid in sorted(kinds) if self.vases.segments[sid].lockable]
-        return [(sid, bool(kinds[sid] & WRITE)) for sid in lockable]
 
     def _next(self, segment: Segment) -> None:
         """Whoever waits looks again."""

@@ -111,6 +111,17 @@ class Evidence:
         told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
         return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
 
+    def moment(self, wanted: Expectation) -> int:
+        """How many records there were when it went wrong: up to the first wrong entry of a list,
+        otherwise all."""
+        if wanted.sees[0] == "listed" and isinstance(wanted.value, list):
+            kind, name, fields = wanted.sees[1:]
+            rest = iter(wanted.value)
+            for number, record in enumerate(self._records(), 1):
+                if _fits_record(record, kind, fields) and record[name] != next(rest, None):
+                    return number
+        return sum(1 for _ in self._records())
+
     def _frames(self, who: str, va: int, other: str, other_va: int) -> str:
         one, two = self.frame(who, va), self.frame(other, other_va)
         return f" ({who} has frame {shown(one)}, {other} has frame {shown(two)})"
@@ -213,7 +224,7 @@ class Evidence:
 
     def _listed(self, kind: str, field: str, fields: dict[str, Any]) -> list[Any]:
         records = self._records()
-        return [record[field] for record in records if _fits_record(record, kind, fields)]
+        return [_plain(record[field]) for record in records if _fits_record(record, kind, fields)]
 
     def _held(self, owner: str) -> int | None:
         """By the last record of each frame, and before the first one by the header."""
@@ -248,7 +259,14 @@ AMOUNTS = ("count", "between", "listed", "resident", "held")
 
 
 def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:
-    return record.kind.name == kind and all(record[name] == value for name, value in fields.items())
+    return record.kind.name == kind and all(
+        _plain(record[name]) == value for name, value in fields.items()
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A field of a record as JSON has it."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:

@@ -287,7 +287,8 @@ class Interview:
             return found
 
     def _listen(self, memory: memoryview) -> str:
-        """Looks at every stop, and at the end."""
+        """Looks at every stop, and at the end; a stop that was not made is a finding, too."""
+        waited = [wanted.at for wanted in self.question.expected]
         with memory:
             while True:
                 line = self.child.hear()
@@ -298,7 +299,10 @@ class Interview:
                     return str(line["broken"])
                 stop = line.get("stop", END)
                 self.record = _whole(line.get("record"))
+                waited = [name for name in waited if name != stop]
                 found = self._look(memory, line, str(stop))
+                if stop == END and waited:
+                    return f"the stop '{waited[0]}' should be made, is not{_ending(line)}"
                 if found or stop == END:
                     return found
                 self.child.say("go")
@@ -316,8 +320,11 @@ class Interview:
             for wanted in self.question.expected:
                 if wanted.at == stop:
                     found = evidence.differs(wanted)
+                    if found and stop == END:
+                        self.record = evidence.moment(wanted)
+                        return found
                     if found:
-                        return found if stop == END else f"at the stop '{stop}', {found}"
+                        return f"at the stop '{stop}', {found}"
         return ""
 
     def keep(self, folder: Path | None, name: str) -> tuple[Path, int] | None:
@@ -328,6 +335,15 @@ class Interview:
         kept = folder / f"{name}.vtrace"
         shutil.copy(self.trace, kept)
         return kept, self.record
+
+
+def _ending(line: dict[str, Any]) -> str:
+    """How the program ended, where it is known."""
+    said = dict(line.get("answer") or {})
+    status = _whole(said.get("status"))
+    printed = str(said.get("output", "")).strip().rpartition("\n")[2]
+    how = f"signal {status & 127}" if status & 127 else f"status {status >> 8}"
+    return f": the program ended with {how}" + (f", and said: {printed}" if printed else "")
 
 
 def _whole(value: Any) -> int:

@@ -161,10 +161,15 @@ def calls_header() -> str:
     return HEADER.format(numbers="\n".join(numbers))
 
 
+STORE = ("table", "switch", "messages")
+"""What the program that judges the store shares with it."""
+
+
 def sources() -> dict[str, list[Path]]:
     """Program -> its C files.  A folder is one program; the shell has a few tools built in."""
     found = {file.stem: [file] for folder in (PROGRAMS, TOOLS) for file in folder.glob("*.c")}
     found |= {made.name: sorted(made.glob("*.c")) for made in PROGRAMS.iterdir() if made.is_dir()}
+    found["exam_store"] += [PROGRAMS / "store" / f"{name}.c" for name in STORE]
     return found | {"sh": [*sorted(SHELL.glob("*.c")), *(TOOLS / f"{n}.c" for n in BUILT_IN)]}
 
 

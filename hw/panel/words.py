@@ -460,6 +460,10 @@ CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
         f"A page came back into frame {r['pfn']:#x}: page {r['page']} of object {r['object']}, "
         f"{r['distance']} page-outs after it had left."
     ),
+    "paging": lambda _, r: (
+        f"{r['major']} pages have come back so far, {r['refaults']} of them soon after they had "
+        f"left{': the system is thrashing' if r['thrashing'] else ''}."
+    ),
     "vas_switch": lambda moment, r: (
         f"{_switch_words(moment, r)}; its tables are loaded before it goes on."
     ),

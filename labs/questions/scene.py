@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from kernel.errno import E
 from labs.evidence import END, Expectation
 from labs.judge import Question
 from userland.programs import describe, read_program
@@ -48,7 +49,8 @@ class Scene:
     def errnos(self, at: str, *calls: tuple[str, int]) -> None:
         """The program's answers in order: what was called, and the errno that should come."""
         for slot, (call, errno) in enumerate(calls, 1):
-            self.said(at, slot, f"the errno of {call}", errno)
+            name = f" (E{E(errno).name})" if errno else ""
+            self.said(at, slot, f"the errno of {call.rstrip(',')}{name}", errno)
 
     def absent(self, at: str, va: int, *whos: str) -> None:
         """Nobody of these sees anything there."""

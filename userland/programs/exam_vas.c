@@ -1,76 +1,10 @@
-/* exam_vas: what a VAS must do, one scene at a time: exam_vas NONCE SCENE [NUMBER...].
- * Shows: by itself only that it is over; a judge looks at memory at every stop.
- *
- * Values in memory are exam_mix of a number that no other place has; answers are errnos. */
+/* exam_vas: what a VAS must do, one scene at a time (<exam_scenes.h>).
+ * Shows: by itself only that it is over; a judge looks at memory at every stop. */
 
-#include <errno.h>
-#include <exam.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <threads.h>
-#include <vas.h>
-
-enum { PAGE = 4096, WORDS = PAGE / 8, VALUES_OF_A_PLACE = 100 };
-enum { AT_HOME = 1, INSIDE = 2, IN_A = 3, IN_B = 4, IN_DATA = 5, LATER = 6 };
+#include <exam_scenes.h>
 
 uint64_t globals[WORDS] __attribute__((aligned(PAGE)));
 static const char *names[] = {"exam a", "exam b"};
-static long numbers[8];
-static int next_slot = 1;
-
-static uint64_t *place(int i) { return (uint64_t *)numbers[i]; }
-
-/* What a call came to: its errno, or 0. */
-static void say(long result) { EXAM_PAGE[next_slot++] = result < 0 ? (uint64_t)errno : 0; }
-
-#define must(call) must_work(call, #call)
-
-static void must_work(long result, const char *call) {
-    if (result < 0) err(1, "%s", call);
-}
-
-static void map(uint64_t *at, size_t pages) {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
-    if (mmap(at, pages * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
-        err(1, "cannot map %p", (void *)at);
-}
-
-/* Page i of a range holds value number VALUES_OF_A_PLACE * name + i. */
-static void fill(uint64_t *at, int first, int pages, int name) {
-    for (int i = first; i < first + pages; i++)
-        at[i * WORDS] = exam_mix(VALUES_OF_A_PLACE * name + i);
-}
-
-static int attached(const char *name, int type) {
-    int vid = vas_find(name);
-    if (vid < 0) must(vid = vas_create(name, 0600));
-    must(vas_attach(0, vid, type));
-    return vid;
-}
-
-static void end_of(pid_t child) {
-    must(child);
-    waitpid(child, NULL, 0);
-}
-
-/* ---- Two threads take turns --------------------------------------------------------------- */
-
-static volatile int turn;
-
-static void wait_for(int wanted) {
-    while (turn != wanted) thrd_yield();
-}
-
-static void hand_over(int to, int until) {
-    turn = to;
-    wait_for(until);
-}
-
-static thrd_t start(thrd_start_t work) {
-    thrd_t thread;
-    if (thrd_create(&thread, work, NULL) != thrd_success) errx(1, "cannot create a thread");
-    return thread;
-}
 
 /* ---- Scenes ------------------------------------------------------------------------------- */
 
@@ -351,25 +285,15 @@ static void locked(void) {
     exam_stop(1);
 }
 
-static const struct scene {
-    const char *name;
-    void (*play)(void);
-} scenes[] = {
-    {"attach", attach_twice}, {"refused", refused}, {"inside", inside},
+static const struct scene scenes[] = {
+    {"inside", inside}, {"attach", attach_twice}, {"refused", refused},
     {"not_attached", not_attached}, {"two", two}, {"lasts", lasts}, {"grows", grows},
     {"near", near}, {"reads", reads}, {"busy", busy}, {"leaves", leaves}, {"prices", prices},
     {"out_of_step", out_of_step}, {"locked", locked},
 };
-enum { SCENES = sizeof(scenes) / sizeof(*scenes) };
 
 int main(int argc, char **argv) {
-    const char *wanted = argc > 2 ? argv[2] : "inside";
+    globals[0] = IN_DATA;
     numbers[0] = 0x480000000000, numbers[1] = 2;
-    exam_begin(argc, argv);
-    globals[0] = exam_mix(IN_DATA);
-    for (int i = 3; i < argc; i++) numbers[i - 3] = strtol(argv[i], NULL, 0);
-    for (int i = 0; i < SCENES; i++)
-        if (strcmp(scenes[i].name, wanted) == 0) scenes[i].play();
-    printf("%s is over\n", wanted);
-    return 0;
+    return play(argc, argv, scenes, sizeof(scenes) / sizeof(*scenes));
 }
