@@ -169,9 +169,9 @@ def _definitions() -> list[str]:
     intro = (
         "Modelled cycles: the sum of what was counted, times the costs of hw/costs.py; in "
         "brackets the lowest and highest that their sources allow. A figure runs from the end of "
-        "one system call to the end of the next (named below), warm (second half of the rounds; fork: the "
-        f"first one), with {WORKING_SET_PAGES} pages touched in between, one core; the program's "
-        "own instructions are not in it. Configurations: ours (PCIDs, policy subtree), rfc (no "
+        "one system call to the end of the next, as named below, warm (second half of the rounds; "
+        f"fork: the first one), with {WORKING_SET_PAGES} pages touched in between, one core; the "
+        "program's own instructions are not in it. Configurations: ours (PCIDs, policy subtree), rfc (no "
         "PCIDs, policy rfc: attach copies every region)."
     )
     lines = textwrap.wrap(intro, WIDTH)
