@@ -6,6 +6,7 @@ and the judge looks while the n-th stop of the question lasts.
 
 from __future__ import annotations
 
+import functools
 import gc
 import re
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     kernel = boot(config, built_in(), console, memory=memory)
     watch = Watch(kernel, desk, told.get("stops", []))
     program = read_program(told.get("built", told["program"]))
-    about = describe(told["program"], program)
+    about = _about(told["program"], program)
     trace = Trace(trace_header(kernel, about), desk.trace, watch)
     kernel.machine.attach_trace(trace)
     try:
@@ -159,6 +160,12 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
         "output": console.text, "ended": _told(ended, console.text),
     }  # fmt: skip
+
+
+@functools.cache
+def _about(name: str, program: bytes) -> dict[str, Any]:
+    """What the trace's header says of the program: worked out once for all questions of a check."""
+    return describe(name, program)
 
 
 def _told(status: int, output: str) -> str:
