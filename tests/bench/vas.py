@@ -171,8 +171,8 @@ def _definitions() -> list[str]:
         "brackets the lowest and highest that their sources allow. A figure runs from the end of "
         "one system call to the end of the next, as named below, warm (second half of the rounds; "
         f"fork: the first one), with {WORKING_SET_PAGES} pages touched in between, one core; the "
-        "program's own instructions are not in it. Configurations: ours (PCIDs, policy subtree), rfc (no "
-        "PCIDs, policy rfc: attach copies every region)."
+        "program's own instructions are not in it. Configurations: ours (PCIDs, policy subtree), "
+        "rfc (no PCIDs, policy rfc: attach copies every region)."
     )
     lines = textwrap.wrap(intro, WIDTH)
     for figure in FIGURES.values():
