@@ -18,7 +18,7 @@ from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
 from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.kernel import Kernel
+from kernel.kernel import Deadlock, Kernel
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
 from userland.programs import built_in, describe, read_program
@@ -43,6 +43,10 @@ class OutOfCycles(Exception):
 
 class FaultsForever(Exception):
     """A fault is resolved, and comes again."""
+
+
+class StandsStill(Exception):
+    """Every thread of the program waits for another one."""
 
 
 class WrongNumber(Exception):
@@ -188,7 +192,12 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
             raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
 
     kernel.after_trap = look
-    kernel.run(lambda: process.zombie or bool(console.waits))
+    try:
+        kernel.run(lambda: process.zombie or bool(console.waits))
+    except OutOfCycles as error:
+        raise OutOfCycles(str(error)) from None  # the program's fault, in no line of the kernel
+    except Deadlock as error:
+        raise StandsStill(str(error)) from None
     if console.waits:
         raise NotImplementedError(console.waits)
     return process.exit_status
