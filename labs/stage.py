@@ -1,7 +1,8 @@
 """A program watched in acts: a `null_call` ends each, and then the machine stands still to be read.
 
 What a demo says of a run is taken from here: the calls, signals and messages of an act as the
-trace has them, what was printed, and a picture of the kernel's state at the mark.
+trace has them, the frames that were let go, what was printed, and a picture of the kernel's state
+at the mark.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from hw.host import UserError
 from hw.trace import Kind, Trace
 from kernel.boot import boot, run_to_end, spawn, trace_header
+from kernel.frames import FRAME
 from kernel.kernel import LOG, Kernel
 from kernel.signals import KILLS, SIGNAL, name
 from kernel.syscalls import TABLE
@@ -45,13 +47,20 @@ class Death:
 
 @dataclass(slots=True)
 class Act(Generic[P]):
-    """`picture` is of the mark; `words` are what the program printed meanwhile, word by word."""
+    """`picture` is of the mark; `freed` are the frames that somebody had and that were free after
+    it, if only for a moment; `said` is what was printed meanwhile."""
 
     calls: list[Done] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    freed: set[int] = field(default_factory=set)
+    said: str = ""
     picture: P | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """What was printed, word by word."""
+        return self.said.split()
 
     def results(self, call: str) -> list[int]:
         """What all calls of this name answered, in order."""
@@ -80,6 +89,8 @@ class Stage(Generic[P]):
                 self._mark(act, tid)
         elif kind is SIGNAL and values[3] == KILLS:
             act.deaths.append(Death(values[0], name(values[2]), values[4]))
+        elif kind is FRAME and not values[2]:
+            act.freed.add(values[0])
         elif kind is LOG:
             act.logs.append(values[0].decode())
 
@@ -91,7 +102,7 @@ class Stage(Generic[P]):
 
     def hear(self, data: bytes) -> None:
         """The console got something."""
-        self.acts[-1].words += data.decode().split()
+        self.acts[-1].said += data.decode()
 
 
 def play(options: Options, program: str, take: Callable[[Kernel, int], P]) -> list[Act[P]]:

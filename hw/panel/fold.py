@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hw.mmu import CAUSES, CR3_NOFLUSH, ENTRY_LAYOUT, FLUSH_CR3
-from hw.paging import ADDRESS, PS, SHIFTS, A, D, P
+from hw.paging import ADDRESS, PS, A, D, P
 from hw.panel.state import (
     ATTACHED,
     CALLS,
@@ -41,6 +41,7 @@ from hw.panel.state import (
     TlbEntry,
     Vas,
 )
+from hw.panel.walk import Tables, steps_of
 from hw.trace import Record
 
 THREAD_SWITCH, PROCESS_SWITCH, VAS_SWITCH = 1, 2, 3
@@ -298,19 +299,15 @@ def _tlb_flush(fold: Fold, record: Record) -> None:
 def _mark_path(fold: Fold, root: int, va: int, leaf: int) -> int:
     """Set A in the upper entries of a walk, and the bits `leaf` in its leaf (SDM vol. 3A, 4.8);
     returns how many entries were read."""
-    table, ptes = root, fold.state.ptes
-    for steps, level in enumerate((4, 3, 2, 1), 1):
-        slot = table + (va >> SHIFTS[level] & 511) * 8
-        entry = ptes.get(slot, 0)
-        if not entry & P:
-            return steps
-        bits = leaf if level == 1 or entry & PS else A
-        if entry | bits != entry:
-            fold.put(PTES, slot, entry | bits)
-        if level == 1 or entry & PS:
-            return steps
-        table = entry & ADDRESS
-    return 4
+    try:
+        steps, _ = steps_of(Tables(fold.state.ptes), root, va)
+    except NotImplementedError:
+        return 0
+    for step in steps:
+        bits = leaf if step.level == 1 or step.entry & PS else A
+        if step.entry & P and step.entry | bits != step.entry:
+            fold.put(PTES, step.table_pa + step.index * 8, step.entry | bits)
+    return len(steps)
 
 
 def _instruction(fold: Fold, record: Record) -> None:

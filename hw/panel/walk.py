@@ -1,31 +1,49 @@
 """A walk explained: every entry it reads, the rights so far, and the bit that stops it.
 
-The same rules as `hw.paging.walk` (SDM vol. 3A, 4.5 and 4.6), but on the tables that the trace
-tells of, without marking anything, and without stopping short of an explanation.
+The walk is `hw.paging.walk` itself, on the tables that the trace tells of.  It is asked once for
+each kind of access, and what it refuses says which right is missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hw.paging import (
-    ADDRESS,
     ERR_PRESENT,
     ERR_RESERVED,
-    ERR_USER,
     FETCH,
     NX,
-    PS,
-    RESERVED_ADDRESS,
-    SHIFTS,
+    PHYSICAL_BITS,
+    READ,
     WRITE,
-    P,
+    PageFault,
+    Step,
     U,
     W,
     is_canonical,
     page_frame,
+    walk,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The entries that a trace tells of, as the words of memory that a walk reads.  `old` has those
+    that were different at another moment.  A walk marks nothing here: that is not its to change."""
+
+    ptes: Mapping[int, int]
+    old: Mapping[int, int] = field(default_factory=dict)
+
+    def __getitem__(self, index: int) -> int:
+        slot = index << 3
+        return self.old[slot] if slot in self.old else self.ptes.get(slot, 0)
+
+    def __setitem__(self, index: int, word: int) -> None:
+        """What the walker marks comes as records of its own."""
+
+    def __len__(self) -> int:
+        return 1 << (PHYSICAL_BITS - 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,8 @@ class WalkStep:
 @dataclass(frozen=True, slots=True)
 class Explained:
     """`error` is the code of the fault that the access would raise, None if it would succeed;
-    `stopped_by` is the bit that decides, as its letter, in the entry of `stopped_at`."""
+    `stopped_by` is the bit that decides, as its letter, in the entry of `stopped_at`.  `refused`
+    has the accesses that would fail."""
 
     steps: tuple[WalkStep, ...]
     error: int | None
@@ -54,6 +73,9 @@ class Explained:
     stopped_at: int
     pfn: int | None
     level: int
+    refused: frozenset[int] = frozenset((READ, WRITE, FETCH))
+    unwritten: str = ""
+    """Why there is no walk to ask: in the first exercise somebody has yet to write it."""
 
     @property
     def rights(self) -> int:
@@ -61,45 +83,58 @@ class Explained:
 
     def allows(self, access: int) -> bool:
         """Would a user-mode access of this kind succeed?"""
-        if self.pfn is None or not self.rights & U:
-            return False
-        if access == WRITE:
-            return bool(self.rights & W)
-        return access != FETCH or not self.rights & NX
+        return access not in self.refused
 
 
-def explain(ptes: Mapping[int, int], root: int, va: int, access: int) -> Explained:
+def steps_of(tables: Tables, root: int, va: int, access: int = READ) -> tuple[list[Step], int]:
+    """The entries that a walk reads, and the code of the fault that it ends with, or 0."""
+    steps: list[Step] = []
+    try:
+        walk(tables, root, va, access, steps)
+    except PageFault as fault:
+        return steps, fault.error
+    return steps, 0
+
+
+def explain(tables: Tables, root: int, va: int, access: int) -> Explained:
     """Walk `va` from the table at `root` for a user-mode access."""
     if not is_canonical(va):
         return Explained((), 0, "canonical", 0, None, 0)
-    steps: list[WalkStep] = []
-    table, rights = root, W | U
-    for level in (4, 3, 2, 1):
-        index = va >> SHIFTS[level] & 511
-        entry = ptes.get(table + index * 8, 0)
-        rights = rights & (entry | NX) | entry & NX
-        steps.append(WalkStep(level, table, index, entry, rights))
-        if not entry & P:
-            return Explained(tuple(steps), access | ERR_USER, "P", level, None, level)
-        if entry & RESERVED_ADDRESS or (level == 4 and entry & PS):
-            error = access | ERR_USER | ERR_PRESENT | ERR_RESERVED
-            return Explained(tuple(steps), error, "reserved", level, None, level)
-        if level == 1 or entry & PS:
-            break
-        table = entry & ADDRESS
-    bit = _denied(rights, access)
-    at = next((s.level for s in steps if bit and _lacks(s.entry, bit)), 0)
-    error_code = access | ERR_USER | ERR_PRESENT if bit else None
-    return Explained(tuple(steps), error_code, bit, at, page_frame(entry, level, va), level)
+    try:
+        errors = {kind: steps_of(tables, root, va, kind)[1] for kind in (READ, WRITE, FETCH)}
+        steps = _with_rights(steps_of(tables, root, va, access)[0])
+    except NotImplementedError as unwritten:
+        return Explained((), 0, "", 0, None, 0, unwritten=str(unwritten))
+    error, last = errors[access], steps[-1]
+    refused = frozenset(kind for kind, code in errors.items() if code)
+    if error and (not error & ERR_PRESENT or error & ERR_RESERVED):
+        bit = "reserved" if error & ERR_PRESENT else "P"
+        return Explained(steps, error, bit, last.level, None, last.level, refused)
+    bit = _missing(access, errors)
+    at = next((step.level for step in steps if bit and _lacks(step.entry, bit)), 0)
+    pfn = page_frame(last.entry, last.level, va)
+    return Explained(steps, error or None, bit, at, pfn, last.level, refused)
 
 
-def _denied(rights: int, access: int) -> str:
-    """The letter of the right that is missing, or nothing."""
-    if not rights & U:
-        return "U"
-    if access == WRITE and not rights & W:
-        return "W"
-    return "N" if access == FETCH and rights & NX else ""
+def frame_at(tables: Tables, root: int, va: int) -> int | None:
+    """The frame that is mapped at `va`, whatever may be done with it."""
+    return explain(tables, root, va, READ).pfn
+
+
+def _with_rights(steps: list[Step]) -> tuple[WalkStep, ...]:
+    found, rights = [], W | U
+    for step in steps:
+        allowed, forbidden = rights & step.entry & (W | U), (rights | step.entry) & NX
+        rights = allowed | forbidden
+        found.append(WalkStep(step.level, step.table_pa, step.index, step.entry, rights))
+    return tuple(found)
+
+
+def _missing(access: int, errors: Mapping[int, int]) -> str:
+    """The letter of the right that this access lacks: U, if nothing at all is allowed."""
+    if not errors[access]:
+        return ""
+    return "U" if errors[READ] else "W" if access == WRITE else "N"
 
 
 def _lacks(entry: int, bit: str) -> bool:

@@ -38,7 +38,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
     "vas_heap": ("5",), "vas_share": (), "vas_views": (),
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
-    "vas_vault": (), "exam_fork": ("7",),
+    "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
+    "exam_fork": ("7",),
 }  # fmt: skip
 """Arguments that make each program short."""
 

@@ -9,7 +9,7 @@ from hw.panel.moment import View
 from hw.panel.panels import table
 from hw.panel.state import PTES, TLB
 from hw.panel.theme import ink_on
-from hw.panel.walk import Explained, WalkStep, explain
+from hw.panel.walk import Explained, Tables, WalkStep, explain
 from hw.tlb import GLOBAL
 
 LEVELS = {
@@ -26,11 +26,15 @@ def explained(view: View, *, before: bool = False) -> Explained:
     """The walk in view; `before` the last step changed its entries."""
     state = view.moment.state
     root = state.spaces.get(view.space, view.moment.core.cr3 & ADDRESS)
-    ptes: dict[int, int] = state.ptes
-    if before:
-        changed = {key: old for (shelf, key), old in view.moment.changed.items() if shelf == PTES}
-        ptes = {**ptes, **{int(str(key)): int(str(old or 0)) for key, old in changed.items()}}
-    return explain(ptes, root, view.va, view.access)
+    tables = before_step(view) if before else Tables(state.ptes)
+    return explain(tables, root, view.va, view.access)
+
+
+def before_step(view: View) -> Tables:
+    """The tables as they were before the last step."""
+    changed = {key: old for (shelf, key), old in view.moment.changed.items() if shelf == PTES}
+    words = {int(str(key)): int(str(old or 0)) for key, old in changed.items()}
+    return Tables(view.moment.state.ptes, words)
 
 
 def title(view: View) -> str:
@@ -147,7 +151,7 @@ def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None
     """The frame, the verdict, the fault that there was, and whether a TLB would have known."""
     x = c.rect.x
     if not walk.steps:
-        c.text(x, y, "not canonical: bits 63..47 differ, so #GP and no walk", "alarm")
+        c.text(x, y, _no_walk(walk), "alarm")
         return
     c.words(x, y, *_frame_words(view, walk))
     verdicts = [
@@ -159,6 +163,10 @@ def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None
     ]
     c.words(x, y + c.row, ("as user: ", "dim"), *verdicts)
     c.words(x, y + 2 * c.row, *_third_line(view, walk, was))
+
+
+def _no_walk(walk: Explained) -> str:
+    return walk.unwritten or "not canonical: bits 63..47 differ, so #GP and no walk"
 
 
 def _third_line(view: View, walk: Explained, was: Explained) -> list[tuple[str, str]]:
@@ -206,6 +214,8 @@ def describe(view: View) -> list[str]:
             f"{name}[{step.index:03x}] @ {step.slot:#x} = {step.entry:#018x} {bits} "
             f"so far {rights_so_far(step.rights)}{new}"
         )
+    if not walk.steps:
+        return [*lines, _no_walk(walk)]
     lines.append("".join(text for text, _ in _frame_words(view, walk)).strip())
     if walk.error is not None:
         lines.append(f"{ACCESSES[view.access]} would fault: {explain_error(walk.error)}")
