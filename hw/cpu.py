@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hw import costs, fpu, trace
+from hw import costs, fpu
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
@@ -65,11 +65,6 @@ SYSCALL_BYTES = 2
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
-
-INSTRUCTION = trace.declare(
-    *("instruction", " ".join(f"{name}:Q" for name in GENERAL_REGISTERS)),
-    "An instruction is about to run, with these registers; only where a core is stepped.",
-)
 
 
 class MachineCheck(Exception):
@@ -127,7 +122,8 @@ class Core:
         self.pausing = False
         """Leave the guest in the middle of its turn: after this system call, or at the next
         one, since a fault is resolved in the middle of an instruction."""
-        self.stepping = False  # one instruction at a time, with a record before each
+        self.stepper: Callable[[], int] | None = None
+        """Runs one instruction in place of many, and tells how many retired: `hw.stepping`."""
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
@@ -180,7 +176,7 @@ class Core:
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            left -= self._step() if self.stepping else self._enter(left if counted else 0)
+            left -= self.stepper() if self.stepper else self._enter(left if counted else 0)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -189,11 +185,14 @@ class Core:
         self.pausing = False
         return left
 
-    def _step(self) -> int:
-        """One instruction, told beforehand; returns how many retired."""
-        if self.trace:
-            self.trace.emit(INSTRUCTION, *self.registers().values())
+    def step(self) -> int:
+        """One instruction; returns how many retired: 0 if it was refused."""
         return self._enter(1)
+
+    def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
+        """Tell `note` (pa, bytes) just before an instruction stores into `first`..`last`."""
+        for engine in self._engines.values():
+            engine.watch_stores(note, first, last)
 
     def abort(self) -> None:
         """Leave the guest soon, from any host thread.  Only for the user's own interrupt."""

@@ -44,6 +44,9 @@ FETCH_ACCESS = 18  # what the TLB-fill hook is told of a fetch; 16 is a read, 17
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 TLB_FLUSH = unicorn_const.UC_CTL_IO_WRITE << 30 | unicorn_const.UC_CTL_TLB_FLUSH
 
+EVERYWHERE = (1, 0)
+"""First and last address of a hook that is not limited to a range."""
+
 GENERAL_REGISTERS = (
     "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip eflags fs_base gs_base"
 ).split()
@@ -263,10 +266,27 @@ class Engine:
             self._hook(unicorn_const.UC_HOOK_INSN, callback, instruction)
         self.flush_code()
 
-    def _hook(self, kind: int, callback: object, instruction: int = 0) -> c_size_t:
+    def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
+        """Tell `note` (physical address, bytes) just before a store into `first`..`last`; stores
+        are slower from then on."""
+
+        def on_store(_uc: int, _kind: int, pa: int, size: int, _value: int, _: int) -> None:
+            note(pa, size)
+
+        self._hook(unicorn_const.UC_HOOK_MEM_WRITE, _STORE(on_store), place=(first, last))
+        self.flush_code()
+        self.flush_tlb()
+
+    def _hook(
+        self,
+        kind: int,
+        callback: object,
+        instruction: int = 0,
+        place: tuple[int, int] = EVERYWHERE,
+    ) -> c_size_t:
         self._keep.append(callback)
-        hook, everywhere = c_size_t(), (c_uint64(1), c_uint64(0))
-        arguments = (c_int(kind), callback, None, *everywhere, c_int(instruction))
+        hook, ends = c_size_t(), (c_uint64(place[0]), c_uint64(place[1]))
+        arguments = (c_int(kind), callback, None, *ends, c_int(instruction))
         status = uclib.uc_hook_add(c_void_p(self._handle), ctypes.byref(hook), *arguments)
         if status:
             raise EngineError(f"the emulator refused a hook of kind {kind}: {UcError(status)}")
@@ -520,6 +540,7 @@ _INTR = CFUNCTYPE(None, c_void_p, ctypes.c_uint32, c_void_p)
 _INVALID = CFUNCTYPE(c_bool, c_void_p, c_void_p)
 _CALL = CFUNCTYPE(None, c_void_p, c_void_p)
 _IN = CFUNCTYPE(ctypes.c_uint32, c_void_p, ctypes.c_uint32, c_int, c_void_p)
+_STORE = CFUNCTYPE(None, c_void_p, c_int, c_uint64, c_int, ctypes.c_int64, c_void_p)
 _OUT = CFUNCTYPE(None, c_void_p, ctypes.c_uint32, c_int, ctypes.c_uint32, c_void_p)
 
 

@@ -150,6 +150,7 @@ class Trace:
     _index: list[tuple[int, int, int]] = field(default_factory=list)
     _offset: int = 0
     _chain: bytes = b""
+    _closed: bool = False
     _written: int = 0
     """How many of the pending records are in the file already."""
 
@@ -206,18 +207,32 @@ class Trace:
         return {name: getattr(self, name) for name in keep} | {"_pending": pending}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0, _written=0)
+        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0)
+        self._written, self._closed = 0, False
         self._pending = [(KINDS[name], *rest) for name, *rest in state["_pending"]]
         self._codec = _Codec(_numbered())
 
     def close(self) -> None:
-        """Write what is pending and the index; the sink itself belongs to the caller."""
+        """Write what is pending and the index, once; the sink itself belongs to the caller."""
         self.flush()
-        if self.sink:
+        if self.sink and not self._closed:
+            self._closed = True
             packed = zlib.compress(json.dumps(self._index).encode())
-            offset = self._offset
-            self._write(_CHUNK_HEAD.pack(len(packed), 0, 0) + packed)
-            self._write(struct.pack("<Q", offset) + TAIL)
+            self.sink.write(_CHUNK_HEAD.pack(len(packed), 0, 0) + packed)
+            self.sink.write(struct.pack("<Q", self._offset) + TAIL)
+
+    def go_on_in(self, other: Trace) -> None:
+        """Go on in the file of `other`, a later state of the same run: what it wrote after this
+        state is cut off."""
+        after = [row for row in other._index if row[1] >= self.records]
+        self._offset = after[0][0] if after else other._offset
+        self._index = other._index[: len(other._index) - len(after)]
+        self._written, self._closed = 0, False
+        self.sink, self.observer = other.sink, other.observer
+        other.sink = other.observer = None
+        if self.sink:
+            self.sink.seek(self._offset)
+            self.sink.truncate()
 
     def _write(self, data: bytes) -> None:
         assert self.sink is not None

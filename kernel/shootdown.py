@@ -126,12 +126,18 @@ class Shootdowns:
             return 1, False
         for pcid, tag in enumerate(seat.tags, 1):
             if tag.space == space.id:
+                # BEGIN SOLUTION lab2.hunt_tag
                 fresh = tag.generation == now and space.tagging != TAG_NONE
+                # END SOLUTION lab2.hunt_tag
+                # PLANTED lab2.hunt_tag: fresh = space.tagging != TAG_NONE
                 tag.generation = now
                 return pcid, fresh
         pcid = self._recycle(seat)
         seat.tags[pcid - 1] = Tag(space.id, now, space.tagging == TAG_KEPT)
+        # BEGIN SOLUTION lab2.hunt_reuse
         return pcid, False
+        # END SOLUTION lab2.hunt_reuse
+        # PLANTED lab2.hunt_reuse: return pcid, True
 
     def _recycle(self, seat: Seat) -> int:
         """The tag to give away next: in turn, passing over those that a view asked to keep."""
@@ -198,7 +204,10 @@ class Shootdowns:
         """
         down, seat = self.open[number], self.seat
         if shown_by(down.space, seat.space):
+            # BEGIN SOLUTION lab2.hunt_core
             self._flush(seat, down.pages, down.generations[seat.id])
+            # END SOLUTION lab2.hunt_core
+            # PLANTED lab2.hunt_core: self._flush(seat, down.pages[:1], down.generations[seat.id])
         down.waiting -= 1
         return [] if down.waiting else self._finish(down)
 

@@ -26,7 +26,8 @@ from typing import Any, BinaryIO, TextIO
 LINES = 20_000
 """Lines of Python in the student's files that one answer, or the import, may take, unless the
 question allows more."""
-MEMORY_BYTES = 4 << 30
+MEMORY_BYTES = 8 << 30
+"""Of addresses: the emulator reserves 1 GiB of them for each core, and uses few."""
 
 LEAVES_THE_PROCESS = (
     "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.system", "os.exec",

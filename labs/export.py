@@ -14,7 +14,7 @@ from pathlib import Path
 from hw.host import UserError
 from labs import progress
 from labs.judge import VISIBLE, to_data
-from labs.lab import ROOT, Lab
+from labs.lab import BUILT, ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland")
 FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt",
@@ -49,16 +49,23 @@ COURSE = (
     "stage",
     "crossings",
     "intervals",
+    "workshop",
 )
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 REGION = re.compile(
-    r"^(?P<indent> *)# BEGIN SOLUTION (?P<part>lab\d+\.\w+)\n.*?"
-    r"^ *# END SOLUTION (?P=part)\n(?P<prompt> *# PROMPT (?P=part):[^\n]*\n)",
+    r"^(?P<indent> *)(?:#|/\*) BEGIN SOLUTION (?P<part>lab\d+\.\w+)(?: \*/)?\n.*?"
+    r"^ *(?:#|/\*) END SOLUTION (?P=part)(?: \*/)?\n"
+    r"(?:(?P<prompt> *(?:#|/\*) PROMPT (?P=part):[^\n]*\n)"
+    r"| *(?:#|/\*) PLANTED (?P=part): (?P<planted>[^\n]*?)(?: \*/)?\n)",
     re.MULTILINE | re.DOTALL,
 )
+"""A region ends with what a student is asked to write, or with the mistake to be found instead."""
+PYTHON_WAITS = 'raise NotImplementedError("{}")'
+C_WAITS = '_Noreturn void unwritten(const char *sentence);\n{indent}unwritten("{}");'
+"""The library's `unwritten` says the sentence and ends the program."""
 
 
 def starter(source: str, lab: Lab) -> str:
@@ -68,8 +75,12 @@ def starter(source: str, lab: Lab) -> str:
         number, part = region["part"].removeprefix("lab").split(".")
         if int(number) != lab.number:
             return region[0]
+        if region["planted"]:
+            return f"{region['indent']}{region['planted']}\n"
         where = f"lab {lab.number}, part {part}, waits to be written in {lab.parts[part]}"
-        return f'{region["prompt"]}{region["indent"]}raise NotImplementedError("{where}")\n'
+        indent = region["indent"]
+        waits = PYTHON_WAITS if lab.parts[part].endswith(".py") else C_WAITS
+        return f"{region['prompt']}{indent}{waits.format(where, indent=indent)}\n"
 
     return REGION.sub(replace, source)
 
@@ -89,6 +100,8 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
         shutil.copy(ROOT / name, to / name)
     for part in set(lab.parts.values()):
         (to / part).write_text(starter((ROOT / part).read_text("utf-8"), lab), "utf-8")
+    for name in lab.programs:
+        (to / BUILT / name).unlink()  # it was built from the solution
     for name in lab.withheld:
         (to / name).write_text(_absent(name, lab), "utf-8")
     files = " and ".join(f"`{part}`" for part in sorted(set(lab.parts.values())))

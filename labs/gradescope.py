@@ -30,7 +30,7 @@ cd "$(dirname "$0")"
 if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
     apt-get update && apt-get install -y --no-install-recommends python3 python3-venv
 fi
-python3 run.py lab list
+python3 run.py {first}
 """
 
 RUN = """\
@@ -57,7 +57,8 @@ def write_autograder(lab: Lab, to: Path, seed: int) -> None:
         for path in _sources():
             archive.write(path, path.relative_to(ROOT).as_posix())
         run = RUN.format(lab=lab.number, seed=seed)
-        for name, text in (("setup.sh", SETUP), ("run_autograder", run)):
+        setup = SETUP.format(first="build --help" if lab.programs else "lab list")
+        for name, text in (("setup.sh", setup), ("run_autograder", run)):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = EXECUTABLE
             archive.writestr(entry, text)

@@ -37,6 +37,7 @@ from typing import IO, Any
 from hw.host import UserError
 from labs.evidence import END, Evidence, Expectation
 from labs.lab import ROOT, Check, Lab
+from labs.workshop import Workshop
 
 WATCHDOG_SECONDS = 120
 VISIBLE = "visible.json"
@@ -105,17 +106,19 @@ def grade(
         raise UserError(f"lab {lab.number} has no check '{only}'", f"choose one of: {known}")
     missing = [name for name in sorted(set(lab.parts.values())) if not (tree / name).is_file()]
     failed: set[str] = set()
-    for check in chosen:
-        waits = [name for name in check.needs if name in failed]
-        if missing:
-            verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
-        elif waits:
-            verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
-        else:
-            verdict = _judge(lab, check, _questions(lab, check, seed), tree, keep)
-        if not verdict.passed:
-            failed.add(check.name)
-        yield verdict
+    with _work_folder() as folder:
+        workshop = Workshop(lab, tree, folder)
+        for check in chosen:
+            waits = [name for name in check.needs if name in failed]
+            if missing:
+                verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
+            elif waits:
+                verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
+            else:
+                verdict = _judge(workshop, check, _questions(lab, check, seed), keep)
+            if not verdict.passed:
+                failed.add(check.name)
+            yield verdict
 
 
 def _questions(lab: Lab, check: Check, seed: int) -> list[Question]:
@@ -132,11 +135,17 @@ def seed_held(lab: Lab) -> int | None:
 
 
 def _judge(
-    lab: Lab, check: Check, questions: list[Question], tree: Path, keep: Path | None
+    workshop: Workshop, check: Check, questions: list[Question], keep: Path | None
 ) -> Verdict:
     """Asks until the first wrong answer; all questions, where each has its share of the points."""
-    random = Random()
+    random, lab, tree = Random(), workshop.lab, workshop.tree
     found, right, moment = "", 0, None
+    for question in questions:
+        name = question.told.get("program", "")
+        if built := workshop.built(name):
+            question.told["built"] = str(built)
+        elif name in lab.programs:
+            return Verdict(check, workshop.wrong, 0, len(questions))
     with _work_folder() as folder, Child(lab, tree, folder) as child:
         for question in questions:
             interview = Interview(child, question, random.getrandbits(63), folder)

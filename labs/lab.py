@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).resolve().parent
+BUILT = "userland/bin"
+"""Where a tree has its programs."""
 VISIBLE = "visible"
 VISIBILITIES = (VISIBLE, "hidden", "after_due_date", "after_published")
 KINDS_OF_LISTS = ("looks_at", "needs", "tags")
@@ -64,6 +66,8 @@ class Lab:
     """Files outside the regions that would show the answer."""
     boots: tuple[str, ...]
     """Options with which a starter boots whatever is missing."""
+    programs: tuple[str, ...]
+    """Those that are built from the student's C."""
 
     @property
     def points(self) -> int:
@@ -94,7 +98,7 @@ def _read(path: Path) -> Lab:
     return Lab(
         told["number"], told["name"], told["title"], path.parent,
         told["parts"], told["hints"], tuple(map(_check, told["checks"])), told["answering"],
-        tuple(told["withheld"]), tuple(told["boots"]),
+        tuple(told["withheld"]), tuple(told["boots"]), tuple(told.get("programs", ())),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What a student hands in: a tree, a folder around it, a zip, or the files alone.
 
-The judge gets a folder with the files of the lab's parts and nothing else, so nothing else that
-was handed in can matter.
+The judge gets a folder with the files of the lab's parts, and programs that were built from
+them, so nothing else that was handed in can matter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from labs.lab import Lab
+from labs.lab import BUILT, Lab
 
 T = TypeVar("T")
 MOST_BYTES = 1 << 20
@@ -25,7 +25,8 @@ def laid_out(handed_in: Path, lab: Lab) -> Iterator[Path]:
     """A folder that has the lab's files in their places, as far as they were handed in."""
     with tempfile.TemporaryDirectory(prefix="vantage-tree-") as name:
         tree = Path(name)
-        for part in sorted(set(lab.parts.values())):
+        built = [f"{BUILT}/{name}" for name in lab.programs]
+        for part in sorted({*lab.parts.values(), *built}):
             content = _in_zip(handed_in, part) if handed_in.is_file() else _in(handed_in, part)
             if content is not None:
                 (tree / part).parent.mkdir(parents=True, exist_ok=True)

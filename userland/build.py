@@ -8,6 +8,7 @@ version that requirements-compiler.txt names, for the commands that need it.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,8 @@ COMPILE_FLAGS = (
     # The same bytes from every folder:
     f"-ffile-prefix-map={HERE}=userland", "-fdebug-compilation-dir=.",
 )  # fmt: skip
-WARNINGS = ("-Wall", "-Wextra", "-Werror")
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-error=unused", "-Wno-error=unused-parameter")
+"""What is not used yet is no error: a program can be tried half written."""
 
 LINK_FLAGS = (
     "-static", "--gc-sections", "--build-id=none", "--compress-debug-sections=zlib",
@@ -97,13 +99,26 @@ def compile_c(source: Path, target: Path, flags: Iterable[str]) -> Path:
     return target
 
 
-def compile_library(folder: Path, placing: Placing) -> list[Path]:
-    """Compile lib/*.c into `folder`. The order of the objects is part of the output's bytes."""
+def chosen(source: Path, other: Path | None) -> tuple[Path, tuple[str, ...]]:
+    """`source`, or the file in its place in the tree `other`, and the flags that it needs there."""
+    found = other and other / source.relative_to(HERE.parent)
+    if not found or not found.is_file():
+        return source, ()
+    moved = f"-ffile-prefix-map={other}{os.sep}="
+    return found, ("-iquote", str(source.parent), moved)
+
+
+def compile_library(folder: Path, placing: Placing, other: Path | None = None) -> list[Path]:
+    """Compile lib/*.c into `folder`. The order of the objects is part of the output's bytes.
+
+    A file that the tree `other` has as well is taken from there.
+    """
     flags = (*WARNINGS, *placing.compile_flags)
     folder.mkdir()
 
     def compile_one(source: Path) -> Path:
-        return compile_c(source, folder / f"{source.stem}.o", flags)
+        file, more = chosen(source, other)
+        return compile_c(file, folder / f"{source.stem}.o", (*flags, *more))
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(compile_one, sorted((HERE / "lib").glob("*.c"))))
@@ -156,20 +171,20 @@ def program_names() -> list[str]:
     return sorted(sources())
 
 
-def build(names: Sequence[str], folder: Path) -> None:
-    """Build the named programs into `folder`."""
+def build(names: Sequence[str], folder: Path, other: Path | None = None) -> None:
+    """Build the named programs into `folder`, with the C files that the tree `other` has."""
     movable = [name for name in names if name in MOVABLE_PROGRAMS]
     fixed = [name for name in names if name not in MOVABLE_PROGRAMS]
-    build_alike(fixed, folder, FIXED)
-    build_alike(movable, folder, MOVABLE)
+    build_alike(fixed, folder, FIXED, other)
+    build_alike(movable, folder, MOVABLE, other)
 
 
-def build_alike(names: Sequence[str], folder: Path, placing: Placing) -> None:
+def build_alike(names: Sequence[str], folder: Path, placing: Placing, other: Path | None) -> None:
     """Build programs that all run at the same kind of place, and so share one library."""
     if not names:
         return
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor() as pool:
-        library = compile_library(Path(scratch, "lib"), placing)
+        library = compile_library(Path(scratch, "lib"), placing, other)
         flags = (*WARNINGS, *placing.compile_flags)
 
         def build_one(name: str) -> None:
@@ -177,7 +192,8 @@ def build_alike(names: Sequence[str], folder: Path, placing: Placing) -> None:
             for source in sources()[name]:
                 inside = [f"-Dmain={source.stem}_main"] if name != source.stem in BUILT_IN else []
                 target = Path(scratch, f"{name}-{source.stem}.o")
-                made.append(compile_c(source, target, (*flags, *inside)))
+                file, more = chosen(source, other)
+                made.append(compile_c(file, target, (*flags, *inside, *more)))
             link(made, library, folder / name, placing, keeps_lines(name))
 
         list(pool.map(build_one, names))
@@ -211,15 +227,17 @@ def build_command(arguments: argparse.Namespace) -> int:
         same = f"All {len(names)} programs are byte for byte what their sources give."
         print("\n".join(found) or same)
         return 1 if found else 0
-    CALLS_HEADER.write_text(calls_header(), newline="\n")
-    (BIN).mkdir(exist_ok=True)
-    build(names, BIN)
-    print(f"Built {len(names)} programs in {HERE / 'bin'}.")
+    if arguments.to is None:
+        CALLS_HEADER.write_text(calls_header(), newline="\n")
+    folder = arguments.to or BIN
+    folder.mkdir(exist_ok=True)
+    build(names, folder, arguments.other)
+    print(f"Built {len(names)} programs in {folder}.")
     return 0
 
 
 def main(argv: Sequence[str]) -> int:
-    """run.py build [NAME...] [--check]"""
+    """run.py build [NAME...] [--check | --to DIR [--with TREE]]"""
     parser = argparse.ArgumentParser(
         prog="run.py build",
         description="Build the programs, the tools and the shell into userland/bin.",
@@ -228,6 +246,9 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a program (none named: all)")
     parser.add_argument("--check", action="store_true", help="only compare a fresh build with bin")
+    parser.add_argument("--to", metavar="DIR", type=Path, help="put them there (default: bin)")
+    parser.add_argument("--with", metavar="TREE", dest="other", type=Path, help="another tree, "
+                        "whose C files are taken in the place of ours")  # fmt: skip
     return report(build_command, parser.parse_args(argv))
 
 

@@ -86,11 +86,16 @@ def run_on_terminal(
 ) -> int:
     """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
     kernel.debug = debug
+    ended: list[Process] = []
+
+    def current() -> Kernel:
+        """The system that runs now; another one, if the user has gone back."""
+        return getattr(link, "kernel", kernel)
 
     def work() -> None:
         try:
             if link is not None:
-                link.run(kernel, process)
+                ended.append(link.run(kernel, process))
             else:
                 kernel.run(lambda: process.zombie)
         except Deadlock:
@@ -103,8 +108,9 @@ def run_on_terminal(
             raise
 
     def abort() -> None:
-        kernel.machine.abort()
-        keys = kernel.machine.console.keys
+        machine = current().machine
+        machine.abort()
+        keys = machine.console.keys
         if isinstance(keys, GuestTerminal):
             keys.interrupt()
 
@@ -113,9 +119,9 @@ def run_on_terminal(
     except Deadlock as deadlock:
         print(f"run.py exec: {deadlock}", file=sys.stderr)
         return 1
-    for message in kernel.messages:
+    for message in current().messages:
         print(f"kernel: {message}", file=sys.stderr)
-    return exit_status(process)
+    return exit_status(ended[0] if ended else process)
 
 
 def exit_status(process: Process) -> int:

@@ -1,5 +1,6 @@
 """`run.py panel gallery FOLDER`: the pictures of the documentation, from the recipes in
-hw/panel/gallery.json: which program, which moment, which panel."""
+hw/panel/gallery.json: which program, which moment, which panel; and for what a trace does not
+hold, whether the machine is there to be asked."""
 
 from __future__ import annotations
 
@@ -11,9 +12,15 @@ from typing import Any
 import hw.panel
 from hw.host import UserError
 from hw.panel import command as panel
+from hw.panel.history import History
+from hw.panel.pictures import save_png
+from hw.panel.places import position_of
+from hw.panel.session import Session
+from hw.panel.theme import THEMES
 from hw.trace import Trace
-from kernel.boot import boot, run_to_end, spawn, trace_header
+from kernel.boot import boot, spawn, trace_header
 from userland.exec import configuration, machine_options
+from userland.live import Link
 from userland.programs import built_in, describe, read_program
 
 RECIPES = Path(hw.panel.__file__).with_name("gallery.json")
@@ -28,6 +35,9 @@ def main(argv: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as traces:
         for recipe in json.loads(RECIPES.read_text(encoding="utf-8")):
+            if recipe.get("machine"):
+                with_machine(recipe, Path(traces) / "live.vtrace", folder / recipe["file"])
+                continue
             words = [recipe["program"], *recipe.get("options", [])]
             trace = Path(traces) / ("-".join(words) + ".vtrace")
             if not trace.exists():
@@ -38,16 +48,39 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def record(name: str, options: list[str], path: Path) -> None:
-    """Run a shipped program to its end, and record it in `path`."""
+def record(name: str, options: list[str], path: Path) -> Link:
+    """Run a shipped program to its end, and record it in `path`; what is returned can execute
+    stretches of the run again."""
     config = configuration(machine_options(options))
     kernel = boot(config, built_in(), lambda data: None)
     program = read_program(name)
     with path.open("wb") as sink:
         trace = Trace(trace_header(kernel, describe(name, program)), sink)
         kernel.machine.attach_trace(trace)
-        run_to_end(kernel, spawn(kernel, program, [name.encode()], [], config.user))
+        process = spawn(kernel, program, [name.encode()], [], config.user)
+        link = Link(trace, sink, path=path)
+        link.run(kernel, process)
         trace.close()
+    return link
+
+
+def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
+    """A picture of a session that has the machine beside it."""
+    link = record(recipe["program"], recipe.get("options", []), trace)
+    history = History(trace)
+    history.scan_all()
+    session = Session(history, chosen=recipe["panel"], zoomed=recipe.get("zoom", False))
+    session.send = lambda word: link.obey(word, 0)
+    history.seek(position_of(history, recipe["at"]))
+    if "va" in recipe:
+        session.look_at(int(recipe["va"], 0), recipe.get("space"))
+    for key in recipe.get("keys", []):
+        session.press(key)
+    while session.poll() or session.awaits:
+        pass
+    save_png(session.view(), session.size, THEMES[recipe.get("theme", session.theme)], picture)
+    session.leave_window()
+    session.history.close()
 
 
 def options_of(recipe: dict[str, Any]) -> list[str]:

@@ -2,7 +2,9 @@
 
 The panel is a process of its own that reads the trace while it grows.  What it asks of the
 machine (pause, resume, one trap) comes back through one pipe, a word to a line, and is obeyed
-between two traps: where the machine stands still leaves no mark in what it does.
+between two traps: where the machine stands still leaves no mark in what it does.  To go on from an
+earlier moment is the one thing that does: the run becomes another one, and its trace is cut there
+and goes on as if the dropped part had never been.
 """
 
 from __future__ import annotations
@@ -16,23 +18,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from hw.cpu import INSTRUCTION
 from hw.host import UserError
 from hw.panel.verbs import VERBS
-from hw.trace import Kind, Trace
+from hw.trace import Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
 from kernel.process import Process
+from userland import again
+from userland.again import Past
 
 FLUSH_SECONDS = 0.05
 """How far the panel may be behind, beside its own work."""
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
-WINDOW_INSTRUCTIONS = 20_000
-"""A window is at most so long."""
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
@@ -47,8 +48,15 @@ class Link:
     closed: bool = False
     """The panel is gone; then nobody could resume the machine."""
     path: Path | None = None
-    checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
-    """(records before it, the whole system), from which windows are executed again."""
+    past: Past = field(default_factory=Past)
+    """From where stretches of the run are executed again."""
+    attended: bool = False
+    """There is a panel, which stays when the program has ended."""
+    going_back: int | None = None
+    """The record from which the user wants the run to go on."""
+    kernel: Kernel = field(init=False)
+    """The system that runs; another one after going back."""
+    process: Process = field(init=False)
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -62,52 +70,103 @@ class Link:
                 self.stop_at = None
             elif word == "step":
                 self.stop_at = taken + 1
-            elif word.startswith("window "):
-                self.window(*map(int, word.split()[1:]))
+            elif word.startswith("back ") and self.past.checkpoints:
+                self.going_back = int(word.split()[1])
+            elif word.partition(" ")[0] in ("window", "memory"):
+                self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
 
-    def run(self, kernel: Kernel, process: Process) -> None:
-        """Run until `process` has ended, with pauses; the result is what it is without them."""
+    def run(self, kernel: Kernel, process: Process) -> Process:
+        """Run until `process` has ended, with pauses; the result is what it is without them.
 
-        def must_stop() -> bool:
-            now = time.monotonic()
-            if now - self._flushed > FLUSH_SECONDS:
-                self._flush(now)
-            due = kernel.traps.taken >= self._next_checkpoint
-            return process.zombie or due or self._stands(kernel)
-
-        while not process.zombie and not kernel.machine.aborted:
-            if kernel.traps.taken >= self._next_checkpoint:
-                self._save(kernel)
-            kernel.run_until(must_stop)
+        Returns the process that has ended: another one, in another system, if the user has gone
+        back and let the run go on from there.
+        """
+        self.kernel, self.process = kernel, process
+        while self._goes_on():
+            now = self.kernel
+            if now.traps.taken >= self._next_checkpoint:
+                self._save(now)
+            now.run_until(self._must_stop)
             self._flush(time.monotonic())
-            self._wait(kernel)
+            self._wait(now)
+        if self.kernel is not kernel and self.trace is not None:
+            self.trace.close()
+        return self.process
+
+    def _must_stop(self) -> bool:
+        now = time.monotonic()
+        if now - self._flushed > FLUSH_SECONDS:
+            self._flush(now)
+        due = self.kernel.traps.taken >= self._next_checkpoint
+        back = self.going_back is not None
+        return self.process.zombie or due or back or self._stands(self.kernel)
+
+    def _goes_on(self) -> bool:
+        """The program has not ended, or the user has gone back to where it had not."""
+        if self.process.zombie and self.attended:
+            self._stay()
+        if self.going_back is not None:
+            self._go_back(self.going_back)
+        return not self.process.zombie and not self.kernel.machine.aborted
+
+    def _stay(self) -> None:
+        """The program has ended, and its trace with it; but the user may yet go back."""
+        assert self.trace is not None
+        assert self.sink is not None
+        self.trace.close()
+        self.sink.flush()
+        with self._changed:
+            while not (self.closed or self.going_back is not None or self.kernel.machine.aborted):
+                self._changed.wait(POLL_SECONDS)
+
+    def _go_back(self, place: int) -> None:
+        """Let the run go on from the end of the trap that record `place` belongs to, and drop what
+        came after it.  The answer is a file `back-PLACE` beside the trace."""
+        assert self.trace is not None
+        assert self.path is not None
+        with self._changed:
+            kernel = self.past.back_to(place, self.kernel)
+            now = again.trace_of(kernel)
+            now.go_on_in(self.trace)
+            self.kernel, self.process = kernel, kernel.processes[self.process.pid]
+            self.trace, self.stop_at, self.going_back = now, kernel.traps.taken, None
+            self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
+            self._flush(time.monotonic())
+        self.path.with_name(f"back-{place}").touch()
 
     def _save(self, kernel: Kernel) -> None:
         """Keep a checkpoint; when there are many, every second of the old ones goes."""
         assert self.trace is not None
         self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
-        self.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
-        if len(self.checkpoints) > MOST_CHECKPOINTS:
-            del self.checkpoints[1::2]
+        self.past.arrivals = kernel.machine.console.state.log
+        self.past.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
+        if len(self.past.checkpoints) > MOST_CHECKPOINTS:
+            del self.past.checkpoints[1::2]
 
-    def window(self, first: int, last: int) -> None:
-        """Execute again from record `first` on, with a record of every instruction, to the trap
-        after record `last`; the result goes to a file beside the trace."""
+    def _answer(self, word: str, *numbers: str) -> None:
+        """Execute a stretch again, and leave what was asked for in a file beside the trace:
+        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST,
+        `memory NUMBER PLACES FRAMES` what frames held after so many records."""
         assert self.path is not None
-        saved = [data for total, data in self.checkpoints if total <= first]
-        if self.checkpoints:
-            start = saved[-1] if saved else self.checkpoints[0][1]
-            window(start, (first, last), self.path.with_name(f"window-{first}.vtrace"))
+        path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
+        if not self.past.checkpoints:
+            return
+        if word == "window":
+            first, last = map(int, numbers)
+            again.window(self.past.at(first), (first, last), path)
+        else:
+            places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
+            again.pages(self.past.at(min(places)), places, pfns, path)
 
     def _stands(self, kernel: Kernel) -> bool:
         return self.stop_at is not None and kernel.traps.taken >= self.stop_at
 
     def _wait(self, kernel: Kernel) -> None:
         with self._changed:
-            while self._stands(kernel) and not kernel.machine.aborted:
+            while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
                 self._changed.wait(POLL_SECONDS)
 
     def _flush(self, now: float) -> None:
@@ -118,37 +177,6 @@ class Link:
         self._flushed = now
 
 
-def window(saved: bytes, wished: tuple[int, int], path: Path) -> None:
-    """Run a system from a checkpoint to where it had made the first wished number of records, and
-    on from there one instruction at a time, recorded in `path`: to the trap after the last wished
-    record, or for so many instructions."""
-    kernel = checkpoint.load(saved, lambda data: None)
-    machine, before = kernel.machine, kernel.machine.trace
-    assert before is not None
-    if before.total < wished[0]:
-        kernel.run_until(lambda: before.total >= wished[0])
-    others: list[str] = []
-    end = machine.instructions() + WINDOW_INSTRUCTIONS
-
-    def observe(kind: Kind, _: tuple[Any, ...]) -> None:
-        if kind is not INSTRUCTION:
-            others.append(kind.name)
-        elif machine.instructions() >= end:
-            machine.core.pausing = True
-
-    header = {**before.header, "window": {"first": before.total}}
-    with path.with_suffix(".part").open("wb") as sink:
-        port = Trace(header, sink, observe, before.core, before.cycles)
-        machine.attach_trace(port)
-        for core in machine.cores:
-            core.stepping = True
-        kernel.run_until(
-            lambda: before.total + len(others) > wished[1] or machine.instructions() >= end
-        )
-        port.close()
-    path.with_suffix(".part").replace(path)
-
-
 @contextmanager
 def beside_panel(kernel: Kernel, path: Path, link: Link) -> Iterator[None]:
     """Open the panel on the trace that will be at `path`; when all is done, wait until the user
@@ -156,6 +184,7 @@ def beside_panel(kernel: Kernel, path: Path, link: Link) -> Iterator[None]:
     command = [sys.executable, str(RUN), "panel", "replay", "--live", str(path)]
     if link.stop_at is not None:
         command.append("--paused")
+    link.attended = True
     panel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     listener = threading.Thread(target=_listen, args=(panel, kernel, link), daemon=True)
     listener.start()
@@ -172,8 +201,8 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
     assert panel.stdout is not None
     with panel.stdout:
         for line in panel.stdout:
-            link.obey(line.strip(), kernel.traps.taken)
-    link.obey("closed", kernel.traps.taken)
+            link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
+    link.obey("closed", 0)
 
 
 @contextmanager

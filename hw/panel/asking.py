@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hw.panel.session import Session
 
 PROMPTS = {
-    "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30):",
+    "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30, pa:0x30010):",
     "search": "Search (fault && write, or words of the log):",
     "break": "Break on (fault && vas==2 && write, call==mmap, pte, tlb_flush ...):",
 }
@@ -40,6 +40,8 @@ def _go(session: Session, text: str) -> None:
     state = session.history.state
     if word in ("pfn", "frame") and colon:
         inside.look_at_frame(session, int(number, 0))
+    elif word == "pa" and colon:
+        session.look_at_physical(_address(number))
     elif word == "space" and colon and number.isdigit():
         session.look_at(session.focus.va, int(number))
     elif text[:1] in "Tt" and text[1:].isdigit() and int(text[1:]) in state.threads:

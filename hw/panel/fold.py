@@ -19,6 +19,7 @@ from hw.panel.state import (
     CORES,
     COUNTS,
     FRAMES,
+    MEMORY,
     OUTPUT,
     PTES,
     REGIONS,
@@ -317,6 +318,17 @@ def _instruction(fold: Fold, record: Record) -> None:
     fold.put(REGISTERS, record.core, registers)
 
 
+def _page(fold: Fold, record: Record) -> None:
+    fold.put(MEMORY, record["pfn"], record["data"])
+
+
+def _store(fold: Fold, record: Record) -> None:
+    pa, data = record.values[:2]
+    page, at = fold.state.memory.get(pa >> 12), pa & 0xFFF
+    if page is not None:
+        fold.put(MEMORY, pa >> 12, page[:at] + data + page[at + len(data) :])
+
+
 HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "frame": _frame,
     "pte": _pte,
@@ -337,6 +349,8 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "exception": _exception,
     "console_output": _output,
     "instruction": _instruction,
+    "page": _page,
+    "store": _store,
     "cr3_load": _cr3_load,
     "tlb_miss": _tlb_miss,
     "tlb_fill": _tlb_fill,

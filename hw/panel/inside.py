@@ -11,6 +11,7 @@ from hw.panel.moment import View
 from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import log as log_panel
 from hw.panel.panels import maps as maps_panel
+from hw.panel.panels import memory as memory_panel
 from hw.panel.panels import timeline as timeline_panel
 from hw.panel.panels import tlb as tlb_panel
 from hw.panel.panels import walk as walk_panel
@@ -38,6 +39,8 @@ def move(session: Session, dx: int, dy: int) -> None:
     elif session.chosen == "frames":
         pfn = frames_panel.frame_in_view(view)
         look_at_frame(session, max(0, (pfn or 0) + dx + dy))
+    elif session.chosen == "memory":
+        _move_in_memory(session, view, dx + dy * memory_panel.bytes_per_row(view))
     elif session.chosen == "log" and dy:
         session.by("log", forward=dy > 0)
     else:
@@ -59,6 +62,28 @@ def _move_in_maps(session: Session, view: View, dx: int, dy: int) -> None:
     session.look_at(va, space, view.access)
 
 
+def _move_in_memory(session: Session, view: View, by: int) -> None:
+    if view.focus.pa is not None:
+        end = (view.moment.about.ram_frames << 12) - 1
+        session.look_at_physical(max(0, min(end, view.focus.pa + by)))
+    else:
+        session.look_at(max(0, view.va + by), view.space, view.access)
+
+
+def turn_physical(session: Session) -> None:
+    """Memory by physical address, or back by virtual address."""
+    view = session.view()
+    session.chosen = "memory"
+    if view.focus.pa is not None:
+        session.look_at(view.focus.va, view.focus.space, view.focus.access)
+        return
+    pfn = frames_panel.frame_in_view(view)
+    if pfn is None:
+        session.message = f"{view.va:#x} is mapped to no frame; g pfn:0x30 looks at one"
+    else:
+        session.look_at_physical(pfn << 12 | view.va & 0xFFF)
+
+
 def look_at_frame(session: Session, pfn: int) -> None:
     """Put the first page that shows a frame in view; say who else does."""
     view = session.view()
@@ -66,7 +91,8 @@ def look_at_frame(session: Session, pfn: int) -> None:
     if not pages:
         frame = view.moment.state.frames.get(pfn)
         what = view.moment.about.owner(frame.owner) if frame else "free"
-        session.message = f"frame {pfn:#x} ({what}) is in no space"
+        session.look_at_physical(pfn << 12)
+        session.message = f"frame {pfn:#x} ({what}) is in no space; h shows its bytes"
         return
     space, va = pages[0]
     session.look_at(va, space)
@@ -121,7 +147,7 @@ def panel_at(session: Session, x: int, y: int) -> tuple[str, Rect] | None:
 def click(session: Session, x: int, y: int) -> None:
     """Choose the panel, and put what is under the pointer in view."""
     found = panel_at(session, x, y)
-    if found is None:
+    if found is None or session.frozen is not None:
         return
     name, rect = found
     if name != "caption":
@@ -138,6 +164,10 @@ def click(session: Session, x: int, y: int) -> None:
             session.history.seek(rows[row][0] + 1)
     elif name == "maps":
         _click_maps(session, view, canvas, x, y)
+    elif name == "memory":
+        va = memory_panel.address_at(view, canvas, x, y)
+        if va is not None:
+            _move_in_memory(session, view, va - memory_panel.address_of(view))
     elif name == "frames":
         pfn = frames_panel.frame_at(view, canvas, x, y)
         if pfn is not None:

@@ -10,14 +10,26 @@ from dataclasses import dataclass
 
 from hw.panel.draw import Box, Canvas, Command, Rect, line_height
 from hw.panel.moment import View
-from hw.panel.panels import caption, cpu, frames, graph, log, maps, race, timeline, tlb, walk
+from hw.panel.panels import (
+    caption,
+    cpu,
+    frames,
+    graph,
+    log,
+    maps,
+    memory,
+    race,
+    timeline,
+    tlb,
+    walk,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A panel: the digit that focuses it, its name, and what it is made of."""
+    """A panel: the key that chooses it, its name, and what it is made of."""
 
-    digit: int
+    key: str
     name: str
     heading: str
     title: Callable[[View], str]
@@ -28,19 +40,20 @@ class Panel:
 PANELS = {
     panel.name: panel
     for panel in (
-        Panel(1, "walk", "Walk", walk.title, walk.draw, walk.describe),
-        Panel(2, "maps", "Maps", maps.title, maps.draw, maps.describe),
-        Panel(3, "tlb", "TLB", tlb.title, tlb.draw, tlb.describe),
-        Panel(4, "frames", "Frames", frames.title, frames.draw, frames.describe),
-        Panel(5, "cpu", "CPU", cpu.title, cpu.draw, cpu.describe),
-        Panel(6, "log", "Log", log.title, log.draw, log.describe),
-        Panel(7, "race", "Race", race.title, race.draw, race.describe),
-        Panel(8, "graph", "Graph", graph.title, graph.draw, graph.describe),
-        Panel(9, "timeline", "Timeline", timeline.title, timeline.draw, timeline.describe),
-        Panel(10, "caption", "What just happened", caption.title, caption.draw, caption.describe),
+        Panel("1", "walk", "Walk", walk.title, walk.draw, walk.describe),
+        Panel("2", "maps", "Maps", maps.title, maps.draw, maps.describe),
+        Panel("3", "tlb", "TLB", tlb.title, tlb.draw, tlb.describe),
+        Panel("4", "frames", "Frames", frames.title, frames.draw, frames.describe),
+        Panel("5", "cpu", "CPU", cpu.title, cpu.draw, cpu.describe),
+        Panel("6", "log", "Log", log.title, log.draw, log.describe),
+        Panel("7", "race", "Race", race.title, race.draw, race.describe),
+        Panel("8", "graph", "Graph", graph.title, graph.draw, graph.describe),
+        Panel("9", "timeline", "Timeline", timeline.title, timeline.draw, timeline.describe),
+        Panel("", "caption", "What just happened", caption.title, caption.draw, caption.describe),
+        Panel("h", "memory", "Memory", memory.title, memory.draw, memory.describe),
     )
 }
-LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk"}
+LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk", "memory": "walk"}
 """In projector mode: chosen panel -> the one that goes with it; the maps, for all others."""
 
 
@@ -84,30 +97,43 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
     if view.projector:
         return found | _lecture(view, width, body)
     cpu = 13.6 if view.moment.state.registers else 8.6
-    return found | _lab(width, body, row, cpu * row)
+    return found | _lab(view, Rect(0, 0, width, body), row, cpu * row)
 
 
 def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
     """The chosen panel and the one that goes with it."""
     chosen = view.chosen if view.chosen not in ("timeline", "caption") else "maps"
     other = LECTURE.get(chosen, "maps")
-    left, right = (chosen, other) if PANELS[chosen].digit < PANELS[other].digit else (other, chosen)
+    left, right = sorted((chosen, other), key=list(PANELS).index)
     return {
         left: Rect(0, 0, width // 2, body),
         right: Rect(width // 2, 0, width - width // 2, body),
     }
 
 
-def _lab(width: int, body: int, row: int, cpu: float) -> dict[str, Rect]:
-    """All panels: three columns."""
+TALL_ROWS = 36
+"""A body of so many rows has room for the race and for memory, one above the other."""
+
+
+def _lab(view: View, room: Rect, row: int, cpu: float) -> dict[str, Rect]:
+    """All panels: three columns.  Memory takes the place of the race once it has been chosen; a
+    tall window has both."""
+    width, body = room.w, room.h
     one, two = round(width * 0.336), round(width * 0.338)
+    tlb, frames = 0.42, 0.27
+    last: tuple[tuple[str, float], ...] = (("race", 0.0),)
+    if body >= TALL_ROWS * row:
+        tlb, frames = 0.37, 0.21
+        last = (("race", 0.17 * body), ("memory", 0.0))
+    elif view.chosen == "memory":
+        last = (("memory", 0.0),)
     columns = (
         (0, one, (("walk", 16.6 * row), ("cpu", cpu), ("log", 0.0))),
         (one, two, (("maps", 0.66 * body), ("graph", 0.0))),
         (
             one + two,
             width - one - two,
-            (("tlb", 0.42 * body), ("frames", 0.27 * body), ("race", 0.0)),
+            (("tlb", tlb * body), ("frames", frames * body), *last),
         ),
     )
     found = {}
@@ -161,7 +187,7 @@ def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command
         tall = line_height(size) + 2
         frame.box(rect.x, rect.y, rect.w - 1, tall, paper)
         x = frame.text(
-            rect.x + 6, rect.y + 1, f"{panel.digit} {panel.heading} ", "ink", paper=paper, bold=True
+            rect.x + 6, rect.y + 1, f"{panel.key} {panel.heading} ", "ink", paper=paper, bold=True
         )
         frame.text(
             x + 4, rect.y + 1, panel.title(view), "ink", paper=paper, width=rect.right - x - 12

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from hw.paging import ADDRESS, PS, SHIFTS, P
 from hw.panel.about import About
 from hw.panel.history import History
+from hw.panel.memory import Pages
 from hw.panel.state import CoreNow, Edit, State
 from hw.panel.tracks import Tracks
 from hw.trace import Record
@@ -177,6 +178,8 @@ class Focus:
     va: int | None = None
     space: int | None = None
     access: int = 0
+    pa: int | None = None
+    """Physical memory is looked at, from here on, and no space."""
 
 
 @dataclass(slots=True)
@@ -205,6 +208,10 @@ class View:
     """The level whose table is open beside the zoomed walk."""
     text_step: int = 0
     """How much larger than usual the text is, in pixels."""
+    pages: Pages = field(default_factory=Pages)
+    """What memory holds, as far as the machine has been asked."""
+    words: bool = False
+    """Memory as words of 64 bits, and not as bytes."""
 
     @property
     def space(self) -> int:

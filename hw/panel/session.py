@@ -5,30 +5,29 @@ What the user does changes where the history stands and how it is looked at, and
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, overlay
+from hw.panel import inside, markers, memory, overlay, resuming, windows
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
 from hw.panel.history import History
 from hw.panel.keys import bindings, commands_by_key
-from hw.panel.layout import PANELS, compose, text_size
+from hw.panel.layout import PANELS, compose, places, text_size
+from hw.panel.memory import Memory
 from hw.panel.moment import Focus, View, moment_of
+from hw.panel.panels import memory as memory_panel
 from hw.panel.scenes import apply_scene
-from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
+from hw.panel.state import State
 from hw.panel.theme import THEMES
-from hw.trace import TraceFile
 
 PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", "cpu": "syscall"}
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
 """Panel -> the sort of event that `.` and `,` step by."""
-WATCHED = (PTES, FRAMES, REGIONS, TLB)
 SLOWEST, FASTEST = 1, 1 << 16
 
 
@@ -52,6 +51,13 @@ class Session:
     awaited: Path | None = None
     """The window that the machine was asked for."""
     wished_step: int = 0
+    going_back: Path | None = None
+    """The machine goes back; when it is there, this file will be."""
+    frozen: View | None = None
+    """What is shown meanwhile, as the trace must not be read while it is cut."""
+    memory: Memory = field(default_factory=Memory)
+    """What the machine has told of its memory."""
+    words: bool = False
     running: bool = False
     speed: int = 8
     """Records a second while it runs."""
@@ -94,6 +100,8 @@ class Session:
 
     def view(self) -> View:
         """What there is to see now."""
+        if self.frozen is not None:
+            return self.frozen
         moment = moment_of(self.history)
         return View(
             moment,
@@ -109,12 +117,20 @@ class Session:
             source=self.history.file.path.name,
             text_step=self.text_step,
             level=self.level,
+            pages=memory.pages_of(self),
+            words=self.words,
         )
+
+    def frames_in_view(self) -> list[int]:
+        """The frames whose bytes are in view; none, if the panel of them is not."""
+        if "memory" not in places(self.view(), *self.size):
+            return []
+        return memory_panel.frames_in_view(self.view())
 
     def _since(self) -> dict[tuple[int, object], object]:
         """What has changed since marker A."""
         before = self.marked_states.get("A")
-        return changes(before, self.history.state) if before else {}
+        return markers.changes(before, self.history.state) if before else {}
 
     def over_commands(self) -> list[Command]:
         """What lies over the panels."""
@@ -126,7 +142,10 @@ class Session:
             return overlay.palette(self.typed, self.picked, width, height, size)
         if self.over == "difference":
             title = "From A to B   (Esc closes)"
-            return overlay.listing(title, self.difference(), width, height, size)
+            return overlay.listing(title, markers.difference(self), width, height, size)
+        if self.over == "resume":
+            title = "Go on from here?   (Enter does it, Esc does not)"
+            return overlay.listing(title, resuming.rows(self), width, height, size)
         if self.over == "breakpoints":
             return self._breakpoint_list(width, height, size)
         if self.over in PROMPTS:
@@ -147,6 +166,9 @@ class Session:
 
     def press(self, key: str, text: str = "") -> None:
         """A key, as the keymap calls it; `text` is what it types."""
+        if self.frozen is not None:
+            self.closed = self.closed or commands_by_key().get(key) == "quit"
+            return
         self.message = ""
         if self.over and self._press_over(key, text):
             return
@@ -156,6 +178,8 @@ class Session:
 
     def do(self, command: str) -> None:
         """Carry out a command of the keymap; what went wrong becomes the message."""
+        if self.frozen is not None:
+            return
         self.last_moves = self.history.position
         try:
             COMMANDS[command](self)
@@ -166,6 +190,11 @@ class Session:
         """Keys while something lies over the panels; False if the key is for the panels."""
         if key == "escape":
             self.over, self.typed = "", ""
+            return True
+        if self.over == "resume":
+            self.over = ""
+            if key == "return":
+                resuming.go_back(self)
             return True
         if self.over in PROMPTS or self.over == "palette":
             self._type(key, text)
@@ -296,10 +325,25 @@ class Session:
                 break
         return steps > 0
 
+    @property
+    def awaits(self) -> bool:
+        """The machine has been asked for something, or may record more."""
+        asked = self.awaited or self.memory.awaited or self.going_back
+        return self.live or asked is not None
+
     def poll(self) -> bool:
-        """Take in what has been recorded since; True if there was something."""
+        """Take in what has been recorded since, and what was asked for; True if there was
+        something."""
+        if self.frozen is not None:
+            return resuming.take(self)
+        came = memory.take(self.memory)
+        came = self._poll_trace() or came
+        memory.ask(self)
+        return came
+
+    def _poll_trace(self) -> bool:
         if self.awaited is not None and self.awaited.exists():
-            self._enter_window(self.awaited)
+            windows.enter(self, self.awaited)
             return True
         if not self.live or self.outer is not None:
             return False
@@ -311,60 +355,9 @@ class Session:
         self.live = grown or not complete
         return grown or not self.live
 
-    # Windows ------------------------------------------------------------------------------------
-
-    def instruction(self, step: int) -> None:
-        """One instruction on (1) or back (-1); they are not in a trace, so that the machine must
-        execute the stretch again, from the last call on, and record each of them."""
-        if self.outer is not None:
-            self.by("instruction", forward=step > 0)
-        elif self.send is None:
-            self.history.seek(self.history.position + step)
-            self.message = (
-                "instructions are not in a file: a step of a record. run.py panel PROGRAM"
-            )
-        else:
-            first = self._last_call(self.history.position - (step < 0))
-            self.awaited = self.history.file.path.with_name(f"window-{first}.vtrace")
-            self.wished_step = step
-            self.message = "the machine executes this stretch again ..."
-            self.send(f"window {first} {self.history.position}")
-
-    def _last_call(self, position: int) -> int:
-        """The position just behind the last system call that had ended by then; 0 if none had."""
-        marks = self.history.tracks.marks["syscall"]
-        for index in range(bisect_right(marks, position - 1) - 1, -1, -1):
-            if self.history.record(marks[index]).kind.name == "syscall":
-                return marks[index] + 1
-        return 0
-
-    def _enter_window(self, path: Path) -> None:
-        """The window has come: go in, to where the trace stood."""
-        there, outer = self.history.position, self.history
-        with TraceFile(path) as file:
-            first = int(file.header["window"]["first"])
-        outer.seek(first)
-        window = History(path, outer.state)
-        window.tracks.names.update(outer.tracks.names)
-        window.tracks.space_names.update(outer.tracks.space_names)
-        window.scan_all()
-        outer.seek(there)
-        self.outer, self.history, self.awaited, self.message = outer, window, None, ""
-        self.span = None
-        while window.position < window.scanned and there > first:
-            there -= window.record(window.position).kind.name != "instruction"
-            window.forward()
-        self.by("instruction", forward=self.wished_step > 0)
-        if there > first:
-            self.message = "the window ends before this record: too many instructions"
-
     def leave_window(self) -> None:
         """Back to the trace, where it stood."""
-        if self.outer is not None:
-            path = self.history.file.path
-            self.history.close()
-            path.unlink(missing_ok=True)
-            self.history, self.outer = self.outer, None
+        windows.leave(self)
 
     def _follow_live(self) -> None:
         """Go to the end, or to a breakpoint on the way there, where the machine is paused."""
@@ -405,6 +398,13 @@ class Session:
         self.focus_after.clear()
         self.focus = Focus(va, space if space is not None else self.focus.space, access)
 
+    def look_at_physical(self, pa: int) -> None:
+        """Put a physical address in view; the address in a space stays as it is behind it."""
+        before = self.focus
+        self.focus_before.append(before)
+        self.focus_after.clear()
+        self.focus = Focus(before.va, before.space, before.access, pa)
+
     def follow(self) -> None:
         """Hold the address in view, or go back to what the machine touches."""
         view = self.view()
@@ -419,31 +419,6 @@ class Session:
         if taken:
             given.append(self.focus)
             self.focus = taken.pop()
-
-    def mark(self, name: str) -> None:
-        self.marks[name] = self.history.position
-        self.marked_states[name] = self.history.state.copy()
-        self.message = f"marker {name} at record {self.history.position:,}"
-
-    def difference(self) -> list[str]:
-        """What lies between the markers, or between marker A and here, in numbers and words."""
-        if "A" not in self.marks:
-            return ["there is no marker A; m sets it"]
-        first, last = self.marks["A"], self.marks.get("B", self.history.position)
-        after = self.marked_states.get("B", self.history.state)
-        low, high = sorted((first, last))
-        tracks = self.history.tracks
-        cycles = self._cycles(high) - self._cycles(low)
-        rows = [f"records {low:,} to {high:,}: {high - low:,}; {cycles:,} modelled cycles"]
-        for sort in ("syscall", "fault", "switch", "table", "frame", "tlb", "flush"):
-            rows.append(f"{tracks.count(sort, low, high):>8,} of sort {sort}")
-        changed = changes(self.marked_states["A"], after)
-        for shelf, words in ((REGIONS, "regions"), (PTES, "table entries"), (FRAMES, "frames")):
-            rows.append(f"{sum(1 for at, _ in changed if at == shelf):>8,} {words} differ")
-        return rows
-
-    def _cycles(self, position: int) -> int:
-        return self.history.record(position - 1).cycles if position else 0
 
     def zoom_timeline(self, factor: float) -> None:
         """Show less or more of the records around this one."""
@@ -470,7 +445,7 @@ class Session:
             self.leave_window()
         elif self.zoomed:
             self.zoomed = False
-        elif self.focus.va is not None:
+        elif self.focus.va is not None or self.focus.pa is not None:
             self.look_at(None)
 
     def turn_theme(self) -> None:
@@ -484,16 +459,6 @@ class Session:
         if 0 <= index < len(self.scenes):
             self.scene = index
             apply_scene(self, self.scenes[index])
-
-
-def changes(before: State, after: State) -> dict[tuple[int, object], object]:
-    """(shelf, key) -> old value, of what differs between two states."""
-    found: dict[tuple[int, object], object] = {}
-    for shelf in WATCHED:
-        old, new = before.shelves[shelf], after.shelves[shelf]
-        for key in sorted({key for key, _ in old.items() ^ new.items()}):
-            found[shelf, key] = old.get(key)
-    return found
 
 
 def _set(**values: Any) -> Callable[[Session], None]:
@@ -514,8 +479,8 @@ def _sorted(sort: str, *, forward: bool) -> Callable[[Session], None]:
 
 COMMANDS: dict[str, Callable[[Session], None]] = {
     "run": lambda s: s.run_or_pause(),
-    "next instruction": lambda s: s.instruction(1),
-    "previous instruction": lambda s: s.instruction(-1),
+    "next instruction": lambda s: windows.instruction(s, 1),
+    "previous instruction": lambda s: windows.instruction(s, -1),
     "next record": lambda s: s.on(),
     "previous record": _step(-1),
     "next call": _sorted("syscall", forward=True),
@@ -530,6 +495,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "run back": lambda s: s.run_to_breakpoint(forward=False),
     "start": lambda s: s.history.seek(0),
     "end": lambda s: s.history.seek(s.history.scanned),
+    "resume from here": lambda s: resuming.offer(s),
     "last write": lambda s: s.last_write(),
     "slower": lambda s: setattr(s, "speed", max(SLOWEST, s.speed // 2)),
     "faster": lambda s: setattr(s, "speed", min(FASTEST, s.speed * 2)),
@@ -547,7 +513,10 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "zoom out": lambda s: s.zoom_timeline(2.0),
     "next panel": lambda s: s.turn_panel(1),
     "previous panel": lambda s: s.turn_panel(-1),
-    **{f"panel {p.digit}": _set(chosen=p.name) for p in PANELS.values() if p.digit < 10},
+    **{f"panel {p.key}": _set(chosen=p.name) for p in PANELS.values() if p.key.isdigit()},
+    "memory": _set(chosen="memory"),
+    "words": lambda s: setattr(s, "words", not s.words),
+    "physical": lambda s: inside.turn_physical(s),
     "all panels": _set(zoomed=False, projector=False),
     "open": lambda s: s.open(),
     "up a level": lambda s: setattr(s, "level", min(4, s.level + 1)),
@@ -561,8 +530,8 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "focus on": lambda s: s.focus_history(s.focus_after, s.focus_before),
     "break": lambda s: s.ask("break"),
     "breakpoints": lambda s: s.ask("breakpoints"),
-    "mark A": lambda s: s.mark("A"),
-    "mark B": lambda s: s.mark("B"),
+    "mark A": lambda s: markers.mark(s, "A"),
+    "mark B": lambda s: markers.mark(s, "B"),
     "difference": lambda s: s.ask("difference"),
     "projector": lambda s: setattr(s, "projector", not s.projector),
     "theme": lambda s: s.turn_theme(),

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 FRAMES, PTES, SPACES, REGIONS, THREADS, CORES, TLB, COUNTS, OUTPUT, CALLS = range(10)
-VASES, SEGMENTS, VIEWS, ATTACHED, REGISTERS = range(10, 15)
-SHELVES = 15
+VASES, SEGMENTS, VIEWS, ATTACHED, REGISTERS, MEMORY = range(10, 16)
+SHELVES = 16
 
 Edit = tuple[int, Any, Any, Any]
 
@@ -116,7 +116,7 @@ class State:
     TLB entries by (core, side, set, way); counts by a tuple that begins with a word; output by
     record number; the last call of each thread by tid; VASes and segments by number, views by their
     space, and which segment is attached to which VAS (sid, vid, home); and, where a core is
-    stepped, its registers."""
+    stepped, its registers, and what frames hold by pfn."""
 
     __slots__ = ("shelves",)
 
@@ -182,6 +182,10 @@ class State:
     @property
     def registers(self) -> dict[int, dict[str, int]]:
         return self.shelves[REGISTERS]
+
+    @property
+    def memory(self) -> dict[int, bytes]:
+        return self.shelves[MEMORY]
 
     def layers(self, space: int) -> tuple[int, ...]:
         """The spaces whose regions are seen in `space`: a view shows those of its process and of

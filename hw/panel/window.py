@@ -65,8 +65,7 @@ class Window:
         session, pygame = self.session, self.pygame
         if session.running:
             return list(pygame.event.get())
-        busy = session.live or session.awaited is not None
-        wait = POLL_MILLISECONDS if busy else IDLE_MILLISECONDS
+        wait = POLL_MILLISECONDS if session.awaits else IDLE_MILLISECONDS
         first = pygame.event.wait(wait)
         self.clock.tick()
         rest = pygame.event.get()

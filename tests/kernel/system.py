@@ -39,7 +39,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "vas_heap": ("5",), "vas_share": (), "vas_views": (),
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
     "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
-    "exam_fork": ("7",),
+    "exam_fork": ("7",), "exam_stale": ("7", "tag"), "exam_tlb": (),
 }  # fmt: skip
 """Arguments that make each program short."""
 

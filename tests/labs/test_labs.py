@@ -159,6 +159,16 @@ def lines_of_solutions(lab: Lab) -> set[str]:
 
 
 @of_each_lab
+def test_a_planted_mistake_leaves_no_mark(lab: Lab, exports: dict[int, Path]) -> None:
+    for name in set(lab.parts.values()):
+        lines = (exports[lab.number] / name).read_text("utf-8").splitlines()
+        for region in REGION.finditer((ROOT / name).read_text("utf-8")):
+            if region["planted"] and region["part"].startswith(f"lab{lab.number}."):
+                assert region["indent"] + region["planted"] in lines
+                assert not [line for line in lines if region["part"] in line]
+
+
+@of_each_lab
 def test_what_would_show_the_answer_says_why_it_is_absent(
     lab: Lab, exports: dict[int, Path]
 ) -> None:

@@ -21,12 +21,14 @@ from kernel import checkpoint
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.process import Process
+from userland import again, live
 from userland import exec as exec_command
-from userland import live
 from userland.live import Link
 from userland.programs import built_in, read_program
 
 WORDS = ["step", "pause", "resume"]
+INSIDE = ("instruction", "store", "page")
+"""Records that a window has and a run has not."""
 
 
 def booted(name: str, path: Path) -> tuple[Kernel, Process, Link, list[bytes]]:
@@ -178,7 +180,7 @@ def test_a_window_has_every_instruction_and_the_same_records_otherwise(tmp_path:
         others = [
             window.record(n)
             for n in range(window.scanned)
-            if window.record(n).kind.name != "instruction"
+            if window.record(n).kind.name not in INSIDE
         ]
         assert [(r.kind.name, r.values) for r in others] == [
             (outer.record(first + n).kind.name, outer.record(first + n).values)
@@ -229,10 +231,84 @@ def test_back_from_a_call_is_the_instruction_that_made_it(tmp_path: Path) -> Non
     close(session, link)
 
 
+def test_stores_of_a_window_lead_to_the_memory_that_the_machine_has(tmp_path: Path) -> None:
+    """Page by page: what the window's records add up to is what another execution finds."""
+    session, link, _ = linked("cow", tmp_path / "t")
+    session.history.seek(session.history.tracks.marks["fault"][12] + 1)
+    session.press("s", "s")
+    assert session.poll()
+    window = session.history
+    kinds = [window.record(number).kind.name for number in range(window.scanned)]
+    assert kinds.count("store") > 100
+    first = window.file.header["window"]["first"]
+    others = [number for number, kind in enumerate(kinds) if kind not in INSIDE]
+    window.seek(others[-1])
+    user = [pfn for pfn, frame in window.state.frames.items() if frame.owner == 3]
+    assert len(user) > 8
+    known = {pfn: content for pfn, content in window.state.memory.items() if pfn in user}
+    window.seek(0)
+    assert known == held_after(link, first + len(others), list(known))
+    assert window.state.memory != known, "and back again"
+    close(session, link)
+
+
+def held_after(link: Link, place: int, pfns: list[int]) -> dict[int, bytes]:
+    """What frames hold after so many records, in a run from the very start."""
+    kernel = checkpoint.load(link.past.checkpoints[0][1], lambda data: None)
+    run, memory = kernel.machine.trace, kernel.machine.memory
+    held: dict[int, bytes] = {}
+    assert run is not None
+
+    def take(*_: object) -> None:
+        if run.total == place:
+            held.update({pfn: memory.read(pfn << 12, 4096) for pfn in pfns})
+
+    run.observer = take
+    kernel.run_until(lambda: bool(held))
+    return held
+
+
+@pytest.mark.parametrize("name", ["cow", "threads"])
+def test_memory_of_a_moment_is_what_the_machine_held_then(tmp_path: Path, name: str) -> None:
+    session, link, _ = linked(name, tmp_path / "t")
+    history = session.history
+    session.chosen = "memory"
+    session.zoomed = True
+    for fault in (4, 13):
+        history.seek(history.tracks.marks["fault"][fault] + 1)
+        session.poll()
+        assert session.poll()
+        now = session.view().pages.now
+        assert sorted(now) == session.frames_in_view() != []
+        assert dict(now) == held_after(link, history.position, list(now))
+    assert not list(tmp_path.glob("memory-*"))
+    assert "executes this stretch" not in "\n".join(describe(session.view(), ["memory"]))
+    close(session, link)
+
+
+def test_input_that_a_run_was_given_is_given_again(tmp_path: Path) -> None:
+    """A stretch behind the first input could not be executed again without it."""
+    path = tmp_path / "t"
+    kernel, process, link, _ = booted("cat", path)
+    kernel.machine.console.source = iter([b"one\n", b"two\n", b""]).__next__
+    link.path = path
+    link.run(kernel, process)
+    link._flush(0.0)
+    session = Session(History(path), live=True, chosen="memory", zoomed=True)
+    session.send = lambda word: link.obey(word, kernel.traps.taken)
+    while session.poll():
+        pass
+    session.history.seek(session.history.tracks.marks["output"][-1])
+    session.poll()
+    assert session.poll()
+    assert session.view().pages.now
+    close(session, link)
+
+
 def test_a_window_of_a_long_computation_ends_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "WINDOW_INSTRUCTIONS", 300)
+    monkeypatch.setattr(again, "WINDOW_INSTRUCTIONS", 300)
     session, link, _ = linked("sieve", tmp_path / "t")
     marks = session.history.tracks.marks["fault"]
     session.history.seek(marks[-1] + 1)

@@ -143,6 +143,8 @@ def _majority(view: View, shown: int, each: int, roles: tuple[str, ...]) -> byte
 
 
 def frame_in_view(view: View) -> int | None:
+    if view.focus.pa is not None:
+        return view.focus.pa >> 12
     root = view.moment.state.spaces.get(view.space, view.moment.core.cr3 & ADDRESS)
     leaf = view.moment.leaves(root).get(view.va >> 12)
     return (leaf.entry & ADDRESS) >> 12 if leaf else None

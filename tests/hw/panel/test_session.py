@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw.panel import markers
 from hw.panel.conditions import ConditionError, Subject, parse
 from hw.panel.keys import bindings, commands_by_key, key_name
 from hw.panel.overlay import matching
@@ -206,7 +207,7 @@ def test_follow_holds_an_address_while_time_goes_on() -> None:
 
 def test_markers_show_what_has_changed_between() -> None:
     some = press(write(session(), "g", "#245"), "m", "y", "M")
-    rows = "\n".join(some.difference())
+    rows = "\n".join(markers.difference(some))
     assert f"records 245 to {some.history.position}" in rows
     assert some.view().since
     press(session(), "d")

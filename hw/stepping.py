@@ -1,0 +1,52 @@
+"""Stepping: a core runs one instruction at a time, with a record before each and one for what it
+stored.  Neither is in the trace of a run; they are for the stretches that a debugger or the panel
+has the machine execute again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hw import trace
+from hw.cpu import Core
+from hw.engine import EVERYWHERE, GENERAL_REGISTERS
+
+INSTRUCTION = trace.declare(
+    *("instruction", " ".join(f"{name}:Q" for name in GENERAL_REGISTERS)),
+    "An instruction is about to run, with these registers; only where a core is stepped.",
+)
+STORE = trace.declare(
+    "store",
+    "pa:Q data:s",
+    "The instruction stored these bytes, as they are after it; only where a core is stepped.",
+)
+PAGE = trace.declare(
+    "page",
+    "place:Q pfn:Q data:s",
+    "What a frame holds after so many records of the run; only where memory is looked at.",
+)
+
+
+class Stepper:
+    """Steps a core.  `before` is called ahead of each instruction."""
+
+    def __init__(self, core: Core, before: Callable[[], None]) -> None:
+        self.core = core
+        self.before = before
+        self._stored: list[tuple[int, int]] = []
+        core.watch_stores(self._note, *EVERYWHERE)
+        core.stepper = self._step
+
+    def _note(self, pa: int, size_bytes: int) -> None:
+        self._stored.append((pa, size_bytes))
+
+    def _step(self) -> int:
+        core, port = self.core, self.core.trace
+        assert port is not None
+        self.before()
+        port.emit(INSTRUCTION, *core.registers().values())
+        self._stored.clear()
+        retired = core.step()
+        for pa, size_bytes in self._stored:
+            port.emit(STORE, pa, core.memory.read(pa, size_bytes))
+        return retired

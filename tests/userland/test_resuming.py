@@ -1,0 +1,190 @@
+"""Going on from an earlier moment: the run becomes what it would have been, and its trace is that
+of one run."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.host import wait_a_little
+from hw.panel.history import History
+from hw.panel.session import Session
+from hw.trace import Trace
+from kernel.boot import Config, boot, spawn, trace_header
+from kernel.kernel import Kernel
+from kernel.process import Process
+from userland.live import Link
+from userland.programs import built_in, read_program
+
+
+class Run:
+    """A program that runs in a thread of its own, with a session beside it."""
+
+    def __init__(self, name: str, path: Path, source: Callable[[], bytes] | None = None) -> None:
+        self.output: list[bytes] = []
+        kernel = boot(Config(), built_in(), self.output.append, source)
+        self.sink = path.open("wb")
+        trace = Trace(trace_header(kernel), self.sink)
+        kernel.machine.attach_trace(trace)
+        process = spawn(kernel, read_program(name), [name.encode()], [], Config().user)
+        self.link = Link(trace, self.sink, stop_at=0, path=path, attended=True)
+        self.link.kernel = kernel
+        self.thread = threading.Thread(target=self._work, args=(kernel, process))
+        trace.flush()
+        self.sink.flush()
+        self.session = Session(History(path), live=True, machine_paused=True)
+        self.session.send = lambda word: self.link.obey(word, self.link.kernel.traps.taken)
+
+    def _work(self, kernel: Kernel, process: Process) -> None:
+        self.ended = self.link.run(kernel, process)
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Poll as a window does."""
+        while not until():
+            self.session.poll()
+            wait_a_little()
+
+    def to_the_end(self) -> None:
+        self.session.press("end")
+        if self.session.machine_paused:
+            self.session.press("space", " ")
+        self.wait(lambda: not self.session.live)
+
+    def back_to(self, place: int) -> None:
+        """r, Enter."""
+        self.session.history.seek(place)
+        self.session.press("r", "r")
+        assert self.session.over == "resume"
+        self.session.press("return")
+        self.wait(lambda: self.session.frozen is None)
+
+
+@contextmanager
+def running(name: str, path: Path, source: Callable[[], bytes] | None = None) -> Iterator[Run]:
+    run = Run(name, path, source)
+    run.thread.start()
+    try:
+        yield run
+    finally:
+        run.link.obey("closed", 0)
+        run.thread.join()
+        run.session.history.close()
+        run.sink.close()
+
+
+def held(kernel: Kernel) -> object:
+    """What the machine holds: cores, devices, and every frame in use."""
+    memory = kernel.machine.memory
+    return kernel.machine.state, {p: memory.read(p << 12, 4096) for p in kernel.frames.used()}
+
+
+def plain(name: str, path: Path) -> tuple[str, bytes, object]:
+    """The digest, the output and the last state of the same run, alone."""
+    output: list[bytes] = []
+    kernel = boot(Config(), built_in(), output.append)
+    with path.open("wb") as sink:
+        trace = Trace(trace_header(kernel), sink)
+        kernel.machine.attach_trace(trace)
+        process = spawn(kernel, read_program(name), [name.encode()], [], Config().user)
+        kernel.run_until(lambda: process.zombie)
+        state = held(kernel)
+        trace.close()
+    return trace.digest(), b"".join(output), state
+
+
+@pytest.mark.parametrize("name", ["cow", "threads"])
+def test_a_run_that_goes_on_from_the_middle_ends_as_it_would_have(
+    tmp_path: Path, name: str
+) -> None:
+    digest, output, state = plain(name, tmp_path / "plain")
+    with running(name, tmp_path / "t") as run:
+        run.to_the_end()
+        total = run.session.history.scanned
+        place = total // 2
+        run.session.press("3", "3")
+        run.back_to(place)
+        assert run.session.mode == "LIVE PAUSED"
+        assert run.session.chosen == "tlb", "how the user looks at it stays"
+        assert place <= run.session.history.scanned < total
+        assert run.session.history.scanned == run.session.history.position
+        run.to_the_end()
+        assert run.session.history.scanned == total
+        assert run.session.history.digest == digest
+        assert held(run.link.kernel) == state
+        written = b"".join(run.output)
+        assert written.startswith(output)
+        assert output.endswith(written[len(output) :]), "the rest of it once more"
+    assert run.ended.exit_status == 0
+    assert not list(tmp_path.glob("back-*"))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
+@settings(max_examples=8, deadline=None)
+def test_wherever_and_however_often_one_goes_back(
+    tmp_path_factory: pytest.TempPathFactory, shares: list[float]
+) -> None:
+    folder = tmp_path_factory.mktemp("back")
+    digest, _, state = plain("hello", folder / "plain")
+    with running("hello", folder / "t") as run:
+        for share in shares:
+            run.to_the_end()
+            history = run.session.history
+            run.back_to(min(history.scanned - 1, int(share * history.scanned)))
+        run.to_the_end()
+        assert run.session.history.digest == digest
+        assert held(run.link.kernel) == state
+
+
+def test_what_a_dropped_part_had_read_from_a_pipe_is_read_again(tmp_path: Path) -> None:
+    data = itertools.chain([b"one\n", b"two\n"], itertools.repeat(b""))
+    with running("cat", tmp_path / "t", data.__next__) as run:
+        run.to_the_end()
+        history = run.session.history
+        inputs = [
+            n for n in range(history.scanned) if history.record(n).kind.name == "console_input"
+        ]
+        assert len(inputs) == 3
+        run.back_to(inputs[0] - 2)
+        run.to_the_end()
+    assert b"".join(run.output) == b"one\ntwo\none\ntwo\n"
+
+
+def test_there_must_be_a_machine_and_a_future(tmp_path: Path) -> None:
+    with running("hello", tmp_path / "t") as run:
+        run.to_the_end()
+        run.session.press("end")
+        run.session.press("r", "r")
+        assert "Space runs it" in run.session.message
+        run.session.history.seek(3)
+        run.session.press("r", "r")
+        run.session.press("escape")
+        assert (run.session.over, run.session.frozen) == ("", None)
+        run.session.send = None
+        run.session.press("r", "r")
+        assert "no machine" in run.session.message
+
+
+def test_the_file_is_not_read_while_it_is_cut(tmp_path: Path) -> None:
+    """Until the machine is there the picture stays; nothing but closing is obeyed."""
+    with running("cow", tmp_path / "t") as run:
+        run.to_the_end()
+        send, run.session.send = run.session.send, lambda word: None
+        run.session.history.seek(200)
+        run.session.press("r", "r")
+        run.session.press("return")
+        picture = run.session.draw()
+        for key in ("e", "E", "home", "d", "w"):
+            run.session.press(key, key)
+        assert not run.session.poll()
+        assert run.session.draw() == picture
+        assert run.session.history.position == 200
+        run.session.send = send
+        run.session.press("q", "q")
+        assert run.session.closed

@@ -1,0 +1,172 @@
+"""What a trace does not hold, by executing the run again: instructions, and what memory held.
+
+Everything starts from a checkpoint of the run, and is given the input that the run was given;
+then it goes as it went.  What is found is written in the format of a trace, for the panel to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hw.devices import Arrival
+from hw.memory import PAGE_SIZE
+from hw.stepping import INSTRUCTION, PAGE, STORE, Stepper
+from hw.trace import Kind, Trace
+from kernel import checkpoint
+from kernel.kernel import Kernel
+
+WINDOW_INSTRUCTIONS = 20_000
+"""A window is at most so long."""
+WINDOW_FRAMES = 4_096
+"""So many frames are shown in a window: 16 MiB, those in use from the lowest on."""
+
+
+@dataclass
+class Past:
+    """Checkpoints of a run, as (records before it, the whole system), and its input so far."""
+
+    checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
+    arrivals: Sequence[Arrival] = ()
+
+    def at(self, place: int) -> Kernel:
+        """The system as it was at the last checkpoint before record `place`, or the first."""
+        saved = [data for total, data in self.checkpoints if total <= place]
+        kernel = checkpoint.load(saved[-1] if saved else self.checkpoints[0][1], lambda data: None)
+        if len(kernel.machine.console.state.log) < len(self.arrivals):
+            kernel.machine.console.replay = self.arrivals
+        return kernel
+
+    def back_to(self, place: int, now: Kernel) -> Kernel:
+        """The system as it was at the end of the trap that record `place` belongs to, connected to
+        the host as `now` is.  What came after that is forgotten; but input that the host can
+        not give a second time, from a pipe, is kept for it."""
+        kernel = self.at(place)
+        run, console, old = trace_of(kernel), kernel.machine.console, now.machine.console
+        kernel.run_until(lambda: run.total >= place)
+        console.replay = None
+        console.sink, console.error_sink = old.sink, old.error_sink
+        console.terminal_sink, console.keys = old.terminal_sink, old.keys
+        dropped = list(self.arrivals)[len(console.state.log) :]
+        if old.source is not None:
+            console.source = Kept([a.event.data for a in dropped if a.event.data], old.source)
+        kernel.debug = now.debug
+        self.arrivals = console.state.log
+        self.checkpoints = [saved for saved in self.checkpoints if saved[0] <= run.total]
+        return kernel
+
+
+@dataclass
+class Kept:
+    """A source of input that first gives again what a dropped part of the run had taken."""
+
+    data: list[bytes]
+    source: Callable[[], bytes]
+
+    def __call__(self) -> bytes:
+        return self.data.pop(0) if self.data else self.source()
+
+
+def trace_of(kernel: Kernel) -> Trace:
+    """The records of a system that was recorded, as its checkpoint goes on with them."""
+    assert kernel.machine.trace is not None
+    return kernel.machine.trace
+
+
+def finish(path: Path) -> None:
+    """Give an answer its name, now that it is whole."""
+    path.with_suffix(".part").replace(path)
+
+
+# Windows ------------------------------------------------------------------------------------------
+
+
+def window(kernel: Kernel, wished: tuple[int, int], path: Path) -> None:
+    """Run on to where there have been the first wished number of records, and from there one
+    instruction at a time, recorded in `path`: to the trap after the last wished record, or for so
+    many instructions."""
+    run = trace_of(kernel)
+    if run.total < wished[0]:
+        kernel.run_until(lambda: run.total >= wished[0])
+    with path.with_suffix(".part").open("wb") as sink:
+        recorder = Recorder(kernel, run)
+        recorder.begin(Trace({**run.header, "window": {"first": run.total}}, sink))
+        last = max(wished[1], run.total)
+        kernel.run_until(lambda: run.total + recorder.others > last or recorder.at_end)
+        recorder.port.close()
+    finish(path)
+
+
+class Recorder:
+    """Records a system instruction by instruction, with what memory holds and what changes it."""
+
+    def __init__(self, kernel: Kernel, run: Trace) -> None:
+        self.kernel, self.run = kernel, run
+        self.port = run
+        self.others = 0
+        """Records so far that the run has, too."""
+        self.end = kernel.machine.instructions() + WINDOW_INSTRUCTIONS
+        self._looked = -1
+        self._known: dict[int, bytes] = {}
+
+    @property
+    def at_end(self) -> bool:
+        return self.kernel.machine.instructions() >= self.end
+
+    def begin(self, port: Trace) -> None:
+        """Record in `port` from here on."""
+        self.port, machine = port, self.kernel.machine
+        port.observer, port.core, port.cycles = self._observe, self.run.core, self.run.cycles
+        machine.attach_trace(port)
+        for core in machine.cores:
+            Stepper(core, self._look)
+
+    def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
+        if kind is STORE:
+            pfn = values[0] // PAGE_SIZE
+            if pfn in self._known:
+                self._known[pfn] = self._content(pfn)
+        elif kind is INSTRUCTION:
+            if self.at_end:
+                self.kernel.machine.core.pausing = True
+        elif kind is not PAGE:
+            self.others += 1
+
+    def _look(self) -> None:
+        """Record what the kernel has changed, if it has run since: all that it did to memory."""
+        if self._looked == self.others:
+            return
+        self._looked = self.others
+        for pfn in self.kernel.frames.used()[:WINDOW_FRAMES]:
+            content = self._content(pfn)
+            if self._known.get(pfn) != content:
+                self._known[pfn] = content
+                self.port.emit(PAGE, self.run.total + self.others, pfn, content)
+
+    def _content(self, pfn: int) -> bytes:
+        return self.kernel.machine.memory.read(pfn * PAGE_SIZE, PAGE_SIZE)
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+def pages(kernel: Kernel, places: Sequence[int], pfns: Sequence[int], path: Path) -> None:
+    """Write what frames held after so many records, for each of `places`."""
+    run, memory = trace_of(kernel), kernel.machine.memory
+    with path.with_suffix(".part").open("wb") as sink:
+        answer = Trace({"places": list(places)}, sink)
+
+        def take(*_: object) -> None:
+            if run.total in places:
+                for pfn in pfns:
+                    if pfn < memory.frames:
+                        content = memory.read(pfn * PAGE_SIZE, PAGE_SIZE)
+                        answer.emit(PAGE, run.total, pfn, content)
+
+        take()
+        run.observer = take
+        kernel.run_until(lambda: run.total >= max(places))
+        answer.close()
+    finish(path)
