@@ -122,8 +122,8 @@ class Core:
         self.pausing = False
         """Leave the guest in the middle of its turn: after this system call, or at the next
         one, since a fault is resolved in the middle of an instruction."""
-        self.stepper: Callable[[], int] | None = None
-        """Runs one instruction in place of many, and tells how many retired: `hw.stepping`."""
+        self.stepper: Callable[[int], int] | None = None
+        """Runs up to so many instructions in the way of a debugger, and tells how many retired."""
         self.aborted = False
         self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
@@ -176,7 +176,7 @@ class Core:
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            left -= self.stepper() if self.stepper else self._enter(left if counted else 0)
+            left -= self.stepper(left) if self.stepper else self._enter(left if counted else 0)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -185,9 +185,13 @@ class Core:
         self.pausing = False
         return left
 
-    def step(self) -> int:
-        """One instruction; returns how many retired: 0 if it was refused."""
-        return self._enter(1)
+    def step(self, instructions: int = 1) -> int:
+        """Up to so many instructions; returns how many retired: 0 if the first was refused."""
+        return self._enter(instructions)
+
+    def begun(self) -> int:
+        """Instructions so far, the one included that now runs."""
+        return self.state.instructions + self.engine.count() - self._seen
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (pa, bytes) just before an instruction stores into `first`..`last`."""

@@ -109,6 +109,11 @@ def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
     raise SystemExit(128 + caught[0]) from worker.error
 
 
+def ignore_interrupts() -> None:
+    """A Ctrl-C at the terminal is meant for another process that has it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class _Worker(Generic[T]):
     """One call in one thread, and what came of it."""
 

@@ -12,6 +12,7 @@ from hw.disk import Disk, DiskState
 from hw.engine import RESERVED_FRAMES
 from hw.memory import PAGE_SIZE, CodeFrames, PhysicalMemory
 from hw.mmu import MmuState
+from hw.stepping import Stepper
 from hw.tlb import Tlb
 
 MAX_CPUS = 8
@@ -108,6 +109,12 @@ class Machine:
         for core in self.cores:
             core.trace = core.mmu.trace = port
 
+    def step_through(self, before: Callable[[], None]) -> None:
+        """From now on every core runs an instruction at a time, recorded; `before` is called ahead
+        of each."""
+        for core in self.cores:
+            Stepper(core, before)
+
     def take_turn(self, core: Core) -> None:
         """Make `core` the current one: charges and records are its own from here."""
         self.core = core
@@ -153,6 +160,10 @@ class Machine:
 def _fresh_state(config: MachineConfig) -> MachineState:
     cores = []
     for id in range(config.cpus):
-        mmu = MmuState(Tlb(*config.itlb), Tlb(*config.dtlb), config.pcid)
-        cores.append(CoreState(id, mmu))
+        cores.append(CoreState(id, fresh_mmu(config)))
     return MachineState(cores, mailboxes=[[] for _ in cores])
+
+
+def fresh_mmu(config: MachineConfig) -> MmuState:
+    """The MMU of a core that has not run: empty TLBs, and no table."""
+    return MmuState(Tlb(*config.itlb), Tlb(*config.dtlb), config.pcid)

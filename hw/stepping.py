@@ -27,6 +27,25 @@ PAGE = trace.declare(
 )
 
 
+class Approach:
+    """Runs a core as fast as it goes until it has retired so many instructions, and then calls
+    `arrived`, which is to put something else in its place."""
+
+    def __init__(self, core: Core, instructions: int, arrived: Callable[[], None]) -> None:
+        self.core = core
+        self.instructions = instructions
+        self.arrived = arrived
+        core.stepper = self._run
+
+    def _run(self, most: int) -> int:
+        core = self.core
+        gap = self.instructions - core.state.instructions
+        if gap > 0:
+            return core.step(min(most, gap))
+        self.arrived()
+        return core.stepper(most) if core.stepper and core.stepper != self._run else 0
+
+
 class Stepper:
     """Steps a core.  `before` is called ahead of each instruction."""
 
@@ -40,7 +59,7 @@ class Stepper:
     def _note(self, pa: int, size_bytes: int) -> None:
         self._stored.append((pa, size_bytes))
 
-    def _step(self) -> int:
+    def _step(self, _: int) -> int:
         core, port = self.core, self.core.trace
         assert port is not None
         self.before()

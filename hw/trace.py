@@ -169,6 +169,10 @@ class Trace:
         if len(self._pending) >= RECORDS_PER_CHUNK:
             self._end_chunk()
 
+    def retract(self) -> None:
+        """Take the last record back: its observer, who calls this, has found it impossible."""
+        del self._pending[-1]
+
     @property
     def total(self) -> int:
         """How many records there have been."""

@@ -70,6 +70,8 @@ class Config:
     """How much VAS and segment memory a user may own; None: half of the memory."""
     replace: str = CLOCK
     """Which page leaves memory when it is short, if there is a paging disk."""
+    eager: bool = False
+    """Pages get frames when they are mapped, and fork copies them: no lazy memory."""
 
     def __post_init__(self) -> None:
         if self.sched not in POLICIES:
@@ -111,6 +113,8 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
          "(default: none)"),
         ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
+        ("--eager", False, yes_no, "give pages their frames when they are mapped, and copy them at "
+         "fork (default: when they are used)"),
         ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
          "only where it matters"),
     ):  # fmt: skip
@@ -138,6 +142,7 @@ def config_from(options: argparse.Namespace) -> Config:
         vas_sync=options.vas_sync,
         vas_sharing=options.vas_sharing,
         vas_limit_mib=options.vas_limit,
+        eager=options.eager,
     )
 
 
@@ -170,6 +175,7 @@ def boot(
     kernel.vases.choose(config.vas_sync, config.vas_sharing)
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8
+    kernel.objects.eager = config.eager
     machine.connect(kernel.traps)
     if config.machine.swap_mib:
         kernel.frames.replacement = Replacement(kernel, config.replace)
@@ -253,7 +259,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
         "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
         "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
-        "swap_mib": config.swap_mib,
+        "swap_mib": config.swap_mib, "eager": kernel.objects.eager,
         "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
     }  # fmt: skip
 

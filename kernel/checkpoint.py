@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from hw.machine import Machine, MachineConfig, MachineState
+from hw.machine import Machine, MachineConfig, MachineState, fresh_mmu
 from hw.memory import PAGE_SIZE
 from hw.trace import Trace
 from kernel.kernel import Kernel
@@ -63,15 +63,26 @@ def save(kernel: Kernel) -> bytes:
 
 
 def load(
-    data: bytes, sink: Callable[[bytes], None], source: Callable[[], bytes] | None = None
+    data: bytes,
+    sink: Callable[[bytes], None],
+    source: Callable[[], bytes] | None = None,
+    other: Callable[[MachineConfig], MachineConfig] | None = None,
 ) -> Kernel:
-    """A system that goes on where `save` was called.  Raises `CheckpointError`."""
+    """A system that goes on where `save` was called.  Raises `CheckpointError`.
+
+    With `other`, what the same system would do on another machine: one whose TLBs or PCIDs are
+    different, for a system in which nothing has run yet.
+    """
     load_all()
     stream = BytesIO(data)
     try:
         kept = _Unpickler(stream, None).load()
         if not isinstance(kept, Checkpoint) or kept.version != VERSION:
             raise CheckpointError(f"this is no checkpoint of version {VERSION}")
+        if other is not None:
+            kept.config = other(kept.config)
+            for core in kept.machine.cores:
+                core.mmu = fresh_mmu(kept.config)
         machine = Machine(kept.config, sink, source, kept.machine)
         for i, pfn in enumerate(kept.frames):
             page = kept.content[i * PAGE_SIZE : (i + 1) * PAGE_SIZE]
@@ -82,6 +93,8 @@ def load(
     if not isinstance(kernel, Kernel):
         raise CheckpointError("the checkpoint holds no kernel")
     machine.connect(kernel.traps)
+    if other is not None:
+        kernel.shootdowns.forget_tags()
     if kept.trace is not None:
         machine.attach_trace(kept.trace)
     for seat in kernel.seats:

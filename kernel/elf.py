@@ -156,7 +156,8 @@ def _zero_tail(space: AddressSpace, start: int, end: int) -> None:
     page = start & ~PAGE_MASK
     region = space.map.find(page)
     assert region is not None
-    space.show(region, page, write=True)
+    if not space.objects.eager:
+        space.show(region, page, write=True)
     pfn = region.object.frames[region.object_page(page)]
     memory = space.objects.table.machine.memory
     memory.write((pfn << 12) + (start & PAGE_MASK), bytes(end - start))

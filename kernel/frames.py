@@ -31,6 +31,8 @@ class Account:
 
     limit: int | None
     frames: int = 0
+    owned: int = 0
+    """VASes and segments, of which an empty segment takes no frame."""
 
     def admit(self) -> None:
         """May there be one frame more?  Raises ENOMEM at the limit."""

@@ -28,6 +28,7 @@ from hw import costs
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel import frames as owner_tags
 from kernel import rmap
+from kernel.errno import KernelError
 from kernel.frames import Account, Frames
 
 if TYPE_CHECKING:
@@ -162,21 +163,29 @@ class MemoryObject:
         self.changed = True
         if page in self.paged_out:
             self._replacement.page_in(self, page)
+        if page not in self.frames:
+            return self._own(page)
         # BEGIN SOLUTION lab3.cow
-        pfn = self.frames.get(page)
-        if pfn is None:
-            if self.source is None or not self.source.backs(page + self.source_page):
-                return self._fill(page)
-            pfn = self.source.frame_to_read(page + self.source_page)
-            self._admit()
-            self._put(page, self.table.copy(pfn, self.owner))
-            self._charge(1)
-        elif not shared and self.table.refs[pfn] > 1:
+        pfn = self.frames[page]
+        if not shared and self.table.refs[pfn] > 1:
             self._put(page, self.table.copy(pfn, self.owner))
             self.table.release(pfn)
         return self.frames[page]
         # END SOLUTION lab3.cow
-        # PROMPT lab3.cow: copy the frame on the first write to a shared page.
+        # PROMPT lab3.cow: copy the frame on the first store to a shared page.
+
+    def _own(self, page: int) -> int:
+        """The first frame of its own for a page: what was to be read there, to be stored into."""
+        # BEGIN SOLUTION lab3.private
+        if self.source is None or not self.source.backs(page + self.source_page):
+            return self._fill(page)
+        pfn = self.source.frame_to_read(page + self.source_page)
+        self._admit()
+        self._put(page, self.table.copy(pfn, self.owner))
+        self._charge(1)
+        return self.frames[page]
+        # END SOLUTION lab3.private
+        # PROMPT lab3.private: zeroes or a file's content, or a copy of the source's frame.
 
     def copy_into(self, other: MemoryObject) -> None:
         """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
@@ -199,6 +208,7 @@ class MemoryObject:
         return page in self.frames or page in self.paged_out
 
     def _fill(self, page: int) -> int:
+        """A new frame with the first content: zeroes, where there is no `data`."""
         content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
         self._admit()
         pfn = self.table.allocate(self.owner)
@@ -273,7 +283,9 @@ class MemoryObject:
         self, id: int, frames: dict[int, int], paged_out: dict[int, Away]
     ) -> MemoryObject:
         shape = (id, self.table, self.owner, self.data, self.source, self.source_page, frames)
-        return MemoryObject(*shape, paged_out=paged_out, family=self.family)
+        relative = MemoryObject(*shape, paged_out=paged_out, family=self.family)
+        relative.size_bytes = self.size_bytes
+        return relative
 
     def discard(self, first_page: int, pages: int) -> list[int]:
         """Forget the pages of a range; the caller releases their frames when it is safe."""
@@ -311,6 +323,9 @@ class Objects:
     made: int = 0
     changes: int = 0
     """How many changes of regions there have been: the clock of `Region.changed`."""
+    eager: bool = False
+    """Nothing is put off: a region's pages get their frames with it, and private ones are copies
+    from the start, as in the systems before paging (`--eager`)."""
 
     def anonymous(self) -> MemoryObject:
         """Zero-filled memory."""
@@ -330,8 +345,10 @@ class Objects:
 
     def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
         """A private copy of `source` from page `source_page` on; pages are copied when written."""
-        self.made += 1
         owner = owner_tags.ANONYMOUS
+        if self.eager:
+            return self._copy_of_file(source, source_page << 12)
+        self.made += 1
         return MemoryObject(self.made, self.table, owner, b"", source, source_page)
 
     def segment(self) -> MemoryObject:
@@ -344,9 +361,30 @@ class Objects:
         return original.twin(self.made)
 
     def clone(self, original: MemoryObject) -> MemoryObject:
-        """What fork makes of private memory."""
+        """What fork makes of private memory.  Raises ENOMEM, only if eager."""
+        if self.eager:
+            return self._copy(original)
         self.made += 1
         return original.clone(self.made)
+
+    def _copy(self, original: MemoryObject) -> MemoryObject:
+        copy = self.twin(original)
+        copy.holds += 1
+        try:
+            original.copy_into(copy)
+        except KernelError:
+            for pfn in copy.drop():
+                self.table.release(pfn)
+            raise
+        copy.holds -= 1
+        return copy
+
+    def _copy_of_file(self, file: MemoryObject, offset: int) -> MemoryObject:
+        """The file's content from `offset` on, as it is now."""
+        size = max((file.size_bytes or 0) - offset, 0)
+        made = self._make(owner_tags.ANONYMOUS, file.load(offset, size))
+        made.size_bytes = size
+        return made
 
     def carve(self, original: MemoryObject, first_page: int, pages: int) -> MemoryObject:
         """What mremap makes of private memory that moves."""

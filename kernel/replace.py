@@ -158,7 +158,11 @@ class Replacement:
         return self._has_block() or self._is_in_file(made, page, pfn)
 
     def take_reference(self, pfn: int) -> bool:
-        """Was the frame accessed since this was last asked?  Clears the A bits."""
+        """Was the frame accessed since this was last asked?  Clears the A bits.
+
+        What was cleared goes into `stale`: the pages of each space, by its id.
+        """
+        # BEGIN SOLUTION lab3.reference
         page, referenced = self.queue[pfn][1], False
         for holder in self._holders(pfn):
             for region, va in rmap.places(holder, page):
@@ -169,6 +173,8 @@ class Replacement:
                     space = region.space
                     self.stale.setdefault(space.id, (space, []))[1].append(va)
         return referenced
+        # END SOLUTION lab3.reference
+        # PROMPT lab3.reference: ask and clear the A bit in every place that shows the frame.
 
     def pass_over(self, pfn: int) -> None:
         """The hand moves on: the frame is the last to be looked at again.  One that holds no

@@ -6,7 +6,8 @@ attached and held until it is detached; who comes too late is refused with EBUSY
 `switch` is SpaceJMP's: anybody may attach, and every *lockable* segment has a reader/writer lock
 that `vas_switch` takes.  What makes it free of deadlock: a thread gives up the locks of the VAS
 that it leaves before it takes the first of the one that it enters, and takes those in the
-order of their ids.  Waiters are served in the order in which they came.
+order of their ids.  Waiters are served in the order in which they came, but a reader waits for
+writers alone: readers who queue behind one another would take turns where they could go together.
 """
 
 from __future__ import annotations
@@ -54,13 +55,12 @@ class AtAttach:
 
     name: str = "attach"
 
-    # BEGIN SOLUTION lab6.sharing
     def admit(self, named: Named, kind: int) -> None:
+        # BEGIN SOLUTION lab6.sharing
         if named.writers or (kind & WRITE and named.readers):
             raise KernelError(E.BUSY)
-
-    # END SOLUTION lab6.sharing
-    # PROMPT lab6.sharing: one writer alone, or any number of readers.
+        # END SOLUTION lab6.sharing
+        # PROMPT lab6.sharing: one writer alone, or any number of readers.
 
     def enter(self, thread: Thread, attachment: Attachment | None) -> None:
         """Decided at attach already."""
@@ -90,8 +90,8 @@ class AtSwitch:
     def admit(self, named: Named, kind: int) -> None:
         """Anybody may attach."""
 
-    # BEGIN SOLUTION lab6.segment_lock
     def enter(self, thread: Thread, attachment: Attachment | None) -> None:
+        # BEGIN SOLUTION lab6.segment_lock
         goal = attachment.view.id if attachment else 0
         if self.target.get(thread.tid) != goal:
             self.leave(thread)
@@ -101,36 +101,53 @@ class AtSwitch:
             if thread.tid not in segment.holders:
                 self._take(thread, segment, alone)
         self.target.pop(thread.tid, None)
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: give up the old locks first, then take the new ones by id.
+
+    def _needed(self, attachment: Attachment | None) -> list[tuple[int, bool]]:
+        """The lockable segments of an attachment in the order of their ids, and whether alone."""
+        # BEGIN SOLUTION lab6.segment_lock
+        if attachment is None:
+            return []
+        kinds = {sid: kind & attachment.kind for sid, kind in attachment.vas.segments.items()}
+        kinds |= attachment.segments
+        lockable = [sid for sid in sorted(kinds) if self.vases.segments[sid].lockable]
+        return [(sid, bool(kinds[sid] & WRITE)) for sid in lockable]
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: the VAS's segments and the attachment's own, by id.
 
     def _take(self, thread: Thread, segment: Segment, alone: bool) -> None:
-        if thread.tid not in segment.queue:
-            segment.queue.append(thread.tid)
-        others_alone = any(segment.holders.values())
-        if segment.queue[0] != thread.tid or others_alone or (alone and segment.holders):
+        """Take one lock, or a place in its queue.  Raises `Blocked`."""
+        # BEGIN SOLUTION lab6.segment_lock
+        segment.queue.setdefault(thread.tid, alone)
+        place = list(segment.queue).index(thread.tid)
+        before = [*segment.holders.values(), *list(segment.queue.values())[:place]]
+        if any(before) or (alone and before):
             self.waits[thread.tid] = segment.id
             raise Blocked(("vas_lock", segment.id, 0), interruptible=False)
-        segment.queue.pop(0)
+        del segment.queue[thread.tid]
         self.waits.pop(thread.tid, None)
         segment.holders[thread.tid] = alone
         self.held.setdefault(thread.tid, []).append(segment.id)
-        self._emit(segment, thread, 2 if alone else 1)
+        self._came(segment, thread, alone)
         self._next(segment)
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: whose turn it is, and who is inside, decide.
 
     def leave(self, thread: Thread) -> None:
+        # BEGIN SOLUTION lab6.segment_lock
         self.target.pop(thread.tid, None)
         waited_for = self.waits.pop(thread.tid, None)
         if waited_for is not None:
             segment = self.vases.segments[waited_for]
-            segment.queue.remove(thread.tid)
+            del segment.queue[thread.tid]
             self._next(segment)
         for sid in self.held.pop(thread.tid, []):
             segment = self.vases.segments[sid]
-            del segment.holders[thread.tid]
-            self._emit(segment, thread, 0)
+            self._left(segment, thread, segment.holders.pop(thread.tid))
             self._next(segment)
-
-    # END SOLUTION lab6.segment_lock
-    # PROMPT lab6.segment_lock: give up the old locks first, then take the new ones by id.
+        # END SOLUTION lab6.segment_lock
+        # PROMPT lab6.segment_lock: nothing is held any more, and nothing waited for.
 
     def join(self, parent: Thread, child: Thread) -> None:
         """A thread made inside is in the same critical section, which ends with the last."""
@@ -142,19 +159,26 @@ class AtSwitch:
     def awaited(self, attachment: Attachment) -> bool:
         return attachment.view.id in self.target.values()
 
-    def _needed(self, attachment: Attachment | None) -> list[tuple[int, bool]]:
-        """The lockable segments of an attachment in the order of their ids, and whether alone."""
-        if attachment is None:
-            return []
-        kinds = {sid: kind & attachment.kind for sid, kind in attachment.vas.segments.items()}
-        kinds |= attachment.segments
-        lockable = [sid for sid in sorted(kinds) if self.vases.segments[sid].lockable]
-        return [(sid, bool(kinds[sid] & WRITE)) for sid in lockable]
-
     def _next(self, segment: Segment) -> None:
         """Whoever waits looks again."""
         self.vases.kernel.wake(("vas_lock", segment.id, 0))
 
+    def _came(self, segment: Segment, thread: Thread, alone: bool) -> None:
+        """Cores are up to a turn apart, but nobody is inside before those whom it excludes have
+        left: the core waits for that time, as if it spun."""
+        core = self.vases.kernel.machine.core
+        after = max(segment.left_at) if alone else segment.left_at[True]
+        core.state.cycles = max(core.state.cycles, after)
+        self._emit(segment, thread, 2 if alone else 1)
+
+    def _left(self, segment: Segment, thread: Thread, alone: bool) -> None:
+        segment.left_at[alone] = max(segment.left_at[alone], self.vases.kernel.now())
+        self._emit(segment, thread, 0)
+
     def _emit(self, segment: Segment, thread: Thread, how: int) -> None:
-        if self.vases.kernel.machine.trace:
-            self.vases.kernel.machine.trace.emit(SEG_LOCK, segment.id, thread.tid, how)
+        """Trace it; and the core whose clock is behind has its turn: it may come here as well."""
+        machine = self.vases.kernel.machine
+        if len(machine.cores) > 1:
+            machine.core.leave = True
+        if machine.trace:
+            machine.trace.emit(SEG_LOCK, segment.id, thread.tid, how)

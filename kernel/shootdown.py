@@ -97,10 +97,14 @@ class Shootdowns:
     made: int = 0
 
     def __post_init__(self) -> None:
+        self.seats = [Seat(core.state.id, []) for core in self.machine.cores]
+        self.forget_tags()
+
+    def forget_tags(self) -> None:
+        """No tag stands for any space yet."""
         count = self.pcids if self.machine.config.pcid else 1
-        self.seats = [
-            Seat(core.state.id, [Tag() for _ in range(count)]) for core in self.machine.cores
-        ]
+        for seat in self.seats:
+            seat.tags = [Tag() for _ in range(count)]
 
     @property
     def seat(self) -> Seat:

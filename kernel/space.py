@@ -168,7 +168,13 @@ class AddressSpace(UserMemory):
     # Mapping ------------------------------------------------------------------------------
 
     def map_region(self, region: Region) -> Region:
-        """Add a region where nothing is mapped.  Raises ENOMEM past the limit of regions."""
+        """Add a region where nothing is mapped.  Raises ENOMEM past the limit of regions, and where
+        the eager kernel has no frames for it."""
+        self._add(region)
+        self._appear(region.start, region.end)
+        return region
+
+    def _add(self, region: Region) -> None:
         if len(self.map) >= MAX_REGIONS:
             raise KernelError(E.NOMEM)
         if self.views:
@@ -178,7 +184,24 @@ class AddressSpace(UserMemory):
         region.object.holds += 1
         region.object.regions.append(region)
         self._changed(region)
-        return region
+
+    def _appear(self, start: int, end: int) -> None:
+        """A range was mapped.  Raises ENOMEM, and then it is gone again."""
+        try:
+            self._populate(start, end)
+        except KernelError:
+            self.remove(start, end)
+            raise
+
+    def _populate(self, start: int, end: int) -> None:
+        """Eager: what a process has for itself gets its frames now.  Raises ENOMEM."""
+        if not (self.objects.eager and self.kuser_pfn):
+            return
+        for region in self.map.overlapping(start, end):
+            if region.prot and not region.lazy:
+                for va in range(max(start, region.start), min(end, region.end), PAGE_SIZE):
+                    if not (self.table.lookup(va) & P or region.is_past_end(va)):
+                        self.show(region, va, write=False)
 
     def place(self, size_bytes: int, wish: int = 0) -> int:
         """A free range for `size_bytes`, at `wish` if that is possible.  Raises ENOMEM."""
@@ -275,6 +298,7 @@ class AddressSpace(UserMemory):
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
         self.shootdowns.invalidate(self, stale, [])
+        self._populate(start, end)
 
     def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
         """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
@@ -285,12 +309,13 @@ class AddressSpace(UserMemory):
             self._merge_upwards(region)
 
     def extend(self, region: Region, end: int) -> None:
-        """Let a region reach up to `end`, where nothing is mapped.  Raises EPERM, EFAULT."""
+        """Let a region reach up to `end`, where nothing is.  Raises EPERM, EFAULT, ENOMEM."""
         self._refuse_sealed(region.start, region.end)
         if self.views:
             self.claim(region.end, end, region)
-        region.end = end
+        start, region.end = region.end, end
         self._changed(region)
+        self._appear(start, end)
 
     def move(self, start: int, end: int, target: int, new_end: int) -> None:
         """Show a part of one region at `target`..`new_end` instead, where nothing is mapped.
@@ -338,7 +363,10 @@ class AddressSpace(UserMemory):
                 if self.clash(old_top, new_top + PAGE_SIZE):
                     return self.break_end
                 self.claim(old_top, new_top)
-            self._grow_heap(old_top, new_top)
+            try:
+                self._grow_heap(old_top, new_top)
+            except KernelError:
+                return self.break_end
         self.break_end = end
         return end
 
@@ -366,7 +394,7 @@ class AddressSpace(UserMemory):
         upper = replace(region, start=at, page=region.object_page(at))
         region.end = at
         self._changed(region)
-        self.map_region(upper)
+        self._add(upper)
 
     def _merge_upwards(self, region: Region) -> None:
         """Make one region of this one and those behind it that continue it."""
@@ -406,7 +434,7 @@ class AddressSpace(UserMemory):
         self.show(region, page, write=bool(error & ERR_WRITE))
         return True
         # END SOLUTION lab3.demand
-        # PROMPT lab3.demand: find the region, check the access, and give the page a frame.
+        # PROMPT lab3.demand: find the region, check the access, and show the page.
 
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
@@ -431,6 +459,11 @@ class AddressSpace(UserMemory):
         return own and self.objects.table.refs[pfn] == 1
 
     def _grow_stack(self, page: int) -> Region | None:
+        """The stack, which now reaches down to `page`; None if it may not.
+
+        Not below `floor`, and not where `STACK_GUARD_PAGES` below it would meet another mapping.
+        """
+        # BEGIN SOLUTION lab3.stack
         stack = self.map.next_above(page)
         if stack is None or not stack.floor or page < stack.floor:
             return None
@@ -446,11 +479,13 @@ class AddressSpace(UserMemory):
         self.map.restart(stack, page)
         self._changed(stack)
         return stack
+        # END SOLUTION lab3.stack
+        # PROMPT lab3.stack: the region above may grow down to this page, if it is a stack.
 
     # Life ---------------------------------------------------------------------------------
 
     def fork(self, id: int) -> AddressSpace:
-        """A copy-on-write copy.  Raises ENOMEM, and then the copy is gone again."""
+        """A copy-on-write copy; eager: a copy.  Raises ENOMEM, and then the copy is gone again."""
         self.objects.table.reserve(len(self.table.used))
         child = AddressSpace(id, self.objects, self.shootdowns, self.kuser_pfn)
         child.break_start, child.break_end, child.hint = self.break_start, self.break_end, self.hint
@@ -466,7 +501,7 @@ class AddressSpace(UserMemory):
                 elif not region.shared:
                     twin = twins.get(twin.id) or twins.setdefault(twin.id, self.objects.clone(twin))
                 child.map_region(replace(region, object=twin, flags=region.flags & ~LOCKED))
-                if not region.flags & WIPED_BY_FORK:
+                if not (region.flags & WIPED_BY_FORK or self.objects.eager):
                     self._share_leaves(region, child, stale)
         except KernelError:
             child.destroy()

@@ -88,10 +88,7 @@ class Subtree(Layered):
     name: str = "subtree"
 
     def attach(self, kernel: Kernel, home: AddressSpace, vas: Vas, writable: bool) -> Seen:
-        # BEGIN SOLUTION lab5.attach
         return View(*kernel.for_space(), shows=(home, vas.space), writable=writable)
-        # END SOLUTION lab5.attach
-        # PROMPT lab5.attach: make a view that shows the process's space and the VAS's.
 
 
 @dataclass(slots=True)
@@ -204,6 +201,7 @@ class Rfc:
         self, source: AddressSpace, region: Region, target: AddressSpace, found: Region | None
     ) -> None:
         """Bring the copy `found` up to date; EFAULT where it is newer, or there is none."""
+        # BEGIN SOLUTION lab6.conflict
         if found is None or region.changed < found.changed:
             near = target.map.overlapping(region.start, region.end)
             raise target.conflict(region, found or (near[0] if near else region))
@@ -219,6 +217,8 @@ class Rfc:
             if isinstance(space, CopiedView):
                 space.pushed += count
         found.changed = stamp
+        # END SOLUTION lab6.conflict
+        # PROMPT lab6.conflict: refuse what is older, skip what is equal, bring over what is newer.
 
     def _replace(self, region: Region, target: AddressSpace, found: Region) -> Region:
         origin = found.origin

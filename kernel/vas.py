@@ -33,6 +33,8 @@ MAX_ATTACHMENTS = 65_535
 """Of one VAS, of one segment, and of one process."""
 MAX_IDS = 65_535
 """VASes, and segments: what the kernel remembers of each costs its maker no frame."""
+MAX_OWNED = MAX_IDS // 2
+"""By any user but root, of both together: nobody can take all ids from the others."""
 VAS_BASE, VAS_SLOTS = 1 << 46, 96
 """Where a VAS's own mappings go: a top-level slot (512 GiB) each, far from where programs map."""
 
@@ -82,15 +84,17 @@ class Named:
 @dataclass(slots=True, eq=False)
 class Segment(Named):
     """Pages `start`..`end` of whatever shows it.  `holders` are the threads that are inside, by
-    tid, with whether they hold it alone; `queue` are those that wait, in order: both only where
-    it is `lockable` and the sharing policy is `switch`."""
+    tid, with whether they hold it alone; `queue` are those that wait, in order, with whether they
+    want it alone; `left_at` says when, by its core's clock, the last reader and the last writer
+    went.  All three only where it is `lockable` and the sharing policy is `switch`."""
 
     start: int = 0
     end: int = 0
     object: MemoryObject = field(kw_only=True)
     lockable: bool = False
     holders: dict[int, bool] = field(default_factory=dict)
-    queue: list[int] = field(default_factory=list)
+    queue: dict[int, bool] = field(default_factory=dict)
+    left_at: list[int] = field(default_factory=lambda: [0, 0])
 
 
 @dataclass(slots=True, eq=False)

@@ -151,6 +151,7 @@ def _locks(kernel: Kernel, segment: Segment) -> Iterator[str]:
 def _accounts(kernel: Kernel) -> Iterator[str]:
     vases = kernel.vases
     owed: Counter[int] = Counter()
+    owned = Counter(named.user for named in (*vases.vases.values(), *vases.segments.values()))
     objects: dict[int, tuple[Named, MemoryObject]] = {
         s.object.id: (s, s.object) for s in vases.segments.values()
     }
@@ -164,3 +165,5 @@ def _accounts(kernel: Kernel) -> Iterator[str]:
     for uid, account in vases.accounts.items():
         if account.frames != owed[uid]:
             yield f"user {uid} pays for {account.frames} frames and has {owed[uid]}"
+        if account.owned != owned[uid]:
+            yield f"user {uid} should own {owned[uid]} VASes and segments, not {account.owned}"

@@ -23,6 +23,7 @@ from kernel.space import MAP_LOWEST, MAP_TOP, AddressSpace, Conflict, Region
 from kernel.sync import Forward, Rfc, Subtree, Sync
 from kernel.vas import (
     MAX_ATTACHMENTS,
+    MAX_OWNED,
     MODE_MASK,
     READ,
     WRITE,
@@ -126,6 +127,14 @@ class Vases:
             self.accounts[uid] = Account(self.limit_frames if uid else None)
         return self.accounts[uid]
 
+    def _payer(self, who: Credentials) -> Account:
+        """Whose account something new goes to.  Raises ENOMEM at a limit."""
+        account = self.account(who.uid)
+        account.admit()
+        if not who.is_root and account.owned >= MAX_OWNED:
+            raise KernelError(E.NOMEM)
+        return account
+
     # VASes ----------------------------------------------------------------------------------
 
     def create(self, who: Credentials, name: bytes, mode: int) -> Vas:
@@ -133,8 +142,7 @@ class Vases:
         self._charge_name()
         if name in self.vas_names:
             raise KernelError(E.EXIST)
-        account = self.account(who.uid)
-        account.admit()
+        account = self._payer(who)
         vid = self.vas_ids.take()
         try:
             space = self.kernel.new_space(runs=False)
@@ -142,6 +150,7 @@ class Vases:
             self.vas_ids.give(vid)
             raise
         account.frames += len(space.table.used)
+        account.owned += 1
         space.table.account = account
         space.base = space.hint = own_slot(vid)
         common = (vid, name, mode & MODE_MASK, who.uid, who.gid, account)
@@ -160,6 +169,7 @@ class Vases:
             self._unlink(vas, sid)
         vas.space.destroy()
         del self.vases[vid], self.vas_names[vas.name]
+        vas.account.owned -= 1
         self.vas_ids.give(vid)
         self._emit(VAS, vid, vas.space.id, 0, vas.name)
 
@@ -209,6 +219,8 @@ class Vases:
                     region.object.pay_from(account)
         elif isinstance(named, Segment):
             named.object.pay_from(account)
+        named.account.owned -= 1
+        account.owned += 1
         named.user, named.account = uid, account
 
     # Segments -------------------------------------------------------------------------------
@@ -224,12 +236,12 @@ class Vases:
         self._charge_name()
         if name in self.segment_names:
             raise KernelError(E.EXIST)
-        account = self.account(who.uid)
-        account.admit()
+        account = self._payer(who)
         sid = self.segment_ids.take()
         made = self.kernel.objects.segment()
         made.holds += 1
         made.account = account
+        account.owned += 1
         common = (sid, name, mode & MODE_MASK, who.uid, who.gid, account)
         segment = Segment(*common, start=start, end=end, object=made)
         self.segments[sid] = segment
@@ -245,6 +257,7 @@ class Vases:
             raise KernelError(E.BUSY)
         self.kernel.shootdowns.release(self.kernel.frames, segment.object.drop())
         del self.segments[sid], self.segment_names[segment.name]
+        segment.account.owned -= 1
         self.segment_ids.give(sid)
         shape = (segment.start, segment.end, segment.object.id)
         self._emit(SEGMENT, sid, *shape, 0, segment.name)
@@ -375,6 +388,7 @@ class Vases:
 
     def attach(self, caller: Process, pid: int, vid: int, kind: int) -> None:
         """Raises EINVAL, ESRCH, EACCES, EBUSY, ENOMEM, EFAULT.  Already attached: nothing."""
+        # BEGIN SOLUTION lab5.attach
         machine = self.kernel.machine
         machine.charge(costs.TABLE_LOOKUP, 2)
         vas, process = self.vas(vid), self.target(caller, pid)
@@ -397,6 +411,8 @@ class Vases:
         attachment = Attachment(vas, home, kind, view)
         held.attachments[vid] = vas.attachments[home.id] = attachment
         self._emit(VAS_ATTACH, home.id, vid, view.id, kind, 1)
+        # END SOLUTION lab5.attach
+        # PROMPT lab5.attach: check who may, make the view, and remember it at both ends.
 
     def _holdings(self, home: AddressSpace) -> Holdings:
         return self.holdings.setdefault(home.id, Holdings())
@@ -452,12 +468,12 @@ class Vases:
 
     # Switch -----------------------------------------------------------------------------------
 
-    # BEGIN SOLUTION lab5.switch
     def switch(self, thread: Thread, vid: int) -> Attachment | None:
         """Let `thread` see another VAS, 0: its own space.  The same one: nothing happens.
 
         Returns the attachment where that is news.  Raises EINVAL, EFAULT, `Blocked`.
         """
+        # BEGIN SOLUTION lab5.switch
         source, home = thread.space, thread.process.space
         if source.vid == vid:
             return None
@@ -476,9 +492,8 @@ class Vases:
         self._move(thread, target)
         self.kernel.show(thread)
         return attachment
-
-    # END SOLUTION lab5.switch
-    # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
+        # END SOLUTION lab5.switch
+        # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
 
     def go_back(self, thread: Thread, vid: int) -> None:
         """A signal handler ends: the thread returns to the VAS where it was interrupted.

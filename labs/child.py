@@ -196,7 +196,8 @@ def _answer(answering: Any, told: dict[str, Any], desk: Desk, meter: Meter) -> d
     meter.allow(told.get("lines", LINES))
     try:
         sys.settrace(meter)
-        return {"answer": answering.answer(told, desk)}
+        answer = answering.answer(told, desk)
+        return {"answer": answer, "record": answer.get("records", 0)}
     except BaseException as error:
         sys.settrace(None)
         return {"broken": _say(error, meter), "record": getattr(error, "record", 0)}

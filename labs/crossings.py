@@ -20,6 +20,7 @@ from typing import Any
 
 from hw import costs
 from hw.cpu import Core
+from hw.host import UserError
 from hw.machine import EXACT, MachineConfig
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, run_to_end, spawn, trace_header
@@ -115,10 +116,11 @@ def start(
 
 
 def finish(kernel: Kernel, process: Process) -> None:
-    """Run to the end, which must be a good one."""
+    """Run to the end, which must be a good one.  Raises UserError."""
     status = run_to_end(kernel, process)
     if status:
-        raise RuntimeError(f"{b' '.join(process.arguments)!r} ended with status {status:#x}")
+        words = b" ".join(process.arguments).decode()
+        raise UserError(f"`{words}` fails on this machine", "see what `run.py exec` says of it")
 
 
 # In counts ------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ A demo is a module of `labs/demos/` with a `DEMO` in it; nothing else has to kno
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import pkgutil
+import textwrap
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,11 +18,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import hw.panel
 from hw.host import UserError
+from hw.panel import command as panel_command
 from kernel.boot import Config, add_machine_options
 from kernel.kernel import Kernel
 from labs import demos
 from userland.exec import Recording, configuration, recording
+from userland.live import is_possible, show, trace_file
 
 EXAMPLES = """\
 examples:
@@ -28,8 +33,12 @@ examples:
   run.py demo switch                    what a change of view costs
   run.py demo switch --json --no-pcid   the same for a machine, without TLB tags
   run.py demo switch --trace s.vtrace   and recorded
+  run.py demo views --panel             and then on the front panel, scene by scene
 """
 LIST = "list"
+COLUMNS = 80
+"""What a demo's text keeps to: it is shown on projectors."""
+SCENES = Path(hw.panel.__file__).with_name("scenes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,17 @@ class Demo:
     run: Callable[[Options], Result]
 
 
+def paragraph(text: str, indent: str = "") -> str:
+    """`text` in lines of at most `COLUMNS`; `indent` is for all but the first."""
+    return textwrap.fill(text, COLUMNS, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def cannot_play(program: str, said: str) -> UserError:
+    """A demo's program has failed on this machine; `said` is what it printed."""
+    last = (said.strip().splitlines() or [f"{program} ended without a word"])[-1]
+    return UserError(f"the demo cannot be shown on this machine: {last}", "try it without options")
+
+
 def every_demo() -> dict[str, Demo]:
     """All demos, by name."""
     names = sorted(module.name for module in pkgutil.iter_modules(demos.__path__))
@@ -80,13 +100,32 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     known = every_demo()
     if options.name == LIST:
-        print("\n".join(f"{demo.name:<12} {demo.doc}" for demo in known.values()))
+        docs = {demo.name: demo.doc for demo in known.values()}
+        lines = "\n".join(f"{name:<12} {doc}" for name, doc in docs.items())
+        print(json.dumps(docs, indent=1) if options.json else lines)
         return 0
     if options.name not in known:
         raise _unknown(options.name, list(known))
-    result = known[options.name].run(Options(configuration(options), options.trace))
-    print(json.dumps(result.data, indent=1) if options.json else result.text)
+    if options.json and options.captions:
+        raise UserError("--json and --captions would be mixed up", "give one of them at a time")
+    panel = options.panel and is_possible()
+    with contextlib.ExitStack() as stack:
+        trace = options.trace
+        if panel or options.captions:
+            trace = stack.enter_context(trace_file(trace))
+        result = known[options.name].run(Options(configuration(options), trace))
+        print(json.dumps(result.data, indent=1) if options.json else result.text, flush=True)
+        if options.captions and trace is not None:
+            panel_command.main(["captions", str(trace)])
+        if panel and trace is not None:
+            show(trace, *scenes_of(options.name))
     return 0 if result.holds else 1
+
+
+def scenes_of(name: str) -> list[str]:
+    """The panel's options for the scenes of a demo, if it has some."""
+    path = SCENES / f"{name}.json"
+    return [f"--scenes={path}"] if path.exists() else []
 
 
 def _unknown(name: str, known: list[str]) -> UserError:
@@ -105,5 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", nargs="?", default=LIST, help="a demo, or `list`")
     parser.add_argument("--json", action="store_true", help="figures for a machine")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    parser.add_argument("--panel", action="store_true", help="then go through it in the panel")
+    parser.add_argument("--captions", action="store_true", help="then tell it in sentences")
     add_machine_options(parser)
     return parser

@@ -9,24 +9,34 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["rights", who, va]             "r", "rw", "rx", ..., or None where nothing is mapped
     ["frame", who, va]              the number of the frame behind an address, or None
     ["same", who, va, who2, va2]    whether both addresses lie in one frame
+    ["kept", who, va, stop]         whether the frame is the one of that earlier stop
+    ["resident", who, start, end]   how many pages of a range are mapped
+    ["one_root", who, who2]         whether both go through the same tables from the root on
+    ["one_table", level, who, va, who2, va2]    whether the same table of `level` serves both
     ["count", kind, {field: value}] how many records of that kind the trace has
+    ["between", first, last, kind, {field: value}]  how many after stop `first`, before stop `last`
+    ["listed", kind, field, {field: value}]     that field of all such records, in order
+    ["held", owner]                 how many frames are held at the end: for "anonymous" memory, ...
 
 `who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
-"t3" what thread 3 sees.  Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
+"t3" what thread 3 sees, "p1v2" what process 1 has attached of VAS 2, "c0" what core 0 has loaded.
+Values are plain, or {"mix": i}: the `mix` of this run's nonce, or
 {"at_most": n}, {"at_least": n}, {"between": [a, b]}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hw.paging import NX, READ, PageFault, W, page_frame, walk
-from hw.trace import TraceError, TraceFile
+from hw.paging import NX, READ, PageFault, Step, W, page_frame, walk
+from hw.trace import Record, TraceError, TraceFile
 
 END = "end"
+NULL_CALL = 1212
+"""The call that makes a stop; `a` is its number (<exam.h>)."""
 MASK = (1 << 64) - 1
 
 
@@ -79,6 +89,15 @@ class Evidence:
     roots: dict[str, int] = field(default_factory=dict)
     answer: dict[str, Any] = field(default_factory=dict)
     trace: Path | None = None
+    earlier: dict[tuple[str, str, int], int | None] = field(default_factory=dict)
+    """The frames of earlier stops, as far as somebody will ask."""
+
+    def remember(self, stop: str, expected: list[Expectation]) -> None:
+        """Keep what later stops are compared with."""
+        for wanted in expected:
+            if wanted.sees[0] == "kept" and wanted.sees[3] == stop:
+                who, va = wanted.sees[1:3]
+                self.earlier[stop, who, va] = self.frame(who, va)
 
     def differs(self, wanted: Expectation) -> str:
         """What is wrong, in words; nothing if nothing is."""
@@ -88,9 +107,20 @@ class Evidence:
         if self._fits(seen, wanted.value):
             return ""
         says = wanted.says or " ".join(map(str, wanted.sees[1:]))
-        decimal = wanted.decimal or wanted.sees[0] == "count"
+        decimal = wanted.decimal or wanted.sees[0] in AMOUNTS
         told = f"{says} should be {self._told(wanted.value, decimal)}, is {shown(seen, decimal)}"
         return told + (self._frames(*wanted.sees[1:]) if wanted.sees[0] == "same" else "")
+
+    def moment(self, wanted: Expectation) -> int:
+        """How many records there were when it went wrong: up to the first wrong entry of a list,
+        otherwise all."""
+        if wanted.sees[0] == "listed" and isinstance(wanted.value, list):
+            kind, name, fields = wanted.sees[1:]
+            rest = iter(wanted.value)
+            for number, record in enumerate(self._records(), 1):
+                if _fits_record(record, kind, fields) and record[name] != next(rest, None):
+                    return number
+        return sum(1 for _ in self._records())
 
     def _frames(self, who: str, va: int, other: str, other_va: int) -> str:
         one, two = self.frame(who, va), self.frame(other, other_va)
@@ -147,18 +177,69 @@ class Evidence:
         frame = self.frame(who, va)
         return frame is not None and frame == self.frame(other, other_va)
 
-    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+    def _kept(self, who: str, va: int, stop: str) -> bool:
+        frame = self.frame(who, va)
+        return frame is not None and frame == self.earlier.get((stop, who, va))
+
+    def _resident(self, who: str, start: int, end: int) -> int:
+        return sum(self.frame(who, va) is not None for va in range(start, end, 4096))
+
+    def _one_root(self, who: str, other: str) -> bool:
+        return who in self.roots and self.roots[who] == self.roots.get(other)
+
+    def _one_table(self, level: int, who: str, va: int, other: str, other_va: int) -> bool:
+        table = self._table(level, who, va)
+        return table is not None and table == self._table(level, other, other_va)
+
+    def _table(self, level: int, who: str, va: int) -> int | None:
+        steps: list[Step] = []
+        root = self.roots.get(who)
+        try:
+            if root is not None:
+                walk(Look(self.memory.cast("Q")), root, va, READ, steps)
+        except PageFault:
+            pass
+        return next((step.table_pa for step in steps if step.level == level), None)
+
+    def _records(self) -> Iterator[Record]:
+        """All that a whole trace holds; nothing, if it is not one."""
         if self.trace is None:
-            return 0
+            return
         try:
             with TraceFile(self.trace) as records:
-                return sum(
-                    record.kind.name == kind
-                    and all(record[name] == value for name, value in fields.items())
-                    for record in records
-                )
+                yield from records
         except (OSError, TraceError):
-            return 0
+            return
+
+    def _count(self, kind: str, fields: dict[str, Any]) -> int:
+        return sum(_fits_record(record, kind, fields) for record in self._records())
+
+    def _between(self, first: int, last: int, kind: str, fields: dict[str, Any]) -> int:
+        found, inside = 0, False
+        for record in self._records():
+            if record.kind.name == "syscall" and record["number"] == NULL_CALL:
+                inside = record["a"] == first or (inside and record["a"] != last)
+            found += inside and _fits_record(record, kind, fields)
+        return found
+
+    def _listed(self, kind: str, field: str, fields: dict[str, Any]) -> list[Any]:
+        records = self._records()
+        return [_plain(record[field]) for record in records if _fits_record(record, kind, fields)]
+
+    def _held(self, owner: str) -> int | None:
+        """By the last record of each frame, and before the first one by the header."""
+        if self.trace is None:
+            return None
+        try:
+            with TraceFile(self.trace) as records:
+                wanted = list(records.header["names"]["owners"]).index(owner)
+                last: dict[int, int] = {pfn: number for pfn, _, number in records.header["held"]}
+        except (OSError, TraceError):
+            return None
+        last |= {
+            made["pfn"]: made["owner"] for made in self._records() if made.kind.name == "frame"
+        }
+        return sum(number == wanted for number in last.values())
 
     def _answer(self, key: str) -> Any:
         return self.answer.get(key)
@@ -170,8 +251,22 @@ class Evidence:
 LOOKS: dict[str, Callable[..., Any]] = {
     "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
     "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
-    "count": Evidence._count,
+    "count": Evidence._count, "between": Evidence._between, "listed": Evidence._listed,
+    "one_root": Evidence._one_root, "one_table": Evidence._one_table, "kept": Evidence._kept,
+    "resident": Evidence._resident, "held": Evidence._held,
 }  # fmt: skip
+AMOUNTS = ("count", "between", "listed", "resident", "held")
+
+
+def _fits_record(record: Record, kind: str, fields: dict[str, Any]) -> bool:
+    return record.kind.name == kind and all(
+        _plain(record[name]) == value for name, value in fields.items()
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A field of a record as JSON has it."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _word_that_differs(words: memoryview, expected: dict[str, int]) -> str:

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from hw.host import UserError
-from labs import progress
+from labs import progress, written
 from labs.judge import VISIBLE, to_data
 from labs.lab import BUILT, ROOT, Lab
 
@@ -28,8 +28,10 @@ A student's tree: a whole operating system, but for what you write.
     python3 run.py lab show quick   Vantage on one page
     python3 run.py lab grade {number}      the judge
 
-You write in {files}; look for PROMPT. Python 3.10 or newer is all that it needs.
+{task} Python 3.10 or newer is all that it needs.
 """
+TO_WRITE = "You write in {}; look for PROMPT."
+TO_ANSWER = "`run.py lab ask {}` has the questions; your answers go into `{}`."
 COURSE = (
     "__init__",
     "tour",
@@ -50,6 +52,8 @@ COURSE = (
     "crossings",
     "intervals",
     "workshop",
+    "problems",
+    "written",
 )
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)
@@ -104,11 +108,19 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
         (to / BUILT / name).unlink()  # it was built from the solution
     for name in lab.withheld:
         (to / name).write_text(_absent(name, lab), "utf-8")
-    files = " and ".join(f"`{part}`" for part in sorted(set(lab.parts.values())))
-    readme = README.format(number=lab.number, title=lab.title, files=files)
+    readme = README.format(number=lab.number, title=lab.title, task=_task(lab))
     (to / "README.md").write_text(readme, "utf-8")
     _course(lab, to / "labs", seed)
+    if lab.answers:
+        keys = [q.told["key"] for check in lab.checks for q in lab.questions(check, seed)]
+        (to / lab.answers).write_text(written.blank(lab.number, seed, keys), "utf-8")
     progress.write(to, progress.Progress(seed))
+
+
+def _task(lab: Lab) -> str:
+    if lab.answers:
+        return TO_ANSWER.format(lab.number, lab.answers)
+    return TO_WRITE.format(" and ".join(f"`{part}`" for part in lab.files))
 
 
 def _absent(name: str, lab: Lab) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hw.host import UserError
-from labs import progress, report
+from labs import progress, report, written
 from labs.judge import Verdict, grade, seed_held
 from labs.lab import Lab
 from labs.progress import USUAL_SEED
@@ -31,7 +31,8 @@ def grade_one(
     keep = results or handed_in / progress.FOLDER / progress.FAILURES
     try:
         with laid_out(handed_in, lab) as tree:
-            for verdict in grade(lab, tree, seed, only, keep):
+            told.seed = _seed_answered(lab, tree, seed)
+            for verdict in grade(lab, tree, told.seed, only, keep):
                 told.verdicts.append(verdict)
                 tell(verdict)
     except UserError:
@@ -41,6 +42,15 @@ def grade_one(
     if results:
         report.write(told, results)
     return told
+
+
+def _seed_answered(lab: Lab, tree: Path, seed: int) -> int:
+    """The questions of a sheet are those of the seed that it names, where they can be made."""
+    sheet = tree / lab.answers
+    if not lab.answers or seed_held(lab) is not None or not sheet.is_file():
+        return seed
+    named = written.read(sheet).seed
+    return seed if named is None else named
 
 
 def seed_for(lab: Lab, wish: int | None) -> int:

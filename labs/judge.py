@@ -35,9 +35,11 @@ from random import Random
 from typing import IO, Any
 
 from hw.host import UserError
-from labs.evidence import END, Evidence, Expectation
+from labs import written
+from labs.evidence import END, Evidence, Expectation, shown
 from labs.lab import ROOT, Check, Lab
 from labs.workshop import Workshop
+from labs.written import Sheet
 
 WATCHDOG_SECONDS = 120
 VISIBLE = "visible.json"
@@ -77,7 +79,9 @@ class Verdict:
     def score(self) -> int:
         if self.passed:
             return self.check.points
-        return self.check.points * self.right // self.asked if self.check.partial else 0
+        if not self.check.partial or not self.asked:
+            return 0
+        return self.check.points * self.right // self.asked
 
 
 def to_data(question: Question) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def grade(
     if not chosen:
         known = ", ".join(check.name for check in lab.checks)
         raise UserError(f"lab {lab.number} has no check '{only}'", f"choose one of: {known}")
-    missing = [name for name in sorted(set(lab.parts.values())) if not (tree / name).is_file()]
+    missing = [name for name in lab.files if not (tree / name).is_file()]
     failed: set[str] = set()
     with _work_folder() as folder:
         workshop = Workshop(lab, tree, folder)
@@ -114,6 +118,9 @@ def grade(
                 verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
             elif waits:
                 verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
+            elif lab.answers:
+                sheet = written.read(tree / lab.answers)
+                verdict = _mark(check, _questions(lab, check, seed), sheet, seed)
             else:
                 verdict = _judge(workshop, check, _questions(lab, check, seed), keep)
             if not verdict.passed:
@@ -132,6 +139,21 @@ def seed_held(lab: Lab) -> int | None:
     """The seed of the questions that a student's tree holds; None in an instructor's."""
     visible = lab.folder / VISIBLE
     return int(json.loads(visible.read_text("utf-8"))["seed"]) if visible.is_file() else None
+
+
+def _mark(check: Check, questions: list[Question], sheet: Sheet, seed: int) -> Verdict:
+    """The blanks of a sheet.  A verdict does not tell what would be right."""
+    if sheet.seed != seed:
+        found = f"the sheet says seed = {sheet.seed}, and the questions are those of seed {seed}"
+        return Verdict(check, found)
+    given = [sheet.answers.get(question.told["key"]) for question in questions]
+    wrong = [
+        f"{question.told['key']} is not {shown(said)}" if said is not None
+        else f"{question.told['key']} has no answer"
+        for question, said in zip(questions, given, strict=True)
+        if said != question.expected[0].value
+    ]  # fmt: skip
+    return Verdict(check, "; ".join(wrong), len(questions) - len(wrong), len(questions))
 
 
 def _judge(
@@ -244,6 +266,7 @@ class Interview:
         self.child, self.question, self.nonce = child, question, nonce
         self.memory, self.trace = folder / "memory", folder / "run.vtrace"
         self.record = 0
+        self.earlier: dict[tuple[str, str, int], int | None] = {}
 
     def hold(self) -> str:
         """What is wrong with the child's answer, in words; nothing if nothing is."""
@@ -264,7 +287,8 @@ class Interview:
             return found
 
     def _listen(self, memory: memoryview) -> str:
-        """Looks at every stop, and at the end."""
+        """Looks at every stop, and at the end; a stop that was not made is a finding, too."""
+        waited = [wanted.at for wanted in self.question.expected]
         with memory:
             while True:
                 line = self.child.hear()
@@ -275,7 +299,10 @@ class Interview:
                     return str(line["broken"])
                 stop = line.get("stop", END)
                 self.record = _whole(line.get("record"))
+                waited = [name for name in waited if name != stop]
                 found = self._look(memory, line, str(stop))
+                if stop == END and waited:
+                    return f"the stop '{waited[0]}' should be made, is not{_ending(line)}"
                 if found or stop == END:
                     return found
                 self.child.say("go")
@@ -287,12 +314,17 @@ class Interview:
             if isinstance(root, int)
         }
         with memory[:] as view:
-            evidence = Evidence(view, self.nonce, roots, line.get("answer") or {}, self.trace)
+            answer = line.get("answer") or {}
+            evidence = Evidence(view, self.nonce, roots, answer, self.trace, self.earlier)
+            evidence.remember(stop, self.question.expected)
             for wanted in self.question.expected:
                 if wanted.at == stop:
                     found = evidence.differs(wanted)
+                    if found and stop == END:
+                        self.record = evidence.moment(wanted)
+                        return found
                     if found:
-                        return found if stop == END else f"at the stop '{stop}', {found}"
+                        return f"at the stop '{stop}', {found}"
         return ""
 
     def keep(self, folder: Path | None, name: str) -> tuple[Path, int] | None:
@@ -303,6 +335,15 @@ class Interview:
         kept = folder / f"{name}.vtrace"
         shutil.copy(self.trace, kept)
         return kept, self.record
+
+
+def _ending(line: dict[str, Any]) -> str:
+    """How the program ended, where it is known."""
+    said = dict(line.get("answer") or {})
+    status = _whole(said.get("status"))
+    printed = str(said.get("output", "")).strip().rpartition("\n")[2]
+    how = f"signal {status & 127}" if status & 127 else f"status {status >> 8}"
+    return f": the program ended with {how}" + (f", and said: {printed}" if printed else "")
 
 
 def _whole(value: Any) -> int:

@@ -51,7 +51,7 @@ class Check:
 class Lab:
     """A lab as its `lab.json` describes it; `parts` gives the file of each part.
 
-    `answering` names the module of `labs.answering` that asks the student's code.
+    `answering` names the module of `labs.answering` that asks the student's code, if there is any.
     """
 
     number: int
@@ -68,6 +68,13 @@ class Lab:
     """Options with which a starter boots whatever is missing."""
     programs: tuple[str, ...]
     """Those that are built from the student's C."""
+    answers: str
+    """The sheet of a lab that asks on paper, and then has no parts."""
+
+    @property
+    def files(self) -> list[str]:
+        """What is handed in."""
+        return sorted({*self.parts.values(), *filter(None, [self.answers])})
 
     @property
     def points(self) -> int:
@@ -99,6 +106,7 @@ def _read(path: Path) -> Lab:
         told["number"], told["name"], told["title"], path.parent,
         told["parts"], told["hints"], tuple(map(_check, told["checks"])), told["answering"],
         tuple(told["withheld"]), tuple(told["boots"]), tuple(told.get("programs", ())),
+        told.get("answers", ""),
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from hw.host import UserError
 from hw.trace import Kind, Trace
 from kernel.boot import boot, run_to_end, spawn, trace_header
 from kernel.frames import FRAME
@@ -19,7 +18,7 @@ from kernel.kernel import LOG, Kernel
 from kernel.signals import KILLS, SIGNAL, name
 from kernel.syscalls import TABLE
 from kernel.trap import SYSCALL
-from labs.demo import Options
+from labs.demo import Options, cannot_play
 from userland.programs import built_in, describe, read_program
 
 MARK = "null_call"
@@ -114,16 +113,15 @@ def play(options: Options, program: str, take: Callable[[Kernel, int], P]) -> li
     kernel = boot(options.config, built_in(), lambda data: heard[0].hear(data))
     heard.append(Stage(kernel, take))
     kernel.machine.attach_trace(Trace(trace_header(kernel), None, heard[0]))
-    _run(options, kernel, program)
+    if _status(options, kernel, program):
+        raise cannot_play(program, "".join(act.said for act in heard[0].acts))
     if options.trace:
         again = boot(options.config, built_in(), lambda _: None)
         with options.recording(again, describe(program, read_program(program))):
-            _run(options, again, program)
+            _status(options, again, program)
     return heard[0].acts
 
 
-def _run(options: Options, kernel: Kernel, program: str) -> None:
+def _status(options: Options, kernel: Kernel, program: str) -> int:
     words, data = [program.encode()], read_program(program)
-    process = spawn(kernel, data, words, [], options.config.user)
-    if run_to_end(kernel, process):
-        raise UserError(f"{program} cannot play on this machine", "see what `run.py exec` says")
+    return run_to_end(kernel, spawn(kernel, data, words, [], options.config.user))

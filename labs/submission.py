@@ -1,7 +1,7 @@
 """What a student hands in: a tree, a folder around it, a zip, or the files alone.
 
-The judge gets a folder with the files of the lab's parts, and programs that were built from
-them, so nothing else that was handed in can matter.
+The judge gets a folder with the lab's files, and programs that were built from them, so
+nothing else that was handed in can matter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def laid_out(handed_in: Path, lab: Lab) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vantage-tree-") as name:
         tree = Path(name)
         built = [f"{BUILT}/{name}" for name in lab.programs]
-        for part in sorted({*lab.parts.values(), *built}):
+        for part in sorted({*lab.files, *built}):
             content = _in_zip(handed_in, part) if handed_in.is_file() else _in(handed_in, part)
             if content is not None:
                 (tree / part).parent.mkdir(parents=True, exist_ok=True)

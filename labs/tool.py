@@ -16,8 +16,9 @@ from labs import classroom, progress, report
 from labs.export import export
 from labs.gradescope import write_autograder
 from labs.grading import grade_one, seed_for
-from labs.judge import VISIBLE, Verdict
+from labs.judge import VISIBLE, Verdict, seed_held
 from labs.lab import ROOT, Lab, all_labs, find_lab
+from labs.problems import as_text, problems
 from labs.progress import USUAL_SEED
 
 QUICK = "quick"
@@ -27,6 +28,7 @@ examples:
   run.py lab list                       the labs of this tree
   run.py lab show quick                 Vantage on one page
   run.py lab start 1 --to work          a tree of your own to write lab 1 in
+  run.py lab ask 0 --seed 7 --check     questions on paper, with their answers
   run.py lab hint 1.walk                the next of three hints
   run.py lab grade 1 -k dirty           one check of lab 1
   run.py lab grade 1 --tree STUDENT --seed 7 --results OUT
@@ -59,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--to", metavar="DIR", help="where (default: lab-N)")
     verb.add_argument("--as", dest="student", metavar="NAME", help="whose questions (default: "
                       "your login)")  # fmt: skip
+    verb = verbs.add_parser("ask", help="print the questions of a lab on paper")
+    verb.add_argument("lab", metavar="N")
+    verb.add_argument("--seed", type=int, help="other questions than your own, to practise")
+    verb.add_argument("--check", action="store_true", help="with the answers")
     verb = verbs.add_parser("hint", help="a hint: an idea, a place to look, or pseudo-code")
     verb.add_argument("part", metavar="N.PART")
     verb.add_argument("--level", type=int, choices=(1, 2, 3), help="this one (default: the next)")
@@ -125,6 +131,25 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ask(options: argparse.Namespace) -> int:
+    lab, number = find_lab(options.lab), options.lab
+    if not lab.answers:
+        remedy = f"`run.py lab grade {number}` judges what you wrote"
+        raise UserError(f"lab {number} asks nothing on paper", remedy)
+    held = seed_held(lab)
+    usual = USUAL_SEED if held is None else held
+    seed = usual if options.seed is None else options.seed
+    if options.check and seed == held:
+        remedy = f"practise with others: run.py lab ask {number} --seed {seed + 1} --check"
+        raise UserError("your answers to these questions are what you hand in", remedy)
+    print(as_text(problems(seed), answered=options.check))
+    if held is None:
+        print(f"`run.py lab start {number}` makes a tree of your own, with a sheet to fill in.")
+    elif seed == held:
+        print(f"Your answers go into {lab.answers}; `run.py lab grade {number}` marks them.")
+    return 0
+
+
 def _hint(options: argparse.Namespace) -> int:
     number, _, part = options.part.partition(".")
     lab = find_lab(number)
@@ -181,6 +206,6 @@ def _grade_class(lab: Lab, seed: int, results: Path | None, options: argparse.Na
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "list": _list, "show": _show, "start": _start, "hint": _hint, "grade": _grade,
+    "list": _list, "show": _show, "start": _start, "ask": _ask, "hint": _hint, "grade": _grade,
     "export": _export,
 }  # fmt: skip

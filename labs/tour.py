@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hw import costs
+from hw.host import has_display, is_terminal
 from hw.machine import MODEL
 from hw.mmu import CAUSES, SIDES
 from hw.paging import FETCH, LEVEL_NAMES, SHIFTS, Step, flag_letters, page_frame, walk
+from hw.panel import command as panel_command
 from hw.tlb import GLOBAL, Tlb
 from kernel.boot import Config, add_machine_options, boot, spawn
 from kernel.kernel import Kernel
 from kernel.process import Process
+from labs.demo import scenes_of
 from userland.exec import configuration
+from userland.gallery import record
+from userland.live import is_possible, show, trace_file
 from userland.programs import built_in, read_program
 
 EXAMPLES = """\
 examples:
   run.py                       the tour
   run.py tour --dtlb 1x2       with a data TLB of two entries: count the misses
+  run.py tour --no-panel       text only
   run.py tour --mmu silicon    with the emulated CPU's own walker
 """
 WIDTH = 78
+OPENS = """\
+The front panel opens on that last program: PageDown goes through it in eight stops, and ? shows
+the keys. Closing it ends the tour.
+"""
 NEXT = "Next: `run.py exec --strace forks` shows every system call of a family of processes."
 
 
@@ -48,14 +59,37 @@ def main(argv: list[str]) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--panel",
+        action=argparse.BooleanOptionalAction,
+        help="then show the last room on the front panel (default: if there is a display)",
+    )
+    parser.add_argument("--captions", action="store_true", help="then tell it in sentences")
     add_machine_options(parser)
-    config = configuration(parser.parse_args(argv))
+    options = parser.parse_args(argv)
+    config = configuration(options)
     for title, room in ROOMS:
         print(f"-- {title} ".ljust(WIDTH, "-"))
         room(config)
         print()
+    wished = is_terminal(sys.stdout) if options.panel is None else options.panel
+    if (wished and is_possible()) or options.captions:
+        look_back(config, panel=wished and has_display(), captions=options.captions)
     print(NEXT)
     return 0
+
+
+def look_back(config: Config, *, panel: bool, captions: bool) -> None:
+    """The last room again, recorded: in sentences, and on the front panel until it is closed."""
+    with trace_file(None) as path:
+        record("cow", config, path)
+        if captions:
+            print(f"-- {ROOMS[-1][0]}, event by event ".ljust(WIDTH, "-"), flush=True)
+            panel_command.main(["captions", str(path)])
+            print()
+        if panel:
+            print(OPENS, flush=True)
+            show(path, *scenes_of("cow"))
 
 
 def go(config: Config, name: str, *arguments: str, until: str = "") -> Stop:

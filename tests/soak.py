@@ -471,7 +471,7 @@ def grading_case(seed: int, case: int) -> str:
     """Every lab's solution, with every core kept busy by others: full points, each time."""
     busy = [subprocess.Popen(BUSY) for _ in range(os.cpu_count() or 1)]
     try:
-        for lab in all_labs():
+        for lab in [lab for lab in all_labs() if lab.parts]:
             told = grade_one(lab, ROOT, seed)
             failed = [f"{v.check.name}: {v.found}" for v in told.verdicts if not v.passed]
             if failed or told.failure:

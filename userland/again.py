@@ -7,13 +7,14 @@ then it goes as it went.  What is found is written in the format of a trace, for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hw.devices import Arrival
+from hw.machine import MachineConfig
 from hw.memory import PAGE_SIZE
-from hw.stepping import INSTRUCTION, PAGE, STORE, Stepper
+from hw.stepping import INSTRUCTION, PAGE, STORE, Approach
 from hw.trace import Kind, Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
@@ -83,16 +84,24 @@ def finish(path: Path) -> None:
 # Windows ------------------------------------------------------------------------------------------
 
 
-def window(kernel: Kernel, wished: tuple[int, int], path: Path) -> None:
+def window(
+    kernel: Kernel, wished: tuple[int, int], path: Path, start: tuple[int, int] | None = None
+) -> None:
     """Run on to where there have been the first wished number of records, and from there one
     instruction at a time, recorded in `path`: to the trap after the last wished record, or for so
-    many instructions."""
+    many instructions.  With `start`, a core and a count, stepping begins only when that core has
+    retired so many instructions."""
     run = trace_of(kernel)
     if run.total < wished[0]:
         kernel.run_until(lambda: run.total >= wished[0])
     with path.with_suffix(".part").open("wb") as sink:
         recorder = Recorder(kernel, run)
-        recorder.begin(Trace({**run.header, "window": {"first": run.total}}, sink))
+        if start is not None:
+            core = kernel.machine.cores[start[0]]
+            Approach(core, start[1], lambda: recorder.begin(sink))
+            kernel.run_until(lambda: recorder.port is not run)
+        else:
+            recorder.begin(sink)
         last = max(wished[1], run.total)
         kernel.run_until(lambda: run.total + recorder.others > last or recorder.at_end)
         recorder.port.close()
@@ -107,7 +116,7 @@ class Recorder:
         self.port = run
         self.others = 0
         """Records so far that the run has, too."""
-        self.end = kernel.machine.instructions() + WINDOW_INSTRUCTIONS
+        self.end = 0
         self._looked = -1
         self._known: dict[int, bytes] = {}
 
@@ -115,13 +124,14 @@ class Recorder:
     def at_end(self) -> bool:
         return self.kernel.machine.instructions() >= self.end
 
-    def begin(self, port: Trace) -> None:
-        """Record in `port` from here on."""
-        self.port, machine = port, self.kernel.machine
+    def begin(self, sink: BinaryIO) -> None:
+        """Record in `sink` from here on."""
+        machine = self.kernel.machine
+        self.end = machine.instructions() + WINDOW_INSTRUCTIONS
+        port = self.port = Trace({**self.run.header, "window": {"first": self.run.total}}, sink)
         port.observer, port.core, port.cycles = self._observe, self.run.core, self.run.cycles
         machine.attach_trace(port)
-        for core in machine.cores:
-            Stepper(core, self._look)
+        machine.step_through(self._look)
 
     def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
         if kind is STORE:
@@ -170,3 +180,108 @@ def pages(kernel: Kernel, places: Sequence[int], pfns: Sequence[int], path: Path
         kernel.run_until(lambda: run.total >= max(places))
         answer.close()
     finish(path)
+
+
+# The last write -----------------------------------------------------------------------------------
+
+LONGEST_STORE = 64
+"""No instruction stores more bytes at once."""
+
+
+def last_write(past: Past, place: int, pa: int, size_bytes: int, path: Path) -> None:
+    """Find what last wrote to physical memory before record `place`: the header of the answer has
+    `found`, null or how many records there had been, the core, its instructions, and whether it
+    was an instruction (1) or the kernel (0)."""
+    starts = [total for total, _ in past.checkpoints if total < place]
+    found, end = None, place
+    while starts and found is None:
+        found = Watch(past.at(starts[-1]), pa, size_bytes).until(end)
+        end = starts.pop()
+    with path.with_suffix(".part").open("wb") as sink:
+        Trace({"found": found}, sink).close()
+    finish(path)
+
+
+class Watch:
+    """Watches a piece of physical memory: stores by instructions, which a hook tells, and changes
+    by the kernel, which are seen at its next record."""
+
+    def __init__(self, kernel: Kernel, pa: int, size_bytes: int) -> None:
+        self.kernel, self.pa, self.size_bytes = kernel, pa, size_bytes
+        self.run = trace_of(kernel)
+        self.last: tuple[int, int, int, int] | None = None
+        self._known = self._content()
+        self._stored = False
+        self._end = 0
+
+    def until(self, end: int) -> tuple[int, int, int, int] | None:
+        """Run on to record `end`, and tell the last write before it."""
+        self._end = end
+        for core in self.kernel.machine.cores:
+            first, last = max(0, self.pa - LONGEST_STORE), self.pa + self.size_bytes - 1
+            core.watch_stores(self._note, first, last)
+        self.run.observer = self._observe
+        self.kernel.run_until(lambda: self.run.total >= end)
+        return self.last
+
+    def _content(self) -> bytes:
+        return self.kernel.machine.memory.read(self.pa, self.size_bytes)
+
+    def _note(self, pa: int, size_bytes: int) -> None:
+        if pa + size_bytes > self.pa and self.run.total < self._end:
+            core = self.kernel.machine.core
+            self.last = (self.run.total, core.state.id, core.begun(), 1)
+            self._stored = True
+
+    def _observe(self, *_: object) -> None:
+        content = self._content()
+        if content != self._known and not self._stored and self.run.total <= self._end:
+            core = self.kernel.machine.core.state
+            self.last = (self.run.total, core.id, core.instructions, 0)
+        self._known, self._stored = content, False
+
+
+# Other machines -----------------------------------------------------------------------------------
+
+
+def variants(config: MachineConfig) -> list[tuple[str, MachineConfig]]:
+    """The machine itself, and those that it is compared with."""
+    sets, ways = config.dtlb
+    pcids = "no PCIDs" if config.pcid else "with PCIDs"
+    return [
+        ("this machine", config),
+        (pcids, replace(config, pcid=not config.pcid)),
+        (f"D {2 * sets}x{ways}", replace(config, dtlb=(2 * sets, ways))),
+        (f"D {sets}x{2 * ways}", replace(config, dtlb=(sets, 2 * ways))),
+        (f"D {max(1, sets // 2)}x{ways}", replace(config, dtlb=(max(1, sets // 2), ways))),
+    ]
+
+
+def what_if(past: Past, place: int, path: Path) -> None:
+    """Run the same system on other machines, each for as many instructions as this one had run at
+    record `place`: the header of the answer has (name, instructions, cycles, misses of the
+    instruction and of the data TLB by cause) of each."""
+    rows: list[list[object]] = []
+    kernel = past.at(0)
+    run = trace_of(kernel)
+    kernel.run_until(lambda: run.total >= place)
+    wanted = kernel.machine.instructions()
+    for name, config in variants(kernel.machine.config):
+        rows.append([name, *_misses_after(past, config, wanted)])
+    with path.with_suffix(".part").open("wb") as sink:
+        Trace({"what_if": rows}, sink).close()
+    finish(path)
+
+
+def _misses_after(past: Past, config: MachineConfig, instructions: int) -> list[object]:
+    first = past.checkpoints[0][1]
+    kernel = checkpoint.load(first, lambda data: None, other=lambda _: config)
+    machine, init = kernel.machine, min(kernel.processes)
+    machine.console.replay = past.arrivals or None
+    machine.attach_trace(None)
+    process = kernel.processes[init]
+    kernel.run_until(lambda: machine.instructions() >= instructions or process.zombie)
+    cores = machine.state.cores
+    sides = ([core.mmu.misses[side] for core in cores] for side in (0, 1))
+    misses = [[sum(counts) for counts in zip(*rows, strict=True)] for rows in sides]
+    return [machine.instructions(), max(core.cycles for core in cores), *misses]

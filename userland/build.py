@@ -126,7 +126,7 @@ def compile_library(folder: Path, placing: Placing, other: Path | None = None) -
 
 def keeps_lines(name: str) -> bool:
     """Does the program carry line tables?  Tools do not: they would be half of their size."""
-    return (PROGRAMS / f"{name}.c").exists()
+    return (PROGRAMS / name).is_dir() or (PROGRAMS / f"{name}.c").exists()
 
 
 def link(
@@ -161,9 +161,15 @@ def calls_header() -> str:
     return HEADER.format(numbers="\n".join(numbers))
 
 
+STORE = ("table", "switch", "messages")
+"""What the program that judges the store shares with it."""
+
+
 def sources() -> dict[str, list[Path]]:
-    """Program -> its C files.  The shell has several, and a few tools built in."""
+    """Program -> its C files.  A folder is one program; the shell has a few tools built in."""
     found = {file.stem: [file] for folder in (PROGRAMS, TOOLS) for file in folder.glob("*.c")}
+    found |= {made.name: sorted(made.glob("*.c")) for made in PROGRAMS.iterdir() if made.is_dir()}
+    found["exam_store"] += [PROGRAMS / "store" / f"{name}.c" for name in STORE]
     return found | {"sh": [*sorted(SHELL.glob("*.c")), *(TOOLS / f"{n}.c" for n in BUILT_IN)]}
 
 

@@ -20,7 +20,7 @@ from kernel.errno import E, KernelError
 from kernel.kernel import Deadlock, Kernel
 from kernel.process import Process
 from kernel.strace import Strace, error_name
-from userland.live import Link, beside_panel, trace_file
+from userland.live import Link, beside_panel, is_possible, narrating, trace_file
 from userland.programs import built_in, describe, read_program
 
 EXAMPLES = """\
@@ -31,6 +31,7 @@ examples:
   run.py exec --cpus 4 --seed 7 racy    four cores, and another interleaving
   run.py exec --trace t.vtrace cow      record everything that happens
   run.py exec --panel threads           see it live, and go back in it
+  run.py exec --captions hello          what happens, a sentence for each event
 
 The exit status is the program's; 128 + n if signal n ended it.
 """
@@ -50,6 +51,14 @@ class Recording:
     strace: bool = False
     program: dict[str, Any] | None = None
     """What the header says of the program."""
+    panel: bool = False
+    paused: bool = False
+    captions: bool = False
+
+    @property
+    def watched(self) -> bool:
+        """Somebody reads the records while they are made."""
+        return self.panel or self.captions
 
 
 def main(argv: list[str]) -> int:
@@ -61,24 +70,43 @@ def main(argv: list[str]) -> int:
     path = b"/bin/" + os.fsencode(Path(options.program).name)
     kernel = boot(config, built_in() | {path: program}, write_out, read_in)
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
-    about = describe(options.program, program) if options.trace or options.panel else None
-    link = Link(stop_at=0 if options.paused else None) if options.panel else None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(connect_console(kernel))
-        wish = Recording(options.trace, options.strace, about)
-        if link is not None:
-            wish.path = stack.enter_context(trace_file(options.trace))
-            link.path = wish.path
-            stack.enter_context(beside_panel(kernel, wish.path, link))
-        port = stack.enter_context(recording(kernel, wish))
-        if link is not None and port is not None:
-            link.trace, link.sink = port, port.sink
+    wish = wish_of(options, options.program, program)
+    with observed(kernel, wish) as link:
         try:
             process = spawn(kernel, program, arguments, environment, config.user, path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError(f"cannot run {options.program}", remedy) from error
         return run_on_terminal(kernel, process, debug=options.pdb, link=link)
+
+
+def wish_of(options: argparse.Namespace, name: str, program: bytes) -> Recording:
+    """Who is to look on, from the options."""
+    panel = options.panel and is_possible()
+    wish = Recording(options.trace, options.strace, None, panel, options.paused, options.captions)
+    if wish.path or wish.watched:
+        wish.program = describe(name, program)
+    return wish
+
+
+@contextlib.contextmanager
+def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
+    """The host's streams are the console's, and who was asked to looks on: a file, the log of
+    calls, the panel, or a teller of captions."""
+    with contextlib.ExitStack() as stack:
+        link = Link(stop_at=0 if wish.paused and wish.panel else None) if wish.watched else None
+        if link is not None:
+            wish.path = link.path = stack.enter_context(trace_file(wish.path))
+        if link is not None and wish.panel:
+            words = ["--captions"] if wish.captions else []
+            stack.enter_context(beside_panel(kernel, link, *words))
+        elif link is not None:
+            link.narrator = stack.enter_context(narrating(link))
+        stack.enter_context(connect_console(kernel))
+        port = stack.enter_context(recording(kernel, wish))
+        if link is not None and port is not None:
+            link.trace, link.sink = port, port.sink
+        yield link
 
 
 def run_on_terminal(
@@ -218,6 +246,15 @@ def read_in() -> bytes:
     return os.read(sys.stdin.fileno(), 65536) if sys.stdin else b""
 
 
+def add_observers(parser: argparse.ArgumentParser) -> None:
+    """The options of who looks on."""
+    parser.add_argument("--strace", action="store_true", help="log every call on standard error")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    parser.add_argument("--panel", action="store_true", help="open the front panel beside it")
+    parser.add_argument("--paused", action="store_true", help="with --panel: wait at the start")
+    parser.add_argument("--captions", action="store_true", help="print what happens, in sentences")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py exec",
@@ -227,10 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("program", help="a built-in by name, or an ELF file by path")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
-    parser.add_argument("--strace", action="store_true", help="log every call on standard error")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
-    parser.add_argument("--panel", action="store_true", help="open the front panel beside it")
-    parser.add_argument("--paused", action="store_true", help="with --panel: wait at the start")
+    add_observers(parser)
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
     return parser

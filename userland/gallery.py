@@ -18,7 +18,7 @@ from hw.panel.places import position_of
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.trace import Trace
-from kernel.boot import boot, spawn, trace_header
+from kernel.boot import Config, boot, spawn, trace_header
 from userland.exec import configuration, machine_options
 from userland.live import Link
 from userland.programs import built_in, describe, read_program
@@ -41,17 +41,21 @@ def main(argv: list[str]) -> int:
             words = [recipe["program"], *recipe.get("options", [])]
             trace = Path(traces) / ("-".join(words) + ".vtrace")
             if not trace.exists():
-                record(recipe["program"], recipe.get("options", []), trace)
+                record(recipe["program"], machine_of(recipe), trace)
             panel.main(
                 ["shot", str(trace), *options_of(recipe), "-o", str(folder / recipe["file"])]
             )
     return 0
 
 
-def record(name: str, options: list[str], path: Path) -> Link:
+def machine_of(recipe: dict[str, Any]) -> Config:
+    """The machine that a recipe asks for."""
+    return configuration(machine_options(recipe.get("options", [])))
+
+
+def record(name: str, config: Config, path: Path) -> Link:
     """Run a shipped program to its end, and record it in `path`; what is returned can execute
     stretches of the run again."""
-    config = configuration(machine_options(options))
     kernel = boot(config, built_in(), lambda data: None)
     program = read_program(name)
     with path.open("wb") as sink:
@@ -66,7 +70,7 @@ def record(name: str, options: list[str], path: Path) -> Link:
 
 def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
     """A picture of a session that has the machine beside it."""
-    link = record(recipe["program"], recipe.get("options", []), trace)
+    link = record(recipe["program"], machine_of(recipe), trace)
     history = History(trace)
     history.scan_all()
     session = Session(history, chosen=recipe["panel"], zoomed=recipe.get("zoom", False))

@@ -15,13 +15,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
-from hw.host import UserError
-from hw.panel.verbs import VERBS
+from hw.host import UserError, has_display
+from hw.panel.captions import Narrator
+from hw.panel.verbs import SAY, VERBS
 from hw.trace import Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
@@ -34,6 +35,13 @@ FLUSH_SECONDS = 0.05
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+NO_DISPLAY = "There is no display for the panel, so this goes on in text."
+ANSWERS = ("window", "memory", "write", "what_if")
+"""Words that are answered with a file."""
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+NO_DISPLAY = "There is no display for the panel, so this goes on in text."
+ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
@@ -54,6 +62,8 @@ class Link:
     """There is a panel, which stays when the program has ended."""
     going_back: int | None = None
     """The record from which the user wants the run to go on."""
+    narrator: Narrator | None = None
+    """Says in text what happens, where no panel does."""
     kernel: Kernel = field(init=False)
     """The system that runs; another one after going back."""
     process: Process = field(init=False)
@@ -72,7 +82,7 @@ class Link:
                 self.stop_at = taken + 1
             elif word.startswith("back ") and self.past.checkpoints:
                 self.going_back = int(word.split()[1])
-            elif word.partition(" ")[0] in ("window", "memory"):
+            elif word.partition(" ")[0] in ANSWERS:
                 self._answer(*word.split())
             elif word == "closed":
                 self.closed, self.stop_at = True, None
@@ -118,9 +128,19 @@ class Link:
         assert self.sink is not None
         self.trace.close()
         self.sink.flush()
+        if not self.closed:
+            say(ENDED.format(self.process.name), self)
         with self._changed:
             while not (self.closed or self.going_back is not None or self.kernel.machine.aborted):
                 self._changed.wait(POLL_SECONDS)
+                self._listen_for_the_end()
+
+    def _listen_for_the_end(self) -> None:
+        """No program reads the terminal any more, so its Ctrl-C and Ctrl-D are ours."""
+        keys = self.kernel.machine.console.keys
+        event = keys.poll() if keys else None
+        if event and event[0] in (CTRL_C, CTRL_D):
+            raise KeyboardInterrupt
 
     def _go_back(self, place: int) -> None:
         """Let the run go on from the end of the trap that record `place` belongs to, and drop what
@@ -148,15 +168,23 @@ class Link:
 
     def _answer(self, word: str, *numbers: str) -> None:
         """Execute a stretch again, and leave what was asked for in a file beside the trace:
-        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST,
-        `memory NUMBER PLACES FRAMES` what frames held after so many records."""
+        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
+        `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
+        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record,
+        `what_if PLACE` what other TLBs would have missed up to there."""
         assert self.path is not None
         path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
         if not self.past.checkpoints:
             return
         if word == "window":
-            first, last = map(int, numbers)
-            again.window(self.past.at(first), (first, last), path)
+            first, last, *start = map(int, numbers)
+            begin = (start[0], start[1]) if start else None
+            again.window(self.past.at(first), (first, last), path, begin)
+        elif word == "write":
+            place, pa, size_bytes = map(int, numbers[1:])
+            again.last_write(self.past, place, pa, size_bytes, path)
+        elif word == "what_if":
+            again.what_if(self.past, int(numbers[0]), path)
         else:
             places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
             again.pages(self.past.at(min(places)), places, pfns, path)
@@ -174,23 +202,53 @@ class Link:
         assert self.sink is not None
         self.trace.flush()
         self.sink.flush()
+        if self.narrator is not None:
+            self.narrator.tell()
         self._flushed = now
 
 
+def say(sentence: str, link: Link, stream: TextIO | None = None) -> None:
+    """A line of ours on the terminal, which a program may have to itself."""
+    raw = hasattr(link, "kernel") and link.kernel.machine.console.keys is not None
+    print(sentence, end="\r\n" if raw else "\n", file=stream or sys.stderr, flush=True)
+
+
+def is_possible() -> bool:
+    """Whether a panel can be opened; says so in a sentence, if not."""
+    if not has_display():
+        print(NO_DISPLAY, file=sys.stderr)
+    return has_display()
+
+
 @contextmanager
-def beside_panel(kernel: Kernel, path: Path, link: Link) -> Iterator[None]:
-    """Open the panel on the trace that will be at `path`; when all is done, wait until the user
-    has closed it."""
-    command = [sys.executable, str(RUN), "panel", "replay", "--live", str(path)]
+def narrating(link: Link) -> Iterator[Narrator]:
+    """A teller of captions for the run of a link, on standard output."""
+    assert link.path is not None
+    narrator = Narrator(link.path, lambda sentence: say(sentence, link, sys.stdout))
+    try:
+        yield narrator
+        narrator.tell()
+    finally:
+        narrator.close()
+
+
+@contextmanager
+def beside_panel(kernel: Kernel, link: Link, *words: str) -> Iterator[None]:
+    """Open the panel on the trace that will be at the link's path; it ends with us.
+
+    Should it end before, for whatever reason, the program goes on and keeps the terminal.
+    """
+    command = [sys.executable, str(RUN), "panel", "replay", "--live", *words, str(link.path)]
     if link.stop_at is not None:
         command.append("--paused")
     link.attended = True
-    panel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    panel = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     listener = threading.Thread(target=_listen, args=(panel, kernel, link), daemon=True)
     listener.start()
     try:
         yield
-        panel.wait()
     finally:
         panel.terminate()
         panel.wait()
@@ -201,8 +259,20 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
     assert panel.stdout is not None
     with panel.stdout:
         for line in panel.stdout:
-            link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
+            verb, _, rest = line.strip().partition(" ")
+            if verb == SAY:
+                say(rest, link, sys.stdout)
+            else:
+                link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
     link.obey("closed", 0)
+
+
+def show(trace: Path, *words: str) -> None:
+    """Open the panel on a finished trace, and wait until it is closed; a panel that cannot open
+    says why, and that is all."""
+    command = [sys.executable, str(RUN), "panel", "replay", str(trace), *words]
+    with suppress(KeyboardInterrupt):
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
 
 
 @contextmanager
@@ -229,4 +299,9 @@ def main(argv: list[str]) -> int:
 
     if "/" not in argv[0] and Path(argv[0]).suffix == ".vtrace":
         raise UserError(f"{argv[0]} is a trace", f"run.py panel replay {argv[0]}")
+    if not has_display():
+        raise UserError(
+            "there is no display to open the panel on",
+            f"record with run.py exec --trace FILE {argv[0]}, and see run.py panel --help",
+        )
     return exec.main(["--panel", "--paused", *argv])

@@ -13,15 +13,15 @@ from kernel.nodes import S_IFLNK, Given
 from kernel.strace import error_name
 from userland.exec import (
     CANNOT_RUN,
-    Recording,
+    add_observers,
     configuration,
-    connect_console,
+    observed,
     read_in,
-    recording,
     run_on_terminal,
+    wish_of,
     write_out,
 )
-from userland.programs import BIN, built_in, describe, read_program
+from userland.programs import BIN, built_in, read_program
 from userland.root import read_tree
 
 EXAMPLES = """\
@@ -29,6 +29,7 @@ examples:
   run.py shell                                  our own sh and tools
   run.py shell --busybox ./busybox              a static BusyBox, with all its commands
   run.py shell --cpus 4 --root ./files          four cores, and a folder of the host as files
+  run.py shell --panel                          see what each command does, and go back in it
   run.py shell --strace                         every system call on standard error
   run.py shell -c 'echo hello | tr a-z A-Z'     one command
   echo 'ls /bin' | run.py shell                 a script on standard input
@@ -55,19 +56,15 @@ def main(argv: list[str]) -> int:
         )
     program = programs[path]
     kernel = boot(config, programs, write_out, read_in, given)
-    about = describe("sh", program) if options.trace else None
     command = [] if options.command is None else ["-c", options.command]
     words = [b"sh", *map(os.fsencode, [*command, *options.arguments])]
-    with (
-        connect_console(kernel),
-        recording(kernel, Recording(options.trace, options.strace, about)),
-    ):
+    with observed(kernel, wish_of(options, "sh", program)) as link:
         try:
             process = spawn(kernel, program, words, environment(), config.user, path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError("cannot run the shell", remedy) from error
-        return run_on_terminal(kernel, process, debug=options.pdb)
+        return run_on_terminal(kernel, process, debug=options.pdb, link=link)
 
 
 def environment() -> list[bytes]:
@@ -102,8 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--busybox", type=Path, metavar="PATH", help="the shell of this BusyBox")
     parser.add_argument("--root", type=Path, metavar="DIR", help="a folder to copy into /")
-    parser.add_argument("--strace", action="store_true", help="log every call on standard error")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
+    add_observers(parser)
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
     parser.add_argument("-c", dest="command", metavar="COMMAND", help="only run this command")

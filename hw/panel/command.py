@@ -1,14 +1,16 @@
-"""`run.py panel shot|text|gif|check|replay FILE`: a trace, looked at."""
+"""`run.py panel shot|text|gif|captions|check|replay FILE`: a trace, looked at."""
 
 from __future__ import annotations
 
 import argparse
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from hw.host import UserError, wait_a_little
+from hw.host import UserError, ignore_interrupts, wait_a_little
+from hw.panel import captions
 from hw.panel.history import History
 from hw.panel.layout import PANELS, describe
 from hw.panel.moment import View
@@ -18,6 +20,7 @@ from hw.panel.scenes import read_scenes
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.tracks import SORTS
+from hw.panel.verbs import SAY
 from hw.panel.window import Window
 from hw.trace import TraceError
 
@@ -31,6 +34,7 @@ examples:
   run.py panel shot t.vtrace --at fault:3 --panel walk --zoom --theme light -o x.png
   run.py panel text t.vtrace --at switch:2         the same as text
   run.py panel gif t.vtrace --from fault:1 --to fault:9 --by fault -o x.gif
+  run.py panel captions t.vtrace                   what happened, a sentence for each event
   run.py panel check t.vtrace                      is it whole, and what is its digest
 
 a place is a number of records, 50%, start, end, or fault:3, switch:-1 (the last), call:7
@@ -100,6 +104,14 @@ def _gif(history: History, options: argparse.Namespace) -> int:
     return 0
 
 
+def _captions(history: History, options: argparse.Namespace) -> int:
+    first, last = position_of(history, options.first), position_of(history, options.last)
+    for position in captions.events(history, max(0, first - 1), last):
+        history.seek(position)
+        print(captions.sentence(history))
+    return 0
+
+
 def _check(history: History, options: argparse.Namespace) -> int:
     """Whole or cut off, the digest, and that the fold comes to the same state from both ends."""
     history.seek(history.scanned)
@@ -136,19 +148,25 @@ def _replay(history: History, options: argparse.Namespace) -> int:
         scenes=read_scenes(options.scenes) if options.scenes else [],
     )
     session.show_scene(1)
-    open_window(session)
+    open_window(session, print_now if options.captions else None)
     return 0
+
+
+def print_now(*words: str) -> None:
+    """A line of output that does not wait for others."""
+    print(*words, flush=True)
 
 
 def _live(options: argparse.Namespace) -> int:
     """Follow a trace that is being recorded; what the user asks of the machine goes to standard
-    output, where the machine's process reads it."""
+    output, where the machine's process reads it; a Ctrl-C is meant for the machine."""
+    ignore_interrupts()
     history = _begun(options.file)
     try:
         session = Session(history, size=options.size, theme=options.theme, live=True)
-        session.send = lambda word: print(word, flush=True)
+        session.send = print_now
         session.machine_paused = options.paused
-        open_window(session)
+        open_window(session, partial(print_now, SAY) if options.captions else None)
     finally:
         history.close()
     return 0
@@ -164,12 +182,15 @@ def _begun(path: Path) -> History:
     raise UserError(f"no recording begins at {path}", "start it with run.py panel PROGRAM")
 
 
-def open_window(session: Session) -> None:
-    """Show a session until it is closed.  Raises `UserError` where there is no display."""
+def open_window(session: Session, tell: Callable[[str], None] | None = None) -> None:
+    """Show a session until it is closed; `tell` is told each caption that comes up.
+
+    Raises `UserError` where there is no display.
+    """
     import pygame
 
     try:
-        window = Window(session, folder=Path.cwd())
+        window = Window(session, folder=Path.cwd(), tell=tell)
     except pygame.error as error:
         raise UserError(
             f"there is no display to open a window on ({error})",
@@ -178,7 +199,8 @@ def open_window(session: Session) -> None:
     window.run()
 
 
-COMMANDS = {"replay": _replay, "shot": _shot, "text": _text, "gif": _gif, "check": _check}
+COMMANDS = {"replay": _replay, "shot": _shot, "text": _text, "gif": _gif}
+COMMANDS |= {"captions": _captions, "check": _check}
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -204,11 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         ("shot", "a picture of one moment"),
         ("text", "one moment in words"),
         ("gif", "a film from one moment to another"),
+        ("captions", "what happened, a sentence for each event"),
         ("check", "whether the file is whole, and its digest"),
     ):
         part = commands.add_parser(name, help=words, description=words)
         part.add_argument("file", type=Path, help="a trace")
-        if name != "check":
+        if name not in ("captions", "check"):
             _add_looks(part)
         if name in ("shot", "text", "replay"):
             usual = "start" if name == "replay" else "50%"
@@ -222,9 +245,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--live", action="store_true", help="the file is still being written")
     replay.add_argument("--paused", action="store_true", help="with --live: the machine waits")
+    replay.add_argument("--captions", action="store_true", help="print each caption that comes up")
+    for name in ("gif", "captions"):
+        stretch = commands.choices[name]
+        stretch.add_argument("--from", dest="first", default="start", metavar="PLACE")
+        stretch.add_argument("--to", dest="last", default="end", metavar="PLACE")
     film = commands.choices["gif"]
-    film.add_argument("--from", dest="first", default="start", metavar="PLACE")
-    film.add_argument("--to", dest="last", default="end", metavar="PLACE")
     film.add_argument(
         "--by",
         default="event",

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hw.paging import ADDRESS
-from hw.panel.draw import Canvas, Rect
-from hw.panel.layout import content, inner_size, places, text_size
 from hw.panel.moment import View
+from hw.panel.panels import cpu as cpu_panel
 from hw.panel.panels import frames as frames_panel
-from hw.panel.panels import log as log_panel
-from hw.panel.panels import maps as maps_panel
 from hw.panel.panels import memory as memory_panel
-from hw.panel.panels import timeline as timeline_panel
 from hw.panel.panels import tlb as tlb_panel
 from hw.panel.panels import walk as walk_panel
 from hw.panel.state import FRAMES, PTES, REGIONS, TLB
@@ -39,8 +35,12 @@ def move(session: Session, dx: int, dy: int) -> None:
     elif session.chosen == "frames":
         pfn = frames_panel.frame_in_view(view)
         look_at_frame(session, max(0, (pfn or 0) + dx + dy))
+    elif session.chosen == "cpu" and dy:
+        names = [name for name, _, _ in cpu_panel.registers(view)]
+        at = names.index(session.register) if session.register in names else 0
+        session.register = names[(at + dy) % len(names)] if names else session.register
     elif session.chosen == "memory":
-        _move_in_memory(session, view, dx + dy * memory_panel.bytes_per_row(view))
+        move_in_memory(session, view, dx + dy * memory_panel.bytes_per_row(view))
     elif session.chosen == "log" and dy:
         session.by("log", forward=dy > 0)
     else:
@@ -62,7 +62,7 @@ def _move_in_maps(session: Session, view: View, dx: int, dy: int) -> None:
     session.look_at(va, space, view.access)
 
 
-def _move_in_memory(session: Session, view: View, by: int) -> None:
+def move_in_memory(session: Session, view: View, by: int) -> None:
     if view.focus.pa is not None:
         end = (view.moment.about.ram_frames << 12) - 1
         session.look_at_physical(max(0, min(end, view.focus.pa + by)))
@@ -131,63 +131,3 @@ def watched(view: View) -> tuple[int, object, str] | None:
         return None
     name = walk_panel.LEVELS[steps[-1].level][0]
     return PTES, steps[-1].slot, f"{name}[{steps[-1].index:03x}]"
-
-
-# The mouse ----------------------------------------------------------------------------------------
-
-
-def panel_at(session: Session, x: int, y: int) -> tuple[str, Rect] | None:
-    """The panel under a pixel, and its place."""
-    for name, rect in places(session.view(), *session.size).items():
-        if rect.x <= x < rect.right and rect.y <= y < rect.bottom:
-            return name, rect
-    return None
-
-
-def click(session: Session, x: int, y: int) -> None:
-    """Choose the panel, and put what is under the pointer in view."""
-    found = panel_at(session, x, y)
-    if found is None or session.frozen is not None:
-        return
-    name, rect = found
-    if name != "caption":
-        session.chosen = name
-    size = text_size(*session.size, projector=session.projector) + session.text_step
-    view = session.view()
-    canvas = Canvas(content(rect, size, name), inner_size(view, name, size))
-    if name == "timeline":
-        session.history.seek(timeline_panel.record_at(view, canvas, x))
-    elif name == "log":
-        rows = log_panel.rows(view, canvas.rows)
-        row = (y - canvas.rect.y) // canvas.row
-        if 0 <= row < len(rows):
-            session.history.seek(rows[row][0] + 1)
-    elif name == "maps":
-        _click_maps(session, view, canvas, x, y)
-    elif name == "memory":
-        va = memory_panel.address_at(view, canvas, x, y)
-        if va is not None:
-            _move_in_memory(session, view, va - memory_panel.address_of(view))
-    elif name == "frames":
-        pfn = frames_panel.frame_at(view, canvas, x, y)
-        if pfn is not None:
-            look_at_frame(session, pfn)
-
-
-def _click_maps(session: Session, view: View, canvas: Canvas, x: int, y: int) -> None:
-    shape = maps_panel.shape_of(view, canvas)
-    va = shape.scale.address(y - shape.top)
-    column = (x - shape.left) // (shape.wide + 8)
-    if va is None or not 0 <= column < len(shape.columns):
-        return
-    session.look_at(va & ~0xFFF, shape.columns[column].space)
-    session.message = _meaning(view, va, [c.space for c in shape.columns])
-
-
-def _meaning(view: View, va: int, spaces: list[int]) -> str:
-    """What an address is, in every space."""
-    parts = []
-    for space in spaces[:6]:
-        region = view.moment.state.region_at(space, va)
-        parts.append(f"space {space}: {(region.name or 'anonymous') if region else '-'}")
-    return f"{va:#x}  " + "  ".join(parts)

@@ -16,6 +16,7 @@ from hw.panel.history import History
 from hw.panel.memory import Pages
 from hw.panel.state import CoreNow, Edit, State
 from hw.panel.tracks import Tracks
+from hw.panel.whatif import Variant
 from hw.trace import Record
 
 LOG_BEFORE, LOG_AFTER = 60, 30
@@ -210,6 +211,11 @@ class View:
     """How much larger than usual the text is, in pixels."""
     pages: Pages = field(default_factory=Pages)
     """What memory holds, as far as the machine has been asked."""
+    variants: tuple[Variant, ...] = ()
+    """What other TLBs would have missed, up to record `variants_place`."""
+    variants_place: int = 0
+    register: str = "rax"
+    """The register that is chosen."""
     words: bool = False
     """Memory as words of 64 bits, and not as bytes."""
 

@@ -16,7 +16,9 @@ def framed(title: str, rows: Sequence[str], width: int, height: int, size: int) 
     """A box in the middle of the window, as large as its rows need."""
     row = line_height(size)
     canvas = Canvas(Rect(0, 0, width, height), size, "panel")
-    wide = min(width - 40, max(40, max((len(line) for line in rows), default=0) + 6) * canvas.cell)
+    wide = min(
+        width - 40, max(40, len(title) + 4, max(map(len, rows), default=0) + 6) * canvas.cell
+    )
     tall = min(height - 40, (len(rows) + 3) * row)
     x, y = (width - wide) // 2, (height - tall) // 2
     canvas.box(x - 4, y - 4, wide + 8, tall + 8, "gold")
@@ -85,6 +87,31 @@ def matching(typed: str) -> list[Binding]:
     return [
         b for b in bindings() if all(word in f"{b.command} {b.words}".lower() for word in words)
     ]
+
+
+def tooltip(
+    rows: Sequence[str], at: tuple[int, int], width: int, height: int, size: int
+) -> list[Command]:
+    """Rows of text beside the pointer, wholly inside the window."""
+    row = line_height(size)
+    canvas = Canvas(Rect(0, 0, width, height), size, "chosen")
+    wide = min(width - 8, max(map(len, rows)) * canvas.cell + 14)
+    tall = len(rows) * row + 8
+    x = max(4, min(at[0] + 14, width - wide - 4))
+    y = at[1] + 18 if at[1] + 18 + tall < height else max(2, at[1] - tall - 8)
+    canvas.box(x, y, wide, tall, "chosen", outline="gold")
+    for number, line in enumerate(rows):
+        canvas.text(x + 7, y + 4 + number * row, line, "ink", width=wide - 10)
+    return canvas.commands
+
+
+def row_at(
+    title: str, rows: Sequence[str], window: tuple[int, int], size: int, y: int
+) -> int | None:
+    """The row of a listing under a pixel."""
+    inner = framed(title, rows, *window, size)
+    number = (y - inner.rect.y) // inner.row
+    return number if 0 <= number < len(rows) else None
 
 
 def prompt(label: str, typed: str, width: int, height: int, size: int) -> list[Command]:

@@ -16,6 +16,8 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 TEXTS_KEPT = 6000
 STRIDE = {"diagonal": 6, "dots": 5, "cross": 7, "rows": 4}
 """Pixels between the strokes of a pattern."""
+INVISIBLE = ("dummy", "offscreen")
+"""What SDL falls back to where a display was promised and cannot be reached."""
 
 
 def start_pygame(*, window: bool) -> Any:
@@ -27,6 +29,9 @@ def start_pygame(*, window: bool) -> Any:
 
     pygame.display.init()
     pygame.font.init()
+    driver = pygame.display.get_driver()
+    if window and driver in INVISIBLE and driver != os.environ.get("SDL_VIDEODRIVER"):
+        raise pygame.error(f"only the driver {driver}, which shows nothing, could start")
     return pygame
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, markers, memory, overlay, resuming, windows
+from hw.panel import inside, markers, memory, overlay, pointing, resuming, whatif, windows, writes
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
@@ -50,7 +50,23 @@ class Session:
     """In a window of instructions: the trace that it belongs to."""
     awaited: Path | None = None
     """The window that the machine was asked for."""
-    wished_step: int = 0
+    hover: tuple[int, int] | None = None
+    """Where the pointer rests."""
+    copied: str = ""
+    """What the user wants in the clipboard."""
+    then: Callable[[Session], None] | None = None
+    """What to do in it, once it has come."""
+    register: str = "rax"
+    """The register that is chosen in the CPU panel."""
+    watched_word: tuple[int, int] = (0, 0)
+    """The word whose last write is looked for, and its physical address."""
+    writes_asked: int = 0
+    awaited_variants: Path | None = None
+    variants: tuple[whatif.Variant, ...] = ()
+    """What other TLBs would have missed, up to the record below."""
+    variants_place: int = 0
+    awaited_write: Path | None = None
+    """What last wrote there, when the machine has found out."""
     going_back: Path | None = None
     """The machine goes back; when it is there, this file will be."""
     frozen: View | None = None
@@ -119,6 +135,9 @@ class Session:
             level=self.level,
             pages=memory.pages_of(self),
             words=self.words,
+            register=self.register,
+            variants=self.variants,
+            variants_place=self.variants_place,
         )
 
     def frames_in_view(self) -> list[int]:
@@ -146,11 +165,14 @@ class Session:
         if self.over == "resume":
             title = "Go on from here?   (Enter does it, Esc does not)"
             return overlay.listing(title, resuming.rows(self), width, height, size)
+        if self.over == "menu":
+            rows, title = pointing.menu_rows(self), pointing.menu_title(self)
+            return overlay.listing(title, rows, width, height, size)
         if self.over == "breakpoints":
             return self._breakpoint_list(width, height, size)
         if self.over in PROMPTS:
             return overlay.prompt(PROMPTS[self.over], self.typed, width, height, size)
-        return []
+        return pointing.tooltip_commands(self, size)
 
     def draw(self) -> list[Command]:
         """The whole window."""
@@ -198,6 +220,9 @@ class Session:
             return True
         if self.over in PROMPTS or self.over == "palette":
             self._type(key, text)
+            return True
+        if self.over == "menu":
+            pointing.choose(self, int(key) if key.isdigit() else 0)
             return True
         if self.over == "breakpoints" and key.isdigit():
             if 0 < int(key) <= len(self.breakpoints):
@@ -328,15 +353,15 @@ class Session:
     @property
     def awaits(self) -> bool:
         """The machine has been asked for something, or may record more."""
-        asked = self.awaited or self.memory.awaited or self.going_back
-        return self.live or asked is not None
+        asked = (self.awaited, self.memory.awaited, self.going_back, self.awaited_write)
+        return self.live or any((*asked, self.awaited_variants))
 
     def poll(self) -> bool:
         """Take in what has been recorded since, and what was asked for; True if there was
         something."""
         if self.frozen is not None:
             return resuming.take(self)
-        came = memory.take(self.memory)
+        came = memory.take(self.memory) or writes.take(self) or whatif.take(self)
         came = self._poll_trace() or came
         memory.ask(self)
         return came
@@ -374,22 +399,6 @@ class Session:
         number = history.position - 1
         return Subject(history.record(number), number, history.tracks, history.about)
 
-    def last_write(self) -> None:
-        """Back to the record that last changed what is in view."""
-        watched = inside.watched(self.view())
-        if watched is None:
-            self.message = "nothing in view that could be written"
-            return
-        shelf, key, words = watched
-        while self.history.back():
-            if any((edit[0], edit[1]) == (shelf, key) for edit in self._last_edits()):
-                self.message = f"last write to {words}"
-                return
-        self.message = f"{words} was not written before"
-
-    def _last_edits(self) -> list[Any]:
-        return self.history.edits_of_last()
-
     # What is in view ------------------------------------------------------------------------------
 
     def look_at(self, va: int | None, space: int | None = None, access: int = 0) -> None:
@@ -420,12 +429,15 @@ class Session:
             given.append(self.focus)
             self.focus = taken.pop()
 
-    def zoom_timeline(self, factor: float) -> None:
-        """Show less or more of the records around this one."""
+    def zoom_timeline(self, factor: float, about: int | None = None) -> None:
+        """Show less or more of the records around this one, or `about`, which stays where it is."""
         total = max(1, self.history.scanned)
         first, last = self.span or (0, total)
         width = min(total, max(20, int((last - first) * factor)))
-        start = max(0, min(total - width, self.history.position - width // 2))
+        start = self.history.position - width // 2
+        if about is not None:
+            start = about - int((about - first) * width / max(1, last - first))
+        start = max(0, min(total - width, start))
         self.span = None if width >= total else (start, start + width)
 
     def turn_panel(self, step: int) -> None:
@@ -496,7 +508,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "start": lambda s: s.history.seek(0),
     "end": lambda s: s.history.seek(s.history.scanned),
     "resume from here": lambda s: resuming.offer(s),
-    "last write": lambda s: s.last_write(),
+    "last write": lambda s: writes.last_write(s),
     "slower": lambda s: setattr(s, "speed", max(SLOWEST, s.speed // 2)),
     "faster": lambda s: setattr(s, "speed", min(FASTEST, s.speed * 2)),
     "right": lambda s: inside.move(s, 1, 0),
@@ -516,12 +528,14 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     **{f"panel {p.key}": _set(chosen=p.name) for p in PANELS.values() if p.key.isdigit()},
     "memory": _set(chosen="memory"),
     "words": lambda s: setattr(s, "words", not s.words),
+    "what if": lambda s: whatif.ask(s),
     "physical": lambda s: inside.turn_physical(s),
     "all panels": _set(zoomed=False, projector=False),
     "open": lambda s: s.open(),
     "up a level": lambda s: setattr(s, "level", min(4, s.level + 1)),
     "back": lambda s: s.back(),
     "go": lambda s: s.ask("go"),
+    "menu": lambda s: s.ask("menu"),
     "search": lambda s: s.ask("search"),
     "search on": lambda s: s.search(forward=True),
     "search back": lambda s: s.search(forward=False),

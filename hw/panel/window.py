@@ -6,10 +6,11 @@ waits for events and takes no time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hw.panel import inside
+from hw.panel import pointing
 from hw.panel.draw import Box, Command
 from hw.panel.keys import key_name
 from hw.panel.layout import parts
@@ -17,18 +18,32 @@ from hw.panel.paint import Painter
 from hw.panel.pictures import save_png
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
+from hw.panel.words import caption
 
 FRAMES_PER_SECOND = 30
 POLL_MILLISECONDS = 100
-IDLE_MILLISECONDS = 60_000
+IDLE_MILLISECONDS = 1_000
+"""Python acts on a Ctrl-C only between two waits."""
+REST_MILLISECONDS = 350
+"""A pointer that has not moved for so long rests."""
 
 
 class Window:
     """A session on the screen."""
 
-    def __init__(self, session: Session, *, folder: Path, visible: bool = True) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        folder: Path,
+        visible: bool = True,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.session = session
         self.folder = folder
+        self.tell = tell
+        """Is told each caption that comes up."""
+        self.told = ""
         self.painter = Painter(THEMES[session.theme], window=visible)
         self.pygame = self.painter.pygame
         flags = self.pygame.RESIZABLE
@@ -41,6 +56,14 @@ class Window:
         """How many panels have been painted since the start."""
         self.saved = 0
         self._dragging = False
+        self._selecting: int | None = None
+        """Where a selection on the timeline has begun."""
+        self._mods = 0
+        """The modifiers that are held, as the last key told; a mouse event does not tell."""
+        key = self.pygame
+        self._modifiers = (key.K_LSHIFT, key.K_RSHIFT, key.K_LCTRL, key.K_RCTRL, key.K_LALT)
+        self._pointer = (0, 0)
+        self._rested = True
 
     def run(self) -> None:
         """Until the session is closed."""
@@ -56,17 +79,28 @@ class Window:
         events = self._events()
         for event in events:
             self.handle(event)
+        rested = self._rest(events)
         elapsed = self.clock.tick(FRAMES_PER_SECOND if session.running else 0) / 1000
         moved = session.tick(min(elapsed, 0.2))
         grown = session.poll()
-        return bool(events) or moved or grown
+        return bool(events) or moved or grown or rested
+
+    def _rest(self, events: list[Any]) -> bool:
+        """Has the pointer come to rest?  Then what is under it is told."""
+        if any(event.type == self.pygame.MOUSEMOTION for event in events):
+            self._rested = self._dragging
+            return False
+        if self._rested or events:
+            return False
+        self._rested, self.session.hover = True, self._pointer
+        return bool(pointing.tooltip(self.session))
 
     def _events(self) -> list[Any]:
         session, pygame = self.session, self.pygame
         if session.running:
             return list(pygame.event.get())
         wait = POLL_MILLISECONDS if session.awaits else IDLE_MILLISECONDS
-        first = pygame.event.wait(wait)
+        first = pygame.event.wait(wait if self._rested else min(wait, REST_MILLISECONDS))
         self.clock.tick()
         rest = pygame.event.get()
         return [event for event in (first, *rest) if event.type != pygame.NOEVENT]
@@ -80,21 +114,51 @@ class Window:
             session.size = (max(640, event.w), max(360, event.h))
             self.screen = pygame.display.get_surface()
             self.painted.clear()
-        elif event.type == pygame.KEYDOWN:
-            self._key(event)
-        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
-            session.message = ""
-            inside.click(session, *event.pos)
-            found = inside.panel_at(session, *event.pos)
-            self._dragging = found is not None and found[0] == "timeline"
-        elif event.type == pygame.MOUSEBUTTONUP:
-            self._dragging = False
-        elif event.type == pygame.MOUSEMOTION and self._dragging:
-            inside.click(session, *event.pos)
+        elif event.type in (pygame.KEYDOWN, pygame.KEYUP):
+            self._mods = event.mod
+            if event.type == pygame.KEYDOWN and event.key not in self._modifiers:
+                self._key(event)
+        elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP, pygame.MOUSEMOTION):
+            self._mouse(event)
         elif event.type == pygame.MOUSEWHEEL:
-            session.do("left" if event.y > 0 else "right")
+            ctrl = bool(self._mods & pygame.KMOD_CTRL)
+            pointing.wheel(session, event.y, self._pointer, ctrl=ctrl)
+        if session.copied:
+            self._copy()
         if session.pictures > self.saved:
             self._save_picture()
+
+    def _mouse(self, event: Any) -> None:
+        """A click chooses, a drag on the timeline scrubs, with Shift it selects; the other button
+        opens the menu."""
+        pygame, session = self.pygame, self.session
+        self._pointer, session.hover = event.pos, None
+        if event.type == pygame.MOUSEBUTTONUP:
+            if self._selecting is not None:
+                pointing.select(session, self._selecting, event.pos[0])
+            self._dragging, self._selecting = False, None
+        elif event.type == pygame.MOUSEMOTION:
+            if self._dragging:
+                pointing.click(session, *event.pos)
+        elif event.button in (1, 3) and not pointing.click_over(session, *event.pos):
+            session.message = ""
+            found = pointing.panel_at(session, *event.pos)
+            on_timeline = found is not None and found[0] == "timeline"
+            if on_timeline and self._mods & pygame.KMOD_SHIFT:
+                self._selecting = event.pos[0]
+                return
+            pointing.click(session, *event.pos)
+            self._dragging = on_timeline and event.button == 1
+            if event.button == 3:
+                session.do("menu")
+
+    def _copy(self) -> None:
+        """To the clipboard, where there is one."""
+        text, self.session.copied = self.session.copied, ""
+        try:
+            self.pygame.scrap.put_text(text)
+        except (self.pygame.error, AttributeError):
+            self.session.message = f"there is no clipboard here for {text}"
 
     def _key(self, event: Any) -> None:
         pygame = self.pygame
@@ -114,7 +178,9 @@ class Window:
         if self.painter.theme is not theme:
             self.painter = Painter(theme, window=True)
             self.painted.clear()
-        fresh = parts(session.view(), *session.size)
+        view = session.view()
+        self._tell(caption(view.moment))
+        fresh = parts(view, *session.size)
         over = session.over_commands()
         if over or "over" in self.painted or fresh.keys() != self.painted.keys():
             self.painted.clear()
@@ -128,6 +194,11 @@ class Window:
             self.painter.paint(self.screen, over)
             self.painted["over"] = over
         self.pygame.display.flip()
+
+    def _tell(self, sentence: str) -> None:
+        if self.tell is not None and sentence != self.told:
+            self.tell(sentence)
+            self.told = sentence
 
     def _save_picture(self) -> None:
         self.saved = self.session.pictures

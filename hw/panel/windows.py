@@ -7,6 +7,7 @@ while a session is in one, `outer` is the trace that it belongs to.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,24 +22,66 @@ INSIDE = ("instruction", "store", "page")
 
 
 def instruction(session: Session, step: int) -> None:
-    """One instruction on (1) or back (-1)."""
+    """One instruction on (1) or back (-1); at an end of a window, in the one beside it."""
     history = session.history
     if session.outer is not None:
-        session.by("instruction", forward=step > 0)
+        tracks, at = history.tracks, history.position
+        beside = tracks.after if step > 0 else tracks.before
+        if beside("instruction", at) is None:
+            _to_the_next(session, step)
+        else:
+            session.by("instruction", forward=step > 0)
     elif session.send is None:
         history.seek(history.position + step)
         session.message = "instructions are not in a file: a step of a record. run.py panel PROGRAM"
     else:
-        ask(session, last_call(history, history.position - (step < 0)))
-        session.wished_step = step
+        _ask_for(session, step, history.position - (step < 0))
 
 
-def ask(session: Session, first: int) -> None:
-    """Have the machine execute the stretch from record `first` to here."""
+def _ask_for(session: Session, step: int, place: int) -> None:
+    """Into the window that begins with the last call before `place`, and to the instruction after
+    or before this moment; if that one has none before it, because no program ran, further back."""
+    first = last_call(session.history, place)
+
+    def arrive(there: Session) -> None:
+        window = there.history
+        if step < 0 and first and window.tracks.before("instruction", window.position) is None:
+            leave(there)
+            _ask_for(there, step, first - 1)
+        else:
+            there.by("instruction", forward=step > 0)
+
+    ask(session, first, arrive)
+
+
+def _to_the_next(session: Session, step: int) -> None:
+    """Leave the window for the one after or before it."""
+    window, first = session.history, first_of(session.history)
+    kinds = (window.record(number).kind.name for number in range(window.scanned))
+    last = first + sum(1 for kind in kinds if kind not in INSIDE)
+    leave(session)
+    outer = session.history
+    outer.seek(last if step > 0 else first)
+    if (outer.position < outer.scanned) if step > 0 else first:
+        instruction(session, step)
+    else:
+        session.message = "there is no instruction that way"
+
+
+def ask(
+    session: Session,
+    first: int,
+    then: Callable[[Session], None],
+    start: tuple[int, int] | None = None,
+) -> None:
+    """Have the machine execute the stretch from record `first` to here; in the window, `then`.
+    With `start`, from when a core has retired so many instructions."""
     session.awaited = session.history.file.path.with_name(f"window-{first}.vtrace")
+    session.then = then
     session.message = "the machine executes this stretch again ..."
     assert session.send is not None
-    session.send(f"window {first} {session.history.position}")
+    words = " ".join(map(str, start or ()))
+    session.send(f"window {first} {session.history.position} {words}".rstrip())
 
 
 def last_call(history: History, position: int) -> int:
@@ -48,6 +91,11 @@ def last_call(history: History, position: int) -> int:
         if history.record(marks[index]).kind.name == "syscall":
             return marks[index] + 1
     return 0
+
+
+def first_of(window: History) -> int:
+    """How many records of the run there were when the window began."""
+    return int(window.file.header["window"]["first"])
 
 
 def enter(session: Session, path: Path) -> None:
@@ -66,8 +114,9 @@ def enter(session: Session, path: Path) -> None:
     while window.position < window.scanned and there > first:
         there -= window.record(window.position).kind.name not in INSIDE
         window.forward()
-    session.by("instruction", forward=session.wished_step > 0)
-    if there > first:
+    if session.then is not None:
+        session.then(session)
+    if there > first and session.outer is not None:
         session.message = "the window ends before this record: too many instructions"
 
 

@@ -264,14 +264,28 @@ def _text(record: Record, field: str) -> str:
     return str(record[field].decode(errors="replace"))
 
 
+def _caption_store(moment: Moment, record: Record) -> str:
+    data = record["data"]
+    shown = f"{int.from_bytes(data, 'little'):#x}" if len(data) <= 8 else data.hex(" ")
+    rip = moment.state.registers.get(moment.core_id, {}).get("rip", 0)
+    who, what = thread_name(moment.state, moment.core.tid), _instruction(moment, rip)
+    size = counted(len(data), "byte")
+    return f"{who} stored {shown} ({size}) at physical {record['pa']:#x}: {what}."
+
+
 def _caption_instruction(moment: Moment, record: Record) -> str:
-    rip = record["rip"]
+    who = thread_name(moment.state, moment.core.tid)
+    return f"{who} is about to run {_instruction(moment, record['rip'])}."
+
+
+def _instruction(moment: Moment, rip: int) -> str:
+    """`mov eax, 1 (main+0x18, cow.c:30)`."""
     listing = moment.about.disassemble(rip, 1)
     what = listing[0].text if listing else "an instruction"
     place = moment.about.place(rip)
     where = moment.about.symbol(rip) or "unknown code"
     line = f", {place.file.rsplit('/', 1)[-1]}:{place.line}" if place else ""
-    return f"{thread_name(moment.state, moment.core.tid)} is about to run {what} ({where}{line})."
+    return f"{what} ({where}{line})"
 
 
 def _caption_vas(moment: Moment, record: Record) -> str:
@@ -430,6 +444,8 @@ def _caption_exception(moment: Moment, record: Record) -> str:
 
 CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
     "instruction": _caption_instruction,
+    "store": _caption_store,
+    "page": lambda _, record: f"The kernel changed frame {record['pfn']:#x}.",
     "vas": _caption_vas,
     "segment": _caption_segment,
     "vas_attach": _caption_attach,
@@ -443,6 +459,10 @@ CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
     "page_in": lambda moment, r: (
         f"A page came back into frame {r['pfn']:#x}: page {r['page']} of object {r['object']}, "
         f"{r['distance']} page-outs after it had left."
+    ),
+    "paging": lambda _, r: (
+        f"{r['major']} pages have come back so far, {r['refaults']} of them soon after they had "
+        f"left{': the system is thrashing' if r['thrashing'] else ''}."
     ),
     "vas_switch": lambda moment, r: (
         f"{_switch_words(moment, r)}; its tables are loaded before it goes on."

@@ -39,8 +39,8 @@ NOTES: dict[str, tuple[str, ...]] = {
         "switch: anybody may attach. vas_switch takes the reader/writer lock of every lockable "
         "segment (vas_seg_ctl) in the order of their ids, having given up those of the VAS that "
         "it leaves, and sleeps until it has them; only SIGKILL ends that sleep. Who came first "
-        "goes first. A thread that is made inside is in the same critical section. Switching "
-        "away, exit, exec and death by a signal release them.",
+        "goes first, but a reader waits for writers alone. A thread that is made inside is in the "
+        "same critical section. Switching away, exit, exec and death by a signal release them.",
     ),
     "What the RFC left open": (
         "A signal handler runs in the view that the signal found. The frame remembers it, so a "
@@ -62,7 +62,8 @@ NOTES: dict[str, tuple[str, ...]] = {
         "process and every view.",
         "Who pays: every frame of a VAS, of its tables, and of a segment is charged to its owner, "
         "dead or alive, up to --vas-limit (root has none). At the limit calls answer ENOMEM, and "
-        "a touch ends the toucher as no memory does.",
+        "a touch ends the toucher as no memory does. Of the 65,535 ids of each kind a user owns "
+        "32,767 at most, VASes and segments together.",
         "What a compartment does not stop: code that was hijacked can call vas_switch itself. "
         "vas_entry closes that way in, and forged signal frames are no way round it. Whoever may "
         "attach the VAS anew, after a fork for instance, has no entry to pass: take the rights "

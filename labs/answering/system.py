@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
+from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
+from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
-from kernel.trap import SYSCALL
+from kernel.trap import FAULT, SYSCALL
 from userland.programs import built_in, describe, read_program
 
 if TYPE_CHECKING:
@@ -27,11 +29,23 @@ MARK = "null_call"
 WAITS = re.compile(r"^lab \d+, part \w+, waits to be written in \S+$", re.MULTILINE)
 """What `unwritten` of the library says."""
 LONGEST_WAIT = 200
+FAULTS_IN_VAIN = 50
+REFUSED = 2
+"""The outcome of a fault that the program must answer for."""
 BUDGET_CYCLES = 50_000_000
+UNSIGNED = "BHIQ"
 
 
 class OutOfCycles(Exception):
     """The program ran for more modelled cycles than the question allows."""
+
+
+class FaultsForever(Exception):
+    """A fault is resolved, and comes again."""
+
+
+class WrongNumber(Exception):
+    """The kernel does not know where it is: a page or an address below zero."""
 
 
 @dataclass(slots=True)
@@ -57,26 +71,56 @@ class Watch:
     stops: list[str]
     records: int = 0
     made: list[str] = field(default_factory=list)
+    faults: dict[int, list[int]] = field(default_factory=dict)
+    """By thread: the page of its last fault, and how often in a row it was that one."""
 
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         """A record was made."""
         self.records += 1
+        for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
+            if code in UNSIGNED and value < 0:
+                self._refuse(f"the {name} of a {kind.name} should be 0 or more, is {value}")
+        if kind is FAULT and values[3] != REFUSED:
+            self._count_fault(*values[:3])
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
-            name = self.stops[values[2]]
-            self.made.append(name)
+            stop = self.stops[values[2]]
+            self.made.append(stop)
             trace = self.kernel.machine.trace
             if trace is not None:
                 trace.flush()
-            self.desk.stop(name, roots(self.kernel), self.records)
+                self.desk.trace.flush()
+            self.desk.stop(stop, roots(self.kernel), self.records)
+
+    def _refuse(self, told: str) -> None:
+        """The record that was made just now cannot be written."""
+        trace = self.kernel.machine.trace
+        assert trace is not None
+        trace.retract()
+        raise WrongNumber(told)
+
+    def _count_fault(self, tid: int, page: int, error: int) -> None:
+        """Raises `FaultsForever`: a page that is mapped in vain is a loop without an end."""
+        last = self.faults.setdefault(tid, [page, 0])
+        last[:] = page, last[1] + 1 if last[0] == page else 1
+        if last[1] > FAULTS_IN_VAIN:
+            kind = "fetch" if error & ERR_FETCH else "store" if error & ERR_WRITE else "load"
+            raise FaultsForever(
+                f"a {kind} of thread {tid} faults at {page:#x} again and again (error code "
+                f"{error:#x}): the kernel says each time that it may be repeated, and the tables "
+                "that the core walks do not allow it"
+            )
 
 
 def roots(kernel: Kernel) -> dict[str, int]:
     """Where the page tables of every space begin: p and the process, t and the thread, v and the
-    VAS."""
+    VAS, both for what the process sees inside it, c and the core for what is loaded there."""
     found = {f"t{tid}": thread.space.table.root_pa for tid, thread in kernel.threads.items()}
+    found |= {f"c{core.state.id}": core.state.mmu.cr3 for core in kernel.machine.cores}
     for pid, process in kernel.processes.items():
         if not process.zombie:
             found[f"p{pid}"] = process.space.table.root_pa
+        for vid, attachment in kernel.vases.held(process.space).attachments.items():
+            found[f"p{pid}v{vid}"] = attachment.view.table.root_pa
     for vid, vas in kernel.vases.vases.items():
         found[f"v{vid}"] = vas.space.table.root_pa
     return found
@@ -111,10 +155,19 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     finally:
         trace.close()
     return {
-        "status": ended, "stops": watch.made, "cycles": kernel.now(),
+        "status": ended, "stops": watch.made, "records": watch.records, "cycles": kernel.now(),
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
-        "output": console.text,
+        "output": console.text, "ended": _told(ended, console.text),
     }  # fmt: skip
+
+
+def _told(status: int, output: str) -> str:
+    """`well`, or what ended the program, or its last words."""
+    if not status:
+        return "well"
+    if status & 127:
+        return f"killed by {signals.name(status & 127)}"
+    return (output.splitlines() or [f"status {status >> 8}"])[-1]
 
 
 def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, console: Output) -> int:
@@ -122,9 +175,13 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
     words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
     process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
     budget = told.get("cycles", BUDGET_CYCLES)
-    kernel.run(lambda: process.zombie or kernel.now() > budget or bool(console.waits))
+
+    def look(_: Kernel) -> None:
+        if kernel.now() > budget:
+            raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
+
+    kernel.after_trap = look
+    kernel.run(lambda: process.zombie or bool(console.waits))
     if console.waits:
         raise NotImplementedError(console.waits)
-    if not process.zombie:
-        raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
     return process.exit_status

@@ -9,7 +9,7 @@ from typing import Any
 
 from kernel.kernel import Kernel
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_vault"
@@ -60,34 +60,29 @@ def _seen(act: Act[tuple[int, str]], hidden: str) -> dict[str, Any]:
 
 def _text(data: dict[str, Any]) -> str:
     place, hidden = data["place"], data["secret"]
-    stray, hijacked = data["stray_read"], data["hijacked"]
+    stray, hijacked, anew = data["stray_read"], data["hijacked"], data["attached_anew"]
     deaths = ", ".join(f"{signal} at {address:#x}" for signal, address in stray["deaths"])
-    return f"""\
-A VAS holds the secret {hidden} at {place:#x}. The program has attached it and is at home.
-
-1. A stray read of that address, from outside: {deaths or "nothing happens"}.
-   {_leak(stray)}
-   At home there is no page at this address, so no bug elsewhere reads it.
-
-2. Hijacked code calls vas_switch itself, which answers {_answers(hijacked["switch"])}.
-   {_leak(hijacked)}
-   A compartment stops stray pointers; whoever runs code can walk in.
-
-3. The same code, after the program registered an entry (vas_entry).
-   {_leak(data["gated"])}
-   Its switch went on at the gate, on a stack inside the VAS. The gate only compares a guess with
-   the secret, and goes home by itself.
-
-4. The gated program's child attaches the VAS anew, since it has no entry to pass: \
-{_answers(data["attached_anew"]["attach"][1:])}.
-   {_leak(data["attached_anew"])}
-   {_remedy(data["attached_anew"])}"""
+    ways = (
+        f"1. A stray read of that address, from outside: {deaths or 'nothing happens'}. "
+        f"{_leak(stray)} At home there is no page at this address, so no bug elsewhere reads it.",
+        "2. Hijacked code calls vas_switch itself, which answers "
+        f"{_answers(hijacked['switch'])}. {_leak(hijacked)} A compartment stops stray pointers; "
+        "whoever runs code can walk in.",
+        "3. The same code, after the program registered an entry (vas_entry). "
+        f"{_leak(data['gated'])} Its switch went on at the gate, on a stack inside the VAS. The "
+        "gate only compares a guess with the secret, and goes home by itself.",
+        "4. The gated program's child attaches the VAS anew, since it has no entry to pass: "
+        f"{_answers(anew['attach'][1:])}. {_leak(anew)} {_remedy(anew)}",
+    )
+    head = (
+        f"A VAS holds the secret {hidden} at {place:#x}. The program has attached it and is home."
+    )
+    return "\n\n".join([paragraph(head), *(paragraph(way, "   ") for way in ways)])
 
 
 def _leak(seen: dict[str, Any]) -> str:
-    return f"It prints {' '.join(seen['printed'])}: " + (
-        "the secret is out." if seen["leaked"] else "the secret stays in."
-    )
+    printed = " ".join(seen["printed"]).replace("-", "a dash")
+    return f"It prints {printed}: the secret {'is out' if seen['leaked'] else 'stays in'}."
 
 
 def _answers(results: list[int]) -> str:
@@ -98,8 +93,8 @@ def _remedy(anew: dict[str, Any]) -> str:
     if anew["leaked"]:
         return "An entry binds one attachment. Take the rights away as well."
     return (
-        "The VAS has its one writer already. Without one the child's rights would do: take them\n"
-        "   away as well."
+        "The VAS has its one writer already. Without one the child's rights would do: take them "
+        "away as well."
     )
 
 

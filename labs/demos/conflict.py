@@ -6,15 +6,22 @@ Four systems are booted; the one that a trace is of has the policy that was aske
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from kernel.boot import boot, run_to_end, spawn
 from kernel.vases import SYNCS
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM, SEGMENTS = "vas_brk", "segments"
+HOW = {
+    "subtree": "where the views share page tables",
+    "forward": "where each change is pushed into the other view",
+    "rfc": "where the views are compared at each switch",
+    SEGMENTS: "where nobody switches",
+}
 PUSHED = re.compile(r"pushed (\d+)")
 
 
@@ -48,11 +55,17 @@ def _outcome(options: Options, name: str) -> dict[str, Any]:
 
 
 def _text(rows: dict[str, dict[str, Any]]) -> str:
-    lines = ["Two threads grow one heap in turns, one of them inside a VAS."]
+    lines = [
+        paragraph(
+            "Two threads grow one heap in turns, one of them inside a VAS; each stores a letter in "
+            "the page that it got."
+        )
+    ]
     for name, row in rows.items():
-        lines += ["", f"{name}: exit status {row['exit_status']}"]
-        lines += [f"  | {line}" for line in row["says"]]
-        lines += [f"  kernel: {line}" for line in row["conflicts"]]
+        lines += ["", f"{name}, {HOW[name]}: exit status {row['exit_status']}"]
+        lines += [paragraph(f"  | {line}", "  | ") for line in row["says"]]
+        times = Counter(row["conflicts"])
+        lines += [paragraph(f"  kernel, {n} times: {line}", "    ") for line, n in times.items()]
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from kernel.process import Process
 from kernel.syscalls import TABLE
 from kernel.trap import SYSCALL
 from labs.crossings import host_clock
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import describe, read_program
 
 PROGRAM = "gups"
@@ -30,6 +30,9 @@ WAYS = {
     "jmp": "a VAS per part, and vas_switch",
 }
 JMP = "jmp"
+HEADINGS = """\
+         modelled  per 1,000    a second                              entries
+           cycles     cycles   this host   maps  messages  switches  written"""
 LEAST_RAM_MIB = 32
 
 
@@ -95,7 +98,7 @@ def _measure(name: str, config: Config) -> Way:
     kernel, process = _start(name, config, way)
     kernel.machine.attach_trace(Trace(trace_header(kernel), None, way))
     if run_to_end(kernel, process):
-        raise RuntimeError(f"gups {name} failed: {way.words}")
+        raise cannot_play(PROGRAM, b"".join(way.output).decode())
     (core,) = kernel.machine.cores
     way.cycles, way.pte_writes = core.state.cycles, core.state.counts[costs.PTE_WRITE]
     kernel, process = _start(name, config, Way())
@@ -106,25 +109,34 @@ def _measure(name: str, config: Config) -> Way:
 
 
 def _text(ways: dict[str, dict[str, Any]], equal: bool) -> str:
-    lines = [f"A table in {PARTS} parts, seen through a window that shows one of them.", ""]
-    for name, way in ways.items():
-        lines += [
-            f"{name}: {WAYS[name]}",
-            f"  {way['updates']:,} updates in {way['modelled_cycles']:,} modelled cycles: "
-            f"{way['updates_per_1000_cycles']} per 1,000 cycles, "
-            f"{way['updates_per_host_second']:,} per second on this host",
-            f"  {way['maps']} maps, {way['messages']} messages, {way['switches']} switches, "
-            f"{way['page_table_writes']} page-table entries written",
-            f"  checksum {way['checksum']}",
-            "",
-        ]
-    lines.append(
-        "The three tables are equal: only the way to them differs.  Whoever maps writes the"
-        "\nentries anew at each visit; after a switch they are still there."
+    updates, checksum = ways[JMP]["updates"], ways[JMP]["checksum"]
+    end = (
+        f"The three tables are equal (checksum {checksum}): only the way to them differs. Whoever "
+        "maps writes the entries anew at each visit; after a switch they are still there."
         if equal
         else "The three tables differ, which must not be."
     )
-    return "\n".join(lines)
+    return "\n".join([
+        paragraph(
+            f"A table in {PARTS} parts, seen through a window that shows one of them: {updates:,} "
+            f"random updates in {BATCHES} batches, each of one part."
+        ),
+        "",
+        *(f"  {name:<5}{doc}" for name, doc in WAYS.items()),
+        "",
+        HEADINGS,
+        *(_row(name, way) for name, way in ways.items()),
+        "",
+        paragraph(end),
+    ])  # fmt: skip
+
+
+def _row(name: str, way: dict[str, Any]) -> str:
+    return (
+        f"{name:<5}{way['modelled_cycles']:>12,}{way['updates_per_1000_cycles']:>11}"
+        f"{way['updates_per_host_second']:>12,}{way['maps']:>7}{way['messages']:>10}"
+        f"{way['switches']:>10}{way['page_table_writes']:>9,}"
+    )
 
 
 DEMO = Demo(PROGRAM, "more memory than a window: remapped, by messages, by VAS switch", run)

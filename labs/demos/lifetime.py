@@ -3,13 +3,12 @@ who pays meanwhile.
 
 The program is `userland/programs/vas_lifetime.c`.  Its pages are looked up in the page tables while
 all of them are there; from then on the trace says which of those frames were let go, and when.  The
-user's limit is 1 MiB here, whatever is asked for: an orphan is to reach it.
+user's limit is 1 MiB here, whatever is asked for: an orphan is to reach it before memory ends.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,11 +18,11 @@ from hw.paging import ADDRESS, P
 from kernel.kernel import Kernel
 from kernel.space import AddressSpace
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_lifetime"
-LIMIT_MIB = 1
+LIMIT_MIB, LEAST_RAM_MIB = 1, 8
 LINE = re.compile(r"(\w+): (\d+) pages at (0x\w+)")
 ANOTHER = re.compile(r"another VAS: (.+)")
 MOMENTS = ("written", "detach", "exit", "vas_delete", "seg_delete", "unlink")
@@ -35,7 +34,6 @@ KINDS = {
 }
 FATE = {"own": "exit", "vas": "vas_delete", "segment": "seg_delete", "file": "unlink"}
 """What releases each kind."""
-COLUMNS = 80
 WIDTHS = (9, 8, 6, 12, 12, 8)
 
 
@@ -69,7 +67,9 @@ def _leaves(space: AddressSpace) -> dict[int, int]:
 
 def run(options: Options) -> Result:
     """The frames of each kind from moment to moment, and then an orphan at its user's limit."""
-    config = replace(options.config, vas_limit_mib=LIMIT_MIB)
+    machine = options.config.machine
+    machine = replace(machine, ram_mib=max(LEAST_RAM_MIB, machine.ram_mib))
+    config = replace(options.config, machine=machine, vas_limit_mib=LIMIT_MIB)
     before, *acts = play(replace(options, config=config), PROGRAM, look)
     hog, *rest = acts[len(MOMENTS) :]
     assert before.picture is not None
@@ -142,19 +142,19 @@ def _text(data: dict[str, Any]) -> str:
     rows.append(("the user pays for", [moment["charged"] for moment in moments]))
     rows.append(("all frames in use", [moment["used"] for moment in moments]))
     return "\n".join([
-        _filled(
+        paragraph(
             "A process writes to memory of four kinds, detaches its VAS, and ends; its parent "
             "deletes what is left. Of the frames that it wrote to, these are not free yet:"
         ),
         "",
         _line("", MOMENTS),
         *(_line(name, cells) for name, cells in rows),
-        _filled(
+        paragraph(
             f"Before it began {data['used_before']} were in use. The user pays for segment, VAS "
             "and its tables."
         ),
         "",
-        _filled(
+        paragraph(
             "Memory mapped inside belongs to the VAS, and a segment to nobody: detach and exit "
             f"release neither. Too early, vas_delete is {refused['vas_delete']} (a process has "
             f"the VAS attached) and vas_seg_delete {refused['vas_seg_delete']} (a VAS shows the "
@@ -163,10 +163,6 @@ def _text(data: dict[str, Any]) -> str:
         "",
         *_orphan(hog),
     ])  # fmt: skip
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(text, COLUMNS)
 
 
 def _line(name: str, cells: Iterable[object]) -> str:
@@ -182,7 +178,7 @@ def _orphan(hog: dict[str, Any]) -> list[str]:
         else "Under rfc it pays for the memory only at its end, and so passes the limit."
     )
     return [
-        _filled(
+        paragraph(
             f"Another process fills a VAS, where a user may have {hog['limit']} frames. {end} For "
             f"what it leaves the user pays, {hog['charged']} frames; `vas orphans` and `vasseg "
             "orphans` list it:"

@@ -8,7 +8,7 @@ from typing import Any
 from hw.paging import ADDRESS
 from kernel.boot import boot, spawn
 from kernel.kernel import Kernel
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM = "vas_share"
@@ -26,12 +26,13 @@ def run(options: Options) -> Result:
         lines = LINE.findall(b"".join(output).decode())
         rows = [_row(kernel, *line) for line in lines]
         kernel.run(lambda: process.zombie)
+    if len(rows) < 2:
+        raise cannot_play(PROGRAM, b"".join(output).decode())
     left = len(kernel.vases.vases) + len(kernel.vases.segments)
-    holds = len(rows) == 2 and not left and process.exit_status == 0
-    if holds:
-        built, found = rows
-        same = all(built[key] == found[key] for key in ("nodes", "root", "sum", "words"))
-        holds = same and not built["alive"] and found["alive"] and found["pfn"] == found["held"]
+    built, found = rows
+    same = all(built[key] == found[key] for key in ("nodes", "root", "sum", "words"))
+    holds = same and not built["alive"] and found["alive"] and found["pfn"] == found["held"]
+    holds = holds and not left and process.exit_status == 0
     data = {"processes": rows, "left": left, "exit_status": process.exit_status}
     return Result(_text(rows), data, bool(holds))
 
@@ -56,12 +57,12 @@ def _text(rows: list[dict[str, Any]]) -> str:
         state = f"sees the root in frame {row['pfn']:#x}" if row["alive"] else "has ended since"
         lines += [f"  process {row['pid']} {row['did']} {row['nodes']} nodes from {row['root']:#x} "
                   f"and {state}:", f"    {' '.join(row['words'])}"]  # fmt: skip
-    if len(rows) == 2:
-        frame = f"{rows[1]['held']:#x}"
-        lines += ["", "Nothing was copied or translated: the segment lies at its own address in",
-                  f"every process, so the pointers hold. The root is in frame {frame}, which only",
-                  "the segment held between the two processes."]  # fmt: skip
-    return "\n".join(lines)
+    moral = (
+        "Nothing was copied or translated: the segment lies at its own address in every process, "
+        f"so the pointers hold. The root is in frame {rows[1]['held']:#x}, which only the segment "
+        "held between the two processes."
+    )
+    return "\n".join([*lines, "", paragraph(moral)])
 
 
 DEMO = Demo("share", "pointers that one process stored, followed by another", run)

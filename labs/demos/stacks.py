@@ -9,7 +9,6 @@ of all tasks when both have stored.
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +18,10 @@ from hw.paging import ADDRESS
 from kernel.kernel import Kernel
 from kernel.space import AddressSpace
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_stacks"
-COLUMNS = 80
 WHERE = ("one address space", "two views", "two processes")
 FOUND = re.compile(r"([\w ]+): (\w) stored at (0x\w+), found (\w)")
 POINTER = re.compile(r"followed by B: (\w)")
@@ -117,10 +115,10 @@ def _text(data: dict[str, Any]) -> str:
         f"{'':<22}{'stack pointer':<17}{'frame':<8}stored  found",
         "One address space, two threads: one page table, one frame at one address.",
         *(_row(f"thread {row['tid']}", row) for row in one),
-        _filled(f"A second stack cannot be mapped there ({_errors(data['second_mapping'])})."),
+        paragraph(f"A second stack cannot be mapped there ({_errors(data['second_mapping'])})."),
         "The same threads, each inside a VAS of its own that has a stack there.",
         *(_row(f"thread {row['tid']}, vid {row['vid']}", row) for row in views),
-        _filled(
+        paragraph(
             f"Both went home and came back, in {data['switches']} switches. B follows a pointer to "
             f"A's variable and finds {data['followed']}: it leads into B's own stack."
         ),
@@ -130,13 +128,15 @@ def _text(data: dict[str, Any]) -> str:
         "in both.",
         "",
         "What does not work:",
-        _filled(
+        paragraph(
             f"- A thread goes home while it stands on a stack of the VAS: {falls or 'it lives'}. "
-            "At home nothing is there; it must change stacks first."
+            "At home nothing is there; it must change stacks first.",
+            "  ",
         ),
-        _filled(
+        paragraph(
             "- A VAS has a segment where the stack is: vas_attach answers "
-            f"{_errors(data['attach_over_the_stack'])}. Log: {' '.join(data['conflict'])}."
+            f"{_errors(data['attach_over_the_stack'])}. Log: {' '.join(data['conflict'])}.",
+            "  ",
         ),
     ])  # fmt: skip
 
@@ -149,10 +149,6 @@ def _row(name: str, row: dict[str, Any]) -> str:
 
 def _errors(results: Sequence[int]) -> str:
     return ", ".join(error_name(-result) for result in results if result < 0)
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(text, COLUMNS, subsequent_indent="  " if text.startswith("-") else "")
 
 
 DEMO = Demo("stacks", "two tasks with their stacks at one place: one space, two views", run)

@@ -6,7 +6,6 @@ nobody would have to give way.
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from labs.crossings import (
     host_us,
     start,
 )
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, paragraph
 from labs.intervals import ROWS, cycles, ratio
 from userland.programs import describe, read_program
 
@@ -96,28 +95,31 @@ def _data(config: Config, samples: dict[str, Sample], host: dict[str, float]) ->
 def _text(
     config: Config, figures: dict[str, Figure], samples: dict[str, Sample], host: dict[str, float]
 ) -> str:
-    lines = [_heading(config), ""]
-    for group in (SWITCHES, BIRTHS):
+    lines = [_heading(config)]
+    for title, group in (("", SWITCHES), ("What is made, at another scale.", BIRTHS)):
+        lines += ["", title] if title else [""]
         scale = max(cycles(samples[name].charged).value for name in group) / BAR
         for name in group:
             lines += _row(name, figures[name], samples[name], host[name], scale)
     used = {letter for sample in samples.values() for letter in parts(sample)}
     legend = [f"{letter} {PARTS[letter][0]}" for letter in PARTS if letter in used]
-    lines += [*textwrap.wrap(", ".join(legend) + ".", 90), ""]
+    lines += ["", paragraph(", ".join(legend) + "."), ""]
     switches = ratio(samples["process_switch"].charged, samples["vas_switch"].charged)
     births = ratio(samples["fork"].charged, samples["vas_create"].charged)
-    lines += [
-        f"A process switch costs {switches:.2f} times a VAS switch (the RFC measured 4.15),",
-        f"a fork {births:.1f} times a vas_create (7.52).  In brackets: what the sources allow.",
-        "`run.py bench vas` explains the differences.",
-    ]
+    lines.append(
+        paragraph(
+            f"A process switch costs {switches:.2f} times a VAS switch (the RFC measured 4.15), a "
+            f"fork {births:.1f} times a vas_create (7.52). In brackets: what the sources allow. "
+            "`run.py bench vas` explains the differences."
+        )
+    )
     return "\n".join(lines)
 
 
 def _heading(config: Config) -> str:
     tags = "with TLB tags" if config.machine.pcid else "without TLB tags"
     seen = "" if config.machine.mmu == MODEL else "; TLB refills are not observable"
-    return (
+    return paragraph(
         f"Modelled cycles, {tags}, policy {config.vas_sync}, {WORKING_SET_PAGES} pages touched "
         f"after each switch{seen}."
     )
@@ -128,10 +130,9 @@ def _row(name: str, figure: Figure, sample: Sample, microseconds: float, scale: 
         letter * max(1, round(amount / scale)) for letter, amount in parts(sample).items()
     )
     return [
-        f"{name}: {figure.doc}",
+        paragraph(f"{name}: {figure.doc}", "  "),
         f"  {bar}",
         f"  {cycles(sample.charged):,.0f} cycles; {microseconds:,.1f} us on this host",
-        "",
     ]
 
 

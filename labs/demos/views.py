@@ -7,7 +7,7 @@ from typing import Any
 
 from hw.paging import ADDRESS
 from kernel.boot import boot, spawn
-from labs.demo import Demo, Options, Result
+from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM, LAST = "vas_views", "is not there"
@@ -30,6 +30,8 @@ def run(options: Options) -> Result:
             rows.append({"vid": int(vid), "va": int(place, 16), "says": says,
                          "cr3": space.table.root_pa, "pfn": (leaf & ADDRESS) >> 12})  # fmt: skip
         kernel.run(lambda: process.zombie)
+    if not rows:
+        raise cannot_play(PROGRAM, b"".join(output).decode())
     inside = [row for row in rows if row["vid"]]
     holds = len({row["va"] for row in rows}) == 1 and len(inside) == 3
     holds = holds and len({row["pfn"] for row in inside}) == 3 and rows[-1]["pfn"] == 0
@@ -38,16 +40,20 @@ def run(options: Options) -> Result:
 
 
 def _text(rows: list[dict[str, Any]]) -> str:
-    lines = [f"One program asks {len(rows)} times what is at one address; between the questions it",
-             "only calls vas_switch, which loads another CR3.", ""]  # fmt: skip
+    lines = [
+        paragraph(
+            f"One program asks {len(rows)} times what is at {rows[0]['va']:#x}. Between the "
+            "questions it only calls vas_switch, which loads another CR3."
+        ),
+        "",
+        f"  {'vid':<5}{'CR3':<11}{'leads to':<14}the program says",
+    ]
     for row in rows:
         where = f"frame {row['pfn']:#x}" if row["pfn"] else "no frame"
-        lines.append(f"  vid {row['vid']}  CR3 {row['cr3']:#9x}  {row['va']:#x} > {where:<13} "
-                     f"the program finds: {row['says']}")  # fmt: skip
+        lines.append(f"  {row['vid']:<5}{row['cr3']:<#11x}{where:<14}{row['says']}")
     frames = len({row["pfn"] for row in rows if row["pfn"]})
-    lines += ["", f"{frames} frames at one address. vid 0 is the process's own space: at home "
-              "nothing is there."]  # fmt: skip
-    return "\n".join(lines)
+    home = "vid 0 is the process's own space: at home nothing is there."
+    return "\n".join([*lines, "", paragraph(f"{frames} frames at one address. {home}")])
 
 
 DEMO = Demo("views", "one program, three views of the same address", run)

@@ -4,8 +4,9 @@ The machine's own TLBs hear of misses only.  This pair hears of every single acc
 needs no argument about what the emulator keeps by itself: if both see the same misses and
 evictions, the machine's TLBs are exact.
 
-What it is told of the rest comes from the trace: CR3 loads, invalidations and page faults.
-Hooks on memory report physical addresses; they are mapped back through the page tables.
+It hears of invalidations when the kernel asks for them, whether or not the machine then does them;
+CR3 loads and page faults are in the trace.  Hooks on memory report physical addresses; they are
+mapped back through the page tables.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from unicorn.unicorn_const import (
 )
 
 from hw.cpu import Core
-from hw.mmu import FLUSH_ALL, FLUSH_PAGE, FLUSH_PCID
 from hw.paging import ADDRESS, ERR_FETCH, D, G, P, W
 from hw.trace import Kind
 
@@ -99,6 +99,22 @@ class Reference:
         engine.uc.hook_add(UC_HOOK_CODE, self._guarded(self._on_code))
         engine.uc.hook_add(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, self._guarded(self._on_memory))
         engine.flush_code()
+        self._listen()
+
+    def _listen(self) -> None:
+        """To what the machine is asked to drop."""
+        mmu = self.core.mmu
+        invlpg, flush_pcid = mmu.invlpg, mmu.flush_pcid
+
+        def on_invlpg(va: int, pcid: int) -> None:
+            self._drop(lambda line: line.vpn == va >> 12 and line.tag in (pcid, GLOBAL_TAG))
+            invlpg(va, pcid)
+
+        def on_flush_pcid(pcid: int) -> None:
+            self._drop(lambda line: line.tag == pcid)
+            flush_pcid(pcid)
+
+        mmu.invlpg, mmu.flush_pcid = on_invlpg, on_flush_pcid  # type: ignore[method-assign]
 
     def differences(self) -> list[tuple[int, int, list[Event], list[Event]]]:
         """Per side that differs: its number, and both histories around the first difference."""
@@ -141,8 +157,6 @@ class Reference:
             self.sides[row["side"]].seen.append(("fill", *place, victim))
         elif kind.name == "cr3_load":
             self._load(row["new"])
-        elif kind.name == "tlb_flush":
-            self._flush(row["why"], row["pcid"], row["vpn"])
         elif kind.name == "pte":
             self._pages.clear()
         elif kind.name == "fault":
@@ -152,19 +166,13 @@ class Reference:
         tagged = self.core.state.mmu.pcid_enabled
         pcid = value & 0xFFF if tagged else 0
         if not (tagged and value & NO_FLUSH):
-            for side in self.sides:
-                side.drop(lambda line: line.tag == pcid)
+            self._drop(lambda line: line.tag == pcid)
         self.root, self.pcid = value & ADDRESS, pcid
         self._pages.clear()
 
-    def _flush(self, why: int, pcid: int, vpn: int) -> None:
+    def _drop(self, doomed: Callable[[Line], bool]) -> None:
         for side in self.sides:
-            if why == FLUSH_PAGE:
-                side.drop(lambda line: line.vpn == vpn and line.tag in (pcid, GLOBAL_TAG))
-            elif why == FLUSH_PCID:
-                side.drop(lambda line: line.tag == pcid)
-            elif why == FLUSH_ALL:
-                side.drop(lambda line: True)
+            side.drop(doomed)
 
     def fault(self, page: int, error: int) -> None:
         """A walk failed.  It counts as a miss, and drops the entry that refused the access.

@@ -9,23 +9,16 @@ else is exact for every size, data TLBs of a single entry included.
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import pytest
-from elftools.elf.elffile import ELFFile
 
-from hw.cpu import RESUME, Core
+from hw.cpu import RESUME
 from hw.machine import MachineConfig
 from hw.mmu import Mmu
 from hw.paging import NX, A, D, G, P, U, W
 from hw.tlb import Entry
-from hw.trace import Kind, Trace
-from kernel.boot import Config, boot, run_to_end, spawn
-from kernel.kernel import Kernel
-from tests.hw.bare import CODE, DATA, READ_ONLY, READ_WRITE, Bare
-from tests.hw.reference_tlb import CODE_SIDE, DATA_SIDE, Event, Reference
-from userland.programs import built_in, read_program
+from tests.hw.bare import CODE, DATA, READ_ONLY, READ_WRITE
+from tests.hw.reference_tlb import CODE_SIDE, DATA_SIDE, Event
+from tests.hw.watched import go, watched, watched_code
 
 SIZES = {
     "2x1": ((2, 1), (2, 1)),
@@ -51,38 +44,6 @@ PROGRAMS = [
 ]
 
 
-def segments(program: bytes) -> list[range]:
-    """Where the program's own parts are; two of them may show the same frame."""
-    found = [s.header for s in ELFFile(io.BytesIO(program)).iter_segments()]
-    loads = [header for header in found if header["p_type"] == "PT_LOAD"]
-    return [range(row["p_vaddr"], row["p_vaddr"] + row["p_memsz"]) for row in loads]
-
-
-def watched(config: MachineConfig, line: str) -> tuple[Kernel, list[Reference], int]:
-    """Run a program with a reference on every core; returns its wait status too."""
-    name, *arguments = line.split()
-    program = read_program(name)
-    parts = segments(program)
-    kernel = boot(Config(config), built_in(), lambda _: None)
-
-    def belongs(va: int) -> bool:
-        return any(va in part for part in parts)
-
-    references = [Reference(core, belongs) for core in kernel.machine.cores]
-
-    def observe(kind: Kind, values: tuple[Any, ...]) -> None:
-        if kind.name == "pte":
-            for reference in references:
-                reference.observe(kind, values)
-        else:
-            references[kernel.machine.core.state.id].observe(kind, values)
-
-    kernel.machine.attach_trace(Trace({}, observer=observe))
-    words = [name.encode(), *(word.encode() for word in arguments)]
-    process = spawn(kernel, program, words, [], Config().user)
-    return kernel, references, run_to_end(kernel, process)
-
-
 @pytest.mark.parametrize("pcid", [True, False], ids=["pcid", "no pcid"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("line", PROGRAMS)
@@ -98,11 +59,12 @@ def test_a_program_misses_and_evicts_exactly_as_the_reference(
     assert all(len(side.events) > 6 for side in reference.sides)
 
 
+@pytest.mark.parametrize("pcid", [True, False], ids=["pcid", "no pcid"])
 @pytest.mark.parametrize("size", ["2x1", "8x4"])
-@pytest.mark.parametrize("line", ["threads 2 5", "forks 2", "racy 2 300"])
-def test_cores_that_interrupt_each_other_are_exact_too(line: str, size: str) -> None:
+@pytest.mark.parametrize("line", ["threads 2 5", "forks 2", "racy 2 300", "vas_brk"])
+def test_cores_that_interrupt_each_other_are_exact_too(line: str, size: str, pcid: bool) -> None:
     itlb, dtlb = SIZES[size]
-    config = MachineConfig(cpus=2, ram_mib=16, itlb=itlb, dtlb=dtlb)
+    config = MachineConfig(cpus=2, ram_mib=16, itlb=itlb, dtlb=dtlb, pcid=pcid)
     kernel, references, status = watched(config, line)
     assert [reference.differences() for reference in references] == [[], []]
     assert sum(r.instructions for r in references) == kernel.machine.instructions()
@@ -162,32 +124,6 @@ def _hits(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 # Hand-made code -----------------------------------------------------------------------------------
-
-
-def watched_code(
-    itlb: tuple[int, int], dtlb: tuple[int, int], code: dict[int, bytes]
-) -> tuple[Bare, Reference]:
-    """A bare machine with `code` by address, and a reference on its core."""
-    bare = Bare(itlb=itlb, dtlb=dtlb)
-    for va, text in code.items():
-        bare.put(va, text)
-    bare.core.load_cr3(bare.root)
-    reference = Reference(bare.core)
-    bare.machine.attach_trace(Trace({}, observer=reference.observe))
-    resolve = bare.page_fault
-
-    def page_fault(core: Core, page: int, error: int) -> int:
-        answer = resolve(core, page, error)
-        reference.fault(page, error)
-        return answer
-
-    bare.page_fault = page_fault  # type: ignore[method-assign]
-    return bare, reference
-
-
-def go(bare: Bare, rip: int, budget: int = 5000, **registers: int) -> None:
-    bare.core.set_registers({"rip": rip, **registers})
-    bare.core.run(budget)
 
 
 CROSSING = bytes.fromhex(

@@ -38,8 +38,13 @@ SMALL: dict[str, tuple[str, ...]] = {
     "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
     "vas_heap": ("5",), "vas_share": (), "vas_views": (),
     "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
+    "exam_store": ("7", "find", "10"),
     "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
-    "exam_fork": ("7",), "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "exam_vas": ("7",), "exam_segments": ("7",),
+    "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "store": ("messages", "50", "2", "10"),
+    "exam_paging": ("7", "m500000000000,4,3,22", "s500000000000,1", "(", "s500000000000,2", ")",
+                    "W"),
 }  # fmt: skip
 """Arguments that make each program short."""
 
@@ -58,6 +63,7 @@ class Wish:
     sched: str = "rr"
     swap: int = 0
     replace: str = "clock"
+    eager: bool = False
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
     files: dict[bytes, bytes] = field(default_factory=dict)
     source: Callable[[], bytes] | None = None
@@ -167,6 +173,7 @@ class System:
         config = Config(
             machine, wish.seed, wish.pcids, wish.user, sched=wish.sched, replace=wish.replace,
             vas_sync=wish.sync, vas_sharing=wish.sharing, vas_limit_mib=wish.vas_limit,
+            eager=wish.eager,
         )  # fmt: skip
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:

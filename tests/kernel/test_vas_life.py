@@ -398,6 +398,22 @@ def test_an_orphan_hog_ends_in_enomem_and_others_go_on() -> None:
     invariants.check(world.kernel)
 
 
+def test_a_user_cannot_take_all_ids_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kernel.vases.MAX_OWNED", 4)
+    world = World()
+    vid, sids = world.vas("v"), [world.segment(f"s{i}", HERE) for i in range(3)]
+    assert (vid, sids) == (1, [1, 2, 3])
+    assert world.segment("one more", HERE) == world.vas("one more") == -E.NOMEM
+    other = world.fork(OTHER)
+    assert world.segment("other", HERE, thread=other) == 4
+    world.kernel.vases.give(world.kernel.vases.segments[2], OTHER.uid)
+    assert world.segment("one more", HERE) == 5
+    assert world.ask("vas_delete", vid) == 0
+    assert world.vas("one more") == 1
+    assert world.vas("and another") == -E.NOMEM
+    invariants.check(world.kernel)
+
+
 def test_a_touch_beyond_the_limit_ends_the_toucher_as_no_memory_does() -> None:
     program = inside()
     map_inside(program, HERE, 600)

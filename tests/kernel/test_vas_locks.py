@@ -93,6 +93,21 @@ def test_a_reader_does_not_overtake_a_writer_that_waits() -> None:
     assert not locks.go(late, locks.vids[0])
 
 
+def test_readers_that_waited_for_a_writer_do_not_wait_for_one_another() -> None:
+    locks = Locks([[(0, R)], [(0, RW)]], 4)
+    first, second, writer, late = locks.team
+    read, write = locks.vids
+    assert locks.go(writer, write)
+    assert not locks.go(first, read)
+    assert not locks.go(second, read)
+    assert not locks.go(late, write)
+    assert locks.go(writer, 0)
+    assert locks.go(second, read), "nobody before it wants to be alone"
+    assert not locks.go(late, write)
+    assert locks.go(first, read)
+    invariants.check(locks.kernel)
+
+
 def test_a_segment_that_is_not_lockable_locks_nobody_out() -> None:
     locks = Locks([[(0, RW)], [(0, RW)]], 2)
     for segment in locks.kernel.vases.segments.values():

@@ -58,6 +58,12 @@ def test_json_replaces_the_text_and_a_claim_that_fails_is_the_status(
     assert demo.main(["gears"]) == 1
 
 
+def test_json_is_not_mixed_with_sentences(two_demos: list[Options]) -> None:
+    with pytest.raises(UserError, match="one of them"):
+        demo.main(["gears", "--json", "--captions"])
+    assert not two_demos
+
+
 @pytest.mark.usefixtures("two_demos")
 def test_a_name_that_is_no_demo_is_a_sentence() -> None:
     with pytest.raises(UserError, match=r"no demo 'gear'; did you mean 'gears'\?"):

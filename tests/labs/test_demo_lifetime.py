@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -93,11 +92,8 @@ def test_a_frame_that_was_let_go_too_early_is_noticed(monkeypatch: pytest.Monkey
     assert not run(Options()).holds
 
 
-def test_the_text_fits_one_screen_and_json_can_be_read() -> None:
-    result = run(Options())
-    assert max(map(len, result.text.splitlines())) <= 80
-    assert len(result.text.splitlines()) <= 26
-    assert json.loads(json.dumps(result.data)) == result.data
+def test_the_text_fits_a_small_screen() -> None:
+    assert len(run(Options()).text.splitlines()) <= 25
 
 
 def test_a_trace_has_the_deletions(tmp_path: Path) -> None:

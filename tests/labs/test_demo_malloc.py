@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from hw.machine import MachineConfig
 from hw.trace import TraceFile
 from kernel.boot import Config
 from labs.demo import Options
-from labs.demos.malloc import ALLOCATORS, run
+from labs.demos.malloc import run
 
 SYNCS = ("rfc", "forward", "subtree")
 
@@ -62,12 +61,8 @@ def test_it_holds_on_other_machines(machine: MachineConfig) -> None:
     assert run(Options(Config(machine, seed=7, vas_sharing="switch"))).holds
 
 
-def test_the_text_fits_one_screen_and_json_can_be_read() -> None:
-    result = run(Options())
-    assert max(map(len, result.text.splitlines())) <= 80
-    assert len(result.text.splitlines()) <= 26
-    assert json.loads(json.dumps(result.data)) == result.data
-    assert tuple(result.data) == ALLOCATORS
+def test_the_text_fits_a_small_screen() -> None:
+    assert len(run(Options()).text.splitlines()) <= 25
 
 
 def test_a_trace_has_the_fall(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -91,11 +90,8 @@ def test_it_holds_on_other_machines(machine: MachineConfig) -> None:
     assert run(Options(Config(machine, vas_sharing="switch"))).holds
 
 
-def test_the_text_fits_one_screen_and_json_can_be_read() -> None:
-    result = run(Options())
-    assert max(map(len, result.text.splitlines())) <= 80
-    assert len(result.text.splitlines()) <= 26
-    assert json.loads(json.dumps(result.data)) == result.data
+def test_the_text_fits_a_small_screen() -> None:
+    assert len(run(Options()).text.splitlines()) <= 25
 
 
 def test_a_trace_has_the_switches_and_the_conflict(tmp_path: Path) -> None:

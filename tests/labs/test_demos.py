@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hw.host import UserError
+from hw.machine import MachineConfig
+from hw.trace import TraceFile
 from kernel.boot import Config
 from kernel.vases import SYNCS
 from labs import demo
@@ -60,3 +63,39 @@ def test_a_heap_in_two_views_has_three_outcomes_and_a_segment_at_home_none_of_th
     assert "[heap]" in result.data["rfc"]["conflicts"][0]
     assert result.data["segments"]["pushed"] is None
     assert result == conflict.run(options)
+
+
+@pytest.mark.parametrize("name", demo.every_demo())
+def test_a_demo_fits_a_projector_and_has_json_and_a_trace(name: str, tmp_path: Path) -> None:
+    trace = tmp_path / "t.vtrace"
+    result = demo.every_demo()[name].run(Options(trace=trace))
+    assert result.holds
+    assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
+    assert len(result.text.splitlines()) <= 40
+    assert json.loads(json.dumps(result.data)) == result.data
+    with TraceFile(trace) as file:
+        assert sum(record.kind.name == "syscall" for record in file) > 10
+
+
+@pytest.mark.parametrize("name", demo.every_demo())
+def test_its_text_keeps_its_width_on_another_machine(name: str) -> None:
+    config = Config(MachineConfig(mmu="silicon", pcid=False), vas_sync="forward")
+    result = demo.every_demo()[name].run(Options(config))
+    assert result.holds
+    assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
+
+
+NEED_A_VAS = ["compartment", "gups", "malloc", "share", "stacks", "switch", "views"]
+
+
+@pytest.mark.parametrize("name", NEED_A_VAS)
+def test_where_a_demo_cannot_be_shown_it_says_why(name: str) -> None:
+    """conflict shows what its program said, and lifetime sets the limit itself."""
+    with pytest.raises(UserError, match=r"on this machine"):
+        demo.every_demo()[name].run(Options(Config(vas_limit_mib=0)))
+
+
+def test_the_list_is_there_for_machines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["list", "--json"]) == 0
+    docs = {name: found.doc for name, found in demo.every_demo().items()}
+    assert json.loads(capsys.readouterr().out) == docs

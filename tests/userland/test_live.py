@@ -350,6 +350,7 @@ def test_exec_opens_the_panel_obeys_it_and_waits_until_it_is_closed(
     script = tmp_path / "panel.py"
     script.write_text(PANEL)
     monkeypatch.setattr(live, "RUN", script)
+    monkeypatch.setattr(live, "has_display", lambda: True)
     monkeypatch.chdir(tmp_path)
     assert exec_command.main(["--panel", "--paused", "hello", "you"]) == 0
     assert "you" in capfd.readouterr().out

@@ -1,7 +1,8 @@
 /* vas_stacks: tasks with their stacks at one place. Shows: in one address space they share one stack
  * and lose what they stored; each in a VAS of its own has its own, and so has each of two processes
  * in one VAS; a thread that goes home while it stands on a stack of the VAS falls; and a VAS cannot
- * have memory where the stack of its process is.
+ * have memory where the stack of its process is. The argument is how often each of the two threads
+ * goes home and comes back (default 3).
  *
  * A null_call stands where a task has stored its letter on its stack: two threads at home, the two
  * inside, two processes; and after the fall and the conflict. */
@@ -21,7 +22,8 @@
 #include <vantage.h>
 #include <vas.h>
 
-enum { PAGE = 4096, STACK_BYTES = 4 * PAGE, TRIPS = 3 };
+enum { PAGE = 4096, STACK_BYTES = 4 * PAGE };
+static int trips = 3;
 static char *const place = (char *)0x500000000000; /* the stack's lowest page */
 static char *const common = (char *)0x600000000000;
 
@@ -93,7 +95,7 @@ static void stand_inside(void) {
     turn++;
     wait_for(BOTH_TRAVEL);
     me->through_pointer = *tasks[me == &tasks[0]].variable;
-    for (int i = 0; i < TRIPS; i++) go_home_and_back();
+    for (int i = 0; i < trips; i++) go_home_and_back();
     me->found = mine;
     longjmp(me->home, 2);
 }
@@ -238,7 +240,8 @@ static void conflict(void) {
     if (vas_delete(vid) < 0 || vas_seg_delete(sid) < 0) err(1, "cannot delete");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) trips = atoi(argv[1]);
     vantage_required();
     two_threads();
     two_processes();

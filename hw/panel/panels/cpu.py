@@ -101,7 +101,9 @@ def _registers(view: View, c: Canvas, row: int, call: Call | None) -> int:
         name = ("*" if new else " ") + f"{SHORT.get(register, register):>3} "
         x = c.text(x, y, name, "gold" if new else "dim")
         words = flag_letters(value) if register == "eflags" else f"{value:x}"
-        c.text(x, y, words, "gold" if new else "ink", width=wide - 4 * c.cell)
+        end = c.text(x, y, words, "gold" if new else "ink", width=wide - 4 * c.cell)
+        if register == view.register and view.chosen == "cpu":
+            c.box(x - 4 * c.cell - 2, y, end - x + 4 * c.cell + 4, c.row, "", outline="gold")
     return row + -(-len(shown) // across)
 
 

@@ -47,7 +47,11 @@ def draw(view: View, c: Canvas) -> None:
         return
     entries = {k: e for k, e in view.moment.state.tlb.items() if k[0] == view.moment.core_id}
     y = _grids(view, c, entries)
-    _list(view, c, y + 5, c.rect.bottom - 2 * c.row - 4)
+    bottom = c.rect.bottom - 2 * c.row - 4
+    if view.zoomed and view.variants:
+        bottom -= (len(view.variants) + 2) * c.row
+        _variants(view, c, bottom + 4)
+    _list(view, c, y + 5, bottom)
     _causes(view, c, c.rect.bottom - 2 * c.row)
 
 
@@ -55,7 +59,7 @@ def _grids(view: View, c: Canvas, entries: dict[Key, TlbEntry]) -> int:
     """Both TLBs, side by side where they fit; returns the y below."""
     shapes = [view.moment.about.shape(side) for side in (0, 1)]
     label = 2 * c.cell
-    largest = min(c.row - 1, 18)
+    largest = min(c.row - 1, 28 if view.zoomed else 18)
     wide = min(largest, (c.rect.w - 2 * label - 8) // max(1, sum(sets for sets, _ in shapes)))
     if wide >= 6:
         left = c.rect.x + label
@@ -160,6 +164,26 @@ def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
         c.text(x + 3 * c.cell, at, words, ink, width=width - 4 * c.cell)
 
 
+def _variants(view: View, c: Canvas, y: int) -> None:
+    """The misses of other TLBs in the same run, as bars with their number and causes."""
+    words = (
+        f"What if: misses of the same run on other machines, up to record {view.variants_place:,}"
+    )
+    c.text(c.rect.x, y, words, "ink", bold=True)
+    most = max(1, *(variant.all for variant in view.variants))
+    left = c.rect.x + 15 * c.cell
+    room = max(8, c.rect.w // 6)
+    for number, variant in enumerate(view.variants, 1):
+        at = y + number * c.row
+        c.text(c.rect.x, at, variant.name, "ink" if number > 1 else "gold")
+        wide = max(2, room * variant.all // most)
+        hue, pattern = ("orange", "") if number > 1 else ("sky", "diagonal")
+        c.box(left, at + 2, wide, c.row - 4, hue, outline="edge", pattern=pattern, ink="black")
+        x = c.text(left + wide + 6, at, f"{variant.all:,}", "ink", bold=True)
+        words = f"I {variant.causes(0)} · D {variant.causes(1)}"
+        c.text(x + c.cell, at, words, "dim")
+
+
 def _causes(view: View, c: Canvas, y: int) -> None:
     for side in (0, 1):
         counts = misses(view, side)
@@ -183,4 +207,8 @@ def describe(view: View) -> list[str]:
         new = " *" if view.is_new(TLB, key) else ""
         place = f"{SIDES[key[1]]} set {key[2]} way {key[3]}"
         lines.append(f"  {place} tag {tag_word(entry.tag)} {entry_words(entry).strip()}{new}")
+    for variant in view.variants:
+        missed = [f"{SIDES[n]} {variant.total(n):,}: {variant.causes(n)}" for n in (0, 1)]
+        ran = f"{variant.instructions:,} instructions, {variant.cycles:,} modelled cycles"
+        lines.append(f"  what if: {variant.name}: {' · '.join(missed)} ({ran})")
     return lines + [f"  gone: {entry_words(entry).strip()}" for _, entry in gone(view)]

@@ -230,18 +230,18 @@ def test_the_palette_carries_out_what_is_picked() -> None:
 
 
 def test_clicks_choose_and_look() -> None:
-    from hw.panel import inside
+    from hw.panel import pointing
 
     some = write(session(), "g", "#307")
-    inside.click(some, 640, 120)
+    pointing.click(some, 640, 120)
     assert some.chosen == "maps"
     assert some.focus.va is not None
-    inside.click(some, 1100, 290)
+    pointing.click(some, 1100, 290)
     assert some.chosen == "frames"
-    inside.click(some, 100, 460)
+    pointing.click(some, 100, 460)
     assert some.chosen == "log"
     assert some.history.position != 307
-    inside.click(some, 1250, 640)
+    pointing.click(some, 1250, 640)
     assert some.history.position > 400
 
 

@@ -66,6 +66,91 @@ def test_a_click_on_the_timeline_goes_there_and_a_wheel_turns_back(window: Windo
     assert session.history.position == there - 1
 
 
+def mouse(window: Window, kind: str, at: tuple[int, int], **more: int) -> None:
+    pygame = window.pygame
+    if kind == "MOUSEMOTION":
+        more |= {"buttons": (0, 0, 0), "rel": (0, 0)}  # type: ignore[dict-item]
+    pygame.event.post(pygame.event.Event(getattr(pygame, kind), pos=at, **more))
+    window.turn()
+
+
+def hold(window: Window, key: str, mod: str) -> None:
+    pygame = window.pygame
+    event = pygame.event.Event(
+        pygame.KEYDOWN, key=getattr(pygame, key), mod=getattr(pygame, mod), unicode=""
+    )
+    pygame.event.post(event)
+    window.turn()
+
+
+def test_shift_and_drag_on_the_timeline_tell_what_lies_between(window: Window) -> None:
+    session = window.session
+    hold(window, "K_LSHIFT", "KMOD_LSHIFT")
+    mouse(window, "MOUSEBUTTONDOWN", (900, 650), button=1)
+    mouse(window, "MOUSEMOTION", (500, 650))
+    mouse(window, "MOUSEBUTTONUP", (500, 650), button=1)
+    assert session.over == "difference"
+    assert 0 < session.marks["A"] < session.marks["B"] < session.history.scanned
+    assert session.history.position == 0, "nothing else has moved"
+
+
+def test_ctrl_and_wheel_zoom_about_the_pointer(window: Window) -> None:
+    from hw.panel.panels import timeline
+    from hw.panel.pointing import canvas_at
+
+    def under() -> int:
+        found = canvas_at(window.session, 1000, 650)
+        assert found is not None
+        return timeline.record_at(found[1], found[2], 1000)
+
+    before = under()
+    hold(window, "K_LCTRL", "KMOD_LCTRL")
+    mouse(window, "MOUSEMOTION", (1000, 650))
+    for _ in range(5):
+        mouse(window, "MOUSEWHEEL", (0, 0), x=0, y=1)
+    assert window.session.span is not None
+    first, last = window.session.span
+    assert last - first < 0.4 * window.session.history.scanned
+    assert abs(under() - before) <= 3
+    for _ in range(8):
+        mouse(window, "MOUSEWHEEL", (0, 0), x=0, y=-1)
+    assert window.session.span is None
+
+
+def test_a_pointer_that_rests_is_told_what_it_is_on(window: Window) -> None:
+    press(window, "f", "f", "f")
+    window.paint()
+    before = pixels(window)
+    mouse(window, "MOUSEMOTION", (640, 120))
+    assert window.session.hover is None, "not while it moves"
+    window.turn()
+    assert window.session.hover == (640, 120)
+    window.paint()
+    assert pixels(window) != before
+    mouse(window, "MOUSEMOTION", (645, 121))
+    window.paint()
+    assert pixels(window) == before
+
+
+def test_the_other_button_opens_the_menu_and_a_row_of_it_can_be_clicked(window: Window) -> None:
+    from hw.panel.draw import Text
+
+    press(window, *"ffff")
+    mouse(window, "MOUSEBUTTONDOWN", (640, 120), button=3)
+    session = window.session
+    assert session.over == "menu"
+    rows = [c for c in session.over_commands() if isinstance(c, Text)]
+    row = next(c for c in rows if "its bytes" in c.text)
+    mouse(window, "MOUSEBUTTONDOWN", (row.x + 20, row.y + 3), button=1)
+    assert (session.over, session.chosen) == ("", "memory")
+
+
+def test_modifiers_alone_are_no_keys(window: Window) -> None:
+    press(window, "b", *"fault")
+    hold(window, "K_LSHIFT", "KMOD_LSHIFT")
+    assert (window.session.over, window.session.typed) == ("break", "fault")
+
+
 def test_a_step_paints_only_what_has_changed(window: Window) -> None:
     press(window, "f")
     painted = window.redrawn

@@ -1,0 +1,65 @@
+"""A trace told in sentences: the caption of every event, for a screen reader or a log."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+from pathlib import Path
+
+from hw.panel.history import History
+from hw.panel.moment import moment_of
+from hw.panel.tracks import SORTS
+from hw.panel.words import caption
+
+SWITCH = "switch"
+"""A switch is told once, when CR3 has been written and what that flushed is gone."""
+
+
+def events(history: History, first: int, last: int) -> list[int]:
+    """The positions just behind those of the records `first`..`last` that have a sentence of
+    their own in the log."""
+    marks = history.tracks.marks
+    found = [n for n in _between(marks["log"], first, last) if _told_itself(history, n)]
+    return [n + 1 for n in sorted({*found, *_between(marks[SWITCH], first, last)})]
+
+
+def _between(numbers: array[int], first: int, last: int) -> array[int]:
+    return numbers[bisect_left(numbers, first) : bisect_left(numbers, last)]
+
+
+def _told_itself(history: History, number: int) -> bool:
+    return history.record(number).kind.name not in SORTS[SWITCH]
+
+
+def sentence(history: History) -> str:
+    """What happened last, where a history stands."""
+    return caption(moment_of(history))
+
+
+class Narrator:
+    """Tells the events of a trace that grows, as they come."""
+
+    def __init__(self, path: Path, write: Callable[[str], None]) -> None:
+        self.path = path
+        self.write = write
+        self._history: History | None = None
+        self._told = 0
+
+    def tell(self) -> None:
+        """Tell what has been recorded since."""
+        if self._history is None:
+            self._history = History(self.path)
+        history = self._history
+        history.scan_all()
+        last = history.scanned
+        if history.tracks.switching and not history.file.complete:
+            last = history.tracks.marks[SWITCH][-1]
+        for position in events(history, self._told, last):
+            history.seek(position)
+            self.write(sentence(history))
+        self._told = last
+
+    def close(self) -> None:
+        if self._history is not None:
+            self._history.close()

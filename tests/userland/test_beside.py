@@ -1,0 +1,151 @@
+"""What a user's terminal sees of a panel: one that cannot open, one that closes early, one that is
+still there when the program has ended; and captions, which need no display."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hw.host import UserError
+from hw.panel import command as panel
+from labs import demo, tour
+from userland import exec as exec_command
+from userland import live, shell
+
+SIGINT = 2
+GONE = "import sys; sys.exit('Vantage: no luck')"
+STAYS = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"
+START = """
+import sys
+sys.path.insert(0, {root!r})
+import run
+from pathlib import Path
+from userland import live
+live.RUN, live.has_display = Path({script!r}), lambda: True
+sys.exit(run.door({words!r}))
+"""
+
+
+@pytest.fixture
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "has_display", lambda: False)
+    monkeypatch.setattr(tour, "has_display", lambda: False)
+
+
+def with_panel(source: str, folder: Path, *words: str) -> list[str]:
+    """A command that starts Vantage with a panel of this source."""
+    script = folder / "panel.py"
+    script.write_text(source)
+    root = str(live.RUN.parent)
+    text = START.format(root=root, script=str(script), words=list(words))
+    return [sys.executable, "-c", text]
+
+
+@pytest.mark.usefixtures("no_display")
+def test_without_a_display_one_sentence_is_said_and_everything_else_is_as_ever(capfd: Any) -> None:
+    for main, words, output in (
+        (exec_command.main, ["--panel", "hello"], "Hello from ring 3."),
+        (shell.main, ["--panel", "-c", "echo one two"], "one two"),
+        (demo.main, ["views", "--panel"], "3 frames at one address"),
+        (tour.main, ["--panel"], tour.NEXT),
+    ):
+        assert main(words) == 0
+        said = capfd.readouterr()
+        assert output in said.out
+        assert said.err == live.NO_DISPLAY + "\n"
+    with pytest.raises(UserError, match="no display"):
+        live.main(["hello"])
+
+
+def test_the_tour_opens_no_panel_where_nobody_sees_its_text(
+    capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "show", None)
+    monkeypatch.setattr(live, "has_display", lambda: True)
+    assert tour.main([]) == 0
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", [["exec", "--panel"], ["exec", "--panel", "--paused"]])
+def test_a_panel_that_closes_early_leaves_the_program_its_terminal(
+    tmp_path: Path, words: list[str]
+) -> None:
+    command = with_panel(GONE, tmp_path, *words, "upper")
+    done = subprocess.run(command, input="so it goes\n", capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "SO IT GOES" in done.stdout
+    assert "Vantage: no luck" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+if hasattr(os, "killpg"):
+
+    @pytest.mark.parametrize("words", [["exec", "--panel", "hello"], ["demo", "views", "--panel"]])
+    def test_ctrl_c_ends_a_panel_that_outlives_its_program(
+        tmp_path: Path, words: list[str]
+    ) -> None:
+        command = with_panel(STAYS, tmp_path, *words)
+        running = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert running.stdout is not None
+        last = "has ended" if words[0] == "exec" else "nothing is there"
+        said = ""
+        while last not in said:
+            line = running.stdout.readline()
+            assert line, said
+            said += line
+        os.killpg(running.pid, SIGINT)
+        said += running.communicate()[0]
+        assert running.returncode == (130 if words[0] == "exec" else 0)
+        assert "Traceback" not in said
+
+
+def test_captions_tell_a_run_while_it_goes_on_as_they_do_afterwards(
+    tmp_path: Path, capfd: Any
+) -> None:
+    trace = tmp_path / "t"
+    assert exec_command.main(["--captions", "--trace", str(trace), "cow"]) == 0
+    program = capfd.readouterr().out.splitlines()
+    assert panel.main(["captions", str(trace)]) == 0
+    told = capfd.readouterr().out.splitlines()
+    assert exec_command.main(["cow"]) == 0
+    output = capfd.readouterr().out.splitlines()
+    assert sorted(program) == sorted(told + output)
+    assert [line for line in program if line in told] == told
+    assert any("copy on write: frame" in line for line in told)
+    assert all(line.endswith(".") for line in told)
+    assert panel.main(["captions", str(trace), "--from", "fault:1", "--to", "fault:2"]) == 0
+    assert capfd.readouterr().out.splitlines() == told[2:4]
+
+
+def test_a_demo_and_the_tour_are_told(capfd: Any) -> None:
+    assert demo.main(["views", "--captions"]) == 0
+    assert "switched from VAS 1 to VAS 2: same registers" in capfd.readouterr().out
+    assert tour.main(["--captions", "--no-panel"]) == 0
+    said = capfd.readouterr().out
+    assert said.index("copy on write: frame") < said.index(tour.NEXT)
+
+
+def test_a_demo_opens_the_panel_with_its_scenes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "panel.py"
+    script.write_text("import sys; open(__file__ + '.words', 'w').write(' '.join(sys.argv[1:]))")
+    monkeypatch.setattr(live, "RUN", script)
+    monkeypatch.setattr(live, "has_display", lambda: True)
+    monkeypatch.setattr(demo, "scenes_of", lambda name: [f"--scenes={name}"])
+    assert demo.main(["views", "--panel"]) == 0
+    words = Path(f"{script}.words").read_text().split()
+    assert words[:2] == ["panel", "replay"]
+    assert words[-1] == "--scenes=views"

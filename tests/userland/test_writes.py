@@ -1,0 +1,249 @@
+"""The last write to a word or a register: the instruction that the panel finds did it, and no later
+one did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hw.mmu import CAUSES
+from hw.panel.history import History
+from hw.panel.layout import describe as panel_text
+from hw.panel.moment import moment_of
+from hw.panel.session import Session
+from hw.panel.words import caption
+from kernel.boot import Config
+from userland import again, live
+from userland.again import Watch
+from userland.gallery import record
+from userland.live import Link
+
+
+@contextmanager
+def beside(name: str, path: Path) -> Iterator[tuple[Session, Link]]:
+    """A session at the end of a run, with a machine to ask."""
+    link = record(name, Config(), path)
+    history = History(path)
+    history.scan_all()
+    session = Session(history)
+    session.send = lambda word: link.obey(word, 0)
+    try:
+        yield session, link
+    finally:
+        session.leave_window()
+        session.history.close()
+
+
+def settle(session: Session) -> None:
+    while session.poll() or session.awaits:
+        pass
+
+
+def word_at(link: Link, place: int, pa: int) -> int:
+    """The word at an address at the moment of a record, in a run from the start."""
+    kernel, seen = link.past.at(0), []
+    run = again.trace_of(kernel)
+
+    def take(*_: object) -> None:
+        if run.total == place:
+            seen.append(kernel.machine.memory.words[pa >> 3])
+
+    run.observer = take
+    kernel.run_until(lambda: bool(seen))
+    return seen[0]
+
+
+def test_the_instruction_that_last_stored_into_a_word(tmp_path: Path) -> None:
+    """The child of `cow` fills pages with letters: the last store into the middle of one of them is
+    the one that made it what it is."""
+    with beside("cow", tmp_path / "t") as (session, link):
+        faults = session.history.tracks.marks["fault"]
+        session.history.seek(faults[-2] + 1)
+        place = session.history.position
+        session.look_at(0x7F00_0000_5800, 2)
+        session.chosen = "memory"
+        settle(session)
+        pa = session.watched_word
+        session.press("l", "l")
+        settle(session)
+        assert session.mode.startswith("WINDOW")
+        assert session.message.startswith("last write to 0x7f0000005800")
+        window, outer = session.history, session.outer
+        assert outer is not None
+        assert window.last is not None
+        assert window.last.kind.name == "store"
+        address, pa_now = session.watched_word
+        start, data = window.last.values
+        assert start <= pa_now < start + len(data)
+        held = word_at(link, place, pa_now & ~7)
+        assert data[pa_now - start] == held >> 8 * (pa_now & 7) & 255
+        assert outer.position <= place
+        assert " stored 0x45" in caption(moment_of(window))
+        assert pa != session.watched_word
+        assert address == 0x7F00_0000_5800
+        before = window.position
+        session.press("l", "l")
+        settle(session)
+        assert session.history is not window or window.position < before
+
+
+def test_no_store_comes_between_it_and_the_moment(tmp_path: Path) -> None:
+    with beside("cow", tmp_path / "t") as (session, link):
+        place = session.history.tracks.marks["fault"][-2] + 1
+        session.history.seek(place)
+        session.look_at(0x7F00_0000_3008, 2)
+        session.chosen = "memory"
+        session.press("l", "l")
+        settle(session)
+        _, pa = session.watched_word
+        found = Watch(link.past.at(0), pa, 8).until(place)
+        assert found is not None
+        total, _, instructions, by_program = found
+        assert by_program
+        again_at = Watch(link.past.at(total + 1), pa, 8)
+        begun = again_at.kernel.machine.core.begun()
+        assert begun <= instructions
+        assert session.outer is not None
+
+
+def test_what_the_kernel_wrote_is_told_as_such(tmp_path: Path) -> None:
+    """A call's answer in memory, and a page that was copied, are the kernel's doing."""
+    with beside("cow", tmp_path / "t") as (session, _):
+        fault = session.history.tracks.marks["fault"][-2] + 1
+        session.history.seek(fault)
+        session.chosen = "memory"
+        va = session.view().va
+        session.look_at(va, 2)
+        session.press("l", "l")
+        settle(session)
+        assert session.message == f"last write to {va:#x}: by the kernel, up to this record"
+        assert session.outer is None
+        assert session.history.position <= fault
+
+
+def test_what_nobody_wrote_is_told(tmp_path: Path) -> None:
+    with beside("cow", tmp_path / "t") as (session, _):
+        session.look_at_physical(63 << 20)
+        session.chosen = "memory"
+        session.press("l", "l")
+        settle(session)
+        assert "nothing has written to 0x3f00000 since the start" in session.message
+
+
+def test_long_computations_are_not_stepped_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window begins shortly before the store, however far that is from any call."""
+    monkeypatch.setattr(again, "WINDOW_INSTRUCTIONS", 4_000)
+    with beside("sieve", tmp_path / "t") as (session, _):
+        outputs = session.history.tracks.marks["output"]
+        session.history.seek(outputs[-1] - 1)
+        faults = map(session.history.record, session.history.tracks.marks["fault"])
+        page = [fault["page"] for fault in faults if fault["error"] & 2][-4]
+        session.look_at(page + 64, session.view().space)
+        session.chosen = "memory"
+        session.press("l", "l")
+        settle(session)
+        assert session.history.last is not None
+        assert session.history.last.kind.name == "store", session.message
+
+
+@pytest.mark.parametrize("register", ["rax", "rsp", "rdi"])
+def test_the_instruction_that_last_changed_a_register(tmp_path: Path, register: str) -> None:
+    with beside("threads", tmp_path / "t") as (session, _):
+        session.history.seek(session.history.tracks.marks["syscall"][-8] + 1)
+        session.chosen, session.register = "cpu", register
+        session.press("S", "S")
+        settle(session)
+        for _ in range(3):
+            session.press("S", "S")
+        there = session.history.position
+        value = session.history.state.registers[0][register]
+        session.press("l", "l")
+        if session.history.position == there:
+            assert "S goes further back" in session.message
+            return
+        assert session.history.state.registers[0][register] != value
+        session.press("s", "s")
+        while session.history.position < there:
+            assert session.history.state.registers[0][register] == value
+            session.press("s", "s")
+
+
+def test_arrows_choose_a_register(tmp_path: Path) -> None:
+    with beside("hello", tmp_path / "t") as (session, _):
+        session.history.seek(session.history.tracks.marks["syscall"][2] + 1)
+        session.press("5", "5")
+        session.press("down")
+        assert session.register == "rdi"
+        session.press("up")
+        session.press("up")
+        assert session.register == "r9"
+
+
+def test_back_by_instruction_goes_on_in_the_window_before(tmp_path: Path) -> None:
+    with beside("cow", tmp_path / "t") as (session, _):
+        calls = session.history.tracks.marks["syscall"]
+        session.history.seek(calls[12] + 1)
+        session.press("S", "S")
+        settle(session)
+        first = session.history.file.header["window"]["first"]
+        rips: list[int] = []
+        while session.outer is not None and session.history.file.header["window"]["first"] == first:
+            rips.append(session.history.state.registers[0]["rip"])
+            session.press("S", "S")
+            settle(session)
+        assert session.outer is not None
+        assert session.history.file.header["window"]["first"] < first
+        assert session.history.last is not None
+        assert session.history.last.kind.name == "instruction"
+        session.press("s", "s")
+        settle(session)
+        assert session.history.state.registers[0]["rip"] == rips[-1]
+
+
+def test_the_words_of_the_channel_are_all_answered() -> None:
+    assert set(live.ANSWERS) == {"window", "memory", "write", "what_if"}
+
+
+# Other machines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["pingpong", "sieve"])
+def test_other_tlbs_are_compared_in_the_same_run(tmp_path: Path, name: str) -> None:
+    """This machine again misses what its records say; one without PCIDs finds its entries flushed,
+    and a larger TLB loses no more to capacity and conflict."""
+    with beside(name, tmp_path / "t") as (session, _):
+        session.history.seek(2 * session.history.scanned // 3)
+        counts = dict(session.history.state.counts)
+        session.press("i", "i")
+        settle(session)
+        this, untagged, *larger, smaller = session.variants
+        assert (this.name, untagged.name) == ("this machine", "no PCIDs")
+        recorded = [
+            sum(n for key, n in counts.items() if key[0] == "miss" and key[2] == side)
+            for side in (0, 1)
+        ]
+        for side in (0, 1):
+            assert recorded[side] <= this.total(side) <= recorded[side] + 40
+        flushed = [variant.misses[1][CAUSES.index("flushed")] for variant in session.variants]
+        if name == "pingpong":
+            assert flushed[1] > 100 * flushed[0] > 0
+        lost = [sum(v.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict")) for v in larger]
+        mine = sum(this.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict"))
+        theirs = sum(smaller.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict"))
+        assert max(lost) <= mine <= theirs
+        assert (mine < theirs) == (name == "sieve")
+        text = "\n".join(panel_text(session.view(), ["tlb"]))
+        assert "what if: no PCIDs" in text
+        assert session.draw()
+
+
+def test_without_a_machine_the_question_is_answered_with_a_reason(tmp_path: Path) -> None:
+    with beside("hello", tmp_path / "t") as (session, _):
+        session.send = None
+        session.press("i", "i")
+        assert "run.py panel PROGRAM" in session.message
