@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from hw.host import UserError, has_display
-from hw.panel.captions import Narrator
 from hw.panel.verbs import SAY, VERBS
 from hw.trace import Trace
 from kernel import checkpoint
@@ -29,6 +28,9 @@ from kernel.kernel import Kernel
 from kernel.process import Process
 from userland import again
 from userland.again import Past
+
+if TYPE_CHECKING:
+    from hw.panel.captions import Narrator
 
 FLUSH_SECONDS = 0.05
 """How far the panel may be behind, beside its own work."""
@@ -223,6 +225,8 @@ def is_possible() -> bool:
 @contextmanager
 def narrating(link: Link) -> Iterator[Narrator]:
     """A teller of captions for the run of a link, on standard output."""
+    from hw.panel.captions import Narrator  # the tree of lab 1 is without the panel's walk
+
     assert link.path is not None
     narrator = Narrator(link.path, lambda sentence: say(sentence, link, sys.stdout))
     try:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 PROMPTS = {
     "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30, pa:0x30010):",
-    "search": "Search (fault && write, or words of the log):",
+    "search": "Search (fault && write, or words of the log; in a zoomed table, flags: w&&!x):",
+    "filter": "Log: only (fault && space==2, call==mmap, words; nothing: all):",
     "break": "Break on (fault && vas==2 && write, call==mmap, pte, tlb_flush ...):",
 }
 
@@ -66,6 +67,11 @@ def _search(session: Session, text: str) -> None:
     session.search(forward=True)
 
 
+def _filter(session: Session, text: str) -> None:
+    session.log_filter = text
+    session.message = f"the log has only: {text}" if text else "the log has every line"
+
+
 def _break(session: Session, text: str) -> None:
     parse(text)
     if text in session.breakpoints:
@@ -76,4 +82,9 @@ def _break(session: Session, text: str) -> None:
         session.message = f"stops at: {text}; c runs there, C runs back"
 
 
-SUBMITS: dict[str, Callable[[Session, str], None]] = {"go": _go, "search": _search, "break": _break}
+SUBMITS: dict[str, Callable[[Session, str], None]] = {
+    "go": _go,
+    "search": _search,
+    "filter": _filter,
+    "break": _break,
+}

@@ -231,6 +231,16 @@ class History:
         edits = [edit for row in self._journal[start - self._journal_start :] for edit in row]
         return [self.record(number) for number in range(start, self.position)], net(edits)
 
+    def recent(self, records: int) -> dict[tuple[int, object], int]:
+        """(shelf, key) -> how fresh it is, 3 to 1, of what the last records have changed, as far
+        back as their edits are at hand."""
+        rows = self._journal[-records:]
+        fresh: dict[tuple[int, object], int] = {}
+        for age, edits in enumerate(reversed(rows)):
+            for shelf, key, _, _ in edits:
+                fresh.setdefault((shelf, key), 3 - 3 * age // max(1, records))
+        return fresh
+
 
 def _pack(value: object) -> bytes:
     return zlib.compress(pickle.dumps(value, protocol=5), 1)

@@ -181,6 +181,8 @@ class Focus:
     access: int = 0
     pa: int | None = None
     """Physical memory is looked at, from here on, and no space."""
+    register: str = ""
+    """The address that this register holds is looked at, as far as it is known."""
 
 
 @dataclass(slots=True)
@@ -198,6 +200,11 @@ class View:
     """Marker A and B -> position."""
     since: dict[tuple[int, object], object] = field(default_factory=dict)
     """(shelf, key) -> old value, of what has changed since marker A."""
+    log_filter: str = ""
+    """The log has only lines that fulfil this."""
+    heat: dict[tuple[int, object], int] | None = None
+    """While time runs fast: (shelf, key) -> 3 to 1, how fresh a change is.  Nothing is outlined
+    then, since that would flash."""
     span: tuple[int, int] | None = None
     """The records that the timeline shows; None for all."""
     message: str = ""
@@ -229,6 +236,9 @@ class View:
     @property
     def va(self) -> int:
         """The address in view."""
+        known = self.moment.state.registers.get(self.moment.core_id, {})
+        if self.focus.register in known:
+            return known[self.focus.register]
         if self.focus.va is not None:
             return self.focus.va
         if self.moment.address is not None:
@@ -245,8 +255,12 @@ class View:
 
     def is_new(self, shelf: int, key: object) -> bool:
         """The last step changed it."""
-        return (shelf, key) in self.moment.changed
+        return self.heat is None and (shelf, key) in self.moment.changed
 
     def is_recent(self, shelf: int, key: object) -> bool:
-        """It has changed since marker A."""
-        return (shelf, key) in self.since
+        """It has changed since marker A, or lately while time runs fast."""
+        return (shelf, key) in self.since or self.heat_of(shelf, key) > 0
+
+    def heat_of(self, shelf: int, key: object) -> int:
+        """How fresh a change is while time runs fast: 3 to 1, and 0 where there was none."""
+        return self.heat.get((shelf, key), 0) if self.heat else 0

@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import inside, markers, memory, overlay, pointing, resuming, whatif, windows, writes
+from hw.panel import (
+    inside,
+    markers,
+    memory,
+    overlay,
+    pointing,
+    resuming,
+    sifting,
+    whatif,
+    windows,
+    writes,
+)
 from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
 from hw.panel.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.draw import Command
@@ -29,6 +40,10 @@ PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", 
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
 """Panel -> the sort of event that `.` and `,` step by."""
 SLOWEST, FASTEST = 1, 1 << 16
+STEADY = 2
+"""Up to so many records a second, each step is outlined."""
+HEAT_RECORDS = 96
+"""What so many last records have changed is still warm while time runs faster."""
 
 
 @dataclass(slots=True)
@@ -84,6 +99,8 @@ class Session:
     marked_states: dict[str, State] = field(default_factory=dict)
     breakpoints: list[str] = field(default_factory=list)
     searched: str = ""
+    log_filter: str = ""
+    """The log has only lines that fulfil this."""
     span: tuple[int, int] | None = None
     message: str = ""
     over: str = ""
@@ -114,11 +131,20 @@ class Session:
             return f"HISTORY (-{behind:,}, End = live)" if behind else words
         return "REPLAY RUNNING" if self.running else "REPLAY"
 
+    @property
+    def is_fast(self) -> bool:
+        """More goes on than eyes should be shown as outlines: they would flash (WCAG 2.1, 2.3.1
+        allows three a second)."""
+        follows = self.at_live_end and not self.machine_paused
+        return follows or (self.running and self.speed > STEADY)
+
     def view(self) -> View:
         """What there is to see now."""
         if self.frozen is not None:
             return self.frozen
         moment = moment_of(self.history)
+        if self.log_filter:
+            moment.log = sifting.log_lines(self.history, condition_or_words(self.log_filter))
         return View(
             moment,
             mode=self.mode,
@@ -133,6 +159,8 @@ class Session:
             source=self.history.file.path.name,
             text_step=self.text_step,
             level=self.level,
+            log_filter=self.log_filter,
+            heat=self.history.recent(HEAT_RECORDS) if self.is_fast else None,
             pages=memory.pages_of(self),
             words=self.words,
             register=self.register,
@@ -248,7 +276,7 @@ class Session:
                 found = overlay.matching(typed)
                 if found:
                     self.do(found[min(self.picked, len(found) - 1)].command)
-            elif typed:
+            elif typed or over == "filter":
                 SUBMITS[over](self, typed)
         except (UserError, ConditionError) as error:
             self.message = str(error)
@@ -329,6 +357,9 @@ class Session:
         """Find what was searched for: as a condition, or else as words of a line of the log."""
         if not self.searched:
             self.message = "nothing was searched for; / asks"
+            return
+        if self.zoomed and self.chosen == "walk":
+            sifting.find_entry(self, self.searched, forward=forward)
             return
         condition = condition_or_words(self.searched)
         position = self.find(condition, forward=forward)
@@ -535,8 +566,10 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "up a level": lambda s: setattr(s, "level", min(4, s.level + 1)),
     "back": lambda s: s.back(),
     "go": lambda s: s.ask("go"),
+    "follow register": lambda s: writes.follow_register(s),
     "menu": lambda s: s.ask("menu"),
     "search": lambda s: s.ask("search"),
+    "filter": lambda s: s.ask("filter"),
     "search on": lambda s: s.search(forward=True),
     "search back": lambda s: s.search(forward=False),
     "follow": lambda s: s.follow(),

@@ -172,3 +172,14 @@ def search_register(session: Session) -> None:
             return
         value = record[name]
     session.message = f"{name} was not changed before in this window; S goes further back"
+
+
+def follow_register(session: Session) -> None:
+    """Have the address that the chosen register holds in view, whatever it comes to hold."""
+    if session.outer is None:
+        session.message = "registers change in a window of instructions; s opens one"
+        return
+    view = session.view()
+    session.look_at(view.va, view.space)
+    session.focus.register = session.register
+    session.message = f"what {session.register} points to is in view; t follows the machine again"

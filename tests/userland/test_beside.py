@@ -99,7 +99,7 @@ if hasattr(os, "killpg"):
             start_new_session=True,
         )
         assert running.stdout is not None
-        last = "has ended" if words[0] == "exec" else "nothing is there"
+        last = "has ended" if words[0] == "exec" else "there.\n"
         said = ""
         while last not in said:
             line = running.stdout.readline()

@@ -97,6 +97,11 @@ def _large(view: View, c: Canvas, shown: int, cell: int) -> None:
             word = letter(view, frame, tables.get(pfn << 12, (0, []))[0])
             left, top = x + (cell - c.cell) // 2, y + (cell - 1 - c.size) // 2 - 1
             c.text(left, top, word, ink_on(fill), paper=fill, bold=frame.refs > 1)
+        heat = view.heat_of(FRAMES, pfn)
+        if heat:
+            c.box(x, y, 3, (cell - 1) * heat // 3, "gold")
+        elif view.is_recent(FRAMES, pfn):
+            c.box(x, y + 3, 2, cell - 7, "gold")
         if new:
             c.box(x - 1, y - 1, cell + 1, cell + 1, "", outline="hot", width=2)
         elif pfn == focus:
@@ -121,7 +126,7 @@ def _small(view: View, c: Canvas, shown: int) -> None:
         "purple",
     )
     codes = _majority(view, shown, each, roles)
-    for shelf, key in view.moment.changed:
+    for shelf, key in view.moment.changed if view.heat is None else view.heat:
         if shelf == FRAMES and isinstance(key, int) and key < shown:
             codes[key // each] = 8
     c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))

@@ -12,7 +12,7 @@ INKS = {"fault": "gold", "exception": "alarm", "run": "dim", "console_output": "
 
 def title(view: View) -> str:
     marks = view.moment.tracks.marks["log"]
-    return f"{len(marks):,} lines"
+    return f"{len(marks):,} lines" + (f" · only {view.log_filter}" if view.log_filter else "")
 
 
 def rows(view: View, count: int) -> list[tuple[int, Record, bool]]:

@@ -177,9 +177,8 @@ def _blocks(
     for region in _unfolded(c, scale, at, column):
         y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
         _block(view, c, Rect(at.x, y, at.w, max(3, bottom - y - 1)), region, column, before)
-    changed = view.moment.changed
     for vpn in column.vpns:
-        if (PTES, column.leaves[vpn].slot) in changed:
+        if view.is_new(PTES, column.leaves[vpn].slot):
             y = at.y + int(scale.y((vpn << 12) + 0x800))
             c.mark("diamond", at.x + at.w - 13, y, 4, "hot")
             c.line(at.x + at.w - 20, y, at.x + at.w, y, "hot", width=2)
