@@ -82,7 +82,7 @@ def thread_usage(kernel: Kernel, thread: Thread) -> Usage:
         core = kernel.machine.core.state
         cycles += core.cycles - thread.turn_began[0]
         user += core.instructions - thread.turn_began[1]
-    return Usage(user, max(0, cycles - user))
+    return Usage(user, max(0, cycles - user), thread.waits, thread.pre_empted)
 
 
 def process_usage(kernel: Kernel, process: Process) -> Usage:

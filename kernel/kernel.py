@@ -391,18 +391,28 @@ class Kernel:
             thread.result = None
 
     def _end_slice(self, seat: Seat, thread: Thread) -> None:
+        # BEGIN SOLUTION lab4.account
         if self.policy.has(seat.id):
-            seat.thread = None
-            self._enqueue(thread)
+            self._pre_empt(seat, thread)
         else:
             thread.slice_left = slice_length(self.chooser, self.policy.slice(thread))
+        # END SOLUTION lab4.account
+        # PROMPT lab4.account: another thread that may run here gets the core; or a new slice.
+
+    def _pre_empt(self, seat: Seat, thread: Thread) -> None:
+        """`thread` loses its core, though it could go on."""
+        # BEGIN SOLUTION lab4.account
+        seat.thread = None
+        thread.pre_empted += 1
+        self._enqueue(thread)
+        # END SOLUTION lab4.account
+        # PROMPT lab4.account: empty the seat, count it for getrusage, and line up again.
 
     def _reschedule(self, seat: Seat) -> None:
         """Another thread must have this core, or this one must have another core."""
         seat.reschedule = False
-        thread, seat.thread = seat.thread, None
-        if thread is not None:
-            self._enqueue(thread)
+        if seat.thread is not None:
+            self._pre_empt(seat, seat.thread)
 
     def yield_core(self, thread: Thread) -> None:
         """sched_yield: the others first."""
@@ -457,6 +467,7 @@ class Kernel:
     def block(self, thread: Thread, channel: Channel) -> None:
         """`thread`, which runs, sleeps until `channel` is woken."""
         self._off_core(thread)
+        thread.waits += 1
         thread.state, thread.channel = BLOCKED, channel
         self.channels.setdefault(channel, []).append(thread)
 

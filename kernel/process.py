@@ -224,13 +224,21 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Processor time in cycles: in user code, and in the kernel."""
+    """Processor time in cycles: in user code, and in the kernel; and how often a core was left,
+    to wait, or for another thread."""
 
     user: int = 0
     system: int = 0
+    waits: int = 0
+    pre_empted: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.user + other.user, self.system + other.system)
+        return Usage(
+            self.user + other.user,
+            self.system + other.system,
+            self.waits + other.waits,
+            self.pre_empted + other.pre_empted,
+        )
 
 
 @dataclass(slots=True)
@@ -342,6 +350,10 @@ class Thread:
     scheduling: Scheduling = field(default_factory=Scheduling)
     slice_left: int = 0
     ready_at: int = 0
+    waits: int = 0
+    """How often it left its core to wait."""
+    pre_empted: int = 0
+    """How often it lost its core, though it could have gone on."""
     instructions: int = 0
     cycles: int = 0
     """Processor time, in user code and in the kernel, up to the turn that it is in."""

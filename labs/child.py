@@ -141,6 +141,7 @@ class Desk:
 
     def stop(self, name: str, roots: dict[str, int], record: int = 0) -> None:
         """Stand still until the judge has looked at memory; `record` is where the trace is."""
+        self.trace.flush()
         self.say({"stop": name, "roots": roots, "record": record})
         if sys.stdin.readline().strip() != '"go"':
             os._exit(0)  # the judge has seen enough

@@ -17,6 +17,9 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["between", first, last, kind, {field: value}]  how many after stop `first`, before stop `last`
     ["listed", kind, field, {field: value}]     that field of all such records, in order
     ["held", owner]                 how many frames are held at the end: for "anonymous" memory, ...
+    ["share", who, va, first, last] how many per thousand of the words at first, ..., last are at va
+    ["cores", measure, ...]         a measure of `labs.timeline`: who had the cores when
+    ["missed", who, va, measure, ...]   by how much the word at va differs from such a measure
 
 `who` names a root of page tables, as the child told at the stop: "p1" is the space of process 1,
 "t3" what thread 3 sees, "p1v2" what process 1 has attached of VAS 2, "c0" what core 0 has loaded.
@@ -33,10 +36,9 @@ from typing import Any
 
 from hw.paging import NX, READ, PageFault, Step, W, page_frame, walk
 from hw.trace import Record, TraceError, TraceFile
+from labs.timeline import MEASURES, NULL_CALL, Timeline
 
 END = "end"
-NULL_CALL = 1212
-"""The call that makes a stop; `a` is its number (<exam.h>)."""
 MASK = (1 << 64) - 1
 
 
@@ -241,6 +243,18 @@ class Evidence:
         }
         return sum(number == wanted for number in last.values())
 
+    def _share(self, who: str, va: int, first: int, last: int) -> int | None:
+        words = [self._number(who, at) for at in range(first, last + 1, 8)]
+        total = sum(filter(None, words))
+        return (self._number(who, va) or 0) * 1000 // total if total else None
+
+    def _cores(self, measure: str, *about: Any) -> Any:
+        return MEASURES[measure](Timeline(self._records()), *about)
+
+    def _missed(self, who: str, va: int, measure: str, *about: Any) -> int | None:
+        number, counted = self._number(who, va), self._cores(measure, *about)
+        return None if number is None or counted is None else abs(number - counted)
+
     def _answer(self, key: str) -> Any:
         return self.answer.get(key)
 
@@ -253,7 +267,8 @@ LOOKS: dict[str, Callable[..., Any]] = {
     "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
     "count": Evidence._count, "between": Evidence._between, "listed": Evidence._listed,
     "one_root": Evidence._one_root, "one_table": Evidence._one_table, "kept": Evidence._kept,
-    "resident": Evidence._resident, "held": Evidence._held,
+    "resident": Evidence._resident, "held": Evidence._held, "share": Evidence._share,
+    "cores": Evidence._cores, "missed": Evidence._missed,
 }  # fmt: skip
 AMOUNTS = ("count", "between", "listed", "resident", "held")
 

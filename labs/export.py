@@ -54,6 +54,7 @@ COURSE = (
     "workshop",
     "problems",
     "written",
+    "timeline",
 )
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)

@@ -57,7 +57,6 @@ class Eevdf(Policy):
     name: ClassVar[str] = "eevdf"
     preemptive: ClassVar[bool] = True
 
-    # BEGIN SOLUTION lab4.eevdf
     def enqueue(self, thread: Thread) -> None:
         entity = self.entities.get(thread)
         if entity is None:
@@ -196,6 +195,3 @@ class Eevdf(Policy):
 
     def __len__(self) -> int:
         return len(self.eligible) + len(self.early)
-
-    # END SOLUTION lab4.eevdf
-    # PROMPT lab4.eevdf: keep v, V and deadlines; pick the earliest deadline of the eligible.

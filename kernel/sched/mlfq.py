@@ -41,14 +41,16 @@ class Mlfq(Policy):
     name: ClassVar[str] = "mlfq"
     preemptive: ClassVar[bool] = True
 
-    # BEGIN SOLUTION lab4.mlfq
     def enqueue(self, thread: Thread) -> None:
         """A thread that only made way for a better one goes on before its equals."""
+        # BEGIN SOLUTION lab4.mlfq
         standing = self.standings.setdefault(thread, Standing(asleep=True))
         queue = self.queues[standing.level]
         made_way = thread.slice_left > 0 and not standing.asleep
         queue.insert(0 if made_way else len(queue), thread)
         standing.asleep = False
+        # END SOLUTION lab4.mlfq
+        # PROMPT lab4.mlfq: rule 3, and the end of its level for whose slice is over.
 
     def remove(self, thread: Thread) -> None:
         self.standings.pop(thread, None)
@@ -57,13 +59,17 @@ class Mlfq(Policy):
                 queue.remove(thread)
 
     def pick(self, core: int) -> Thread | None:
+        # BEGIN SOLUTION lab4.mlfq
         for queue in self.queues:
             thread = self.choose_from(queue, core)
             if thread is not None:
                 return thread
         return None
+        # END SOLUTION lab4.mlfq
+        # PROMPT lab4.mlfq: rules 1 and 2; `choose_from` takes one that may run on this core.
 
     def ran(self, thread: Thread, instructions: int) -> None:
+        # BEGIN SOLUTION lab4.mlfq
         standing = self.standings.get(thread)
         if standing is not None:
             standing.used += instructions
@@ -75,6 +81,8 @@ class Mlfq(Policy):
         self.since_boost += instructions
         if self.since_boost >= BOOST_INSTRUCTIONS:
             self._boost()
+        # END SOLUTION lab4.mlfq
+        # PROMPT lab4.mlfq: rule 4, with `_move`; and the work of all counts for rule 5.
 
     def _move(self, thread: Thread, standing: Standing, level: int) -> None:
         if level != standing.level:
@@ -82,19 +90,26 @@ class Mlfq(Policy):
             standing.level = level
 
     def _boost(self) -> None:
+        # BEGIN SOLUTION lab4.mlfq
         self.since_boost = 0
         self.queues = [self.waiting(), *([] for _ in range(LEVELS - 1))]
         for thread, standing in self.standings.items():
             self._move(thread, standing, 0)
             standing.used = 0
+        # END SOLUTION lab4.mlfq
+        # PROMPT lab4.mlfq: rule 5, for those that wait, run and sleep alike.
 
     def sleep(self, thread: Thread) -> None:
         self.standings[thread].asleep = True
 
     def slice(self, thread: Thread) -> int:
+        # BEGIN SOLUTION lab4.mlfq
         return SLICE_INSTRUCTIONS << self.rank(thread)
+        # END SOLUTION lab4.mlfq
+        # PROMPT lab4.mlfq: a slice doubles with each level down.
 
     def victim(self, thread: Thread, running: list[Thread]) -> Thread | None:
+        # BEGIN SOLUTION lab4.mlfq
         if thread.scheduling.policy != SCHED_OTHER:
             return None
         lowest = max(self.rank(other) for other in running)
@@ -102,6 +117,8 @@ class Mlfq(Policy):
             return None
         able = [other for other in running if self.rank(other) == lowest]
         return able[self.chooser.choose(SCHEDULE, len(able))]
+        # END SOLUTION lab4.mlfq
+        # PROMPT lab4.mlfq: one of the lowest level, if below `thread`; a batch thread: nobody.
 
     def rank(self, thread: Thread) -> int:
         standing = self.standings.get(thread)
@@ -115,6 +132,3 @@ class Mlfq(Policy):
 
     def __len__(self) -> int:
         return sum(map(len, self.queues))
-
-    # END SOLUTION lab4.mlfq
-    # PROMPT lab4.mlfq: the five rules above; a level is a list, `standings` knows who is where.

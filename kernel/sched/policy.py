@@ -7,7 +7,7 @@ where its affinity allows.  The kernel tells it what happens to a thread:
                                      -> sleep        it waits; enqueue when it is woken
                                      -> remove       it has ended
 
-Time is guest instructions.  A policy whose solution is missing does what it inherits from here.
+Time is guest instructions.
 """
 
 from __future__ import annotations

@@ -15,9 +15,8 @@ class RoundRobin(Policy):
 
     name: ClassVar[str] = "rr"
 
-    # BEGIN SOLUTION lab4.round_robin
     def slice(self, thread: Thread) -> int:
+        # BEGIN SOLUTION lab4.round_robin
         return SLICE_INSTRUCTIONS
-
-    # END SOLUTION lab4.round_robin
-    # PROMPT lab4.round_robin: no thread may keep its core; whose slice is over, goes last.
+        # END SOLUTION lab4.round_robin
+        # PROMPT lab4.round_robin: no thread may keep its core for ever.

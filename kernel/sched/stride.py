@@ -45,8 +45,8 @@ class Stride(Policy):
 
     name: ClassVar[str] = "stride"
 
-    # BEGIN SOLUTION lab4.stride
     def enqueue(self, thread: Thread) -> None:
+        # BEGIN SOLUTION lab4.stride
         client = self.clients.get(thread)
         if client is None:
             client = self.clients[thread] = Client(VIRTUAL // weight(thread), self.time)
@@ -56,6 +56,8 @@ class Stride(Policy):
         credit = CREDIT_INSTRUCTIONS * max(client.stride, self.step)
         client.passed = max(client.passed, self.time - credit)
         self.order.add(thread, client.passed)
+        # END SOLUTION lab4.stride
+        # PROMPT lab4.stride: a new client begins at the common time; who slept keeps its distance.
 
     def remove(self, thread: Thread) -> None:
         self.clients.pop(thread, None)
@@ -63,6 +65,7 @@ class Stride(Policy):
             self.order.remove(thread)
 
     def pick(self, core: int) -> Thread | None:
+        # BEGIN SOLUTION lab4.stride
         able = self.order.lowest(core)
         if not able:
             return None
@@ -70,17 +73,22 @@ class Stride(Policy):
         self.order.remove(thread)
         self._advance(self.clients[thread])
         return thread
+        # END SOLUTION lab4.stride
+        # PROMPT lab4.stride: take out one with the lowest pass; the common time advances to it.
 
     def _advance(self, client: Client) -> None:
         if client.passed > self.time:
             self.time, self.step = client.passed, client.stride
 
     def ran(self, thread: Thread, instructions: int) -> None:
+        # BEGIN SOLUTION lab4.stride
         client = self.clients.get(thread)
         if client is not None:
             client.passed += instructions * client.stride
             if not self.order:
                 self._advance(client)  # nobody is behind it
+        # END SOLUTION lab4.stride
+        # PROMPT lab4.stride: a pass grows by the stride for each instruction.
 
     def sleep(self, thread: Thread) -> None:
         self.clients[thread].asleep_at = self.time
@@ -116,6 +124,3 @@ class Stride(Policy):
 
     def __len__(self) -> int:
         return len(self.order)
-
-    # END SOLUTION lab4.stride
-    # PROMPT lab4.stride: pick the lowest pass; advance by stride; nobody gains by sleeping.

@@ -88,14 +88,15 @@ def _set(t: Thread, target: Process, kind: int, wanted: tuple[int, int]) -> None
 
 
 def pack_rusage(usage: Usage) -> bytes:
-    """A struct rusage: times only; the rest, which is not counted here, is 0."""
+    """A struct rusage: times and switches; the rest, which is not counted here, is 0."""
     times = clock.cycles_to_timeval(usage.user) + clock.cycles_to_timeval(usage.system)
-    return times.ljust(144, b"\0")
+    return times.ljust(128, b"\0") + struct.pack("<qq", usage.waits, usage.pre_empted)
 
 
 @syscall(98)
 def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
-    """The processor time of this process, of its children, or of this thread.  EINVAL; EFAULT."""
+    """What this process, its children, or this thread used: processor time, and switches to wait
+    (nvcsw) and by pre-emption (nivcsw).  EINVAL; EFAULT."""
     if who == RUSAGE_SELF:
         usage = clock.process_usage(k, t.process)
     elif who == RUSAGE_CHILDREN:

@@ -6,6 +6,7 @@ and the judge looks while the n-th stop of the question lasts.
 
 from __future__ import annotations
 
+import functools
 import gc
 import re
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
 from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.kernel import Kernel
+from kernel.kernel import Deadlock, Kernel
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
 from userland.programs import built_in, describe, read_program
@@ -42,6 +43,10 @@ class OutOfCycles(Exception):
 
 class FaultsForever(Exception):
     """A fault is resolved, and comes again."""
+
+
+class StandsStill(Exception):
+    """Every thread of the program waits for another one."""
 
 
 class WrongNumber(Exception):
@@ -144,7 +149,7 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     kernel = boot(config, built_in(), console, memory=memory)
     watch = Watch(kernel, desk, told.get("stops", []))
     program = read_program(told.get("built", told["program"]))
-    about = describe(told["program"], program)
+    about = _about(told["program"], program)
     trace = Trace(trace_header(kernel, about), desk.trace, watch)
     kernel.machine.attach_trace(trace)
     try:
@@ -159,6 +164,12 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
         "instructions": kernel.machine.instructions(), "log": kernel.messages,
         "output": console.text, "ended": _told(ended, console.text),
     }  # fmt: skip
+
+
+@functools.cache
+def _about(name: str, program: bytes) -> dict[str, Any]:
+    """What the trace's header says of the program: worked out once for all questions of a check."""
+    return describe(name, program)
 
 
 def _told(status: int, output: str) -> str:
@@ -181,7 +192,12 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
             raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
 
     kernel.after_trap = look
-    kernel.run(lambda: process.zombie or bool(console.waits))
+    try:
+        kernel.run(lambda: process.zombie or bool(console.waits))
+    except OutOfCycles as error:
+        raise OutOfCycles(str(error)) from None  # the program's fault, in no line of the kernel
+    except Deadlock as error:
+        raise StandsStill(str(error)) from None
     if console.waits:
         raise NotImplementedError(console.waits)
     return process.exit_status

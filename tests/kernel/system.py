@@ -45,6 +45,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "store": ("messages", "50", "2", "10"),
     "exam_paging": ("7", "m500000000000,4,3,22", "s500000000000,1", "(", "s500000000000,2", ")",
                     "W"),
+    "exam_sched": ("7", "50", "s0"), "exam_lock": ("7",), "bank": ("7",),
 }  # fmt: skip
 """Arguments that make each program short."""
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import statistics
+import struct
+from collections import Counter
+from typing import Any
 
 import pytest
 
-from kernel import checkpoint, invariants
+from hw.trace import Kind
+from kernel import checkpoint, clock, invariants
 from kernel.kernel import LEVEL, PICK
 from kernel.process import Credentials
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import weight
+from kernel.syscalls.limits import pack_rusage
 from tests.kernel.asm import At, Program
 from tests.kernel.shares import (
     PRE_EMPTIVE,
@@ -119,6 +124,29 @@ def test_under_mlfq_a_sleeper_answers_at_once(cpus: int) -> None:
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_under_eevdf_a_sleeper_answers_soon(cpus: int) -> None:
     assert statistics.median(waits("eevdf", cpus, 6)) < 500
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_switch_is_counted_once_as_a_wait_or_as_a_loss(cpus: int) -> None:
+    """getrusage(2) has the two numbers at the end of its struct, ru_nvcsw and ru_nivcsw."""
+    system, picks = spinning((0, 0, 0), sched="rr", cpus=cpus), Counter[int]()
+
+    def note(kind: Kind, values: tuple[Any, ...]) -> None:
+        picks[values[0]] += kind is PICK
+
+    system.trace.observer = note
+    until_all(system, (0, 0, 0))
+    system.kernel.run(lambda: system.kernel.machine.instructions() > 2_000_000)
+    on_cores = {seat.thread for seat in system.kernel.seats}
+    for thread in spinners_of(system):
+        assert thread.waits == 0
+        assert thread.pre_empted == picks[thread.tid] - (thread in on_cores)
+        assert thread.pre_empted > 10
+        packed = pack_rusage(clock.thread_usage(system.kernel, thread))
+        assert len(packed) == 144
+        assert struct.unpack_from("<qq", packed, 128) == (0, thread.pre_empted)
+    assert system.thread.waits + system.thread.pre_empted == picks[system.thread.tid]
+    assert system.thread.waits > 0
 
 
 def test_the_trace_tells_of_levels() -> None:

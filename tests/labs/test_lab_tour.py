@@ -224,6 +224,8 @@ def test_a_students_tree_asks_marks_and_keeps_its_own_answers_back(
 ) -> None:
     tree = tmp_path / "tree"
     export(LAB, tree, 5)
+    assert not (tree / "labs" / "questions").exists()
+    assert not list(tree.rglob("NOTES.md"))
     own = find_lab_in(tree, monkeypatch)
     assert main(["ask", "0"]) == 0
     shown = capsys.readouterr().out

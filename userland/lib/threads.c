@@ -174,22 +174,28 @@ int cnd_init(cnd_t *condition) {
     return thrd_success;
 }
 
-/* The count is read before the mutex is let go: a signal that comes in between changes it, and
- * then the futex does not go to sleep. */
 int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *deadline) {
+    /* BEGIN SOLUTION lab4.condition */
+    /* The count is read before the mutex is let go: a signal that comes in between changes it,
+     * and then the futex does not go to sleep. */
     int seen = __atomic_load_n(&condition->signals, __ATOMIC_ACQUIRE);
     mtx_unlock(mutex);
     int late = futex_wait(&condition->signals, seen, deadline) == ETIMEDOUT;
     mtx_lock(mutex);
     return late ? thrd_timedout : thrd_success;
+    /* END SOLUTION lab4.condition */
+    /* PROMPT lab4.condition: let the mutex go, sleep until a signal, and hold the mutex again. */
 }
 
 int cnd_wait(cnd_t *condition, mtx_t *mutex) { return cnd_timedwait(condition, mutex, NULL); }
 
 static int wake(cnd_t *condition, int count) {
+    /* BEGIN SOLUTION lab4.condition */
     __atomic_fetch_add(&condition->signals, 1, __ATOMIC_RELEASE);
     futex_wake(&condition->signals, count);
     return thrd_success;
+    /* END SOLUTION lab4.condition */
+    /* PROMPT lab4.condition: wake `count` of those that sleep, and miss none about to sleep. */
 }
 
 int cnd_signal(cnd_t *condition) { return wake(condition, 1); }

@@ -18,7 +18,7 @@ struct rusage {
         ru_oublock, ru_msgsnd, ru_msgrcv, ru_nsignals, ru_nvcsw, ru_nivcsw;
 };
 
-enum { RUSAGE_SELF = 0, RUSAGE_CHILDREN = -1 };
+enum { RUSAGE_SELF = 0, RUSAGE_CHILDREN = -1, RUSAGE_THREAD = 1 };
 
 int getrlimit(int what, struct rlimit *limit);
 int setrlimit(int what, const struct rlimit *limit);

@@ -101,6 +101,7 @@
 #define SYS_rt_sigsuspend 130
 #define SYS_sigaltstack 131
 #define SYS_mknod 133
+#define SYS_setpriority 141
 #define SYS_mlock 149
 #define SYS_munlock 150
 #define SYS_mlockall 151
