@@ -167,6 +167,15 @@ class Engine:
         """
         return _emu_start(self._handle, rip, 0, 0, budget_instructions)
 
+    def run_alone(self, rip: int) -> int:
+        """As `run`, with one instruction.  One that stores into its own translated block is begun
+        twice, and does not store the first time."""
+        status = self.run(rip, 1)
+        if self.count() > 1 and self.rip() == rip:
+            status = self.run(rip, 2)
+        self._count.value = min(self._count.value, 1)
+        return status
+
     def stop(self) -> None:
         """Leave the guest after the current instruction.  Safe from any host thread."""
         _emu_stop(self._handle)
