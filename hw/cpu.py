@@ -31,7 +31,16 @@ from hw.engine import (
 from hw.memory import PhysicalMemory
 from hw.mmu import Mmu, MmuState
 from hw.paging import (
-    ERR_FETCH, FETCH, NX, READ, WRITE, PageFault, W, is_canonical, page_frame, walk,
+    ERR_FETCH,
+    FETCH,
+    NX,
+    READ,
+    WRITE,
+    PageFault,
+    W,
+    is_canonical,
+    page_frame,
+    walk,
 )  # fmt: skip
 from hw.tlb import Entry
 from hw.trace import Trace
@@ -202,10 +211,7 @@ class Core:
         self._pending, self._unretired, self._seen = None, 0, 0
         self._rip_after = self._begun = None
         self._alone, self._restarts = self._restarts, False
-        if self._alone:  # it may lie in the very page that it stores into
-            status, budget = engine.run_alone(self.state.rip), min(budget, 1)
-        else:
-            status = engine.run(self.state.rip, budget)
+        status = engine.run(self.state.rip, budget, alone=self._alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
                 f"core {self.state.id}: {engine.describe(status)} at {engine.rip():#x}"
