@@ -174,6 +174,12 @@ class Session:
             variants_place=self.variants_place,
         )
 
+    def how_it_looks(self) -> tuple[object, ...]:
+        """All that decides which memory is in view."""
+        at = (self.history.position, self.chosen, self.zoomed, self.projector, self.size)
+        focus = (self.focus.va, self.focus.space, self.focus.pa)
+        return (*at, *focus, self.marks.get("A"), self.text_step)
+
     def frames_in_view(self) -> list[int]:
         """The frames whose bytes are in view; none, if the panel of them is not."""
         if "memory" not in places(self.view(), *self.size):
