@@ -31,6 +31,14 @@ def read_scenes(path: Path) -> list[dict[str, Any]]:
     return scenes
 
 
+def show_scene(session: Session, step: int) -> None:
+    """The next scene, or the one before."""
+    index = session.scene + step
+    if 0 <= index < len(session.scenes):
+        session.scene = index
+        apply_scene(session, session.scenes[index])
+
+
 def apply_scene(session: Session, scene: dict[str, Any]) -> None:
     """Go where a scene says, and look as it says."""
     if "at" in scene:

@@ -32,7 +32,7 @@ from hw.panel.layout import PANELS, compose, places, text_size
 from hw.panel.memory import Memory
 from hw.panel.moment import Focus, View, moment_of
 from hw.panel.panels import memory as memory_panel
-from hw.panel.scenes import apply_scene
+from hw.panel.scenes import show_scene
 from hw.panel.state import State
 from hw.panel.theme import THEMES
 
@@ -503,13 +503,6 @@ class Session:
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
         self.message = f"theme: {self.theme}"
 
-    def show_scene(self, step: int) -> None:
-        """The next scene, or the one before."""
-        index = self.scene + step
-        if 0 <= index < len(self.scenes):
-            self.scene = index
-            apply_scene(self, self.scenes[index])
-
 
 def _set(**values: Any) -> Callable[[Session], None]:
     def change(session: Session) -> None:
@@ -553,8 +546,8 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "left": lambda s: inside.move(s, -1, 0),
     "up": lambda s: inside.move(s, 0, -1),
     "down": lambda s: inside.move(s, 0, 1),
-    "page up": lambda s: s.show_scene(-1) if s.scenes else inside.move(s, 0, -10),
-    "page down": lambda s: s.show_scene(1) if s.scenes else inside.move(s, 0, 10),
+    "page up": lambda s: show_scene(s, -1) if s.scenes else inside.move(s, 0, -10),
+    "page down": lambda s: show_scene(s, 1) if s.scenes else inside.move(s, 0, 10),
     "right 10": _step(10),
     "left 10": _step(-10),
     "right 1000": _step(1000),
