@@ -2,7 +2,7 @@
  * Shows: exclusion, sleep instead of spinning, time limits, and whom a signal wakes.
  *
  *     exam_lock NONCE [exclusion THREADS ROUNDS | sleep | quiet ROUNDS | late |
- *                      handoff PAIRS ITEMS | wake THREADS] */
+ *                      handoff PAIRS ITEMS | early | wake THREADS] */
 
 #include <exam.h>
 #include <string.h>
@@ -152,6 +152,28 @@ static void handoff(int pairs, int number) {
     EXAM_PAGE[2] = violations;
 }
 
+static int say_so(void *unused) {
+    (void)unused;
+    mtx_lock(&lock);
+    count = 1;
+    cnd_signal(&not_empty);
+    mtx_unlock(&lock);
+    return 0;
+}
+
+/* The signal comes as early as it can: its thread sleeps on the mutex, and matters more to a
+ * feedback queue than this one, which has computed. So it runs as soon as cnd_wait lets go. */
+static void early(void) {
+    mtx_lock(&lock);
+    start(0, 1, say_so);
+    sleep_ns(SETTLE_NS);
+    compute(LONG);
+    while (!count) cnd_wait(&not_empty, &lock);
+    EXAM_PAGE[1] = exam_mix(count);
+    mtx_unlock(&lock);
+    join(1);
+}
+
 static int wait_once(void *unused) {
     (void)unused;
     mtx_lock(&lock);
@@ -188,6 +210,7 @@ int main(int argc, char **argv) {
     if (strcmp(what, "quiet") == 0) quiet(one);
     if (strcmp(what, "late") == 0) late();
     if (strcmp(what, "handoff") == 0) handoff(one, two);
+    if (strcmp(what, "early") == 0) early();
     if (strcmp(what, "wake") == 0) wake(one);
     exam_stop(0);
     printf("%s: done\n", what);
