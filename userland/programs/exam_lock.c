@@ -112,11 +112,17 @@ static void late(void) {
 static int items[ROOM], first, stored;
 static uint64_t sum;
 
+/* Who comes back holds the mutex, so nobody can get it. */
+static void wait_for(cnd_t *condition) {
+    cnd_wait(condition, &lock);
+    violations += mtx_trylock(&lock) != thrd_busy;
+}
+
 static int put(void *unused) {
     (void)unused;
     for (int i = 1; i <= each; i++) {
         mtx_lock(&lock);
-        while (stored == ROOM) cnd_wait(&not_full, &lock);
+        while (stored == ROOM) wait_for(&not_full);
         items[(first + stored++) % ROOM] = i;
         violations += inside++;
         compute(5);
@@ -131,7 +137,7 @@ static int take(void *unused) {
     (void)unused;
     for (int i = 1; i <= each; i++) {
         mtx_lock(&lock);
-        while (stored == 0) cnd_wait(&not_empty, &lock);
+        while (stored == 0) wait_for(&not_empty);
         sum += items[first];
         violations += inside++;
         first = (first + 1) % ROOM;
