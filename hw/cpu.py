@@ -41,7 +41,7 @@ from hw.paging import (
     is_canonical,
     page_frame,
     walk,
-)
+)  # fmt: skip
 from hw.tlb import Entry
 from hw.trace import Trace
 
@@ -140,6 +140,7 @@ class Core:
         self._undo: dict[str, int] = {}
         self._unretired = 0
         self._seen = 0
+        self._restarts = self._alone = False
         self._failure: BaseException | None = None
 
     # The clock ------------------------------------------------------------------------------
@@ -172,10 +173,10 @@ class Core:
         0 left means that the timer went off.  Returns earlier when a vector asked to leave or
         `abort` was called.  Uncounted runs have no budget and return it whole.
         """
-        self._choose_engine(counted)
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
+            self._choose_engine(counted or self._restarts)
             left -= self.stepper(left) if self.stepper else self._enter(left if counted else 0)
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -209,7 +210,8 @@ class Core:
         self._refresh_code()
         self._pending, self._unretired, self._seen = None, 0, 0
         self._rip_after = self._begun = None
-        status = engine.run(self.state.rip, budget)
+        self._alone, self._restarts = self._restarts, False
+        status = engine.run(self.state.rip, budget, alone=self._alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
                 f"core {self.state.id}: {engine.describe(status)} at {engine.rip():#x}"
@@ -437,8 +439,8 @@ class Core:
             if self.mmu.hits > ASKED_TOO_OFTEN:
                 self._shrink()
             rights = self._emulator_rights(va >> 12, entry, kind)
-            if self.memory.code.was_written:  # start the instruction again, without old code
-                self._unretired = 0 if kind == FETCH else 1
+            if self.memory.code.was_written and not self._alone:  # begin again, without old code
+                self._unretired, self._restarts = 0 if kind == FETCH else 1, True
                 return False
             out = FillEntry.from_address(entry_address)
             out.paddr, out.perms = entry.pfn << 12, rights

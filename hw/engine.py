@@ -160,12 +160,20 @@ class Engine:
         self._fault = c_uint64.from_address(self._handle + calibration.fault_address_offset)
         self._calibration = calibration
 
-    def run(self, rip: int, budget_instructions: int) -> int:
+    def run(self, rip: int, budget_instructions: int, *, alone: bool = False) -> int:
         """Run from `rip` until a hook stops it, a fault, or the budget; returns Unicorn's error.
 
-        A budget of 0 is "no limit", and the only one that an uncounted engine takes.
+        A budget of 0 is "no limit", and the only one that an uncounted engine takes.  `alone`
+        runs one instruction.  One that stores into its own translated block is begun twice, and
+        does not store the first time.
         """
-        return _emu_start(self._handle, rip, 0, 0, budget_instructions)
+        if not alone:
+            return _emu_start(self._handle, rip, 0, 0, budget_instructions)
+        status = _emu_start(self._handle, rip, 0, 0, 1)
+        if self.count() > 1 and self.rip() == rip:
+            status = _emu_start(self._handle, rip, 0, 0, 2)
+        self._count.value = min(self._count.value, 1)
+        return status
 
     def stop(self) -> None:
         """Leave the guest after the current instruction.  Safe from any host thread."""

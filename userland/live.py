@@ -41,8 +41,6 @@ CTRL_C, CTRL_D = b"\x03", b"\x04"
 NO_DISPLAY = "There is no display for the panel, so this goes on in text."
 ANSWERS = ("window", "memory", "write", "what_if")
 """Words that are answered with a file."""
-CTRL_C, CTRL_D = b"\x03", b"\x04"
-NO_DISPLAY = "There is no display for the panel, so this goes on in text."
 ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 

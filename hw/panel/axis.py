@@ -77,6 +77,23 @@ def build(ranges: Iterable[tuple[int, int]], height: float, least: int = 15) -> 
     return Axis(tuple(runs), y)
 
 
+LOWEST_OCTAVE, HIGHEST_OCTAVE = 12, 47
+"""A logarithmic axis begins with the first page and ends with the lower half of 48 bits."""
+
+
+def linear(height: float) -> Axis:
+    """The lower half of 48 bits to scale: nearly everything is empty, and it shows."""
+    return Axis((Run(0, 1 << HIGHEST_OCTAVE, 0.0, float(height)),), float(height))
+
+
+def logarithmic(height: float) -> Axis:
+    """The same height for each doubling of the address."""
+    edges = [0, *(1 << bit for bit in range(LOWEST_OCTAVE, HIGHEST_OCTAVE + 1))]
+    tall = height / (len(edges) - 1)
+    pairs = enumerate(itertools.pairwise(edges))
+    return Axis(tuple(Run(a, b, n * tall, (n + 1) * tall) for n, (a, b) in pairs), float(height))
+
+
 def size_in_words(size: int) -> str:
     """`127.9 TiB`."""
     for unit, shift in (("TiB", 40), ("GiB", 30), ("MiB", 20)):

@@ -70,6 +70,23 @@ def move_in_memory(session: Session, view: View, by: int) -> None:
         session.look_at(max(0, view.va + by), view.space, view.access)
 
 
+AXES = ("folded", "log", "linear")
+
+
+def turn_axis(session: Session) -> None:
+    """The next way to lay out addresses in the maps."""
+    session.axis = AXES[(AXES.index(session.axis) + 1) % len(AXES)]
+    session.message = f"the maps have a {session.axis} axis"
+
+
+def pin(session: Session) -> None:
+    """The space in view stands first in the maps and all are compared with it; or no longer."""
+    space = session.view().space
+    session.pinned = None if session.pinned == space else space
+    words = "every space is compared with" if session.pinned else "no longer first:"
+    session.message = f"{words} {session.history.tracks.space_name(space)}"
+
+
 def turn_physical(session: Session) -> None:
     """Memory by physical address, or back by virtual address."""
     view = session.view()
@@ -82,6 +99,18 @@ def turn_physical(session: Session) -> None:
         session.message = f"{view.va:#x} is mapped to no frame; g pfn:0x30 looks at one"
     else:
         session.look_at_physical(pfn << 12 | view.va & 0xFFF)
+
+
+def zoom_timeline(session: Session, factor: float, about: int | None = None) -> None:
+    """Show less or more of the records around this one, or `about`, which stays where it is."""
+    total = max(1, session.history.scanned)
+    first, last = session.span or (0, total)
+    width = min(total, max(20, int((last - first) * factor)))
+    start = session.history.position - width // 2
+    if about is not None:
+        start = about - int((about - first) * width / max(1, last - first))
+    start = max(0, min(total - width, start))
+    session.span = None if width >= total else (start, start + width)
 
 
 def look_at_frame(session: Session, pfn: int) -> None:

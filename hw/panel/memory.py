@@ -50,6 +50,8 @@ class Memory:
     number: int = 0
     nothing: set[tuple[int, int]] = field(default_factory=set)
     """What was asked for and not told: a frame beyond the end of memory."""
+    looked: tuple[object, ...] = ()
+    """How the session looked when it was last seen what is wanted: nothing new, nothing to ask."""
     _asked: set[tuple[int, int]] = field(default_factory=set)
 
     def at(self, place: int) -> dict[int, bytes]:
@@ -61,7 +63,7 @@ class Memory:
         for key in [key for key in self.kept if key[0] > place]:
             del self.kept[key]
         self.nothing.clear()
-        self.awaited = None
+        self.awaited, self.looked = None, ()
 
 
 def pages_of(session: Session) -> Pages:
@@ -98,6 +100,10 @@ def ask(session: Session) -> None:
     idle = session.send is not None and session.outer is None and memory.awaited is None
     if not idle or session.awaited is not None or running(session):
         return
+    looked = session.how_it_looks()
+    if memory.looked == looked:
+        return
+    memory.looked = looked
     frames = session.frames_in_view()
     places = sorted(set(places_of(session)))
     wanted = {(place, pfn) for place in places for pfn in frames}
@@ -121,7 +127,7 @@ def take(memory: Memory) -> bool:
             place, pfn, content = record.values[:3]
             memory.kept[place, pfn] = content
     path.unlink()
-    memory.awaited = None
+    memory.awaited, memory.looked = None, ()
     memory.nothing |= memory._asked - memory.kept.keys()
     while len(memory.kept) > FRAMES_KEPT:
         memory.kept.popitem(last=False)

@@ -200,6 +200,10 @@ class View:
     """Marker A and B -> position."""
     since: dict[tuple[int, object], object] = field(default_factory=dict)
     """(shelf, key) -> old value, of what has changed since marker A."""
+    axis: str = "folded"
+    """How the maps lay addresses out: folded, logarithmic or linear."""
+    pinned: int | None = None
+    """The space that stands first in the maps, and that all are compared with."""
     log_filter: str = ""
     """The log has only lines that fulfil this."""
     heat: dict[tuple[int, object], int] | None = None

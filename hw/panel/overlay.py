@@ -56,7 +56,7 @@ def keys_help(width: int, height: int, size: int) -> list[Command]:
         inner.text(x, inner.y(row), words, "gold", bold=True)
         row += 1
         for binding in part:
-            inner.text(x, inner.y(row), ", ".join(map(pretty, binding.keys[:2])), "ink", bold=True)
+            inner.text(x, inner.y(row), keys_words(binding), "ink", bold=True)
             inner.text(
                 x + 14 * inner.cell,
                 inner.y(row),
@@ -67,6 +67,12 @@ def keys_help(width: int, height: int, size: int) -> list[Command]:
             row += 1
         row += 1
     return inner.commands
+
+
+def keys_words(binding: Binding) -> str:
+    """Two keys of a command, or one where two are too long."""
+    both = ", ".join(map(pretty, binding.keys[:2]))
+    return both if len(both) < 14 else pretty(binding.keys[0])
 
 
 def palette(typed: str, chosen: int, width: int, height: int, size: int) -> list[Command]:

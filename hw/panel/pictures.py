@@ -46,11 +46,15 @@ def save_png(view: View, size: tuple[int, int], theme: Theme, path: Path) -> Non
 def save_gif(
     views: Iterable[View], size: tuple[int, int], theme: Theme, frames_per_second: float, path: Path
 ) -> int:
+    """A film of views; returns how many pictures it has."""
+    painter = Painter(theme)
+    return save_film([picture(view, size, painter) for view in views], frames_per_second, path)
+
+
+def save_film(pictures: list[Any], frames_per_second: float, path: Path) -> int:
     """A film, with one palette for all of it and no dithering; returns how many pictures."""
     from PIL import Image
 
-    painter = Painter(theme)
-    pictures = [picture(view, size, painter) for view in views]
     palette = pictures[len(pictures) // 2].quantize(GIF_COLOURS, dither=Image.Dither.NONE)
     frames = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     frames[0].save(

@@ -136,7 +136,7 @@ def wheel(session: Session, steps: int, at: tuple[int, int], *, ctrl: bool) -> N
     if ctrl and found is not None and found[0] == "timeline":
         _, view, area = found
         about = timeline_panel.record_at(view, area, at[0])
-        session.zoom_timeline(ZOOM if steps > 0 else 1 / ZOOM, about)
+        inside.zoom_timeline(session, ZOOM if steps > 0 else 1 / ZOOM, about)
     elif ctrl:
         session.do("larger" if steps > 0 else "smaller")
     else:

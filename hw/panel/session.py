@@ -99,6 +99,10 @@ class Session:
     marked_states: dict[str, State] = field(default_factory=dict)
     breakpoints: list[str] = field(default_factory=list)
     searched: str = ""
+    axis: str = "folded"
+    pinned: int | None = None
+    """The space that stands first in the maps."""
+    filming: bool = False
     log_filter: str = ""
     """The log has only lines that fulfil this."""
     span: tuple[int, int] | None = None
@@ -160,6 +164,8 @@ class Session:
             text_step=self.text_step,
             level=self.level,
             log_filter=self.log_filter,
+            axis=self.axis,
+            pinned=self.pinned,
             heat=self.history.recent(HEAT_RECORDS) if self.is_fast else None,
             pages=memory.pages_of(self),
             words=self.words,
@@ -167,6 +173,12 @@ class Session:
             variants=self.variants,
             variants_place=self.variants_place,
         )
+
+    def how_it_looks(self) -> tuple[object, ...]:
+        """All that decides which memory is in view."""
+        at = (self.history.position, self.chosen, self.zoomed, self.projector, self.size)
+        focus = (self.focus.va, self.focus.space, self.focus.pa)
+        return (*at, *focus, self.marks.get("A"), self.text_step)
 
     def frames_in_view(self) -> list[int]:
         """The frames whose bytes are in view; none, if the panel of them is not."""
@@ -460,17 +472,6 @@ class Session:
             given.append(self.focus)
             self.focus = taken.pop()
 
-    def zoom_timeline(self, factor: float, about: int | None = None) -> None:
-        """Show less or more of the records around this one, or `about`, which stays where it is."""
-        total = max(1, self.history.scanned)
-        first, last = self.span or (0, total)
-        width = min(total, max(20, int((last - first) * factor)))
-        start = self.history.position - width // 2
-        if about is not None:
-            start = about - int((about - first) * width / max(1, last - first))
-        start = max(0, min(total - width, start))
-        self.span = None if width >= total else (start, start + width)
-
     def turn_panel(self, step: int) -> None:
         names = [name for name in PANELS if name != "caption"]
         at = names.index(self.chosen) if self.chosen in names else 0
@@ -552,8 +553,8 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "left 10": _step(-10),
     "right 1000": _step(1000),
     "left 1000": _step(-1000),
-    "zoom in": lambda s: s.zoom_timeline(0.5),
-    "zoom out": lambda s: s.zoom_timeline(2.0),
+    "zoom in": lambda s: inside.zoom_timeline(s, 0.5),
+    "zoom out": lambda s: inside.zoom_timeline(s, 2.0),
     "next panel": lambda s: s.turn_panel(1),
     "previous panel": lambda s: s.turn_panel(-1),
     **{f"panel {p.key}": _set(chosen=p.name) for p in PANELS.values() if p.key.isdigit()},
@@ -569,6 +570,9 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "follow register": lambda s: writes.follow_register(s),
     "menu": lambda s: s.ask("menu"),
     "search": lambda s: s.ask("search"),
+    "axis": lambda s: inside.turn_axis(s),
+    "pin": lambda s: inside.pin(s),
+    "record": lambda s: setattr(s, "filming", not s.filming),
     "filter": lambda s: s.ask("filter"),
     "search on": lambda s: s.search(forward=True),
     "search back": lambda s: s.search(forward=False),

@@ -42,6 +42,9 @@ def ask(session: Session) -> None:
     if session.send is None:
         session.message = NO_MACHINE
         return
+    if history.about.config.get("mmu") == "silicon":
+        session.message = "on the emulated CPU's own MMU no TLB can be seen, so none is compared"
+        return
     place = windows_place(session)
     session.awaited_variants = history.file.path.with_name(f"what_if-{place}.vtrace")
     session.chosen, session.zoomed = "tlb", True

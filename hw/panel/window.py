@@ -15,7 +15,7 @@ from hw.panel.draw import Box, Command
 from hw.panel.keys import key_name
 from hw.panel.layout import parts
 from hw.panel.paint import Painter
-from hw.panel.pictures import save_png
+from hw.panel.pictures import save_film, save_png
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.words import caption
@@ -24,6 +24,8 @@ FRAMES_PER_SECOND = 30
 POLL_MILLISECONDS = 100
 IDLE_MILLISECONDS = 1_000
 """Python acts on a Ctrl-C only between two waits."""
+MOST_PICTURES, FILM_PICTURES_PER_SECOND = 400, 2
+"""Of a film: what is painted becomes a picture of it."""
 REST_MILLISECONDS = 350
 """A pointer that has not moved for so long rests."""
 
@@ -58,6 +60,8 @@ class Window:
         self._dragging = False
         self._selecting: int | None = None
         """Where a selection on the timeline has begun."""
+        self._pictures: list[Any] = []
+        """Those of the film that is being made."""
         self._mods = 0
         """The modifiers that are held, as the last key told; a mouse event does not tell."""
         key = self.pygame
@@ -152,6 +156,20 @@ class Window:
             if event.button == 3:
                 session.do("menu")
 
+    def _film(self) -> None:
+        """Keep a picture of what was painted; when the user has ended the film, save it."""
+        from PIL import Image
+
+        if self.session.filming and len(self._pictures) < MOST_PICTURES:
+            pixels = self.pygame.image.tobytes(self.screen, "RGB")
+            self._pictures.append(Image.frombytes("RGB", self.screen.get_size(), pixels))
+        elif self._pictures:
+            self.session.filming, pictures, self._pictures = False, self._pictures, []
+            path = self.folder / f"vantage-{self.session.history.position}.gif"
+            same = [p for p in pictures if p.size == pictures[0].size]
+            count = save_film(same, FILM_PICTURES_PER_SECOND, path)
+            self.session.message = f"saved {path}, {count} pictures"
+
     def _copy(self) -> None:
         """To the clipboard, where there is one."""
         text, self.session.copied = self.session.copied, ""
@@ -193,6 +211,8 @@ class Window:
         if over:
             self.painter.paint(self.screen, over)
             self.painted["over"] = over
+        if self.session.filming or self._pictures:
+            self._film()
         self.pygame.display.flip()
 
     def _tell(self, sentence: str) -> None:

@@ -31,7 +31,8 @@ NOTES: dict[str, tuple[str, ...]] = {
         "rfc: a view is a copy, brought up to date at each switch by timestamps of regions, as "
         "the RFC has it. A heap that grew, in either view, makes the next switch fail with "
         "EFAULT; what the process unmaps lives on in the view; a page first touched inside is "
-        "another one outside; readers can add mappings, and the second of them cannot detach.",
+        "another one outside; readers can add mappings, and the second of them cannot detach. What "
+        "is mapped inside becomes the VAS's, and is paid for, only at detach or exit.",
     ),
     "Who may be in a VAS at the same time (--vas-sharing)": (
         "attach (default): one writer alone or any number of readers, decided when something is "

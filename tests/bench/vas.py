@@ -169,13 +169,16 @@ def _definitions() -> list[str]:
     intro = (
         "Modelled cycles: the sum of what was counted, times the costs of hw/costs.py; in "
         "brackets the lowest and highest that their sources allow. A figure runs from the end of "
-        "one system call to the end of the next, warm (second half of the rounds; fork: the "
-        f"first one), with {WORKING_SET_PAGES} pages touched in between, one core; the program's "
-        "own instructions are not in it. Configurations: ours (PCIDs, policy subtree), rfc (no "
-        "PCIDs, policy rfc: attach copies every region)."
+        "one system call to the end of the next, as named below, warm (second half of the rounds; "
+        f"fork: the first one), with {WORKING_SET_PAGES} pages touched in between, one core; the "
+        "program's own instructions are not in it. Configurations: ours (PCIDs, policy subtree), "
+        "rfc (no PCIDs, policy rfc: attach copies every region)."
     )
-    names = [f"  {figure.name:<18} {figure.doc}" for figure in FIGURES.values()]
-    return [*textwrap.wrap(intro, WIDTH), "", *names]
+    lines = textwrap.wrap(intro, WIDTH)
+    for figure in FIGURES.values():
+        text = f"  {figure.name:<18} {figure.first} to {figure.last}: {figure.doc}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * 21)
+    return lines
 
 
 def _table(report: Report) -> list[str]:
@@ -274,7 +277,10 @@ def _wrapped(text: str) -> list[str]:
 
 def for_machines(report: Report) -> dict[str, Any]:
     return {
-        "definitions": {figure.name: figure.doc for figure in FIGURES.values()},
+        "definitions": {
+            figure.name: {"first": figure.first, "last": figure.last, "doc": figure.doc}
+            for figure in FIGURES.values()
+        },
         "clock_hz": CYCLES_PER_SECOND,
         "modelled_cycles": {
             config: {name: cycles(sample.charged).as_json() for name, sample in samples.items()}

@@ -185,6 +185,21 @@ def test_a_store_through_another_page_changes_the_code(flags: int) -> None:
     assert bare.calls[0].number == 6
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "uncounted"])
+def test_code_may_store_through_another_page_into_its_own(counted: bool) -> None:
+    """Behind itself, and into the next instruction; each store once, and it goes on.  On the
+    model, as above."""
+    bare = Bare()
+    bare.map(DATA, READ_WRITE, bare.pa(CODE) >> 12)
+    behind, into_next = "ff83 00080000", "ff83 0d000000"  # inc dword [rbx+0x800], [rbx+0xd]
+    rest = "b801000000 0383 00080000"  # mov eax, 1; add eax, [rbx+0x800]
+    bare.put(CODE, bytes.fromhex(behind + into_next + rest) + SYSCALL + LEAVE)
+    bare.core.set_registers({"rip": CODE, "rbx": DATA})
+    left = bare.core.run(1000, counted=counted)
+    assert [call.number for call in bare.calls] == [3, 0]
+    assert left == (1000 - 5 - 2 if counted else 1000)
+
+
 @pytest.mark.parametrize("flags", [EXECUTE, P | U | W], ids=["X", "WX"])
 def test_a_store_on_one_core_changes_the_code_of_another(flags: int) -> None:
     """On the model, as above."""

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,8 @@ def test_the_autograder_runs_where_gradescope_puts_it(tmp_path: Path) -> None:
     assert not [name for name in names if "mutants" in name or name.startswith("tests/")]
     shutil.move(place / "source" / "run_autograder", place / "run_autograder")
     hand_in(place / "submission", WRONG)
-    environment = {**os.environ, "VANTAGE_ENV": "active"}
+    ours = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "VANTAGE_ENV": "active", "PATH": ours}
     for script in ("source/setup.sh", "run_autograder"):
         subprocess.run(["sh", str(place / script)], env=environment, check=False)
     told = json.loads((place / "results" / "results.json").read_text("utf-8"))

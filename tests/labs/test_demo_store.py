@@ -17,7 +17,9 @@ from kernel.signals import SIGKILL, send
 from labs.demo import Options
 from labs.demos import store
 from labs.demos.store import GETS, MESSAGES, SETS, SWITCH, Case
+from labs.export import REGION
 from tests.kernel.system import Run, System
+from userland import build
 
 Rows = dict[Case, dict[str, Any]]
 SHORT_TURN = 41
@@ -85,6 +87,15 @@ def test_a_trace_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(store, "_text", lambda figures, right: "")
     assert store.run(Options(trace=tmp_path / "t.vtrace")).holds
     assert (tmp_path / "t.vtrace").stat().st_size > 0
+
+
+def test_what_lab_9_asks_for_stands_between_markers() -> None:
+    texts = [path.read_text("utf-8") for path in sorted((build.PROGRAMS / "store").iterdir())]
+    parts = [region["part"] for text in texts for region in REGION.finditer(text)]
+    assert sorted(parts) == [
+        f"lab9.{part}" for part in ("add", "attach", "get", "insert", "lock", "lookup", "set")
+    ]
+    assert sum(text.count("BEGIN SOLUTION") for text in texts) == len(parts)
 
 
 # The lock -----------------------------------------------------------------------------------------

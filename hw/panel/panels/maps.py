@@ -51,12 +51,20 @@ def columns(view: View, most: int) -> list[Column]:
         regions = sorted(seen, key=lambda region: region.start)
         lost = [region for region in ghosts if region.space in layers]
         found.append(Column(space, regions, sorted(leaves), leaves, lost))
-    return found
+    return sorted(found, key=lambda column: column.space != view.pinned)
+
+
+def compared_with(view: View, shown: list[Column], number: int) -> Column | None:
+    """The column that a column is compared with: the one to the left, or the pinned one."""
+    if not number:
+        return None
+    return shown[0] if shown[0].space == view.pinned else shown[number - 1]
 
 
 def title(view: View) -> str:
     number = len(view.moment.state.spaces)
-    return f"{number} space{'' if number == 1 else 's'} on one folded axis"
+    pinned = f" · compared with {view.moment.tracks.space_name(view.pinned)}" if view.pinned else ""
+    return f"{number} space{'' if number == 1 else 's'} on one {view.axis} axis{pinned}"
 
 
 def kind_of(region: Region, *, of_vas: bool = False) -> str:
@@ -93,36 +101,40 @@ def shape_of(view: View, c: Canvas) -> Shape:
     shown = columns(view, most)
     top = c.y(2) + 4
     ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
-    scale = axis.build(ranges, c.rect.bottom - top - 2, c.row + 1)
+    tall = c.rect.bottom - top - 2
+    scale = axis.build(ranges, tall, c.row + 1)
+    if view.axis != "folded":
+        scale = axis.linear(tall) if view.axis == "linear" else axis.logarithmic(tall)
     wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
     return Shape(shown, scale, top, left, wide)
 
 
 def draw(view: View, c: Canvas) -> None:
-    shown, scale, top, left, wide = shape_of(view, c)
-    _strip(c, scale, top)
+    shape = shape_of(view, c)
+    shown, scale, top, left, wide = shape
+    _strip(c, {region.start for column in shown for region in column.regions}, top)
     _labels(c, scale, top, left)
     for number, column in enumerate(shown):
         x = left + number * (wide + 8)
-        before = shown[number - 1] if number else None
+        before = compared_with(view, shown, number)
         _heading(view, c, x, wide, column)
         _blocks(view, c, scale, Rect(x, top, wide, 0), column, before)
-    _focus(view, c, scale, top, left, wide)
+    _focus(view, c, shape)
     hidden = len(view.moment.state.spaces) - len(shown)
     if hidden > 0:
         words = f"+{hidden} more"
         c.text(c.rect.x + STRIP + 6, c.y(0), words, "dim", width=left - c.rect.x - STRIP - 8)
 
 
-def _strip(c: Canvas, scale: axis.Axis, top: int) -> None:
+def _strip(c: Canvas, starts: set[int], top: int) -> None:
     """The whole 48 bits to scale: how little of them is used, and the non-canonical hole."""
     tall = c.rect.bottom - top - 2
     half = (tall - 10) // 2
     c.box(c.rect.x, top, STRIP, half, "free")
     c.box(c.rect.x, top + half, STRIP, 10, "panel", outline="dim", pattern="cross", ink="dim")
     c.box(c.rect.x, top + half + 10, STRIP, half, "free", pattern="rows", ink="faint")
-    for run in scale.runs:
-        y = top + int(half * (run.start / (1 << 47)))
+    for start in sorted(starts):
+        y = top + int(half * (start / (1 << 47)))
         c.box(c.rect.x, min(y, top + half - 2), STRIP, 2, "gold")
 
 
@@ -228,7 +240,8 @@ def _block(
 
 
 def _compared(region: Region, column: Column, before: Column | None) -> str:
-    """`=` the same frames as the column to the left, `!=` other ones, `3=` for three of them."""
+    """`=` the same frames as the column before that it is compared with, `!=` other ones, `3=` for
+    three of them."""
     if before is None:
         return ""
     other = next((r for r in before.regions if r.start <= region.start < r.end), None)
@@ -245,18 +258,21 @@ def _compared(region: Region, column: Column, before: Column | None) -> str:
     return "=" if same == len(pairs) else "!=" if not same else f"{same}= {len(pairs) - same}!="
 
 
-def _focus(view: View, c: Canvas, scale: axis.Axis, top: int, left: int, wide: int) -> None:
+def _focus(view: View, c: Canvas, shape: Shape) -> None:
     """A tick beside every column at the address in view."""
+    shown, scale, top, left, wide = shape
     if any(run.start <= view.va < run.end for run in scale.runs):
         y = top + int(scale.y(view.va))
-        for x in range(left - 7, c.rect.right, wide + 8):
+        for number in range(len(shown) + 1):
+            x = left - 7 + number * (wide + 8)
             c.line(x, y, x + 6, y, "gold", width=2)
 
 
 def describe(view: View) -> list[str]:
     lines = []
-    before: Column | None = None
-    for column in columns(view, 16):
+    shown = columns(view, 16)
+    for number, column in enumerate(shown):
+        before = compared_with(view, shown, number)
         pcid = view.moment.pcid_of(column.space)
         threads = " ".join(f"T{tid}" for tid in view.moment.threads_in(column.space))
         name = view.moment.tracks.space_name(column.space)
@@ -269,5 +285,4 @@ def describe(view: View) -> list[str]:
                 f"{len(column.pages(region))} of {region.pages} pages "
                 f"{_compared(region, column, before)}{new}".rstrip()
             )
-        before = column
     return lines

@@ -73,3 +73,28 @@ def test_the_order_of_two_ranges_can_be_seen_to_be_wrong() -> None:
     """An axis that is upside down would not pass the first test."""
     scale = axis.build([(0, 4096), (1 << 30, (1 << 30) + 4096)], 300)
     assert scale.y(0) < scale.y(1 << 30)
+
+
+@given(HEIGHTS, st.lists(st.integers(0, (1 << 47) - 1), min_size=2, max_size=40))
+@settings(max_examples=60)
+def test_the_other_axes_keep_order_and_lead_back(height: int, addresses: list[int]) -> None:
+    for scale in (axis.linear(height), axis.logarithmic(height)):
+        heights = [scale.y(va) for va in sorted(addresses)]
+        assert heights == sorted(heights)
+        assert 0 <= heights[0] <= heights[-1] <= height + 1e-6
+        for va in addresses:
+            found = scale.address(scale.y(va))
+            assert found is not None
+            assert abs(found - va) <= 2 + (1 << 47) / height * 1e-3
+
+
+def test_a_doubling_is_as_tall_as_the_next_on_a_logarithmic_axis_only() -> None:
+    log, linear = axis.logarithmic(360), axis.linear(360)
+    for bit in range(13, 46):
+        below, above = (scale_step(log, bit + n) for n in (0, 1))
+        assert abs(below - above) < 1e-6
+    assert scale_step(linear, 45) * 2 == scale_step(linear, 46)
+
+
+def scale_step(scale: axis.Axis, bit: int) -> float:
+    return scale.y(1 << bit + 1) - scale.y(1 << bit)

@@ -147,6 +147,29 @@ def test_the_machine_is_asked_once_for_what_is_in_view_and_only_then() -> None:
     assert memory.ASKED in "\n".join(describe(some.view(), ["memory"]))
 
 
+def test_while_nothing_changes_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panel that waits takes no time, also where its memory is all known."""
+    some, words = session()
+    some.poll()
+    assert some.memory.awaited is not None
+    looks: list[int] = []
+
+    def look(session: Session) -> list[int]:
+        looks.append(session.view().va)
+        return []
+
+    monkeypatch.setattr(Session, "frames_in_view", look)
+    some.memory.awaited = None
+    for _ in range(5):
+        some.poll()
+    assert looks == []
+    some.press("down")
+    some.poll()
+    some.poll()
+    assert looks == [VA + 8]
+    assert len(words) == 1
+
+
 def test_a_machine_that_runs_is_not_asked(tmp_path: Path) -> None:
     (tmp_path / "growing").write_bytes(TRACE.read_bytes()[:-16])
     words: list[str] = []

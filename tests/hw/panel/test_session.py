@@ -213,6 +213,26 @@ def test_markers_show_what_has_changed_between() -> None:
     press(session(), "d")
 
 
+def test_the_maps_compare_with_the_pinned_space_and_turn_their_axis() -> None:
+    from hw.panel.panels import maps
+
+    some = write(write(session(), "g", "#307"), "g", "space:2")
+    plain = maps.describe(some.view())
+    press(some, "z")
+    shown = maps.columns(some.view(), 4)
+    assert [column.space for column in shown] == [2, 1]
+    assert maps.compared_with(some.view(), shown, 1) is shown[0]
+    turned = maps.describe(some.view())
+    assert turned[0].startswith("space 2")
+    assert sum("4= 4!=" in line for line in turned) == sum("4= 4!=" in line for line in plain) == 1
+    press(some, "z")
+    assert maps.describe(some.view()) == plain
+    for name in ("log", "linear", "folded"):
+        press(some, "a")
+        assert name in maps.title(some.view())
+        assert some.draw()
+
+
 def test_escape_leads_back() -> None:
     some = press(session(), "3", "return")
     assert some.zoomed

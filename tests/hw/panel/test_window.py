@@ -176,6 +176,21 @@ def test_a_picture_is_saved_and_says_what_it_is_of(window: Window, tmp_path: Pat
         assert image.info["Record"].startswith(f"{window.session.history.position} of")
 
 
+def test_a_film_has_a_picture_for_each_that_was_painted(window: Window, tmp_path: Path) -> None:
+    from PIL import Image
+
+    press(window, "X")
+    for key in "ff":
+        press(window, key)
+    press(window, "X")
+    (path,) = tmp_path.glob("vantage-*.gif")
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) == 3
+        assert image.size == (1280, 720)
+    assert "3 pictures" in window.session.message
+    assert not window.session.filming
+
+
 def test_repainting_in_part_is_as_good_as_painting_all(window: Window) -> None:
     for keys in (["f", "f", "w"], ["2", "down"], ["v"], ["p"], ["0", "?"], ["escape", "Y"]):
         press(window, *keys)
