@@ -115,8 +115,8 @@ class Mlfq(Policy):
         lowest = max(self.rank(other) for other in running)
         if lowest <= self.rank(thread):
             return None
-        able = [other for other in running if self.rank(other) == lowest]
-        return able[self.chooser.choose(SCHEDULE, len(able))]
+        below = [other for other in running if self.rank(other) == lowest]
+        return below[self.chooser.choose(SCHEDULE, len(below))]
         # END SOLUTION lab4.mlfq
         # PROMPT lab4.mlfq: one of the lowest level, if below `thread`; a batch thread: nobody.
 

@@ -66,10 +66,10 @@ class Stride(Policy):
 
     def pick(self, core: int) -> Thread | None:
         # BEGIN SOLUTION lab4.stride
-        able = self.order.lowest(core)
-        if not able:
+        first = self.order.lowest(core)
+        if not first:
             return None
-        thread = able[self.chooser.choose(SCHEDULE, len(able))]
+        thread = first[self.chooser.choose(SCHEDULE, len(first))]
         self.order.remove(thread)
         self._advance(self.clients[thread])
         return thread

@@ -211,7 +211,7 @@ def _shares(random: Random) -> Question:
 def _cores(random: Random) -> Question:
     nices = random.choices(range(4), k=random.randrange(9, 12))
     roles = [f"s{nice}" for nice in nices]
-    return competition("stride", 1500, roles, random, shares(roles, 4, FIRST_HALF), 4)
+    return competition("stride", 800, roles, random, shares(roles, 4, FIRST_HALF), 4)
 
 
 def _late(random: Random) -> Question:
@@ -223,19 +223,22 @@ def _late(random: Random) -> Question:
 
 
 def _run(
-    random: Random, program: str, words: Sequence[object], expected: list[Expectation], cpus: int
-) -> Question:
-    """A program that is built from the student's C, on round robin."""
+    random: Random, program: str, words: Sequence[object], expected: list[Expectation], cpus: int,
+    sched: str = "rr",
+) -> Question:  # fmt: skip
+    """A program that is built from the student's C."""
     seed = random.randrange(1, 1 << 20)
     cores = "1 core" if cpus == 1 else f"{cpus} cores"
     said = " ".join(map(str, [program, "NONCE", *words]))
     told = {
         "program": program, "words": [str(word) for word in words], "stops": ["done"],
         "cycles": 20_000_000, "lines": LINES, "machine": {"ram_mib": RAM_MIB, "cpus": cpus},
-        "config": {"seed": seed},
+        "config": {"seed": seed, "sched": sched},
     }  # fmt: skip
     ended = amount(["answer", "status"], 0, "the exit status", "end")
-    return Question(f"{cores}, seed {seed}, {said}", told, [*expected, ended], RAM_MIB << 20)
+    return Question(
+        f"--sched {sched}, {cores}, seed {seed}, {said}", told, [*expected, ended], RAM_MIB << 20
+    )
 
 
 def says(slot: int, value: Any, what: str) -> Expectation:
@@ -273,10 +276,15 @@ def _limit(random: Random) -> Question:
     return _run(random, "exam_lock", ["late"], expected, 1)
 
 
+def _early(random: Random) -> Question:
+    expected = [says(1, {"mix": 1}, "the proof that the signal arrived")]
+    return _run(random, "exam_lock", ["early"], expected, 1, "mlfq")
+
+
 def _handoff(random: Random) -> Question:
-    pairs, items = random.randrange(2, 4), random.randrange(150, 250)
+    pairs, items = random.randrange(2, 4), random.randrange(100, 200)
     expected = [
-        says(2, 0, "the threads that met another one inside"),
+        says(2, 0, "the threads that met another one inside, or had no mutex after cnd_wait,"),
         says(1, {"mix": pairs * items * (items + 1) // 2}, "the proof that every item arrived"),
     ]
     words = ["handoff", pairs, items]
@@ -303,8 +311,8 @@ MAKERS: dict[str, tuple[Callable[[Random], Question], int]] = {
     "slices": (_slices, 1), "alike": (_alike, 1), "losses": (_losses, 2),
     "top": (_top, 1), "descent": (_descent, 1), "gaming": (_gaming, 1),
     "doubling": (_doubling, 1), "sleeper": (_sleeper, 1), "boost": (_boost, 1),
-    "exclusion": (_exclusion, 4), "sleep": (_sleep, 1), "quiet": (_quiet, 1), "limit": (_limit, 1),
-    "handoff": (_handoff, 4), "wake": (_wake, 2), "order": (_order, 5),
+    "exclusion": (_exclusion, 3), "sleep": (_sleep, 1), "quiet": (_quiet, 1), "limit": (_limit, 1),
+    "early": (_early, 1), "handoff": (_handoff, 2), "wake": (_wake, 2), "order": (_order, 5),
     "shares": (_shares, 2), "cores": (_cores, 1), "late": (_late, 2),
 }  # fmt: skip
 """Each check's maker of questions, and how many it makes."""

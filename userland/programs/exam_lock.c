@@ -2,7 +2,7 @@
  * Shows: exclusion, sleep instead of spinning, time limits, and whom a signal wakes.
  *
  *     exam_lock NONCE [exclusion THREADS ROUNDS | sleep | quiet ROUNDS | late |
- *                      handoff PAIRS ITEMS | wake THREADS] */
+ *                      handoff PAIRS ITEMS | early | wake THREADS] */
 
 #include <exam.h>
 #include <string.h>
@@ -112,11 +112,17 @@ static void late(void) {
 static int items[ROOM], first, stored;
 static uint64_t sum;
 
+/* Who comes back holds the mutex, so nobody can get it. */
+static void wait_for(cnd_t *condition) {
+    cnd_wait(condition, &lock);
+    violations += mtx_trylock(&lock) != thrd_busy;
+}
+
 static int put(void *unused) {
     (void)unused;
     for (int i = 1; i <= each; i++) {
         mtx_lock(&lock);
-        while (stored == ROOM) cnd_wait(&not_full, &lock);
+        while (stored == ROOM) wait_for(&not_full);
         items[(first + stored++) % ROOM] = i;
         violations += inside++;
         compute(5);
@@ -131,7 +137,7 @@ static int take(void *unused) {
     (void)unused;
     for (int i = 1; i <= each; i++) {
         mtx_lock(&lock);
-        while (stored == 0) cnd_wait(&not_empty, &lock);
+        while (stored == 0) wait_for(&not_empty);
         sum += items[first];
         violations += inside++;
         first = (first + 1) % ROOM;
@@ -150,6 +156,28 @@ static void handoff(int pairs, int number) {
     join(2 * pairs);
     EXAM_PAGE[1] = exam_mix(sum);
     EXAM_PAGE[2] = violations;
+}
+
+static int say_so(void *unused) {
+    (void)unused;
+    mtx_lock(&lock);
+    count = 1;
+    cnd_signal(&not_empty);
+    mtx_unlock(&lock);
+    return 0;
+}
+
+/* The signal comes as early as it can: its thread sleeps on the mutex, and matters more to a
+ * feedback queue than this one, which has computed. So it runs as soon as cnd_wait lets go. */
+static void early(void) {
+    mtx_lock(&lock);
+    start(0, 1, say_so);
+    sleep_ns(SETTLE_NS);
+    compute(LONG);
+    while (!count) cnd_wait(&not_empty, &lock);
+    EXAM_PAGE[1] = exam_mix(count);
+    mtx_unlock(&lock);
+    join(1);
 }
 
 static int wait_once(void *unused) {
@@ -188,6 +216,7 @@ int main(int argc, char **argv) {
     if (strcmp(what, "quiet") == 0) quiet(one);
     if (strcmp(what, "late") == 0) late();
     if (strcmp(what, "handoff") == 0) handoff(one, two);
+    if (strcmp(what, "early") == 0) early();
     if (strcmp(what, "wake") == 0) wake(one);
     exam_stop(0);
     printf("%s: done\n", what);
