@@ -111,8 +111,12 @@ def start(
 ) -> tuple[Kernel, Process]:
     """The system that a figure is taken of, about to run."""
     kernel = boot(config, {}, sink)
-    program = read_program(PROGRAM)
-    return kernel, spawn(kernel, program, figure.words(rounds), [], config.user)
+    return kernel, begin(kernel, figure, config, rounds)
+
+
+def begin(kernel: Kernel, figure: Figure, config: Config, rounds: int) -> Process:
+    """The program of a figure, on a system of that configuration."""
+    return spawn(kernel, read_program(PROGRAM), figure.words(rounds), [], config.user)
 
 
 def finish(kernel: Kernel, process: Process) -> None:

@@ -118,14 +118,15 @@ def main(argv: list[str]) -> int:
         if options.captions and trace is not None:
             panel_command.main(["captions", str(trace)])
         if panel and trace is not None:
-            show(trace, *scenes_of(options.name))
+            show(trace, *scenes_of(options.name, options.vas_sync))
     return 0 if result.holds else 1
 
 
-def scenes_of(name: str) -> list[str]:
-    """The panel's options for the scenes of a demo, if it has some."""
-    path = SCENES / f"{name}.json"
-    return [f"--scenes={path}"] if path.exists() else []
+def scenes_of(name: str, policy: str = "") -> list[str]:
+    """The panel's options for the scenes of a demo, if it has some: those of a policy, where that
+    has its own."""
+    paths = [SCENES / f"{name}-{policy}.json", SCENES / f"{name}.json"]
+    return [f"--scenes={path}" for path in paths if path.exists()][:1]
 
 
 def _unknown(name: str, known: list[str]) -> UserError:

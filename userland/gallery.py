@@ -1,11 +1,14 @@
 """`run.py panel gallery FOLDER`: the pictures of the documentation, from the recipes in
 hw/panel/gallery.json: which program, which moment, which panel; and for what a trace does not
-hold, whether the machine is there to be asked."""
+hold, whether the machine is there to be asked.  `run.py panel gallery FOLDER RECIPES` makes others;
+hw/panel/looks.json has moments that must be told from the picture alone, in every size and look."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +28,58 @@ from userland.programs import built_in, describe, read_program
 
 RECIPES = Path(hw.panel.__file__).with_name("gallery.json")
 FLAGS = ("zoom", "projector")
+SIZES = ("1280x720", "1920x1080")
+LOOKS: dict[str, dict[str, Any]] = {
+    "dark": {},
+    "light": {"theme": "light"},
+    "projector": {"projector": True},
+}
 
 
 def main(argv: list[str]) -> int:
     """Make every picture anew; returns 0."""
-    if len(argv) != 1:
+    if len(argv) not in (1, 2):
         raise UserError("the gallery needs a folder", "run.py panel gallery hw/panel/pictures")
-    folder = Path(argv[0])
+    folder, path = Path(argv[0]), Path(argv[1]) if len(argv) == 2 else RECIPES
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as traces:
-        for recipe in json.loads(RECIPES.read_text(encoding="utf-8")):
-            if recipe.get("machine"):
-                with_machine(recipe, Path(traces) / "live.vtrace", folder / recipe["file"])
-                continue
-            words = [recipe["program"], *recipe.get("options", [])]
-            trace = Path(traces) / ("-".join(words) + ".vtrace")
-            if not trace.exists():
-                record(recipe["program"], machine_of(recipe), trace)
-            panel.main(
-                ["shot", str(trace), *options_of(recipe), "-o", str(folder / recipe["file"])]
-            )
+        for recipe in read_recipes(path):
+            make(recipe, Path(traces), folder)
     return 0
+
+
+def read_recipes(path: Path) -> list[dict[str, Any]]:
+    """The recipes of a file.  One with `looks` is one for every size and look."""
+    try:
+        recipes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read recipes from {path}: {error}", f"see {RECIPES}") from error
+    return [each for recipe in recipes for each in in_every_look(recipe)]
+
+
+def in_every_look(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """`cow.png` as `cow-1280x720-dark.png` and so on, if it is wanted in every look."""
+    if not recipe.get("looks"):
+        return [recipe]
+    stem = Path(recipe["file"]).stem
+    return [
+        {**recipe, **look, "size": size, "file": f"{stem}-{size}-{name}.png"}
+        for size in SIZES
+        for name, look in LOOKS.items()
+    ]
+
+
+def make(recipe: dict[str, Any], traces: Path, folder: Path) -> None:
+    """The picture of a recipe; a run that several are of is recorded once."""
+    picture = folder / recipe["file"]
+    if recipe.get("machine"):
+        with_machine(recipe, traces / "live.vtrace", picture)
+        return
+    words = [recipe["program"], *recipe.get("arguments", []), *recipe.get("options", [])]
+    trace = traces / f"{zlib.crc32(' '.join(words).encode()):08x}.vtrace"
+    if not trace.exists():
+        record(recipe["program"], machine_of(recipe), trace, recipe.get("arguments", []))
+    panel.main(["shot", str(trace), *options_of(recipe), "-o", str(picture)])
 
 
 def machine_of(recipe: dict[str, Any]) -> Config:
@@ -53,15 +87,16 @@ def machine_of(recipe: dict[str, Any]) -> Config:
     return configuration(machine_options(recipe.get("options", [])))
 
 
-def record(name: str, config: Config, path: Path) -> Link:
+def record(name: str, config: Config, path: Path, arguments: Sequence[str] = ()) -> Link:
     """Run a shipped program to its end, and record it in `path`; what is returned can execute
     stretches of the run again."""
     kernel = boot(config, built_in(), lambda data: None)
     program = read_program(name)
+    words = [word.encode() for word in (name, *arguments)]
     with path.open("wb") as sink:
         trace = Trace(trace_header(kernel, describe(name, program)), sink)
         kernel.machine.attach_trace(trace)
-        process = spawn(kernel, program, [name.encode()], [], config.user)
+        process = spawn(kernel, program, words, [b"PATH=/bin"], config.user)
         link = Link(trace, sink, path=path)
         link.run(kernel, process)
         trace.close()
@@ -90,7 +125,7 @@ def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
 def options_of(recipe: dict[str, Any]) -> list[str]:
     """The options of `panel shot` that a recipe stands for."""
     words = [f"--{flag}" for flag in FLAGS if recipe.get(flag)]
-    for name in ("at", "panel", "theme", "size"):
+    for name in ("at", "panel", "theme", "size", "va"):
         if name in recipe:
             words.append(f"--{name}={recipe[name]}")
     return words

@@ -64,11 +64,14 @@ class Axis:
 
 def build(ranges: Iterable[tuple[int, int]], height: float, least: int = 15) -> Axis:
     """An axis of at most `height` pixels for all ranges (start, end), whatever space has them.
-    A run is `least` pixels tall, twice that where there is room, and more if it has many pages."""
+    A run is `least` pixels tall, twice that where there is room, and more if it has many pages; a
+    gap is as tall where there is room, so that a line of text fits into it."""
     rows = _folded(_pieces(set(ranges)), height, least)
     if not rows:
         return Axis((), 0.0)
-    between = [GAP if two[0] > one[1] else 0 for one, two in itertools.pairwise(rows)]
+    gaps = [two[0] > one[1] for one, two in itertools.pairwise(rows)]
+    roomy = len(rows) * least + sum(gaps) * least <= height
+    between = [(max(GAP, least) if roomy else GAP) if is_gap else 0 for is_gap in gaps]
     heights = _heights([_wish(end - start) for start, end, _ in rows], height - sum(between), least)
     runs, y = [], 0.0
     for (start, end, folded), tall, gap in zip(rows, heights, [*between, 0], strict=True):

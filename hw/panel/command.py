@@ -16,7 +16,7 @@ from hw.panel.layout import PANELS, describe
 from hw.panel.moment import View
 from hw.panel.pictures import save_gif, save_png, view_of
 from hw.panel.places import SORT_NAMES, position_of
-from hw.panel.scenes import read_scenes
+from hw.panel.scenes import read_scenes, show_scene
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.tracks import SORTS
@@ -147,7 +147,7 @@ def _replay(history: History, options: argparse.Namespace) -> int:
         chosen=options.panel or "walk",
         scenes=read_scenes(options.scenes) if options.scenes else [],
     )
-    session.show_scene(1)
+    show_scene(session, 1)
     open_window(session, print_now if options.captions else None)
     return 0
 

@@ -40,7 +40,8 @@ class History:
         self.scanned = 0
         """How many records have been seen so far."""
         self.about = About(self.file.header)
-        first = base.copy() if base else State()
+        copies = self.about.config.get("vas_sync") == "rfc"
+        first = base.copy() if base else State(copied_views=copies)
         if base is None:
             first.frames.update(self.about.held())
         self._fold = Fold(first, self.about.table_owner)

@@ -82,7 +82,7 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
     """Where each visible panel is, heading included."""
     size = size_for(view, width, height)
     row = line_height(size)
-    status, words = row + 2, 2 * row + 8
+    status, words = row + 2, (3 if view.said else 2) * row + 8
     tracks = 5 * row if view.projector else max(7 * row, height // 6)
     body = height - status - words - tracks
     found = {
@@ -103,7 +103,7 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
 def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
     """The chosen panel and the one that goes with it."""
     chosen = view.chosen if view.chosen not in ("timeline", "caption") else "maps"
-    other = LECTURE.get(chosen, "maps")
+    other = view.beside if view.beside in PANELS else LECTURE.get(chosen, "maps")
     left, right = sorted((chosen, other), key=list(PANELS).index)
     return {
         left: Rect(0, 0, width // 2, body),
@@ -124,7 +124,7 @@ def _lab(view: View, room: Rect, row: int, cpu: float) -> dict[str, Rect]:
     last: tuple[tuple[str, float], ...] = (("race", 0.0),)
     if body >= TALL_ROWS * row:
         tlb, frames = 0.37, 0.21
-        last = (("race", 0.17 * body), ("memory", 0.0))
+        last = (("race", max(0.17 * body, 9.6 * row)), ("memory", 0.0))
     elif view.chosen == "memory":
         last = (("memory", 0.0),)
     columns = (

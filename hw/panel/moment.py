@@ -160,6 +160,8 @@ def _address(history: History) -> tuple[int, int] | None:
             continue
         if name == "fault":
             return record["page"], record["error"] & 0x12
+        if name == "conflict":
+            return record["start"], 0
         if name == "exception" and record["va"]:
             return record["va"], record["error"] & 0x12
         if name in ("tlb_miss", "tlb_fill"):
@@ -212,6 +214,10 @@ class View:
     span: tuple[int, int] | None = None
     """The records that the timeline shows; None for all."""
     message: str = ""
+    said: str = ""
+    """What a scene says of this moment."""
+    beside: str = ""
+    """The panel that stands beside the chosen one in projector mode; empty: the usual one."""
     breakpoints: tuple[str, ...] = ()
     source: str = ""
     """What is shown: a file's name."""

@@ -32,7 +32,7 @@ from hw.panel.layout import PANELS, compose, places, text_size
 from hw.panel.memory import Memory
 from hw.panel.moment import Focus, View, moment_of
 from hw.panel.panels import memory as memory_panel
-from hw.panel.scenes import apply_scene
+from hw.panel.scenes import show_scene
 from hw.panel.state import State
 from hw.panel.theme import THEMES
 
@@ -115,6 +115,10 @@ class Session:
     text_step: int = 0
     scenes: list[dict[str, Any]] = field(default_factory=list)
     scene: int = -1
+    said: str = ""
+    """What the scene says, until the next key."""
+    beside: str = ""
+    """The panel that the scene puts beside the chosen one."""
     pictures: int = 0
     """How many pictures the user has asked for."""
     closed: bool = False
@@ -160,6 +164,8 @@ class Session:
             since=self._since(),
             span=self.span,
             message=self.message,
+            said=self.said,
+            beside=self.beside,
             source=self.history.file.path.name,
             text_step=self.text_step,
             level=self.level,
@@ -231,7 +237,7 @@ class Session:
         if self.frozen is not None:
             self.closed = self.closed or commands_by_key().get(key) == "quit"
             return
-        self.message = ""
+        self.message = self.said = ""
         if self.over and self._press_over(key, text):
             return
         command = commands_by_key().get(key)
@@ -497,13 +503,6 @@ class Session:
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
         self.message = f"theme: {self.theme}"
 
-    def show_scene(self, step: int) -> None:
-        """The next scene, or the one before."""
-        index = self.scene + step
-        if 0 <= index < len(self.scenes):
-            self.scene = index
-            apply_scene(self, self.scenes[index])
-
 
 def _set(**values: Any) -> Callable[[Session], None]:
     def change(session: Session) -> None:
@@ -547,8 +546,8 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "left": lambda s: inside.move(s, -1, 0),
     "up": lambda s: inside.move(s, 0, -1),
     "down": lambda s: inside.move(s, 0, 1),
-    "page up": lambda s: s.show_scene(-1) if s.scenes else inside.move(s, 0, -10),
-    "page down": lambda s: s.show_scene(1) if s.scenes else inside.move(s, 0, 10),
+    "page up": lambda s: show_scene(s, -1) if s.scenes else inside.move(s, 0, -10),
+    "page down": lambda s: show_scene(s, 1) if s.scenes else inside.move(s, 0, 10),
     "right 10": _step(10),
     "left 10": _step(-10),
     "right 1000": _step(1000),

@@ -118,10 +118,14 @@ class State:
     space, and which segment is attached to which VAS (sid, vid, home); and, where a core is
     stepped, its registers, and what frames hold by pfn."""
 
-    __slots__ = ("shelves",)
+    __slots__ = ("copied_views", "shelves")
 
-    def __init__(self, shelves: list[dict[Any, Any]] | None = None) -> None:
+    def __init__(
+        self, shelves: list[dict[Any, Any]] | None = None, *, copied_views: bool = False
+    ) -> None:
         self.shelves = shelves or [{} for _ in range(SHELVES)]
+        self.copied_views = copied_views
+        """A view has copies of all regions that it shows, as in the RFC, and looks up no others."""
 
     @property
     def frames(self) -> dict[int, Frame]:
@@ -191,7 +195,7 @@ class State:
         """The spaces whose regions are seen in `space`: a view shows those of its process and of
         its VAS."""
         view = self.views.get(space)
-        if view is None:
+        if view is None or self.copied_views:
             return (space,)
         vas = self.vases.get(view.vid)
         return (space, view.home, vas.space) if vas else (space, view.home)
@@ -222,7 +226,7 @@ class State:
 
     def copy(self) -> State:
         """Another state with the same contents; values are immutable and shared."""
-        return State([dict(shelf) for shelf in self.shelves])
+        return State([dict(shelf) for shelf in self.shelves], copied_views=self.copied_views)
 
 
 def net(edits: Iterable[Edit]) -> list[Edit]:

@@ -20,7 +20,7 @@ from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.words import caption
 
-FRAMES_PER_SECOND = 30
+FRAMES_PER_SECOND = 60
 POLL_MILLISECONDS = 100
 IDLE_MILLISECONDS = 1_000
 """Python acts on a Ctrl-C only between two waits."""

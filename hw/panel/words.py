@@ -21,6 +21,8 @@ SIDES = ("instruction TLB", "data TLB")
 FLUSHES = ("one page", "one PCID", "everything", "a write of CR3", "a right that was missing")
 OUTCOMES = ("resolved", "resolved after a pause", "refused")
 ACTIONS = ("it kills the process", "it is ignored", "its handler is called", "the process stops")
+LOCKED = ("let go", "shared", "alone")
+LOCKS = ("no longer", "now, with others who read", "now, alone, to write")
 VECTORS = {
     0: "divide error",
     1: "debug",
@@ -133,11 +135,14 @@ LINES: dict[str, Callable[[About, Record], str]] = {
     "vas": lambda about, r: f"VAS {r['vid']} {'is made' if r['alive'] else 'is gone'}",
     "segment": lambda about, r: f"segment {r['sid']} {'is made' if r['alive'] else 'is gone'}",
     "vas_attach": lambda about, r: (
-        f"VAS {r['vid']} {'attached' if r['alive'] else 'detached'}, {kind_words(r['kind'])}"
+        f"VAS {r['vid']} attached, {kind_words(r['kind'])}"
+        if r["alive"]
+        else f"VAS {r['vid']} detached"
     ),
     "seg_attach": lambda about, r: (
         f"segment {r['sid']} {'attached to' if r['alive'] else 'detached from'} VAS {r['vid']}"
     ),
+    "seg_lock": lambda about, r: f"T{r['tid']} lock of segment {r['sid']}: {LOCKED[r['how']]}",
     "conflict": lambda about, r: f"conflict at {r['start']:#x} in space {r['space']}",
     "thread_new": lambda about, r: f"T{r['tid']} is made, process {r['pid']}, space {r['space']}",
     "thread_end": lambda about, r: f"T{r['tid']} ends",
@@ -289,10 +294,10 @@ def _instruction(moment: Moment, rip: int) -> str:
 
 
 def _caption_vas(moment: Moment, record: Record) -> str:
-    verb = "was made; it lives without a process" if record["alive"] else "is gone"
-    return (
-        f"VAS {record['vid']} ({_text(record, 'name')}) {verb}; space {record['space']} is its own."
-    )
+    what = f"VAS {record['vid']} ({_text(record, 'name')})"
+    if not record["alive"]:
+        return f"{what} is gone, and with it space {record['space']}, its own."
+    return f"{what} was made; it lives without a process, and space {record['space']} is its own."
 
 
 def _caption_segment(moment: Moment, record: Record) -> str:
@@ -302,12 +307,11 @@ def _caption_segment(moment: Moment, record: Record) -> str:
 
 
 def _caption_attach(moment: Moment, record: Record) -> str:
-    how = "attached" if record["alive"] else "detached"
+    what, whose = f"VAS {record['vid']}", f"the process of space {record['home']}"
+    if not record["alive"]:
+        return f"{what} is detached from {whose}; their common space, {record['view']}, is gone."
     rights = kind_words(record["kind"])
-    seen = f"; together they are space {record['view']}" if record["alive"] else ""
-    return (
-        f"VAS {record['vid']} is {how}, {rights}, for the process of space {record['home']}{seen}."
-    )
+    return f"{what} is attached, {rights}, for {whose}; together they are space {record['view']}."
 
 
 def _caption_seg_attach(moment: Moment, record: Record) -> str:
@@ -323,16 +327,17 @@ def kind_words(kind: int) -> str:
 
 
 def _caption_conflict(moment: Moment, record: Record) -> str:
-    one, other = _text(record, "name") or "memory", _text(record, "other_name") or "memory"
-    return (
-        f"Conflict in space {record['space']}: {one} at {record['start']:#x} and {other} at "
-        f"{record['other_start']:#x} want the same place, so one view cannot have both."
+    one, other = (
+        f"{_text(record, f'{of}name') or 'memory'} at {record[f'{of}start']:#x}-"
+        f"{record[f'{of}end']:#x}"
+        for of in ("", "other_")
     )
+    where = moment.tracks.space_name(record["space"])
+    return f"Conflict in {where}: {one} cannot be put where {other} already is."
 
 
 def _caption_lock(moment: Moment, record: Record) -> str:
-    how = ("let go", "taken, shared", "taken, alone")[record["how"]]
-    return f"The lock of segment {record['sid']} was {how} by T{record['tid']}."
+    return f"T{record['tid']} has the lock of segment {record['sid']} {LOCKS[record['how']]}."
 
 
 def _flush_words(moment: Moment, record: Record) -> str:

@@ -77,9 +77,9 @@ def run(options: Options) -> Result:
     machine = replace(machine, cpus=1, ram_mib=max(LEAST_RAM_MIB, machine.ram_mib))
     config = replace(options.config, machine=machine)
     if options.trace:
-        kernel, process = _start(JMP, config, Way())
+        kernel = boot(config, {}, lambda _: None)
         with options.recording(kernel, describe(PROGRAM, read_program(PROGRAM))):
-            run_to_end(kernel, process)
+            run_to_end(kernel, _begin(kernel, JMP, config))
     ways = {name: _measure(name, config).as_json() for name in WAYS}
     equal = len({way["checksum"] for way in ways.values()}) == 1
     data = {"ways": ways, "equal": equal, "parts": PARTS, "seed": config.seed}
@@ -88,8 +88,12 @@ def run(options: Options) -> Result:
 
 def _start(name: str, config: Config, way: Way) -> tuple[Kernel, Process]:
     kernel = boot(config, {}, way.output.append)
+    return kernel, _begin(kernel, name, config)
+
+
+def _begin(kernel: Kernel, name: str, config: Config) -> Process:
     words = [word.encode() for word in (PROGRAM, name, str(PARTS), str(BATCHES), str(config.seed))]
-    return kernel, spawn(kernel, read_program(PROGRAM), words, [], config.user)
+    return spawn(kernel, read_program(PROGRAM), words, [], config.user)
 
 
 def _measure(name: str, config: Config) -> Way:

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 from hw.machine import MODEL
-from kernel.boot import Config
+from kernel.boot import Config, boot
 from labs.crossings import (
     FIGURES,
     WORKING_SET_PAGES,
     Figure,
     Sample,
+    begin,
     counted,
     finish,
     host_us,
-    start,
 )
 from labs.demo import Demo, Options, Result, paragraph
 from labs.intervals import ROWS, cycles, ratio
@@ -66,10 +66,9 @@ def _alone(config: Config) -> Config:
 
 
 def _record(options: Options, config: Config) -> None:
-    figure = FIGURES["vas_switch"]
-    kernel, process = start(figure, config, figure.rounds)
+    figure, kernel = FIGURES["vas_switch"], boot(config, {}, lambda _: None)
     with options.recording(kernel, describe("crossings", read_program("crossings"))):
-        finish(kernel, process)
+        finish(kernel, begin(kernel, figure, config, figure.rounds))
 
 
 def _data(config: Config, samples: dict[str, Sample], host: dict[str, float]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def test_a_demo_opens_the_panel_with_its_scenes(
     script.write_text("import sys; open(__file__ + '.words', 'w').write(' '.join(sys.argv[1:]))")
     monkeypatch.setattr(live, "RUN", script)
     monkeypatch.setattr(live, "has_display", lambda: True)
-    monkeypatch.setattr(demo, "scenes_of", lambda name: [f"--scenes={name}"])
+    monkeypatch.setattr(demo, "scenes_of", lambda name, policy: [f"--scenes={name}"])
     assert demo.main(["views", "--panel"]) == 0
     words = Path(f"{script}.words").read_text().split()
     assert words[:2] == ["panel", "replay"]

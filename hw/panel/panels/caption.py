@@ -12,11 +12,13 @@ def title(view: View) -> str:
 
 
 def draw(view: View, c: Canvas) -> None:
-    lines = wrap(caption(view.moment), max(20, c.columns - 2))
-    for row, line in enumerate(lines[: c.rows]):
-        cut = line + " …" if row == c.rows - 1 and len(lines) > c.rows else line
-        c.text(c.rect.x, c.y(row), cut, "ink", bold=True)
+    columns = max(20, c.columns - 2)
+    said = wrap(view.said, columns)[: c.rows] if view.said else []
+    lines = wrap(caption(view.moment), columns)
+    for row, line in enumerate([*said, *lines][: c.rows]):
+        cut = line + " …" if row == c.rows - 1 and len(said) + len(lines) > c.rows else line
+        c.text(c.rect.x, c.y(row), cut, "gold" if row < len(said) else "ink", bold=True)
 
 
 def describe(view: View) -> list[str]:
-    return [caption(view.moment)]
+    return [view.said, caption(view.moment)] if view.said else [caption(view.moment)]

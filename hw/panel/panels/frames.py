@@ -18,7 +18,7 @@ KINDS = {
     "kernel": ("K", "green"),
 }
 """Kind of holder -> letter, hue; a frame with several holders is vermillion, with a digit."""
-LARGEST_CELL = 22
+LARGEST_CELL, SMALLEST_CELL = 22, 4
 
 
 def used(view: View) -> int:
@@ -52,7 +52,7 @@ def draw(view: View, c: Canvas) -> None:
         _large(view, area, shown, cell)
     else:
         _small(view, area, shown)
-    _legend(view, c, shown)
+    _legend(view, c, shown, 1 if cell >= c.size else _grid(area, shown)[2])
 
 
 def frame_at(view: View, c: Canvas, x: int, y: int) -> int | None:
@@ -66,7 +66,7 @@ def frame_at(view: View, c: Canvas, x: int, y: int) -> int | None:
 
 def _shape(view: View, c: Canvas) -> tuple[Canvas, int, int]:
     """Where the cells are, how many frames they show, and how large they are."""
-    area = c.inside(c.rect._replace(h=c.rect.h - 2 * c.row - 2))
+    area = c.inside(c.rect._replace(h=c.rect.h - 2 * c.row - 5))
     shown = min(view.moment.about.ram_frames, max(view.moment.state.frames, default=0) + 1)
     return area, shown, _cell_size(area, max(shown, 32))
 
@@ -110,9 +110,7 @@ def _large(view: View, c: Canvas, shown: int, cell: int) -> None:
 
 def _small(view: View, c: Canvas, shown: int) -> None:
     """One pixel picture; a cell stands for several frames if there are too many of them."""
-    cell = max(3, min(8, c.size // 2))
-    across, down = max(1, c.rect.w // cell), max(1, c.rect.h // cell)
-    each = -(-shown // (across * down))
+    across, cell, each = _grid(c, shown)
     roles = (
         "free",
         "faint",
@@ -125,15 +123,23 @@ def _small(view: View, c: Canvas, shown: int) -> None:
         "hot",
         "purple",
     )
-    codes = _majority(view, shown, each, roles)
+    codes = _in_proportion(view, shown, each, roles)
     for shelf, key in view.moment.changed if view.heat is None else view.heat:
         if shelf == FRAMES and isinstance(key, int) and key < shown:
             codes[key // each] = 8
     c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))
 
 
-def _majority(view: View, shown: int, each: int, roles: tuple[str, ...]) -> bytearray:
-    """For each cell, the hue that most of its frames have, as a place in `roles`."""
+def _grid(c: Canvas, shown: int) -> tuple[int, int, int]:
+    """Cells across, pixels of a cell, and how many frames it stands for."""
+    cell = max(SMALLEST_CELL, min(8, _cell_size(c, shown)))
+    across, down = max(1, c.rect.w // cell), max(1, c.rect.h // cell)
+    return across, cell, -(-shown // (across * down))
+
+
+def _in_proportion(view: View, shown: int, each: int, roles: tuple[str, ...]) -> bytearray:
+    """A hue for each cell, as a place in `roles`: the one that is furthest behind its share of the
+    frames so far, so that hues are seen in proportion and rare ones are not lost."""
     tallies: dict[int, dict[int, int]] = {}
     for pfn, frame in view.moment.state.frames.items():
         if pfn < shown:
@@ -142,8 +148,12 @@ def _majority(view: View, shown: int, each: int, roles: tuple[str, ...]) -> byte
             tally = tallies.setdefault(pfn // each, {})
             tally[code] = tally.get(code, 0) + 1
     codes = bytearray(-(-shown // each))
-    for cell, tally in tallies.items():
-        codes[cell] = max(sorted(tally), key=lambda code: tally[code])
+    owed: dict[int, int] = {}
+    for cell, tally in sorted(tallies.items()):
+        for code, number in tally.items():
+            owed[code] = owed.get(code, 0) + number
+        codes[cell] = max(sorted(owed), key=lambda code: owed[code])
+        owed[codes[cell]] -= sum(tally.values())
     return codes
 
 
@@ -164,8 +174,8 @@ def counts(view: View) -> list[tuple[str, int]]:
     return [(name, found[name]) for name in view.moment.about.owners if name in found]
 
 
-def _legend(view: View, c: Canvas, shown: int) -> None:
-    x, y = c.rect.x, c.rect.bottom - 2 * c.row
+def _legend(view: View, c: Canvas, shown: int, each: int) -> None:
+    x, y = c.rect.x, c.rect.bottom - 2 * c.row - 2
     for name, number in counts(view):
         mark, fill = KINDS.get(name, ("?", "purple"))
         short = {"page table": "tables 4..1", "anonymous": "anon"}.get(name, name)
@@ -177,6 +187,7 @@ def _legend(view: View, c: Canvas, shown: int) -> None:
         x = c.text(x + c.cell + 2, y, words, "ink")
     rest = view.moment.about.ram_frames - shown
     words = f"then {rest:,} free" if rest else ""
+    words = f"a cell is {each} frames; {words}" if each > 1 else words
     if words and x + len(words) * c.cell > c.rect.right:
         x, y = c.rect.x, y + c.row
     c.text(x, y, words, "dim")

@@ -15,6 +15,8 @@ from hw.panel.words import rights_letters
 
 STRIP = 8
 LABEL_CHARACTERS = 12
+NARROW = 7
+"""Characters of a column, where there are many."""
 
 
 class Column(NamedTuple):
@@ -33,12 +35,16 @@ class Column(NamedTuple):
 
 
 def columns(view: View, most: int) -> list[Column]:
-    """The spaces to show: those that run first, then by number, and in that order on screen."""
+    """The spaces to show: those that run first, then those with a thread, then the views of VASes,
+    and by number on screen."""
     state = view.moment.state
-    active = sorted({core.space for core in state.cores.values()} | {view.space})
-    order = [s for s in active if s in state.spaces]
-    named = {region.space for region in state.regions.values()} | set(state.views)
-    order += [s for s in sorted(state.spaces) if s not in order and s in named]
+    active = {core.space for core in state.cores.values()} | {view.space}
+    threads = {thread.space for thread in state.threads.values()}
+    named = {region.space for region in state.regions.values()} | set(state.views) | active
+    order = sorted(
+        (space for space in state.spaces if space in named),
+        key=lambda s: (s not in active, s not in threads, s not in state.views, s),
+    )
     by_space: dict[int, list[Region]] = {}
     for region in state.regions.values():
         by_space.setdefault(region.space, []).append(region)
@@ -97,7 +103,10 @@ class Shape(NamedTuple):
 
 def shape_of(view: View, c: Canvas) -> Shape:
     left = c.rect.x + STRIP + 6 + LABEL_CHARACTERS * c.cell + 6
-    most = max(1, (c.rect.right - left) // (10 * c.cell + 6))
+    spaces, room = len(view.moment.state.spaces), c.rect.right - left
+    most = max(1, room // (10 * c.cell + 6))
+    if spaces > most and view.zoomed:
+        most = max(1, room // (NARROW * c.cell + 6))
     shown = columns(view, most)
     top = c.y(2) + 4
     ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
@@ -159,19 +168,25 @@ def _labels(c: Canvas, scale: axis.Axis, top: int, left: int) -> None:
             c.text(x, at - small // 2 - 2, f"gap {words}", "dim", size=small, width=left - x)
 
 
+def fitting(words: str, short: str, wide: int, c: Canvas) -> str:
+    """The words, or their short form where they do not fit."""
+    return words if len(words) * c.cell <= wide else short
+
+
 def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
     """Number, PCID and threads; the space that runs has a bar above and its title in gold."""
     active = any(core.space == column.space for core in view.moment.state.cores.values())
     pcid = view.moment.pcid_of(column.space)
     ink = "gold" if column.space == view.space else "ink"
     name = view.moment.tracks.space_name(column.space)
-    at = c.text(x, c.y(0), f"{name} ", ink, bold=active, width=wide)
+    name = fitting(name, name.replace("VAS ", "V").replace("space ", "s"), wide, c)
+    at = c.text(x, c.y(0), name, ink, bold=active, width=wide) + c.cell
     if pcid and at + 3 * c.cell <= x + wide:
         hue = hue_of(pcid)
         c.box(at, c.y(0) + 1, 2 * c.cell + 4, c.row - 2, hue, outline="edge")
         c.text(at + 2, c.y(0), f"p{pcid}", ink_on(hue), paper=hue)
     threads = [f"T{tid}" for tid in view.moment.threads_in(column.space)]
-    c.text(x, c.y(1), " ".join(threads) or "no thread", "dim", width=wide)
+    c.text(x, c.y(1), " ".join(threads) or fitting("no thread", "-", wide, c), "dim", width=wide)
     if active:
         tall = c.rect.bottom - c.y(0) - 1
         c.box(x - 4, c.y(0) - 1, wide + 8, tall, "", outline="gold" if ink == "gold" else "dim")
@@ -186,9 +201,9 @@ def _blocks(
         c.box(at.x, y, at.w, tall, "", outline="dim", pattern="diagonal", ink="faint")
         if tall >= c.row - 2:
             c.text(at.x + 4, y, "gone", "dim")
-    for region in _unfolded(c, scale, at, column):
-        y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
-        _block(view, c, Rect(at.x, y, at.w, max(3, bottom - y - 1)), region, column, before)
+    for region, y, bottom in _unfolded(c, scale, at, column):
+        place = Rect(at.x, at.y + y, at.w, max(3, bottom - y - 1))
+        _block(view, c, place, region, column, before)
     for vpn in column.vpns:
         if view.is_new(PTES, column.leaves[vpn].slot):
             y = at.y + int(scale.y((vpn << 12) + 0x800))
@@ -196,19 +211,49 @@ def _blocks(
             c.line(at.x + at.w - 20, y, at.x + at.w, y, "hot", width=2)
 
 
-def _unfolded(c: Canvas, scale: axis.Axis, at: Rect, column: Column) -> list[Region]:
-    """The regions that have room of their own; the others are drawn here, a run at a time, as how
-    many they are."""
-    single: list[Region] = []
+def _unfolded(
+    c: Canvas, scale: axis.Axis, at: Rect, column: Column
+) -> list[tuple[Region, int, int]]:
+    """The regions that have room of their own, and from where to where they are drawn; the others
+    are drawn here, a run at a time, as how many they are.  In a folded run a region is a line high,
+    for the gaps between them leave it next to nothing."""
+    single: list[tuple[Region, int, int]] = []
     for run in scale.runs:
         mine = [r for r in column.regions if run.start <= r.start < run.end]
-        if run.folded > 1 and len(mine) * c.row > run.bottom - run.top:
+        if run.folded == 1:
+            single += [(r, int(scale.y(r.start)), int(scale.y(r.end))) for r in mine]
+        elif len(mine) * c.row > run.bottom - run.top:
             y, tall = at.y + int(run.top), max(3, int(run.bottom - run.top) - 1)
             c.box(at.x, y, at.w, tall, "free", outline="dim", pattern="rows", ink="faint")
-            c.text(at.x + 3, y + (tall - c.row) // 2, f"{len(mine)} regions", "ink", paper="free")
+            words = fitting(f"{len(mine)} regions", f"{len(mine)} reg", at.w - 4, c)
+            c.text(at.x + 3, y + (tall - c.row) // 2, words, "ink", paper="free", width=at.w - 4)
         else:
-            single += mine
+            single += _stacked(c.row, scale, run, mine)
     return single
+
+
+def _stacked(
+    row: int, scale: axis.Axis, run: axis.Run, mine: list[Region]
+) -> list[tuple[Region, int, int]]:
+    """One below the other, each as near to its place as the others leave it."""
+    found, below = [], int(run.top)
+    for number, region in enumerate(mine):
+        last = int(run.bottom) - row * (len(mine) - number)
+        y = max(below, min(int(scale.y(region.start)), last))
+        below = max(y + row, min(int(scale.y(region.end)), last + row))
+        found.append((region, y, below))
+    return found
+
+
+def is_contested(view: View, region: Region) -> bool:
+    """What just happened is that two regions want one place, and it is one of them."""
+    last = view.moment.last
+    if last is None or last.kind.name != "conflict":
+        return False
+    for start, end in (("start", "end"), ("other_start", "other_end")):
+        if (region.start, region.end) == (last[start], last[end]):
+            return True
+    return False
 
 
 def _block(
@@ -222,19 +267,26 @@ def _block(
     share = len(pages) / max(1, region.pages)
     c.box(at.x + at.w - 7, at.y, 7, at.h, "panel", outline="edge")
     c.box(at.x + at.w - 6, at.y, 5, max(2, int(at.h * share)) if pages else 0, "ink")
-    same = _compared(region, column, before)
+    same, contested = _compared(region, column, before), is_contested(view, region)
     if at.h >= c.size:
-        name = region.name.strip("[]") or "anon"
-        words = f"{name} {rights_letters(region.prot)}{' *' if new else ''}"
+        more = f" {rights_letters(region.prot)}{' *' if new else ''}"
+        name = ("CONFLICT " if contested else "") + (region.name.strip("[]") or "anon")
+        words = fitting(name + more, name.removeprefix("segment ") + more, at.w - 12, c)
         y = at.y + (at.h - c.row) // 2 if at.h < 2 * c.row else at.y + (at.h > 2 * c.row)
-        c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=at.w - 12)
+        sign = same if at.h < 2 * c.row and at.w > (len(same) + 6) * c.cell else ""
+        room = at.w - 12 - (len(sign) + 1) * c.cell if sign else at.w - 12
+        c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=room)
+        if sign:
+            c.text(at.x + at.w - 10 - len(sign) * c.cell, y, sign, ink_on(hue), paper=hue)
         if at.h >= 2 * c.row:
             detail = f"{len(pages)}/{region.pages}p {same}".strip()
             c.text(at.x + 3, y + c.row, detail, ink_on(hue), paper=hue, width=at.w - 12)
     if same.startswith("="):
         c.box(at.x - 8, at.y, 8, at.h, hue)
-    if new:
-        c.box(at.x - 2, at.y - 1, at.w + 3, at.h + 2, "", outline="hot", width=2)
+    if new or contested:
+        c.box(
+            at.x - 2, at.y - 1, at.w + 3, at.h + 2, "", outline="hot", width=4 if contested else 2
+        )
     elif view.is_recent(REGIONS, (region.space, region.start)):
         c.box(at.x - 3, at.y, 2, at.h, "gold")
 

@@ -140,9 +140,10 @@ def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
     width = 28 * c.cell
     across = max(1, c.rect.w // width)
     down = max(0, (bottom - y) // c.row)
-    lost = [(k, e, True) for k, e in gone(view)][: across * down // 2]
-    rows = lost + [(k, e, False) for k, e in newest(view)]
-    for number, (key, entry, is_gone) in enumerate(rows[: across * down]):
+    room, kept = across * down, [(k, e, False) for k, e in newest(view)]
+    lost = [(k, e, True) for k, e in gone(view)][: max(room // 2, room - len(kept))]
+    rows = lost + kept
+    for number, (key, entry, is_gone) in enumerate(rows[:room]):
         x, at = c.rect.x + number // down * width, y + number % down * c.row
         hue = tag_hue(entry.tag)
         c.box(x, at, 2 * c.cell + 4, c.row, "free" if is_gone else hue)
@@ -151,7 +152,8 @@ def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
         c.text(x + 2, at, SIDES[key[1]] + tag_word(entry.tag), ink, paper=paper)
         c.box(x, at + c.row - 1, 2 * c.cell + 4, 1, "edge")
         new = view.is_new(TLB, key)
-        words = entry_words(entry) + (" gone" if is_gone else " *" if new else "")
+        words = entry_words(entry)
+        words = words[:-2] + " gone" if is_gone else words + " *" if new else words
         ink = (
             "alarm"
             if is_gone
@@ -161,7 +163,7 @@ def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
             if entry.vpn == view.va >> 12
             else "ink"
         )
-        c.text(x + 3 * c.cell, at, words, ink, width=width - 4 * c.cell)
+        c.text(x + 3 * c.cell, at, words, ink, width=width - 3 * c.cell)
 
 
 def _variants(view: View, c: Canvas, y: int) -> None:

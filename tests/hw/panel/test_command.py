@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 import hw.panel
 from hw.host import UserError
 from hw.panel import command
+from hw.panel.draw import Text
 from hw.panel.layout import PANELS
 from hw.panel.places import position_of
 from hw.panel.scenes import read_scenes
 from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.verbs import VERBS
+from kernel.boot import Config
+from labs.demo import Options, every_demo
 from tests.hw.panel.recordings import closing, folder, opened, record
 
 __all__ = ["closing", "folder"]
@@ -99,6 +103,13 @@ def test_places(text: str, record: int | None) -> None:
     assert position_of(history, text) == (history.scanned if record is None else record)
     assert position_of(history, "fault:1") == history.tracks.marks["fault"][0] + 1
     assert position_of(history, "switch:-1") == history.tracks.marks["switch"][-1] + 1
+    fork = position_of(history, "fork:1")
+    assert history.about.call_name(history.record(fork - 1)["number"]) == "fork"
+    after = position_of(history, "fork:1 then fault:1")
+    assert after == 1 + next(m for m in history.tracks.marks["fault"] if m >= fork)
+    assert position_of(history, "run:1") == position_of(history, "switch:1")
+    with pytest.raises(UserError, match="called 'spoon'"):
+        position_of(history, "spoon:1")
 
 
 def test_the_verbs_are_the_commands() -> None:
@@ -108,25 +119,53 @@ def test_the_verbs_are_the_commands() -> None:
 # T12 ----------------------------------------------------------------------------------------------
 
 
+def recorded_for(path: Path, folder: Path) -> Path:
+    """The trace that scenes are of: a demo's, of the policy in the name, or a program's."""
+    name, _, policy = path.stem.partition("-")
+    trace = folder / "t"
+    if name in every_demo():
+        every_demo()[name].run(Options(Config(vas_sync=policy or "subtree"), trace))
+    else:
+        record(trace, name)
+    return trace
+
+
 @pytest.mark.parametrize("path", SCENES, ids=lambda path: path.stem)
 def test_scenes_go_on_and_back_from_end_to_end(path: Path, tmp_path: Path) -> None:
-    record(tmp_path / "t", path.stem)
-    session = Session(opened(tmp_path / "t"), scenes=read_scenes(path))
-    said = []
-    for scene in session.scenes:
+    session = Session(opened(recorded_for(path, tmp_path)), scenes=read_scenes(path))
+    stood = []
+    for number, scene in enumerate(session.scenes, 1):
         session.press("page down")
-        assert session.message == scene["say"]
-        assert session.draw()
-        said.append(session.history.position)
+        assert session.message == "", scene["at"]
+        assert session.said == f"{number}/{len(session.scenes)}  {scene['say']}"
+        assert session.projector
+        assert {scene["panel"], scene.get("beside", "maps")} <= set(PANELS)
+        shown = [c.text for c in session.draw() if isinstance(c, Text)]
+        assert session.said in shown, "it fits on one line at 1280x720"
+        stood.append(session.history.position)
     session.press("page down")
-    assert session.history.position == said[-1]
+    assert session.history.position == stood[-1]
     session.press("page up")
-    assert session.history.position == said[-2]
-    assert len(set(said)) > len(said) // 2
+    assert session.history.position == stood[-2]
+    assert len(set(stood)) > len(stood) // 2
+    session.press("e", "e")
+    assert session.said == ""
+
+
+@pytest.mark.parametrize("path", SCENES, ids=lambda path: path.stem)
+def test_what_scenes_say_are_sentences(path: Path) -> None:
+    for scene in read_scenes(path):
+        assert re.fullmatch(r"(vas_|mmap|fork|[A-Z]).{20,}[a-z0-9A-Z]\.", scene["say"]), scene[
+            "say"
+        ]
+
+
+def test_every_demo_has_scenes() -> None:
+    assert set(every_demo()) <= {path.stem for path in SCENES}
 
 
 def test_scenes_that_make_no_sense_are_a_sentence(tmp_path: Path) -> None:
-    for text in ("{", "{}", "[1]"):
+    for text in ("{", "{}", "[1]", '[{"pannel": "walk"}]'):
         (tmp_path / "s.json").write_text(text)
         with pytest.raises(UserError, match="scenes"):
             read_scenes(tmp_path / "s.json")
