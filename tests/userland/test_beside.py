@@ -23,7 +23,12 @@ from userland import live, shell
 
 SIGINT = 2
 GONE = "import sys; sys.exit('Vantage: no luck')"
-STAYS = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"
+STAYS = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print("the panel is up", flush=True)
+time.sleep(600)
+"""
 START = """
 import sys
 sys.path.insert(0, {root!r})
@@ -103,7 +108,7 @@ if hasattr(os, "killpg"):
             start_new_session=True,
         )
         assert running.stdout is not None
-        last = "has ended" if words[0] == "exec" else "there.\n"
+        last = "has ended" if words[0] == "exec" else "the panel is up"
         said = ""
         while last not in said:
             line = running.stdout.readline()
