@@ -127,7 +127,7 @@ def _list(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{row['lab']}  {row['name']:<8} {row['points']:>3} points  {row['title']}")
+            print(f"{row['lab']}  {row['name']:<10} {row['points']:>3} points  {row['title']}")
     return 0
 
 
