@@ -18,7 +18,13 @@ from hw.tlb import GLOBAL
 from hw.trace import Record
 
 SIDES = ("instruction TLB", "data TLB")
-FLUSHES = ("one page", "one PCID", "everything", "a write of CR3", "a right that was missing")
+FLUSHES = (
+    "a change of one page",
+    "a flush of one PCID",
+    "a flush of everything",
+    "a write of CR3",
+    "a right that was missing",
+)
 OUTCOMES = ("resolved", "resolved after a pause", "refused")
 ACTIONS = ("it kills the process", "it is ignored", "its handler is called", "the process stops")
 LOCKED = ("let go", "shared", "alone")
@@ -391,8 +397,8 @@ def _caption_flush(moment: Moment, record: Record) -> str:
     if record["why"] == 3 and run is not None:
         return _caption_cr3(moment, run)
     kept = sum(1 for key in moment.state.tlb if key[0] == record.core)
-    gone = counted(record["dropped"], "TLB entry", "TLB entries")
-    return f"{gone} dropped, because of {FLUSHES[record['why']]}; {kept:,} stay."
+    gone = counted(record["dropped"], "TLB entry was", "TLB entries were")
+    return f"For {FLUSHES[record['why']]}, {gone} dropped; {kept:,} stay."
 
 
 def _caption_pte(moment: Moment, record: Record) -> str:
@@ -447,8 +453,45 @@ def _caption_exception(moment: Moment, record: Record) -> str:
     return f"{who}: {what} at {record['rip']:#x} ({where}){detail}; the program must answer for it."
 
 
+RANKS = {"mlfq": "its level is", "stride": "its pass is", "eevdf": "its deadline is"}
+"""Policy -> what a rank is."""
+
+
+def _caption_pick(moment: Moment, record: Record) -> str:
+    others = "nobody else waits"
+    if record["others"]:
+        others = f"{counted(record['others'], 'other')} must wait"
+    rank = RANKS.get(moment.about.config.get("sched", ""))
+    why = f"; {rank} {record['rank']:,}" if rank else ""
+    who = thread_name(moment.state, record["tid"])
+    return (
+        f"Core {record.core} takes {who}, which waited {record['waited']:,} modelled cycles; "
+        f"{others}{why}."
+    )
+
+
+def _caption_level(moment: Moment, record: Record) -> str:
+    who = thread_name(moment.state, record["tid"])
+    return (
+        f"{who} moves from level {record['before']} of the queue to level {record['after']}; "
+        "level 0 runs first."
+    )
+
+
+def _caption_input(moment: Moment, record: Record) -> str:
+    return f"Input: {_text(record, 'data')!r}." if record["data"] else "The input has ended."
+
+
 CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
     "instruction": _caption_instruction,
+    "pick": _caption_pick,
+    "level": _caption_level,
+    "console_input": _caption_input,
+    "console_size": lambda moment, r: (
+        f"The terminal has {r['rows']} rows and {r['columns']} columns now."
+    ),
+    "disk_read": lambda moment, r: f"Block {r['block']} was read from the paging disk.",
+    "disk_write": lambda moment, r: f"Block {r['block']} was written to the paging disk.",
     "store": _caption_store,
     "page": lambda _, record: f"The kernel changed frame {record['pfn']:#x}.",
     "vas": _caption_vas,

@@ -13,13 +13,22 @@ import pytest
 
 from hw.host import UserError
 from hw.panel import command as panel
+from hw.panel.captions import sentence
+from hw.panel.history import History
+from hw.panel.words import CAPTIONS
+from hw.trace import KINDS
 from labs import demo, tour
 from userland import exec as exec_command
 from userland import live, shell
 
 SIGINT = 2
 GONE = "import sys; sys.exit('Vantage: no luck')"
-STAYS = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"
+STAYS = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print("the panel is up", flush=True)
+time.sleep(600)
+"""
 START = """
 import sys
 sys.path.insert(0, {root!r})
@@ -99,7 +108,7 @@ if hasattr(os, "killpg"):
             start_new_session=True,
         )
         assert running.stdout is not None
-        last = "has ended" if words[0] == "exec" else "there.\n"
+        last = "has ended" if words[0] == "exec" else "the panel is up"
         said = ""
         while last not in said:
             line = running.stdout.readline()
@@ -127,6 +136,20 @@ def test_captions_tell_a_run_while_it_goes_on_as_they_do_afterwards(
     assert all(line.endswith(".") for line in told)
     assert panel.main(["captions", str(trace), "--from", "fault:1", "--to", "fault:2"]) == 0
     assert capfd.readouterr().out.splitlines() == told[2:4]
+
+
+def test_every_kind_of_record_has_a_sentence(tmp_path: Path) -> None:
+    assert set(KINDS) <= set(CAPTIONS)
+    for words in (["--sched", "mlfq"], ["--sched", "eevdf"], ["--cpus", "2"]):
+        trace = tmp_path / words[-1]
+        assert exec_command.main([*words, "--trace", str(trace), "threads"]) == 0
+        history = History(trace)
+        history.scan_all()
+        while history.forward():
+            told = sentence(history)
+            assert told[0].isupper(), told
+            assert told.endswith("."), told
+        history.close()
 
 
 def test_a_demo_and_the_tour_are_told(capfd: Any) -> None:
