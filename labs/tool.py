@@ -74,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", type=int, help="which questions it asks (default: "
                       f"{USUAL_SEED}; of --gradescope: a number drawn by lot)")  # fmt: skip
     verb.add_argument("--gradescope", action="store_true", help="DIR is a zip: an autograder")
+    verb = verbs.add_parser("mutants", help="typical wrong answers, and what each is told")
+    verb.add_argument("lab", metavar="N")
+    verb.add_argument("-k", metavar="CHECK", default="", help="only those of checks with this name")
+    verb.add_argument("--seed", type=int, help=f"which questions are asked (default {USUAL_SEED})")
     verb = verbs.add_parser("grade", help="judge what was written")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
@@ -127,7 +131,7 @@ def _list(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{row['lab']}  {row['name']:<8} {row['points']:>3} points  {row['title']}")
+            print(f"{row['lab']}  {row['name']:<10} {row['points']:>3} points  {row['title']}")
     return 0
 
 
@@ -205,7 +209,18 @@ def _grade_class(lab: Lab, seed: int, results: Path | None, options: argparse.Na
     return 0 if all(one.report.passed for one in graded) else 1
 
 
+def _mutants(options: argparse.Namespace) -> int:
+    from labs import mutants  # which a student's tree is without
+
+    lab, caught = find_lab(options.lab), True
+    seed = USUAL_SEED if options.seed is None else options.seed
+    for wrong, verdict in mutants.judge_all(lab, seed, options.k):
+        caught &= wrong.says in verdict.found
+        print(f"{wrong.name} ({wrong.caught_by})\n    {verdict.found or 'NOT CAUGHT'}", flush=True)
+    return 0 if caught else 1
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "list": _list, "show": _show, "start": _start, "ask": _ask, "hint": _hint, "grade": _grade,
-    "export": _export,
+    "export": _export, "mutants": _mutants,
 }  # fmt: skip

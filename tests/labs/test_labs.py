@@ -3,12 +3,12 @@ wrong answer is caught by the check that names its cause, and nothing that must 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,34 +16,11 @@ import pytest
 from labs.export import REGION, export, starter
 from labs.judge import Verdict, grade
 from labs.lab import ROOT, Lab, all_labs, find_lab
+from labs.mutants import Wrong, judge_one, lay_out, wrong_answers
+from labs.tool import main
 
 LABS = [lab for lab in all_labs() if lab.parts]
 HIDDEN_SEED = 77
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A typical wrong answer: a piece of a part's file, and what a student wrote instead."""
-
-    lab: int
-    name: str
-    caught_by: str
-    find: str
-    replace: str
-    file: str
-    says: str = " should be "
-
-    def source(self) -> str:
-        right = (ROOT / self.file).read_text("utf-8")
-        assert right.count(self.find) == 1, f"{self.name}: found {right.count(self.find)} times"
-        return right.replace(self.find, self.replace)
-
-
-def wrong_answers(lab: Lab) -> list[Wrong]:
-    rows = json.loads((lab.folder / "mutants.json").read_text("utf-8"))
-    (only, *more) = sorted(set(lab.parts.values()))
-    usual = {} if more else {"file": only}
-    return [Wrong(**{"lab": lab.number, **usual, **row}) for row in rows]
 
 
 WRONG = [wrong for lab in LABS for wrong in wrong_answers(lab)]
@@ -53,14 +30,8 @@ of_each_lab = pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS
 def judged(
     lab: Lab, tree: Path, changed: dict[str, str], only: str = "", seed: int = HIDDEN_SEED
 ) -> list[Verdict]:
-    """The verdicts on a tree that holds the files of the parts and nothing else.
-
-    `changed` are other contents than the solution's, by name of the file.
-    """
-    for name in set(lab.parts.values()):
-        path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(changed.get(name, (ROOT / name).read_text("utf-8")), "utf-8")
+    """The verdicts on a tree with the solution, but for what is `changed`."""
+    lay_out(lab, tree, changed)
     return list(grade(lab, tree, seed, only))
 
 
@@ -121,14 +92,22 @@ def test_a_lab_is_whole(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[f"{w.lab}: {w.name}" for w in WRONG])
-def test_a_wrong_answer_is_caught_by_the_check_that_names_its_cause(
-    wrong: Wrong, tmp_path: Path
+def test_a_wrong_answer_is_caught_by_the_check_that_names_its_cause(wrong: Wrong) -> None:
+    assert wrong.says in judge_one(find_lab(str(wrong.lab)), wrong, HIDDEN_SEED).found
+
+
+def test_the_instructor_sees_what_each_wrong_answer_gets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab = find_lab(str(wrong.lab))
-    for seed in (1, HIDDEN_SEED):
-        verdicts = judged(lab, tmp_path, {wrong.file: wrong.source()}, wrong.caught_by, seed)
-        (verdict,) = [v for v in verdicts if v.check.name == wrong.caught_by]
-        assert wrong.says in verdict.found
+    assert main(["mutants", "1", "-k", "root"]) == 0
+    said = capsys.readouterr().out
+    assert "CR3's low bits are taken for part of the address" in said
+    assert " should be " in said
+    only = [wrong for wrong in WRONG if wrong.lab == 1][:1]
+    harmless = [dataclasses.replace(wrong, replace=wrong.find) for wrong in only]
+    monkeypatch.setattr("labs.mutants.wrong_answers", lambda _: harmless)
+    assert main(["mutants", "1"]) == 1
+    assert "NOT CAUGHT" in capsys.readouterr().out
 
 
 @of_each_lab

@@ -10,7 +10,7 @@ enum { ACCOUNTS = 4, MOST = 16, OPENING_BALANCE = 1000 };
 
 static struct account {
     mtx_t lock;
-    long balance;
+    volatile long balance;
 } account[ACCOUNTS];
 
 static int transfers = 100;
@@ -27,9 +27,10 @@ static void lock_both(struct account *one, struct account *other) {
 
 static void move(struct account *from, struct account *to, long amount) {
     lock_both(from, to);
-    from->balance -= amount;
+    long paid = from->balance - amount, received = to->balance + amount;
     for (volatile int audit = 0; audit < 20; audit++) continue;
-    to->balance += amount;
+    from->balance = paid;
+    to->balance = received;
     mtx_unlock(&to->lock);
     mtx_unlock(&from->lock);
 }
