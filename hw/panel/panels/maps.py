@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
 from hw.panel import axis
-from hw.panel.draw import Canvas, Rect
+from hw.panel.draw import Canvas, Rect, line_height
 from hw.panel.moment import Leaf, View
 from hw.panel.state import PTES, REGIONS, Region
 from hw.panel.theme import CLASSES, hue_of, ink_on
@@ -17,6 +18,19 @@ STRIP = 8
 LABEL_CHARACTERS = 12
 NARROW = 7
 """Characters of a column, where there are many."""
+NAME_KEPT = 3
+"""A label that has no room for so much of a name beside the rights has the name alone."""
+LEGEND = (
+    "= frames as {}, else as the leftmost space there; != others · bar: share in memory"
+    " · block between columns: same as on the left · p2: PCID 2"
+)
+LEGEND_LINES = (
+    "= frames as {}, else leftmost; != others",
+    "bar: in memory · join: same as left · p2: PCID 2",
+)
+"""The same where it is narrow."""
+SMALLEST = 0.7
+"""Text that would have to be smaller than so much of the usual size is left out."""
 
 
 class Column(NamedTuple):
@@ -32,6 +46,10 @@ class Column(NamedTuple):
         """The resident pages of a region."""
         low = bisect_left(self.vpns, region.start >> 12)
         return self.vpns[low : bisect_left(self.vpns, region.end >> 12)]
+
+    def at(self, va: int) -> Region | None:
+        """What the space has at an address."""
+        return next((r for r in self.regions if r.start <= va < r.end), None)
 
 
 def columns(view: View, most: int) -> list[Column]:
@@ -60,11 +78,12 @@ def columns(view: View, most: int) -> list[Column]:
     return sorted(found, key=lambda column: column.space != view.pinned)
 
 
-def compared_with(view: View, shown: list[Column], number: int) -> Column | None:
-    """The column that a column is compared with: the one to the left, or the pinned one."""
-    if not number:
-        return None
-    return shown[0] if shown[0].space == view.pinned else shown[number - 1]
+def compared_with(view: View, shown: list[Column], number: int, va: int) -> Column | None:
+    """The column that a column is compared with at an address: the pinned one, or the leftmost
+    that has something there."""
+    if number and shown[0].space == view.pinned:
+        return shown[0]
+    return next((column for column in shown[:number] if column.at(va)), None)
 
 
 def title(view: View) -> str:
@@ -99,6 +118,8 @@ class Shape(NamedTuple):
     top: int
     left: int
     wide: int
+    bottom: int
+    """Where the legend begins, if there is one."""
 
 
 def shape_of(view: View, c: Canvas) -> Shape:
@@ -109,25 +130,46 @@ def shape_of(view: View, c: Canvas) -> Shape:
         most = max(1, room // (NARROW * c.cell + 6))
     shown = columns(view, most)
     top = c.y(2) + 4
-    ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
-    tall = c.rect.bottom - top - 2
-    scale = axis.build(ranges, tall, c.row + 1)
-    if view.axis != "folded":
-        scale = axis.linear(tall) if view.axis == "linear" else axis.logarithmic(tall)
+    tall, below = c.rect.bottom - top - 2, len(_legend(view, c, shown)) * c.row
+    scale = _scale(view, shown, tall - below, c.row + 1)
+    if not view.zoomed and not view.projector and any(run.folded > 1 for run in scale.runs):
+        scale, below = _scale(view, shown, tall, c.row + 1), 0
     wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
-    return Shape(shown, scale, top, left, wide)
+    return Shape(shown, scale, top, left, wide, c.rect.bottom - below)
+
+
+def _scale(view: View, shown: list[Column], tall: int, least: int) -> axis.Axis:
+    if view.axis != "folded":
+        return axis.linear(tall) if view.axis == "linear" else axis.logarithmic(tall)
+    ranges = [(r.start, r.end) for column in shown for r in column.regions + column.ghosts]
+    return axis.build(ranges, tall, least)
+
+
+def _legend(view: View, c: Canvas, shown: list[Column]) -> list[str]:
+    """What the signs mean, in a line, or in two where it is narrow."""
+    first = view.moment.tracks.space_name(shown[0].space) if shown else ""
+    for words in (LEGEND, " · ".join(LEGEND_LINES)):
+        if len(words.format(first)) <= c.columns:
+            return [words.format(first)]
+    return [words.format(first) for words in LEGEND_LINES]
 
 
 def draw(view: View, c: Canvas) -> None:
     shape = shape_of(view, c)
-    shown, scale, top, left, wide = shape
+    if shape.bottom < c.rect.bottom:
+        for number, words in enumerate(_legend(view, c, shape.columns)):
+            c.text(c.rect.x, shape.bottom + number * c.row, words, "dim")
+    _draw(view, c.inside(Rect(c.rect.x, c.rect.y, c.rect.w, shape.bottom - c.rect.y)), shape)
+
+
+def _draw(view: View, c: Canvas, shape: Shape) -> None:
+    shown, scale, top, left, wide, _ = shape
     _strip(c, {region.start for column in shown for region in column.regions}, top)
     _labels(c, scale, top, left)
     for number, column in enumerate(shown):
         x = left + number * (wide + 8)
-        before = compared_with(view, shown, number)
         _heading(view, c, x, wide, column)
-        _blocks(view, c, scale, Rect(x, top, wide, 0), column, before)
+        _blocks(view, c, scale, Rect(x, top, wide, 0), shown[: number + 1])
     _focus(view, c, shape)
     hidden = len(view.moment.state.spaces) - len(shown)
     if hidden > 0:
@@ -149,28 +191,78 @@ def _strip(c: Canvas, starts: set[int], top: int) -> None:
 
 def _labels(c: Canvas, scale: axis.Axis, top: int, left: int) -> None:
     x, below = c.rect.x + STRIP + 6, -99.0
+    ends = {}
     for run in scale.runs:
         if run.top >= below:
-            c.text(x, top + int(run.top), f"{run.start:012x}", "dim")
+            words = address_words(run)
+            c.text(x, top + int(run.top), words, "gold" if "-" in words else "dim")
             below = run.top + c.row
         if run.folded > 1 and run.bottom - run.top > 2 * c.row - 4:
             c.text(x, top + int(run.top) + c.row, f"{run.folded} regions", "gold")
             below = run.top + 2 * c.row
-    for y, size in scale.gaps():
+        ends[run.end] = below
+    for y, _ in scale.gaps():
         at = top + int(y)
         points = range(left, c.rect.right - 6, 6)
         for step, start in enumerate(points):
             up = 2 if step % 2 else -2
             c.line(start, at + up, start + 6, at - up, "faint")
-        words = axis.size_in_words(size)
-        if size >> 20:
-            small = max(11, c.size - 1)
-            c.text(x, at - small // 2 - 2, f"gap {words}", "dim", size=small, width=left - x)
+    for one, two in itertools.pairwise(scale.runs):
+        if two.start - one.end >> 20:
+            above = max(ends[one.end], one.bottom - c.row)
+            words = f"gap {axis.size_in_words(two.start - one.end)}"
+            _gap_label(c, Rect(x, top + int(above), left - x, int(two.top - above)), words)
+
+
+def _gap_label(c: Canvas, room: Rect, words: str) -> None:
+    """How large a gap is, where that covers neither address beside it."""
+    small = min(max(11, c.size - 1), int(room.h / 1.2))
+    if small >= max(11, SMALLEST * c.size):
+        y = room.bottom - line_height(small)
+        c.text(room.x, y, words, "dim", size=small, width=room.w)
+
+
+def address_words(run: axis.Run) -> str:
+    """Where a run begins; one that holds pieces far apart tells from where to where it goes, as far
+    as the two differ: `1a0…-1a2…`."""
+    first, last = f"{run.start:012x}", f"{run.end:012x}"
+    if run.folded == 1:
+        return first
+    same = (
+        next((n for n, pair in enumerate(zip(first, last, strict=True)) if pair[0] != pair[1]), 11)
+        + 1
+    )
+    brief = f"{first[:same]}…-{last[:same]}…"
+    return brief if len(brief) <= LABEL_CHARACTERS else first
 
 
 def fitting(words: str, short: str, wide: int, c: Canvas) -> str:
     """The words, or their short form where they do not fit."""
     return words if len(words) * c.cell <= wide else short
+
+
+def short_name(name: str) -> str:
+    """`V2` for `VAS 2`, `s1` for `space 1`."""
+    return name.replace("VAS ", "V").replace("space ", "s")
+
+
+def shortened(name: str, room: int) -> str:
+    """At most `room` characters of a name.  One that ends in a number keeps it, since that is what
+    tells it from the others; others lose their end."""
+    if len(name) <= room:
+        return name
+    head = max(0, room - 2) // 3 if name[-1].isdigit() else max(0, room - 1)
+    return f"{name[:head]}…{name[len(name) - max(0, room - 1 - head) :]}"
+
+
+def label(rights: str, name: str, room: int) -> str:
+    """Rights and a name in `room` characters.  The rights stay whole, without their dashes if need
+    be, as long as something is left for the name."""
+    for words in (rights, rights.replace("-", "") or "-"):
+        left = room - len(words) - 1
+        if left >= min(len(name), NAME_KEPT):
+            return f"{words} {shortened(name, left)}"
+    return shortened(name, room)
 
 
 def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
@@ -179,22 +271,24 @@ def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
     pcid = view.moment.pcid_of(column.space)
     ink = "gold" if column.space == view.space else "ink"
     name = view.moment.tracks.space_name(column.space)
-    name = fitting(name, name.replace("VAS ", "V").replace("space ", "s"), wide, c)
+    own = name.endswith(" own") and len(name) * c.cell > wide
+    name = fitting(name, short_name(name).removesuffix(" own"), wide, c)
     at = c.text(x, c.y(0), name, ink, bold=active, width=wide) + c.cell
     if pcid and at + 3 * c.cell <= x + wide:
         hue = hue_of(pcid)
         c.box(at, c.y(0) + 1, 2 * c.cell + 4, c.row - 2, hue, outline="edge")
         c.text(at + 2, c.y(0), f"p{pcid}", ink_on(hue), paper=hue)
     threads = [f"T{tid}" for tid in view.moment.threads_in(column.space)]
-    c.text(x, c.y(1), " ".join(threads) or fitting("no thread", "-", wide, c), "dim", width=wide)
+    nobody = "own" if own else fitting("no thread", "-", wide, c)
+    c.text(x, c.y(1), " ".join(threads) or nobody, "dim", width=wide)
     if active:
         tall = c.rect.bottom - c.y(0) - 1
         c.box(x - 4, c.y(0) - 1, wide + 8, tall, "", outline="gold" if ink == "gold" else "dim")
 
 
-def _blocks(
-    view: View, c: Canvas, scale: axis.Axis, at: Rect, column: Column, before: Column | None
-) -> None:
+def _blocks(view: View, c: Canvas, scale: axis.Axis, at: Rect, shown: list[Column]) -> None:
+    """The last of the columns `shown`: it is compared with those to the left."""
+    column = shown[-1]
     for region in column.ghosts:
         y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
         tall = max(3, bottom - y - 1)
@@ -203,12 +297,12 @@ def _blocks(
             c.text(at.x + 4, y, "gone", "dim")
     for region, y, bottom in _unfolded(c, scale, at, column):
         place = Rect(at.x, at.y + y, at.w, max(3, bottom - y - 1))
-        _block(view, c, place, region, column, before)
+        _block(view, c, place, region, shown)
     for vpn in column.vpns:
         if view.is_new(PTES, column.leaves[vpn].slot):
             y = at.y + int(scale.y((vpn << 12) + 0x800))
-            c.mark("diamond", at.x + at.w - 13, y, 4, "hot")
-            c.line(at.x + at.w - 20, y, at.x + at.w, y, "hot", width=2)
+            c.mark("diamond", at.x - 3, y, 7, "panel")
+            c.mark("diamond", at.x - 3, y, 5, "hot")
 
 
 def _unfolded(
@@ -235,7 +329,10 @@ def _unfolded(
 def _stacked(
     row: int, scale: axis.Axis, run: axis.Run, mine: list[Region]
 ) -> list[tuple[Region, int, int]]:
-    """One below the other, each as near to its place as the others leave it."""
+    """One below the other, each as near to its place as the others leave it.  One alone in a run of
+    one line fills it: a few pixels up or down would mean nothing."""
+    if len(mine) == 1 and run.bottom - run.top < 2 * row:
+        return [(mine[0], int(run.top), int(run.bottom))]
     found, below = [], int(run.top)
     for number, region in enumerate(mine):
         last = int(run.bottom) - row * (len(mine) - number)
@@ -256,48 +353,66 @@ def is_contested(view: View, region: Region) -> bool:
     return False
 
 
-def _block(
-    view: View, c: Canvas, at: Rect, region: Region, column: Column, before: Column | None
-) -> None:
-    """One region: its class, name, rights, and how much of it is resident."""
+def _block(view: View, c: Canvas, at: Rect, region: Region, shown: list[Column]) -> None:
+    """One region: its class, rights, name, and how much of it is resident."""
     hue, _, pattern = CLASSES[kind_of(region, of_vas=is_of_vas(view, region))]
-    new = view.is_new(REGIONS, (region.space, region.start))
     c.box(at.x, at.y, at.w, at.h, hue, outline="edge", pattern=pattern, ink="black")
-    pages = column.pages(region)
+    pages = shown[-1].pages(region)
     share = len(pages) / max(1, region.pages)
     c.box(at.x + at.w - 7, at.y, 7, at.h, "panel", outline="edge")
     c.box(at.x + at.w - 6, at.y, 5, max(2, int(at.h * share)) if pages else 0, "ink")
-    same, contested = _compared(region, column, before), is_contested(view, region)
     if at.h >= c.size:
-        more = f" {rights_letters(region.prot)}{' *' if new else ''}"
-        name = ("CONFLICT " if contested else "") + (region.name.strip("[]") or "anon")
-        words = fitting(name + more, name.removeprefix("segment ") + more, at.w - 12, c)
-        y = at.y + (at.h - c.row) // 2 if at.h < 2 * c.row else at.y + (at.h > 2 * c.row)
-        sign = same if at.h < 2 * c.row and at.w > (len(same) + 6) * c.cell else ""
-        room = at.w - 12 - (len(sign) + 1) * c.cell if sign else at.w - 12
-        c.text(at.x + 3, y, words, ink_on(hue), paper=hue, width=room)
-        if sign:
-            c.text(at.x + at.w - 10 - len(sign) * c.cell, y, sign, ink_on(hue), paper=hue)
-        if at.h >= 2 * c.row:
-            detail = f"{len(pages)}/{region.pages}p {same}".strip()
-            c.text(at.x + 3, y + c.row, detail, ink_on(hue), paper=hue, width=at.w - 12)
-    if same.startswith("="):
+        _block_words(view, c, at, region, shown, hue)
+    if len(shown) > 1 and _compared(region, shown[-1], shown[-2]).startswith("="):
         c.box(at.x - 8, at.y, 8, at.h, hue)
+    new, contested = is_new(view, region), is_contested(view, region)
     if new or contested:
-        c.box(
-            at.x - 2, at.y - 1, at.w + 3, at.h + 2, "", outline="hot", width=4 if contested else 2
-        )
+        width = 4 if contested else 2
+        c.box(at.x - 2, at.y - 1, at.w + 3, at.h + 2, "", outline="hot", width=width)
     elif view.is_recent(REGIONS, (region.space, region.start)):
         c.box(at.x - 3, at.y, 2, at.h, "gold")
 
 
+def is_new(view: View, region: Region) -> bool:
+    return view.is_new(REGIONS, (region.space, region.start))
+
+
+def _block_words(
+    view: View, c: Canvas, at: Rect, region: Region, shown: list[Column], hue: str
+) -> None:
+    """Rights and name, and what the comparison says: at the right, or in a second line."""
+    sign, whom = _likeness(view, region, shown)
+    contested, two = is_contested(view, region), at.h >= 2 * c.row
+    beside = fitting(f"{sign}{whom}", sign, at.w - 16 * c.cell, c)
+    if two or contested or at.w <= (len(sign) + 6) * c.cell:
+        beside = ""
+    rights = rights_letters(region.prot) + ("*" if is_new(view, region) else "")
+    name = region.name.strip("[]").removeprefix("segment ") or "anon"
+    room = at.w - 12 - (len(beside) + 1) * c.cell if beside else at.w - 12
+    y = at.y + (at.h > 2 * c.row) if two else at.y + (at.h - c.row) // 2
+    ink = ink_on(hue)
+    words = f"{rights} CONFLICT {name}" if contested else label(rights, name, room // c.cell)
+    c.text(at.x + 3, y, words, ink, paper=hue, width=room)
+    if beside:
+        c.text(at.x + at.w - 10 - len(beside) * c.cell, y, beside, ink, paper=hue)
+    if two:
+        detail = f"{len(shown[-1].pages(region))}/{region.pages}p {sign}{whom}".strip()
+        c.text(at.x + 3, y + c.row, detail, ink, paper=hue, width=at.w - 12)
+
+
+def _likeness(view: View, region: Region, shown: list[Column]) -> tuple[str, str]:
+    """The sign of a region's comparison, and the name of the space that it is compared with."""
+    other = compared_with(view, shown, len(shown) - 1, region.start)
+    sign = _compared(region, shown[-1], other)
+    if not sign or other is None:
+        return "", ""
+    return sign, " " + short_name(view.moment.tracks.space_name(other.space))
+
+
 def _compared(region: Region, column: Column, before: Column | None) -> str:
-    """`=` the same frames as the column before that it is compared with, `!=` other ones, `3=` for
-    three of them."""
-    if before is None:
-        return ""
-    other = next((r for r in before.regions if r.start <= region.start < r.end), None)
-    if other is None:
+    """`=` the same frames as another column, `!=` other ones, `3= 1!=` three of them and one."""
+    other = before.at(region.start) if before else None
+    if before is None or other is None:
         return ""
     pairs = [
         (column.leaves[vpn].entry & ADDRESS, before.leaves[vpn].entry & ADDRESS)
@@ -312,7 +427,7 @@ def _compared(region: Region, column: Column, before: Column | None) -> str:
 
 def _focus(view: View, c: Canvas, shape: Shape) -> None:
     """A tick beside every column at the address in view."""
-    shown, scale, top, left, wide = shape
+    shown, scale, top, left, wide, _ = shape
     if any(run.start <= view.va < run.end for run in scale.runs):
         y = top + int(scale.y(view.va))
         for number in range(len(shown) + 1):
@@ -324,17 +439,17 @@ def describe(view: View) -> list[str]:
     lines = []
     shown = columns(view, 16)
     for number, column in enumerate(shown):
-        before = compared_with(view, shown, number)
         pcid = view.moment.pcid_of(column.space)
         threads = " ".join(f"T{tid}" for tid in view.moment.threads_in(column.space))
         name = view.moment.tracks.space_name(column.space)
         lines.append(f"{name}{f' PCID {pcid}' if pcid else ''}: {threads}")
         for region in column.regions:
-            new = " *" if view.is_new(REGIONS, (region.space, region.start)) else ""
+            sign, whom = _likeness(view, region, shown[: number + 1])
+            new = " *" if is_new(view, region) else ""
             lines.append(
                 f"  {region.start:012x}-{region.end:012x} {rights_letters(region.prot)} "
                 f"{'shared' if region.shared else 'private'} {region.name or 'anonymous'} "
                 f"{len(column.pages(region))} of {region.pages} pages "
-                f"{_compared(region, column, before)}{new}".rstrip()
+                f"{sign}{whom}{new}".rstrip()
             )
     return lines

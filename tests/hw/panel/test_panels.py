@@ -6,13 +6,27 @@ VANTAGE_GOLDENS=write makes the files anew; look at them before they are committ
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hw.panel.draw import Box, Cells, Command, Line, Mark, Text, cell_width, line_height, to_json
+from hw.panel import axis
+from hw.panel.draw import (
+    Box,
+    Canvas,
+    Cells,
+    Command,
+    Line,
+    Mark,
+    Rect,
+    Text,
+    cell_width,
+    line_height,
+    to_json,
+)
 from hw.panel.layout import PANELS, compose, describe, panel_commands, places, size_for
 from hw.panel.moment import View, moment_of
 from hw.panel.paint import Painter
@@ -192,6 +206,31 @@ def test_the_maps_tell_the_same_frames_from_other_ones() -> None:
     child = text[text.index("space 2") :]
     assert "anonymous 8 of 8 pages 4= 4!=" in child
     assert "r-x private cow 3 of 3 pages =" in child
+
+
+@pytest.mark.parametrize("room", range(5, 12))
+def test_a_label_keeps_the_rights_and_what_tells_names_apart(room: int) -> None:
+    labels = [maps.label("rw-", f"s16.{number}", room) for number in range(1, 13)]
+    assert len(set(labels)) == len(labels)
+    assert all(len(words) <= room for words in labels)
+    assert room < 7 or all(words.startswith("rw") for words in labels)
+
+
+def test_a_row_of_pieces_that_are_far_apart_tells_from_where_to_where_it_goes() -> None:
+    far = axis.Run(0x1A00_0000_0000, 0x1A20_0000_4000, 0, 20, folded=2)
+    assert maps.address_words(far) == "1a0…-1a2…"
+    near = axis.Run(0x40_0000, 0x40_5000, 0, 20, folded=3)
+    assert maps.address_words(near) == "000000400000"
+
+
+@pytest.mark.parametrize("tall", range(150, 400, 7))
+def test_the_size_of_a_gap_covers_no_address(tall: int) -> None:
+    view = view_at(COPY_ON_WRITE)
+    canvas = Canvas(Rect(0, 0, 600, tall), 20)
+    maps.draw(view, canvas)
+    left = [c for c in canvas.commands if isinstance(c, Text) and c.x == maps.STRIP + 6]
+    lines = sorted((text.y, text.y + text.size) for text in left)
+    assert all(one[1] <= two[0] for one, two in itertools.pairwise(lines))
 
 
 # T3, T4 -------------------------------------------------------------------------------------------

@@ -221,7 +221,7 @@ def test_the_maps_compare_with_the_pinned_space_and_turn_their_axis() -> None:
     press(some, "z")
     shown = maps.columns(some.view(), 4)
     assert [column.space for column in shown] == [2, 1]
-    assert maps.compared_with(some.view(), shown, 1) is shown[0]
+    assert maps.compared_with(some.view(), shown, 1, 0x400000) is shown[0]
     turned = maps.describe(some.view())
     assert turned[0].startswith("space 2")
     assert sum("4= 4!=" in line for line in turned) == sum("4= 4!=" in line for line in plain) == 1
