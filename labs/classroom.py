@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,11 +69,6 @@ def grade_class(
     if results:
         _write(lab, graded, results)
     return graded
-
-
-def usual_jobs() -> int:
-    """One for each core of the host."""
-    return os.cpu_count() or 1
 
 
 def table(lab: Lab, graded: list[Graded]) -> str:

@@ -18,7 +18,7 @@ from labs.lab import ROOT, Lab
 FOLDERS = ("hw", "kernel", "userland", "labs")
 FILES = ("run.py", "LICENSE", "requirements.txt", "requirements-panel.txt",
          "requirements-compiler.txt", "requirements-test.txt")  # fmt: skip
-LEFT_OUT = ("__pycache__", "mutants.json", "NOTES.md", "pictures")
+LEFT_OUT = ("__pycache__", "mutants.json", "mutants.py", "NOTES.md", "pictures")
 """By name of a file or folder: a grader needs none of it."""
 EXECUTABLE = 0o100755 << 16
 

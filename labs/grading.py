@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +22,10 @@ def grade_one(
     only: str = "",
     results: Path | None = None,
     tell: Callable[[Verdict], None] = lambda _: None,
+    jobs: int = 1,
 ) -> Report:
-    """The report on one submission; it is also written into the folder `results`.
+    """The report on one submission; it is also written into the folder `results`.  `jobs` checks
+    run at a time.
 
     Raises `UserError` for what whoever grades can mend.  Anything else that breaks stands in the
     report, which then gives no points.
@@ -32,7 +35,7 @@ def grade_one(
     try:
         with laid_out(handed_in, lab) as tree:
             told.seed = _seed_answered(lab, tree, seed)
-            for verdict in grade(lab, tree, told.seed, only, keep):
+            for verdict in grade(lab, tree, told.seed, only, keep, jobs):
                 told.verdicts.append(verdict)
                 tell(verdict)
     except UserError:
@@ -51,6 +54,11 @@ def _seed_answered(lab: Lab, tree: Path, seed: int) -> int:
         return seed
     named = written.read(sheet).seed
     return seed if named is None else named
+
+
+def usual_jobs() -> int:
+    """One for each core of the host."""
+    return os.cpu_count() or 1
 
 
 def seed_for(lab: Lab, wish: int | None) -> int:

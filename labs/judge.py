@@ -28,6 +28,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -97,9 +98,9 @@ def from_data(told: dict[str, Any]) -> Question:
 
 
 def grade(
-    lab: Lab, tree: Path, seed: int, only: str = "", keep: Path | None = None
+    lab: Lab, tree: Path, seed: int, only: str = "", keep: Path | None = None, jobs: int = 1
 ) -> Iterator[Verdict]:
-    """One verdict per check, whatever the student's code does.
+    """One verdict per check, whatever the student's code does; `jobs` checks at a time.
 
     Traces of what failed go into the folder `keep`.  A check whose prerequisites failed is not
     asked.
@@ -109,23 +110,37 @@ def grade(
         known = ", ".join(check.name for check in lab.checks)
         raise UserError(f"lab {lab.number} has no check '{only}'", f"choose one of: {known}")
     missing = [name for name in lab.files if not (tree / name).is_file()]
-    failed: set[str] = set()
-    with _work_folder() as folder:
+    if missing:
+        found = f"the file {missing[0]} is not there: put it back"
+        yield from (Verdict(check, found) for check in chosen)
+        return
+    with _work_folder() as folder, ThreadPoolExecutor(jobs) as pool:
         workshop = Workshop(lab, tree, folder)
+        asked: dict[str, Future[Verdict]] = {}
         for check in chosen:
-            waits = [name for name in check.needs if name in failed]
-            if missing:
-                verdict = Verdict(check, f"the file {missing[0]} is not there: put it back")
-            elif waits:
-                verdict = Verdict(check, f"not asked: '{waits[0]}' comes first")
-            elif lab.answers:
-                sheet = written.read(tree / lab.answers)
-                verdict = _mark(check, _questions(lab, check, seed), sheet, seed)
-            else:
-                verdict = _judge(workshop, check, _questions(lab, check, seed), keep)
-            if not verdict.passed:
-                failed.add(check.name)
-            yield verdict
+            first = {name: asked[name] for name in check.needs if name in asked}
+            questions = _questions(lab, check, seed)
+            asked[check.name] = pool.submit(_ask, workshop, check, questions, seed, first, keep)
+        for verdict in asked.values():
+            yield verdict.result()
+
+
+def _ask(
+    workshop: Workshop,
+    check: Check,
+    questions: list[Question],
+    seed: int,
+    first: dict[str, Future[Verdict]],
+    keep: Path | None,
+) -> Verdict:
+    """What one check comes to, after those that it needs: they were begun before it."""
+    lab = workshop.lab
+    waits = [name for name, verdict in first.items() if not verdict.result().passed]
+    if waits:
+        return Verdict(check, f"not asked: '{waits[0]}' comes first")
+    if lab.answers:
+        return _mark(check, questions, written.read(workshop.tree / lab.answers), seed)
+    return _judge(workshop, check, questions, keep)
 
 
 def _questions(lab: Lab, check: Check, seed: int) -> list[Question]:

@@ -15,7 +15,7 @@ from hw.host import UserError, wants_colour
 from labs import classroom, progress, report
 from labs.export import export
 from labs.gradescope import write_autograder
-from labs.grading import grade_one, seed_for
+from labs.grading import grade_one, seed_for, usual_jobs
 from labs.judge import VISIBLE, Verdict, seed_held
 from labs.lab import ROOT, Lab, all_labs, find_lab
 from labs.problems import as_text, problems
@@ -83,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
     verb.add_argument("--tree", metavar="DIR", default=str(ROOT), help="the tree to judge")
     verb.add_argument("--class", dest="folder", metavar="DIR", help="grade all submissions in it")
-    verb.add_argument("--jobs", type=int, metavar="N", help="with --class: so many at a time")
+    verb.add_argument("--jobs", type=_positive, metavar="N", help="so many checks, or submissions, "
+                      "at a time (default: one for each core)")  # fmt: skip
     verb.add_argument("--seed", type=int, help="which questions are asked")
     verb.add_argument("--results", metavar="DIR", help="write the three report files there")
     verb.add_argument("--json", action="store_true", help="Gradescope's JSON instead of lines")
@@ -191,7 +192,8 @@ def _grade(options: argparse.Namespace) -> int:
         if not options.json:
             print(report.line(lab, verdict, colour), flush=True)
 
-    told = grade_one(lab, Path(options.tree), seed, options.k, results, tell)
+    jobs = options.jobs or usual_jobs()
+    told = grade_one(lab, Path(options.tree), seed, options.k, results, tell, jobs)
     if options.json:
         print(json.dumps(report.gradescope(told), indent=2))
     else:
@@ -200,7 +202,7 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _grade_class(lab: Lab, seed: int, results: Path | None, options: argparse.Namespace) -> int:
-    jobs = options.jobs or classroom.usual_jobs()
+    jobs = options.jobs or usual_jobs()
     graded = classroom.grade_class(lab, Path(options.folder), seed, results, jobs, options.json)
     if options.json:
         print(json.dumps(classroom.to_data(lab, graded), indent=2))
@@ -218,6 +220,12 @@ def _mutants(options: argparse.Namespace) -> int:
         caught &= wrong.says in verdict.found
         print(f"{wrong.name} ({wrong.caught_by})\n    {verdict.found or 'NOT CAUGHT'}", flush=True)
     return 0 if caught else 1
+
+
+def _positive(word: str) -> int:
+    if not word.isdigit() or not int(word):
+        raise argparse.ArgumentTypeError(f"{word} is no number from 1")
+    return int(word)
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {

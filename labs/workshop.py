@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from labs.lab import BUILT, ROOT, Lab
 
@@ -25,7 +26,7 @@ MOST_LINES = 12
 
 @dataclass(slots=True)
 class Workshop:
-    """Builds the lab's programs at the first need, and once."""
+    """Builds the lab's programs at the first need, and once, whoever asks first."""
 
     lab: Lab
     tree: Path
@@ -34,14 +35,16 @@ class Workshop:
     wrong: str = ""
     """Why there are no programs: what the compiler said, or what is missing."""
     made: dict[str, Path] = field(default_factory=dict)
+    one_at_a_time: Lock = field(default_factory=Lock)
 
     def built(self, name: str) -> Path | None:
         """The program, if the lab builds it; None also where `wrong` says why it cannot."""
         if name not in self.lab.programs:
             return None
-        if not self.tried:
-            self.tried = True
-            self._build_or_take()
+        with self.one_at_a_time:
+            if not self.tried:
+                self.tried = True
+                self._build_or_take()
         return self.made.get(name)
 
     def _build(self) -> None:

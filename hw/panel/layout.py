@@ -57,6 +57,16 @@ LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk", "memory": "walk"}
 """In projector mode: chosen panel -> the one that goes with it; the maps, for all others."""
 
 
+KEYS = (
+    "? keys",
+    "e/E record",
+    "f/F fault",
+    "y/Y call",
+    "w/W switch",
+    "g go",
+    "Ctrl+K commands",
+)
+"""The keys of the last line, the most needed first."""
 SPARSE = ("tlb", "frames", "race", "graph", "cpu")
 
 
@@ -96,7 +106,7 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
         return {**found, view.chosen: Rect(0, 0, width, body)}
     if view.projector:
         return found | _lecture(view, width, body)
-    cpu = 13.6 if view.moment.state.registers else 8.6
+    cpu = 13.6 if view.moment.state.registers else 9.6
     return found | _lab(view, Rect(0, 0, width, body), row, cpu * row)
 
 
@@ -217,11 +227,23 @@ def _status(view: View, c: Canvas) -> None:
     if view.message:
         c.text(x, y, view.message, "gold")
         return
-    help_words = "e/E record  y/Y call  f/F fault  w/W switch  g go  ? keys  Ctrl+K commands"
+    columns = (c.rect.right - x) // c.cell - 1
+    keys = keys_words(columns)
+    c.text(x, y, keys, "dim")
     footer = f"{view.source}  {view.digest[:12]}".strip()
-    right = c.rect.right - (len(footer) + 1) * c.cell
-    c.text(x, y, help_words, "dim", width=max(1, right - x - c.cell))
-    c.text(max(x, right), y, footer, "dim")
+    if not view.projector and len(keys) + 2 + len(footer) <= columns:
+        c.text(c.rect.right - (len(footer) + 1) * c.cell, y, footer, "dim")
+
+
+def keys_words(columns: int) -> str:
+    """How to go on, in at most `columns` characters: the keys that are needed most, none cut."""
+    words = ""
+    for key in KEYS:
+        longer = f"{words}  {key}".strip()
+        if len(longer) > columns:
+            break
+        words = longer
+    return words
 
 
 def describe(view: View, names: list[str] | None = None) -> list[str]:

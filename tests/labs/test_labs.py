@@ -32,7 +32,7 @@ def judged(
 ) -> list[Verdict]:
     """The verdicts on a tree with the solution, but for what is `changed`."""
     lay_out(lab, tree, changed)
-    return list(grade(lab, tree, seed, only))
+    return list(grade(lab, tree, seed, only, jobs=2))
 
 
 def run(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:

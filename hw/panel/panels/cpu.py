@@ -92,15 +92,15 @@ def _registers(view: View, c: Canvas, row: int, call: Call | None) -> int:
     shown = registers(view)
     if call is not None:
         words = f"{about.call_name(call.number)} = {result_text(about, call.result)}"
-        c.words(c.rect.x, c.y(row), ("last call ", "dim"), (words, "ink"))
+        c.words(c.rect.x, c.y(row), ("last system call: ", "dim"), (words, "ink"))
         row += 1
-    across = max(1, c.rect.w // (17 * c.cell))
+    across = max(1, c.rect.w // (20 * c.cell))
     wide = c.rect.w // across
     for number, (register, value, new) in enumerate(shown):
         x, y = c.rect.x + number % across * wide, c.y(row + number // across)
         name = ("*" if new else " ") + f"{SHORT.get(register, register):>3} "
         x = c.text(x, y, name, "gold" if new else "dim")
-        words = flag_letters(value) if register == "eflags" else f"{value:x}"
+        words = flag_letters(value) if register == "eflags" else f"{value:#x}"
         end = c.text(x, y, words, "gold" if new else "ink", width=wide - 4 * c.cell)
         if register == view.register and view.chosen == "cpu":
             c.box(x - 4 * c.cell - 2, y, end - x + 4 * c.cell + 4, c.row, "", outline="gold")
@@ -130,7 +130,7 @@ def _code(view: View, c: Canvas, row: int, rip: int) -> None:
             c.box(c.rect.x, y, c.rect.w, c.row, "bar")
             c.mark("triangle", c.rect.x + 4, y + c.row // 2, 4, "gold")
         paper = "bar" if here else c.paper
-        x = c.text(c.rect.x + 2 * c.cell, y, f"{instruction.va:x}  ", "dim", paper=paper)
+        x = c.text(c.rect.x + 2 * c.cell, y, f"{instruction.va:#x}  ", "dim", paper=paper)
         c.text(x, y, instruction.text, "ink", paper=paper)
         row += 1
 

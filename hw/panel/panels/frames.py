@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hw.paging import ADDRESS
 from hw.panel.draw import Canvas, Cells
 from hw.panel.moment import View
@@ -17,8 +19,13 @@ KINDS = {
     "segment": ("s", "yellow"),
     "kernel": ("K", "green"),
 }
-"""Kind of holder -> letter, hue; a frame with several holders is vermillion, with a digit."""
+"""Kind of holder -> letter, hue; a frame with several holders is vermillion, with `x` and how
+many."""
 LARGEST_CELL, SMALLEST_CELL = 22, 4
+MARGIN = 4
+"""Pixels between the last line and the panel's edge, beside those that every panel has."""
+RINGED = 8
+"""So many changed frames at most have a ring each where cells are small."""
 
 
 def used(view: View) -> int:
@@ -31,12 +38,14 @@ def title(view: View) -> str:
     return f"{total:,} · {used(view):,} used · {shared:,} shared"
 
 
-def letter(view: View, frame: Frame, level: int) -> str:
-    """What stands in a frame's cell: the level of a table, else how many hold it, else its kind."""
+def letter(view: View, frame: Frame, level: int, room: int) -> str:
+    """What stands in a frame's cell, `room` characters wide: the level of a table, else how many
+    hold it (`x2`, or `x` where that is too long), else its kind."""
     if level:
         return str(level)
     if frame.refs > 1:
-        return str(frame.refs) if frame.refs < 10 else "+"
+        count = f"x{frame.refs}"
+        return count if len(count) <= room else "x"
     return KINDS.get(view.moment.about.owner(frame.owner), ("?", "ink"))[0]
 
 
@@ -66,14 +75,15 @@ def frame_at(view: View, c: Canvas, x: int, y: int) -> int | None:
 
 def _shape(view: View, c: Canvas) -> tuple[Canvas, int, int]:
     """Where the cells are, how many frames they show, and how large they are."""
-    area = c.inside(c.rect._replace(h=c.rect.h - 2 * c.row - 5))
     shown = min(view.moment.about.ram_frames, max(view.moment.state.frames, default=0) + 1)
+    below = legend_rows(view, c, shown) * c.row + MARGIN + 3
+    area = c.inside(c.rect._replace(h=max(c.row, c.rect.h - below)))
     return area, shown, _cell_size(area, max(shown, 32))
 
 
 def _cell_size(c: Canvas, count: int) -> int:
     """The largest cell with which all frames fit."""
-    for cell in range(LARGEST_CELL, 3, -1):
+    for cell in range(max(LARGEST_CELL, 2 * c.cell + 4), 3, -1):
         if (c.rect.w // cell) * (c.rect.h // cell) >= count:
             return cell
     return 3
@@ -94,8 +104,9 @@ def _large(view: View, c: Canvas, shown: int, cell: int) -> None:
             fill = hue(view, frame)
             pattern = "diagonal" if frame.refs > 1 else ""
             c.box(x, y, cell - 1, cell - 1, fill, outline="edge", pattern=pattern, ink="black")
-            word = letter(view, frame, tables.get(pfn << 12, (0, []))[0])
-            left, top = x + (cell - c.cell) // 2, y + (cell - 1 - c.size) // 2 - 1
+            word = letter(view, frame, tables.get(pfn << 12, (0, []))[0], (cell - 1) // c.cell)
+            left = x + (cell - len(word) * c.cell) // 2
+            top = y + ((cell - 1 - c.row) // 2 if cell > c.row else (cell - 1 - c.size) // 2 - 1)
             c.text(left, top, word, ink_on(fill), paper=fill, bold=frame.refs > 1)
         heat = view.heat_of(FRAMES, pfn)
         if heat:
@@ -106,6 +117,19 @@ def _large(view: View, c: Canvas, shown: int, cell: int) -> None:
             c.box(x - 1, y - 1, cell + 1, cell + 1, "", outline="hot", width=2)
         elif pfn == focus:
             c.box(x - 1, y - 1, cell + 1, cell + 1, "", outline="gold", width=2)
+    copied = copy_of(view)
+    if copied is not None:
+        _arrow(c, *copied, across, cell)
+
+
+def _arrow(c: Canvas, old: int, new: int, across: int, cell: int) -> None:
+    """From a frame to its copy, beside the letters of both."""
+    x1, x2 = (c.rect.x + pfn % across * cell + cell // 2 for pfn in (old, new))
+    y1, y2 = (c.rect.y + pfn // across * cell + cell - 3 for pfn in (old, new))
+    if y1 != y2:
+        y2 -= cell - 5
+    c.line(x1, y1, x2, y2, "hot", width=2)
+    c.mark("diamond", x2, y2, 4, "hot")
 
 
 def _small(view: View, c: Canvas, shown: int) -> None:
@@ -124,10 +148,31 @@ def _small(view: View, c: Canvas, shown: int) -> None:
         "purple",
     )
     codes = _in_proportion(view, shown, each, roles)
-    for shelf, key in view.moment.changed if view.heat is None else view.heat:
-        if shelf == FRAMES and isinstance(key, int) and key < shown:
-            codes[key // each] = 8
+    fresh = view.moment.changed if view.heat is None else view.heat
+    changed = sorted(
+        {k // each for shelf, k in fresh if shelf == FRAMES and isinstance(k, int) and k < shown}
+    )
+    for place in changed:
+        codes[place] = 8
     c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))
+    if view.heat is None and len(changed) <= RINGED:
+        _rings(c, changed, across, cell)
+
+
+def _rings(c: Canvas, changed: list[int], across: int, cell: int) -> None:
+    """A ring around each row of small cells that have changed, apart from them, so that it is
+    found."""
+    runs: list[list[int]] = []
+    for place in changed:
+        if runs and runs[-1][-1] == place - 1 and place % across:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    for run in runs:
+        x, y = c.rect.x + run[0] % across * cell, c.rect.y + run[0] // across * cell
+        wide = len(run) * cell
+        c.box(x - 7, y - 7, wide + 14, cell + 14, "", outline="panel", width=7)
+        c.box(x - 7, y - 7, wide + 14, cell + 14, "", outline="hot", width=3)
 
 
 def _grid(c: Canvas, shown: int) -> tuple[int, int, int]:
@@ -174,23 +219,85 @@ def counts(view: View) -> list[tuple[str, int]]:
     return [(name, found[name]) for name in view.moment.about.owners if name in found]
 
 
-def _legend(view: View, c: Canvas, shown: int, each: int) -> None:
-    x, y = c.rect.x, c.rect.bottom - 2 * c.row - 2
+class Entry(NamedTuple):
+    """A part of the legend: a chip (its mark, its hue, its pattern) and words."""
+
+    mark: str
+    hue: str
+    pattern: str
+    words: str
+    ink: str = "ink"
+
+
+def legend(view: View, shown: int, each: int) -> list[Entry]:
+    """Kinds of holders with their counts, what is shared, and what is not drawn."""
+    entries = []
     for name, number in counts(view):
         mark, fill = KINDS.get(name, ("?", "purple"))
-        short = {"page table": "tables 4..1", "anonymous": "anon"}.get(name, name)
-        words = f" {number:,} {short}  "
-        if x + (len(words) + 1) * c.cell > c.rect.right:
-            x, y = c.rect.x, y + c.row
-        c.box(x, y + 1, c.cell + 2, c.row - 2, fill, outline="edge")
-        c.text(x + 1, y, mark if name != "page table" else "1", ink_on(fill), paper=fill)
-        x = c.text(x + c.cell + 2, y, words, "ink")
+        if name == "page table":
+            mark, short = "4-1", f"{number:,} tables"
+        else:
+            short = f"{number:,} {'anon' if name == 'anonymous' else name}"
+        entries.append(Entry(mark, fill, "", short))
+    shared = sum(1 for frame in view.moment.state.frames.values() if frame.refs > 1)
+    if shared:
+        entries.append(Entry("x2", "vermillion", "diagonal", f"{shared:,} shared"))
+    copied = copy_of(view)
+    if copied is not None:
+        entries.append(Entry("", "", "", f"old {copied[0]:#x} > new {copied[1]:#x}", "hot"))
+    if each > 1:
+        entries.append(Entry("", "", "", f"a cell is {each} frames", "dim"))
     rest = view.moment.about.ram_frames - shown
-    words = f"then {rest:,} free" if rest else ""
-    words = f"a cell is {each} frames; {words}" if each > 1 else words
-    if words and x + len(words) * c.cell > c.rect.right:
-        x, y = c.rect.x, y + c.row
-    c.text(x, y, words, "dim")
+    if rest:
+        entries.append(Entry("", "", "", f"then {rest:,} free, not drawn", "dim"))
+    return entries
+
+
+def copy_of(view: View) -> tuple[int, int] | None:
+    """The frame that the last step copied, and the copy: one lost a holder, one was taken."""
+    last = view.moment.last
+    if last is None or last.kind.name != "fault":
+        return None
+    old, new = [], []
+    for shelf, key, before, after in view.moment.edits:
+        if shelf == FRAMES and isinstance(key, int) and isinstance(after, Frame):
+            if not isinstance(before, Frame):
+                new.append(key)
+            elif before.refs > after.refs:
+                old.append(key)
+    return (old[0], new[0]) if len(old) == len(new) == 1 else None
+
+
+def _placed(c: Canvas, entries: list[Entry]) -> list[tuple[int, int, Entry]]:
+    """(x, row, entry): side by side, and on the next row where one would not fit."""
+    x, row, found = c.rect.x, 0, []
+    for entry in entries:
+        chip = len(entry.mark) * c.cell + 8 if entry.mark else 0
+        wide = chip + len(entry.words) * c.cell
+        if x > c.rect.x and x + wide > c.rect.right:
+            x, row = c.rect.x, row + 1
+        found.append((x, row, entry))
+        x += wide + 2 * c.cell
+    return found
+
+
+def legend_rows(view: View, c: Canvas, shown: int) -> int:
+    """How many rows the legend takes.  The words on what a cell stands for are counted always, as
+    the cells follow from what the legend leaves of the panel."""
+    return _placed(c, legend(view, shown, 2))[-1][1] + 1
+
+
+def _legend(view: View, c: Canvas, shown: int, each: int) -> None:
+    placed = _placed(c, legend(view, shown, each))
+    top = c.rect.bottom - MARGIN - (placed[-1][1] + 1) * c.row
+    for x, row, entry in placed:
+        y, wide = top + row * c.row, len(entry.mark) * c.cell + 2
+        if entry.mark:
+            more = {"pattern": entry.pattern, "ink": "black"} if entry.pattern else {}
+            c.box(x, y + 1, wide, c.row - 2, entry.hue, outline="edge", **more)
+            c.text(x + 1, y, entry.mark, ink_on(entry.hue), paper=entry.hue)
+            x += wide + 6
+        c.text(x, y, entry.words, entry.ink)
 
 
 def describe(view: View) -> list[str]:

@@ -23,6 +23,10 @@ PARTS = (
 )
 
 
+RESERVED = 17
+"""Characters behind the longest bar."""
+
+
 class Lane(NamedTuple):
     """One kind of switch: counts, and modelled cycles a switch by part."""
 
@@ -52,20 +56,19 @@ def _lane(view: View, kind: int) -> Lane | None:
     writes = counts.get(("after", kind, "cr3_load"), 0)
     flushed = counts.get(("after", kind, "flushed"), 0)
     refills = counts.get(("after", kind, "refill"), 0)
-    tagged = "cr3_write_tagged" if about.config.get("pcid") else "cr3_write"
     keeps_registers = kind == VAS_SWITCH
     parts = (
         about.cost("syscall"),
         0 if keeps_registers else about.cost("context_save") + about.cost("context_restore"),
         0 if keeps_registers else about.cost("schedule_pick"),
-        writes / switches * about.cost(tagged),
+        writes / switches * about.cost(cr3_row(view)),
         refills / switches * 4 * about.cost("walk_step"),
     )
     return Lane(kind, switches, writes, flushed, refills, parts)
 
 
 def title(view: View) -> str:
-    return "what a switch costs, in modelled cycles"
+    return "what a switch costs: mean, modelled cycles"
 
 
 def draw(view: View, c: Canvas) -> None:
@@ -79,10 +82,10 @@ def draw(view: View, c: Canvas) -> None:
     for row, lane in enumerate(shown):
         y = c.y(row) + row * 4
         c.text(c.rect.x, y, SWITCHES[lane.kind], "gold" if lane.kind == current else "ink")
-        _bar(c, left, y, (c.rect.right - left - 7 * c.cell) / longest, lane)
+        _bar(c, left, y, (c.rect.right - left - RESERVED * c.cell) / longest, lane)
     y = c.y(len(shown)) + 4 * len(shown)
-    _legend(c, y)
-    y = _table(c, y + c.row + 2, shown)
+    y = _legend(view, c, y, shown)
+    y = _table(c, y + 2, shown)
     _costs(view, c, y + c.row)
 
 
@@ -96,19 +99,39 @@ def _bar(c: Canvas, x: int, y: int, scale: float, lane: Lane) -> None:
             if wide > (len(word) + 1) * c.cell:
                 c.text(int(at) + 3, y, word, ink_on(hue), paper=hue)
         at += part * scale
-    c.text(int(at) + 4, y, f"{lane.cycles:,.0f}", "ink", bold=True)
+    end = c.text(int(at) + 4, y, f"{lane.cycles:,.0f}", "ink", bold=True)
+    c.text(end + c.cell, y, f"mean of {lane.switches:,}", "dim")
 
 
-def _legend(c: Canvas, y: int) -> None:
+def _legend(view: View, c: Canvas, y: int, shown: list[Lane]) -> int:
+    """The parts that the bars have, in as many lines as they take; returns the y below."""
     x = c.rect.x
-    for name, hue, pattern in PARTS:
+    for number, (name, hue, pattern) in enumerate(PARTS):
+        if not any(lane.parts[number] for lane in shown):
+            continue
+        words = cr3_words(view) if name == "CR3 write" else name
+        if x > c.rect.x and x + (len(words) + 1) * c.cell + 7 > c.rect.right:
+            x, y = c.rect.x, y + c.row
         c.box(x, y + 2, c.cell + 4, c.row - 4, hue, outline="edge", pattern=pattern, ink="black")
-        x = c.text(x + c.cell + 7, y, f"{name}  ", "dim")
+        x = c.text(x + c.cell + 7, y, words, "dim") + 2 * c.cell
+    return y + c.row
+
+
+def cr3_row(view: View) -> str:
+    """The row of the cost table for a write of CR3."""
+    return "cr3_write_tagged" if view.moment.about.config.get("pcid") else "cr3_write"
+
+
+def cr3_words(view: View) -> str:
+    """Why a write of CR3 has the cost that it has."""
+    if view.moment.about.config.get("pcid"):
+        return "CR3 write with a PCID: entries stay"
+    return "CR3 write, PCIDs off: entries go"
 
 
 def _table(c: Canvas, y: int, shown: list[Lane]) -> int:
-    """The raw counts; returns the y below."""
-    head = f"{'raw counts':<15}{'switches':>9}{'CR3':>7}{'flushed':>9}{'refills':>9}"
+    """The raw counts, of all switches together; returns the y below."""
+    head = f"{'counts, in all':<15}{'switches':>9}{'CR3':>7}{'flushed':>9}{'refills':>9}"
     c.text(c.rect.x, y, head, "dim")
     for row, lane in enumerate(shown, 1):
         numbers = (
@@ -120,23 +143,27 @@ def _table(c: Canvas, y: int, shown: list[Lane]) -> int:
 
 
 def _costs(view: View, c: Canvas, y: int) -> None:
-    """The rows of the cost table that the bars are made of, where there is room for them."""
+    """The rows of the cost table that the bars are made of, where there is room for them; their
+    sources, where none would be cut."""
     used = (
         "syscall",
         "context_save",
         "context_restore",
         "schedule_pick",
-        "cr3_write_tagged",
+        cr3_row(view),
         "walk_step",
     )
     rows = [row for row in view.moment.about.header.get("costs", ()) if row["name"] in used]
     if y + (len(rows) + 1) * c.row > c.rect.bottom:
         return
-    c.text(c.rect.x, y, "cost table: modelled cycles, the range of the sources, and which", "dim")
+    sources = 33 + max(len(row["source"]) for row in rows) <= c.columns if rows else False
+    words = "cost table: modelled cycles, the range of the sources, and which"
+    c.text(c.rect.x, y, words if sources else "cost table: modelled cycles, range", "dim")
     for number, row in enumerate(rows, 1):
         figures = f"{row['name']:<17}{row['cycles']:>4}  {row['low']:>4}..{row['high']:<5}"
         x = c.text(c.rect.x, y + number * c.row, figures, "ink")
-        c.text(x + c.cell, y + number * c.row, row["source"], "dim")
+        if sources:
+            c.text(x + c.cell, y + number * c.row, row["source"], "dim")
 
 
 def describe(view: View) -> list[str]:
@@ -146,8 +173,8 @@ def describe(view: View) -> list[str]:
             f"{name} {cycles:.0f}" for (name, _, _), cycles in zip(PARTS, lane.parts, strict=True)
         )
         lines.append(
-            f"{SWITCHES[lane.kind]}: {lane.cycles:.0f} modelled cycles each ({parts}); "
-            f"{lane.switches} switches, {lane.cr3_writes} CR3 writes, {lane.flushed} entries "
-            f"flushed, {lane.refills} refills"
+            f"{SWITCHES[lane.kind]}: {lane.cycles:.0f} modelled cycles each, as a mean ({parts}); "
+            f"in all {lane.switches} switches, {lane.cr3_writes} CR3 writes, "
+            f"{lane.flushed} entries flushed, {lane.refills} refills"
         )
     return lines or ["no switch has happened yet"]

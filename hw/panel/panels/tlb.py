@@ -11,6 +11,10 @@ from hw.panel.theme import hue_of, ink_on
 from hw.tlb import GLOBAL
 
 Key = tuple[int, int, int, int]
+COLUMN = 26
+"""Characters of an entry in words: its TLB and tag, a star, the words of `entry_words`."""
+MARGIN = 6
+"""Pixels between the last line and the panel's edge."""
 
 
 def observable(view: View) -> bool:
@@ -29,7 +33,9 @@ def title(view: View) -> str:
         f"{SIDES[n]} {view.moment.about.shape(n)[0]}x{view.moment.about.shape(n)[1]}"
         for n in (0, 1)
     ]
-    return f"core {view.moment.core_id} · {shape[0]}, {shape[1]} sets x ways"
+    sizes = f"core {view.moment.core_id} · {shape[0]}, {shape[1]}"
+    pcid = view.moment.about.config.get("pcid")
+    return f"{sizes} sets x ways" if pcid else f"{sizes} · PCIDs off"
 
 
 def tag_word(tag: int) -> str:
@@ -47,19 +53,20 @@ def draw(view: View, c: Canvas) -> None:
         return
     entries = {k: e for k, e in view.moment.state.tlb.items() if k[0] == view.moment.core_id}
     y = _grids(view, c, entries)
-    bottom = c.rect.bottom - 2 * c.row - 4
+    causes = c.rect.bottom - 2 * c.row - MARGIN + 2
+    bottom = causes - 4
     if view.zoomed and view.variants:
         bottom -= (len(view.variants) + 2) * c.row
         _variants(view, c, bottom + 4)
     _list(view, c, y + 5, bottom)
-    _causes(view, c, c.rect.bottom - 2 * c.row)
+    _causes(view, c, causes)
 
 
 def _grids(view: View, c: Canvas, entries: dict[Key, TlbEntry]) -> int:
     """Both TLBs, side by side where they fit; returns the y below."""
     shapes = [view.moment.about.shape(side) for side in (0, 1)]
     label = 2 * c.cell
-    largest = min(c.row - 1, 28 if view.zoomed else 18)
+    largest = c.row + 1 if view.projector or view.zoomed else c.row - 1
     wide = min(largest, (c.rect.w - 2 * label - 8) // max(1, sum(sets for sets, _ in shapes)))
     if wide >= 6:
         left = c.rect.x + label
@@ -88,7 +95,9 @@ def _grid(view: View, c: Canvas, cell: Rect, side: int, entries: dict[Key, TlbEn
             if entry is not None:
                 _cell(view, c, at, key, entry)
             elif key in ghosts:
-                c.box(*at, "free", outline="hot", pattern="diagonal", ink="dim")
+                c.box(*at, "free", outline="alarm")
+                c.line(at.x, at.y, at.right - 1, at.bottom - 1, "alarm", width=2)
+                c.line(at.x, at.bottom - 1, at.right - 1, at.y, "alarm", width=2)
             else:
                 c.box(*at, "free")
     return cell.y + ways * tall
@@ -130,40 +139,52 @@ def gone(view: View) -> list[tuple[Key, TlbEntry]]:
 
 
 def entry_words(entry: TlbEntry) -> str:
-    """`7f0000007 > 30 rw- D`."""
-    letters = f"r{'w' if entry.rights & W else '-'}{'-' if entry.rights & NX else 'x'}"
-    return f"{entry.vpn:>9x} > {entry.pfn:<5x}{letters} {'D' if entry.dirty else '-'}"
+    """`7f0000007 > 30   rw- D`."""
+    return f"{_translation(entry)}{_rights(entry)} {'D' if entry.dirty else '-'}"
+
+
+def _translation(entry: TlbEntry) -> str:
+    return f"{entry.vpn:>9x} > {f'{entry.pfn:x} ':<5}"
+
+
+def _rights(entry: TlbEntry) -> str:
+    return f"r{'w' if entry.rights & W else '-'}{'-' if entry.rights & NX else 'x'}"
 
 
 def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
     """Columns of entries in words: what went in this step, then the youngest first."""
-    width = 28 * c.cell
+    width = COLUMN * c.cell
     across = max(1, c.rect.w // width)
-    down = max(0, (bottom - y) // c.row)
+    width = c.rect.w // across
+    down = max(0, (bottom - y) // c.row - 1)
     room, kept = across * down, [(k, e, False) for k, e in newest(view)]
-    lost = [(k, e, True) for k, e in gone(view)][: max(room // 2, room - len(kept))]
-    rows = lost + kept
-    for number, (key, entry, is_gone) in enumerate(rows[:room]):
-        x, at = c.rect.x + number // down * width, y + number % down * c.row
-        hue = tag_hue(entry.tag)
-        c.box(x, at, 2 * c.cell + 4, c.row, "free" if is_gone else hue)
-        ink = "dim" if is_gone else ink_on(hue)
-        paper = "free" if is_gone else hue
-        c.text(x + 2, at, SIDES[key[1]] + tag_word(entry.tag), ink, paper=paper)
-        c.box(x, at + c.row - 1, 2 * c.cell + 4, 1, "edge")
-        new = view.is_new(TLB, key)
-        words = entry_words(entry)
-        words = words[:-2] + " gone" if is_gone else words + " *" if new else words
-        ink = (
-            "alarm"
-            if is_gone
-            else "hot"
-            if new
-            else "gold"
-            if entry.vpn == view.va >> 12
-            else "ink"
-        )
-        c.text(x + 3 * c.cell, at, words, ink, width=width - 3 * c.cell)
+    lost = [(k, e, True) for k, e in gone(view)]
+    rows = lost[: max(room // 2, room - len(kept))] + kept
+    left_out = len(lost) + len(kept) - room + 1 if len(lost) + len(kept) > room else 0
+    c.text(c.rect.x + 3 * c.cell, y, "     page > frame rights dirty", "dim")
+    for number, (key, entry, is_gone) in enumerate(rows[: room - 1 if left_out else room]):
+        x, at = c.rect.x + number // down * width, y + (number % down + 1) * c.row
+        _row(view, c.inside(Rect(x, at, width, c.row)), key, entry, is_gone=is_gone)
+    if left_out and room:
+        x = c.rect.x + (across - 1) * width + 3 * c.cell
+        c.text(x, y + down * c.row, f"+{left_out} more", "dim")
+
+
+def _row(view: View, c: Canvas, key: Key, entry: TlbEntry, *, is_gone: bool) -> None:
+    """An entry in words."""
+    x, y = c.rect.x, c.rect.y
+    paper = "free" if is_gone else tag_hue(entry.tag)
+    c.box(x, y, 2 * c.cell + 2, c.row - 1, paper)
+    ink = "dim" if is_gone else ink_on(paper)
+    c.text(x + 1, y, SIDES[key[1]] + tag_word(entry.tag), ink, paper=paper)
+    left = x + 3 * c.cell
+    if is_gone:
+        c.text(left, y, f"{_translation(entry)}gone", "alarm")
+        return
+    new, in_view = view.is_new(TLB, key), entry.vpn == view.va >> 12
+    if new:
+        c.text(x + 2 * c.cell + 2, y, "*", "hot", width=c.cell)
+    c.text(left, y, entry_words(entry), "hot" if new else "gold" if in_view else "ink")
 
 
 def _variants(view: View, c: Canvas, y: int) -> None:

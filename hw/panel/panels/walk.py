@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hw.mmu import SIDES
 from hw.paging import ADDRESS, FETCH, LETTERS, NX, READ, WRITE, D, G, P, U, W, explain_error
 from hw.panel.draw import Canvas
@@ -19,6 +21,20 @@ LEVELS = {
     1: ("PT", "20:12", "purple"),
 }
 ACCESSES = {READ: "read", WRITE: "write", FETCH: "fetch"}
+LETTER_WORDS = (
+    "P present",
+    "W writable",
+    "U user",
+    "A accessed",
+    "D dirty",
+    "S large",
+    "G global",
+    "N no execute",
+    "* just changed",
+)
+"""What the letters of an entry stand for, in their order."""
+MARGIN = 6
+"""Pixels between text and the right edge, beside those that every panel has."""
 BIT_WORDS = ((W, "writable"), (U, "user"), (D, "dirty"), (G, "global"), (NX, "no execute"))
 
 
@@ -40,9 +56,9 @@ def before_step(view: View) -> Tables:
 def title(view: View) -> str:
     pcid = view.moment.pcid_of(view.space)
     tag = f" · PCID {pcid}" if pcid else ""
-    return (
-        f"{view.va:#x} · {ACCESSES[view.access]} · {view.moment.tracks.space_name(view.space)}{tag}"
-    )
+    touched = view.focus.va is None and view.moment.address is not None
+    access = f" · {ACCESSES[view.access]}" if touched else ""
+    return f"{view.va:#x}{access} · {view.moment.tracks.space_name(view.space)}{tag}"
 
 
 def draw(view: View, c: Canvas) -> None:
@@ -136,9 +152,10 @@ def _bits(view: View, c: Canvas, x: int, y: int, step: WalkStep, stopped: str) -
     if (PTES, step.slot) in view.moment.changed:
         words, ink = f"was {int(str(old or 0)):016x}", "gold"
     so_far = f"so far {rights_so_far(step.rights)}" if step.entry & P else ""
-    room = c.rect.right - at - (len(so_far) + 2) * c.cell
+    end = c.rect.right - MARGIN - len(so_far) * c.cell
+    room = end - at - 2 * c.cell
     c.text(at + c.cell, y, words, ink, width=max(1, room - c.cell))
-    c.text(c.rect.right - len(so_far) * c.cell, y, so_far, "ink")
+    c.text(end, y, so_far, "ink")
 
 
 def rights_so_far(rights: int) -> str:
@@ -163,6 +180,28 @@ def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None
     ]
     c.words(x, y + c.row, ("as user: ", "dim"), *verdicts)
     c.words(x, y + 2 * c.row, *_third_line(view, walk, was))
+    _letters(c, y + 3 * c.row)
+
+
+def _letters(c: Canvas, y: int) -> None:
+    """What the letters stand for, where there is room for all of it."""
+    lines = packed(LETTER_WORDS, c.columns - 1)
+    spare = c.rect.bottom - y - len(lines) * c.row
+    if spare >= 0:
+        y += min(spare, c.row // 2)
+        for number, line in enumerate(lines):
+            c.text(c.rect.x, y + number * c.row, line, "dim")
+
+
+def packed(pieces: Sequence[str], columns: int) -> list[str]:
+    """Pieces in lines of at most `columns` characters, two spaces apart, none of them broken."""
+    lines: list[str] = []
+    for piece in pieces:
+        if lines and len(lines[-1]) + 2 + len(piece) <= columns:
+            lines[-1] += "  " + piece
+        else:
+            lines.append(piece)
+    return lines
 
 
 def _no_walk(walk: Explained) -> str:

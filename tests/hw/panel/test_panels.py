@@ -27,10 +27,19 @@ from hw.panel.draw import (
     line_height,
     to_json,
 )
-from hw.panel.layout import PANELS, compose, describe, panel_commands, places, size_for
+from hw.panel.layout import (
+    KEYS,
+    PANELS,
+    compose,
+    describe,
+    keys_words,
+    panel_commands,
+    places,
+    size_for,
+)
 from hw.panel.moment import View, moment_of
 from hw.panel.paint import Painter
-from hw.panel.panels import maps
+from hw.panel.panels import maps, tlb
 from hw.panel.pictures import picture, view_of
 from hw.panel.theme import THEMES
 from hw.panel.words import CAPTIONS, caption
@@ -246,6 +255,48 @@ def test_the_maps_tell_the_same_frames_from_other_ones() -> None:
     child = text[text.index("space 2") :]
     assert "anonymous 8 of 8 pages 4= 4!=" in child
     assert "r-x private cow 3 of 3 pages =" in child
+
+
+def texts(view: View, name: str, size: tuple[int, int]) -> list[str]:
+    """What is written in a panel of a window of some size."""
+    rect = places(view, *size)[name]
+    commands = panel_commands(view, name, rect, size_for(view, *size))
+    return [command.text for command in commands if isinstance(command, Text)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("projector", [False, True])
+@pytest.mark.parametrize("name", ["race", "frames", "tlb"])
+def test_legends_and_heads_are_not_cut(name: str, size: tuple[int, int], projector: bool) -> None:
+    view = view_at(COPY_ON_WRITE, projector=projector, chosen=name)
+    cut = [text for text in texts(view, name, size) if text.endswith("…")]
+    assert not cut
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("projector", [False, True])
+def test_the_tlb_tells_how_many_entries_it_leaves_out(
+    size: tuple[int, int], projector: bool
+) -> None:
+    view = view_at(COPY_ON_WRITE, projector=projector, chosen="tlb")
+    words = texts(view, "tlb", size)
+    listed = sum(" > " in text and "frame" not in text for text in words)
+    more = sum(int(text[1:-5]) for text in words if text.endswith(" more"))
+    held = len(tlb.newest(view)) + len(tlb.gone(view))
+    assert held > 0
+    assert listed + more == held
+
+
+def test_the_frames_name_the_old_and_the_new_frame_of_a_copy() -> None:
+    assert "old 0x1d > new 0x30" in texts(view_at(COPY_ON_WRITE), "frames", (1280, 720))
+
+
+def test_the_keys_of_the_last_line_are_whole_or_left_out() -> None:
+    assert keys_words(200).split("  ") == list(KEYS)
+    for columns in range(100):
+        words = keys_words(columns)
+        assert len(words) <= columns
+        assert not words or set(words.split("  ")) <= set(KEYS)
 
 
 @pytest.mark.parametrize("room", range(5, 12))
