@@ -227,7 +227,7 @@ def fault_reason(moment: Moment, record: Record) -> str:
         fresh = (FRAMES, pfn) in moment.changed
         how = "a new" if fresh else "an existing"
         where = moment.tracks.space_name(moment.core.space)
-        return f"the page was not there yet; {how} frame {pfn:#x} ({kind}) is in {where} now"
+        return f"the page was not there yet; {how} frame {pfn:#x} ({kind}) is mapped in {where}"
     old = (before & ADDRESS) >> 12
     if old != pfn:
         left = moment.state.frames.get(old)

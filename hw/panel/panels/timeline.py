@@ -12,9 +12,14 @@ from hw.panel.moment import View
 from hw.panel.theme import hue_of, ink_on, pattern_of
 from hw.panel.tracks import Slice
 
-NAME_CHARACTERS = 14
+NAME_CHARACTERS, WIDE_NAME_CHARACTERS, WIDE = 14, 21, 120
+"""Characters of the names on the left, and where there are so many columns."""
 MARKS = (("syscall", "bar", "ink"), ("fault", "triangle", "gold"), ("switch", "diamond", "sky"))
 NOUNS = {"syscall": "calls", "fault": "faults", "switch": "switches"}
+CROWDED = 4
+"""Events that have fewer pixels each are counted and not marked."""
+BAR = 4
+"""Pixels that are counted together."""
 
 
 def span_of(view: View) -> tuple[int, int]:
@@ -22,9 +27,13 @@ def span_of(view: View) -> tuple[int, int]:
     return view.span or (0, max(1, view.moment.total))
 
 
+def name_characters(c: Canvas) -> int:
+    return WIDE_NAME_CHARACTERS if c.columns >= WIDE else NAME_CHARACTERS
+
+
 def track_area(c: Canvas) -> Rect:
     """Where the records are, to the right of the names."""
-    left = c.rect.x + NAME_CHARACTERS * c.cell
+    left = c.rect.x + name_characters(c) * c.cell
     return Rect(left, c.rect.y, max(1, c.rect.right - left - 2), c.rect.h)
 
 
@@ -39,21 +48,25 @@ def title(view: View) -> str:
     first, last = span_of(view)
     tracks = view.moment.tracks
     parts = [f"{view.moment.position:,} of {view.moment.total:,} records"]
-    parts.append(f"{view.moment.cycles:,} modelled cycles")
     parts += [f"{tracks.count(sort, first, last):,} {NOUNS[sort]}" for sort, _, _ in MARKS]
+    parts.append(f"{view.moment.cycles:,} modelled cycles")
     return " · ".join(parts)
 
 
-def threads(view: View, most: int) -> list[int]:
-    """The threads that have a row: the current one, and those nearest to the position."""
+def _nearest(view: View) -> list[int]:
+    """The threads that ran: the current one, then those nearest to the position."""
     first, last = span_of(view)
     near: dict[int, int] = {}
     for piece in view.moment.tracks.within(first, last):
         distance = abs(piece.start - view.moment.position)
         near[piece.tid] = min(distance, near.get(piece.tid, distance))
     near[view.moment.core.tid] = -1
-    chosen = sorted((tid for tid in near if tid), key=lambda tid: (near[tid], tid))[:most]
-    return sorted(chosen)
+    return sorted((tid for tid in near if tid), key=lambda tid: (near[tid], tid))
+
+
+def threads(view: View, most: int) -> list[int]:
+    """The threads that have a row, by number."""
+    return sorted(_nearest(view)[:most])
 
 
 def draw(view: View, c: Canvas) -> None:
@@ -62,11 +75,11 @@ def draw(view: View, c: Canvas) -> None:
     rows = threads(view, max(1, c.rows - 2))
     _tracks(view, c, rows, area, scale)
     y = c.y(len(rows))
-    _marks(view, c, y, area, scale)
-    room = min(c.rect.bottom - y - c.row - 1, 6 * c.row)
-    _density(view, c, Rect(area.x, y + c.row, area.w, room))
-    c.text(c.rect.x, y, "calls, faults", "dim")
-    c.text(c.rect.x, y + c.row, "density", "dim")
+    below = y if is_crowded(view, area.w) else y + c.row
+    if below > y:
+        _marks(view, c, y, area, scale)
+    room = min(c.rect.bottom - below - 1, 6 * c.row)
+    _legend(c, y, _density(view, c, Rect(area.x, below, area.w, room)))
     for name, position in sorted(view.marks.items()):
         x = area.x + int((position - first) * scale)
         c.line(x, c.rect.y, x, c.rect.bottom - 1, "gold", width=2, dash=4)
@@ -76,14 +89,39 @@ def draw(view: View, c: Canvas) -> None:
     c.mark("triangle", x, c.rect.bottom - 5, 5, "hot")
 
 
+def is_crowded(view: View, width: int) -> bool:
+    """The marks would run together, so that counts tell more."""
+    first, last = span_of(view)
+    events = sum(view.moment.tracks.count(sort, first, last) for sort, _, _ in MARKS)
+    return events * CROWDED > width
+
+
+def _legend(c: Canvas, y: int, most: int) -> None:
+    """The marks and what they are, and the highest bar; where names are narrow the third mark
+    takes the place of that."""
+    narrow = name_characters(c) == NAME_CHARACTERS
+    x = c.rect.x
+    for sort, shape, ink in MARKS:
+        if narrow and sort == "switch":
+            x, y = c.rect.x, y + c.row
+        c.mark(shape, x + 4, y + c.row // 2, 5 if shape == "bar" else 4, ink)
+        x = c.text(x + c.cell + 3, y, sort.removeprefix("sys"), "dim") + c.cell // 2
+    if not narrow:
+        c.text(c.rect.x, y + c.row, f"count, max {most:,}", "dim")
+
+
 def _tracks(view: View, c: Canvas, rows: list[int], area: Rect, scale: float) -> None:
     first, last = span_of(view)
-    names = view.moment.tracks.names
+    names, hidden = view.moment.tracks.names, len(_nearest(view)) - len(rows)
     for row, tid in enumerate(rows):
         alive = tid in view.moment.state.threads
         ink = "gold" if tid == view.moment.core.tid else "ink" if alive else "dim"
-        label = f"T{tid} {names.get(tid, '')}"
-        c.text(c.rect.x, c.y(row), label, ink, width=(NAME_CHARACTERS - 1) * c.cell)
+        label, wide = f"T{tid} {names.get(tid, '')}", name_characters(c) - 1
+        if row == len(rows) - 1 and hidden:
+            more = f"+{hidden} threads" if len(label) + 10 < wide else f"+{hidden}"
+            wide -= len(more) + 1
+            c.text(c.rect.x + (wide + 1) * c.cell, c.y(row), more, "gold")
+        c.text(c.rect.x, c.y(row), label, ink, width=wide * c.cell)
         c.line(area.x, c.y(row) + c.row // 2, area.right, c.y(row) + c.row // 2, "faint")
     for x, end, piece in _merged(view, area, scale, first, last):
         if piece.tid in rows:
@@ -132,20 +170,25 @@ def _marks(view: View, c: Canvas, y: int, area: Rect, scale: float) -> None:
             at = bisect_left(numbers, int(numbers[at] + step) + 1, at + 1)
 
 
-def _density(view: View, c: Canvas, at: Rect) -> None:
-    """How many calls, faults and switches there are along the whole trace."""
+def _density(view: View, c: Canvas, at: Rect) -> int:
+    """How many calls, faults and switches there are along what is shown, one above the other in
+    the colours of their marks; returns the most of them in one bar."""
     first, last = span_of(view)
-    wide = 4
     bins = []
-    for column in range(0, at.w, wide):
+    for column in range(0, at.w, BAR):
         low = first + (last - first) * column // at.w
-        high = first + (last - first) * (column + wide) // at.w
-        bins.append(sum(view.moment.tracks.count(sort, low, high) for sort, _, _ in MARKS))
-    most = max(bins, default=0) or 1
-    for index, number in enumerate(bins):
-        tall = int((at.h - 1) * number / most)
-        if number:
-            c.box(at.x + index * wide, at.bottom - max(1, tall), wide - 1, max(1, tall), "dim")
+        high = first + (last - first) * (column + BAR) // at.w
+        bins.append([view.moment.tracks.count(sort, low, high) for sort, _, _ in MARKS])
+    most = max((sum(numbers) for numbers in bins), default=0)
+    for index, numbers in enumerate(bins):
+        reached = 0
+        for number, (_, _, ink) in zip(numbers, MARKS, strict=True):
+            low = (at.h - 1) * reached // max(1, most)
+            reached += number
+            tall = max(1, (at.h - 1) * reached // max(1, most) - low)
+            if number:
+                c.box(at.x + index * BAR, at.bottom - low - tall, BAR - 1, tall, ink)
+    return most
 
 
 def describe(view: View) -> list[str]:

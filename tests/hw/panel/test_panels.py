@@ -39,7 +39,7 @@ from hw.panel.layout import (
 )
 from hw.panel.moment import View, moment_of
 from hw.panel.paint import Painter
-from hw.panel.panels import maps, tlb
+from hw.panel.panels import maps, timeline, tlb
 from hw.panel.pictures import picture, view_of
 from hw.panel.theme import THEMES
 from hw.panel.words import CAPTIONS, caption
@@ -322,6 +322,19 @@ def test_the_size_of_a_gap_covers_no_address(tall: int) -> None:
     left = [c for c in canvas.commands if isinstance(c, Text) and c.x == maps.STRIP + 6]
     lines = sorted((text.y, text.y + text.size) for text in left)
     assert all(one[1] <= two[0] for one, two in itertools.pairwise(lines))
+
+
+@pytest.mark.parametrize("size", [11, 20])
+def test_the_timeline_counts_what_it_cannot_mark_and_says_who_is_left_out(size: int) -> None:
+    view = view_at(COPY_ON_WRITE)
+    events = sum(view.moment.tracks.count(sort, 0, view.moment.total) for sort in timeline.NOUNS)
+    assert not timeline.is_crowded(view, events * timeline.CROWDED)
+    assert timeline.is_crowded(view, events * timeline.CROWDED - 1)
+    canvas = Canvas(Rect(0, 0, 1200, 3 * line_height(size)), size)
+    timeline.draw(view, canvas)
+    words = [c.text for c in canvas.commands if isinstance(c, Text)]
+    assert {"call", "fault", "switch"} <= set(words)
+    assert any(text.startswith("+1") for text in words)
 
 
 # T3, T4 -------------------------------------------------------------------------------------------
