@@ -226,7 +226,8 @@ def fault_reason(moment: Moment, record: Record) -> str:
     if not before & P:
         fresh = (FRAMES, pfn) in moment.changed
         how = "a new" if fresh else "an existing"
-        return f"the page was not there yet; {how} frame {pfn:#x} ({kind}) is mapped now"
+        where = moment.tracks.space_name(moment.core.space)
+        return f"the page was not there yet; {how} frame {pfn:#x} ({kind}) is in {where} now"
     old = (before & ADDRESS) >> 12
     if old != pfn:
         left = moment.state.frames.get(old)
@@ -248,21 +249,20 @@ def _caption_run(moment: Moment, record: Record) -> str:
 
 
 def _caption_cr3(moment: Moment, record: Record) -> str:
-    old, new = record["old"] & 0xFFF, record["new"] & 0xFFF
-    core = moment.core
+    core, change = moment.core, _cr3_words(moment, record)
     switches = [r for r in moment.records if r.kind.name in ("run", "vas_switch")]
     run = switches[-1] if switches else None
     who = f"T{core.tid}"
     if run is not None and run.kind.name == "vas_switch":
         who = _switch_words(moment, run) + ": same registers, same process"
-        return f"{who}; CR3 changed from PCID {old} to {new}, {_flush_words(moment, record)}."
+        return f"{who}; {change}."
     if run is not None:
         before = run["previous"]
         whom = f" from {thread_name(moment.state, before)}" if before else ""
         who = f"Core {record.core} switched{whom} to {thread_name(moment.state, run['tid'])}"
     else:
         who = f"Core {record.core} went to space {core.space} within {who}"
-    return f"{who}: CR3 changed from PCID {old} to {new}, {_flush_words(moment, record)}."
+    return f"{who}: {change}."
 
 
 def _switch_words(moment: Moment, record: Record) -> str:
@@ -333,27 +333,51 @@ def kind_words(kind: int) -> str:
 
 
 def _caption_conflict(moment: Moment, record: Record) -> str:
-    one, other = (
-        f"{_text(record, f'{of}name') or 'memory'} at {record[f'{of}start']:#x}-"
-        f"{record[f'{of}end']:#x}"
-        for of in ("", "other_")
-    )
-    where = moment.tracks.space_name(record["space"])
-    return f"Conflict in {where}: {one} cannot be put where {other} already is."
+    """Who could not do what, and why; the failing call is told once it has been recorded."""
+    tid, here = moment.core.tid, moment.core.space
+    target = moment.tracks.space_name(record["space"])
+    name, other = (_text(record, f"{of}name") or "memory" for of in ("", "other_"))
+    region = moment.state.region_at(here, record["start"]) if here != record["space"] else None
+    whose = f" of {moment.tracks.space_name(here)}" if region and region.name == name else ""
+    failed = next((r for n, r in moment.log if n >= moment.position and _fails(r, tid)), None)
+    what = f"{thread_name(moment.state, tid)} meets a conflict"
+    if failed is not None:
+        error = moment.about.error(-failed["result"])
+        what = f"{thread_name(moment.state, tid)}: {call_text(moment.about, failed)} fails, {error}"
+    size, has = (record[f"{of}end"] - record[f"{of}start"] for of in ("", "other_"))
+    place = f"{record['other_start']:#x}-{record['other_end']:#x}"
+    why = f"which has {other} at {place}"
+    if name == other and record["start"] == record["other_start"] and size != has:
+        why = f"whose {other} has {'grown' if has > size else 'shrunk'} to {place} meanwhile"
+    mine = f"{name}{whose} at {record['start']:#x}-{record['end']:#x}"
+    return f"{what}: {mine} cannot go into {target}, {why}."
+
+
+def _fails(record: Record, tid: int) -> bool:
+    return record.kind.name == "syscall" and record["tid"] == tid and -4096 < record["result"] < 0
 
 
 def _caption_lock(moment: Moment, record: Record) -> str:
     return f"T{record['tid']} has the lock of segment {record['sid']} {LOCKS[record['how']]}."
 
 
-def _flush_words(moment: Moment, record: Record) -> str:
-    """What a write of CR3 did to the TLBs."""
+def _cr3_words(moment: Moment, record: Record) -> str:
+    """What a write of CR3 changed, and what it did to the TLBs."""
+    old, new = record["old"] & 0xFFF, record["new"] & 0xFFF
     flushed = sum(r["dropped"] for r in moment.records if r.kind.name == "tlb_flush")
     kept = sum(1 for key in moment.state.tlb if key[0] == record.core)
-    if moment.about.config.get("mmu") == "silicon":
-        return "and the TLB of the emulated CPU is not observable"
+    config = moment.about.config
+    tagged = config.get("pcid", True)
+    change = f"CR3 changed from PCID {old} to {new}"
+    if not tagged:
+        change = f"CR3 changed from {record['old'] & ADDRESS:#x} to {record['new'] & ADDRESS:#x}"
+    if config.get("mmu") == "silicon":
+        return f"{change}, and the TLB of the emulated CPU is not observable"
+    if not tagged:
+        gone = f"all {counted(flushed, 'TLB entry is', 'TLB entries are')} gone"
+        return f"{change}; PCIDs are off: {gone if flushed else 'there was no TLB entry to lose'}"
     how = "bit 63 was set" if record["new"] & CR3_NOFLUSH else "bit 63 was clear"
-    return f"{flushed:,} of {kept + flushed:,} TLB entries flushed ({how})"
+    return f"{change}, {flushed:,} of {kept + flushed:,} TLB entries flushed ({how})"
 
 
 def _caption_miss(moment: Moment, record: Record) -> str:
@@ -406,13 +430,21 @@ def _caption_pte(moment: Moment, record: Record) -> str:
     old, new = record["old"], record["new"]
     verb = "was changed" if old & P and new & P else "was filled in" if new & P else "was cleared"
     what = f"entry {record['index']:03x} of the {level} at {record['table']:#x} {verb}"
-    return f"Page table: {what}: {old:#x} is now {new:#x}."
+    known = moment.tables().get(record["table"])
+    names = [moment.tracks.space_name(space) for space in known[1]] if known else []
+    whose = "that no space uses yet" if not names else f"of {', '.join(names[:3])}"
+    whose += f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"Page table {whose}: {what}: {old:#x} is now {new:#x}."
 
 
 def _caption_frame(moment: Moment, record: Record) -> str:
     pfn, before, now, old_owner, owner = record.values[:5]
     if not before:
-        return f"Frame {pfn:#x} was taken, as {moment.about.owner(owner)}."
+        whom = "the kernel"
+        if tid := moment.core.tid:
+            where = moment.tracks.space_name(moment.core.space)
+            whom = f"{thread_name(moment.state, tid)} in {where}"
+        return f"Frame {pfn:#x} was taken, as {moment.about.owner(owner)}, for {whom}."
     if not now:
         return f"Frame {pfn:#x} ({moment.about.owner(old_owner)}) is free again."
     verb = "shared" if now > before else "let go by one"

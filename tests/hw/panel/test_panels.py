@@ -207,6 +207,46 @@ def test_the_caption_of_a_copy_on_write_names_both_frames() -> None:
     )
 
 
+def test_the_caption_of_a_conflict_tells_who_failed_and_why() -> None:
+    from hw.trace import KINDS, Record
+    from kernel.syscalls import load_all
+
+    load_all()
+    moment = view_at(COPY_ON_WRITE).moment
+    grown = (1, 0x40_6000, 0x40_8000, b"[heap]", 0x40_6000, 0x40_9000, b"[heap]")
+    moment.last = Record(KINDS["conflict"], 0, 0, grown)
+    assert caption(moment) == (
+        "T2 (cow) meets a conflict: [heap] at 0x406000-0x408000 cannot go into space 1, whose "
+        "[heap] has grown to 0x406000-0x409000 meanwhile."
+    )
+    call = (2, 12, 0x40_7000, 0, 0, 0, 0, 0, -14, b"", 0)
+    moment.log = [(moment.position + 1, Record(KINDS["syscall"], 0, 0, call))]
+    assert caption(moment).startswith("T2 (cow): brk(")
+    assert " fails, EFAULT: [heap] at 0x406000" in caption(moment)
+
+
+def test_the_caption_of_a_write_of_cr3_speaks_of_pcids_only_where_there_are_any() -> None:
+    from hw.trace import KINDS, Record
+
+    moment = view_at(COPY_ON_WRITE).moment
+    moment.last = Record(KINDS["cr3_load"], 0, 0, (0x7001, 0x1_A002))
+    assert "CR3 changed from PCID 1 to 2" in caption(moment)
+    moment.about.header["config"]["pcid"] = False
+    moment.last = Record(KINDS["cr3_load"], 0, 0, (0x7000, 0x1_A000))
+    moment.records = [Record(KINDS["tlb_flush"], 0, 0, (3, 0, 0, 7, b""))]
+    assert "0x7000 to 0x1a000; PCIDs are off: all 7 TLB entries are gone" in caption(moment)
+    moment.records = []
+    assert "PCIDs are off: there was no TLB entry to lose" in caption(moment)
+
+
+def test_a_frame_is_taken_for_somebody() -> None:
+    history = opened(TRACE)
+    records = [history.record(n) for n in range(COPY_ON_WRITE)]
+    frames = [n for n, r in enumerate(records) if r.kind.name == "frame" and not r["old_refs"]]
+    history.seek(frames[-1] + 1)
+    assert ", for T2 (cow) in space 2." in caption(moment_of(history))
+
+
 # What the panels conclude -------------------------------------------------------------------------
 
 
