@@ -23,10 +23,6 @@ PARTS = (
 )
 
 
-RESERVED = 17
-"""Characters behind the longest bar."""
-
-
 class Lane(NamedTuple):
     """One kind of switch: counts, and modelled cycles a switch by part."""
 
@@ -77,12 +73,13 @@ def draw(view: View, c: Canvas) -> None:
         c.text(c.rect.x, c.y(0), "No switch has happened yet.", "dim")
         return
     longest = max(lane.cycles for lane in shown) or 1
+    behind = max(len(f" {lane.cycles:,.0f} {mean_words(lane)}") for lane in shown) + 1
     current = view.moment.core.switch
     left = c.rect.x + 15 * c.cell
     for row, lane in enumerate(shown):
         y = c.y(row) + row * 4
         c.text(c.rect.x, y, SWITCHES[lane.kind], "gold" if lane.kind == current else "ink")
-        _bar(c, left, y, (c.rect.right - left - RESERVED * c.cell) / longest, lane)
+        _bar(c, left, y, (c.rect.right - left - behind * c.cell) / longest, lane)
     y = c.y(len(shown)) + 4 * len(shown)
     y = _legend(view, c, y, shown)
     y = _table(c, y + 2, shown)
@@ -100,7 +97,11 @@ def _bar(c: Canvas, x: int, y: int, scale: float, lane: Lane) -> None:
                 c.text(int(at) + 3, y, word, ink_on(hue), paper=hue)
         at += part * scale
     end = c.text(int(at) + 4, y, f"{lane.cycles:,.0f}", "ink", bold=True)
-    c.text(end + c.cell, y, f"mean of {lane.switches:,}", "dim")
+    c.text(end + c.cell, y, mean_words(lane), "dim")
+
+
+def mean_words(lane: Lane) -> str:
+    return f"mean of {lane.switches:,}"
 
 
 def _legend(view: View, c: Canvas, y: int, shown: list[Lane]) -> int:

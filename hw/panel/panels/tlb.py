@@ -156,7 +156,9 @@ def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
     width = COLUMN * c.cell
     across = max(1, c.rect.w // width)
     width = c.rect.w // across
-    down = max(0, (bottom - y) // c.row - 1)
+    down = (bottom - y) // c.row - 1
+    if down < 1:
+        return
     room, kept = across * down, [(k, e, False) for k, e in newest(view)]
     lost = [(k, e, True) for k, e in gone(view)]
     rows = lost[: max(room // 2, room - len(kept))] + kept
@@ -165,7 +167,7 @@ def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
     for number, (key, entry, is_gone) in enumerate(rows[: room - 1 if left_out else room]):
         x, at = c.rect.x + number // down * width, y + (number % down + 1) * c.row
         _row(view, c.inside(Rect(x, at, width, c.row)), key, entry, is_gone=is_gone)
-    if left_out and room:
+    if left_out:
         x = c.rect.x + (across - 1) * width + 3 * c.cell
         c.text(x, y + down * c.row, f"+{left_out} more", "dim")
 

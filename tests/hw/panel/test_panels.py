@@ -273,6 +273,15 @@ def test_legends_and_heads_are_not_cut(name: str, size: tuple[int, int], project
     assert not cut
 
 
+@pytest.mark.parametrize("size", [(160, 90), (320, 180), (640, 360)])
+@pytest.mark.parametrize("projector", [False, True])
+@pytest.mark.parametrize("name", [name for name in PANELS if name != "caption"])
+def test_a_small_window_shows_what_it_can(
+    name: str, size: tuple[int, int], projector: bool
+) -> None:
+    assert compose(view_at(COPY_ON_WRITE, projector=projector, chosen=name), *size)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("projector", [False, True])
 def test_the_tlb_tells_how_many_entries_it_leaves_out(

@@ -258,7 +258,7 @@ def test_clicks_choose_and_look() -> None:
     assert some.focus.va is not None
     pointing.click(some, 1100, 290)
     assert some.chosen == "frames"
-    pointing.click(some, 100, 460)
+    pointing.click(some, 100, 475)
     assert some.chosen == "log"
     assert some.history.position != 307
     pointing.click(some, 1250, 640)
