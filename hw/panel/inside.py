@@ -108,7 +108,7 @@ def zoom_timeline(session: Session, factor: float, about: int | None = None) -> 
     width = min(total, max(20, int((last - first) * factor)))
     start = session.history.position - width // 2
     if about is not None:
-        start = about - int((about - first) * width / max(1, last - first))
+        start = about - round((about - first) * width / max(1, last - first))
     start = max(0, min(total - width, start))
     session.span = None if width >= total else (start, start + width)
 
