@@ -298,6 +298,19 @@ def door(argv):
         return explain(error)
 
 
+def place_of(error):
+    # type: (Exception) -> str
+    """Where in this tree it arose; what cannot be parsed says so itself."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame[0].startswith(ROOT)]
+    if isinstance(error, SyntaxError) or not own:
+        return " (VANTAGE_DEBUG=1 shows the traceback)"
+    name = os.path.relpath(own[-1][0], ROOT)
+    return ", in line %d of %s (VANTAGE_DEBUG=1 shows the traceback)" % (own[-1][1], name)
+
+
 def is_absent(module):
     # type: (str) -> bool
     place = os.path.join(ROOT, *module.split("."))
@@ -322,6 +335,9 @@ def explain(error):
     if isinstance(error, NotImplementedError):  # the part of a lab that a student writes
         say("Vantage: %s." % error)
         return 2
+    if is_absent("tests"):  # a student's tree: the mistake is most likely the student's
+        say("Vantage: %s: %s%s" % (type(error).__name__, error, place_of(error)))
+        return 70
     say(
         "Vantage: %s: %s; this is a bug in Vantage, please report it (VANTAGE_DEBUG=1 shows "
         "the traceback)" % (type(error).__name__, error)

@@ -70,6 +70,8 @@ def read_own_memory(address: int, size_bytes: int) -> bytes:
 # How long the main thread sleeps before it looks whether a signal arrived elsewhere. A lock
 # wait is woken by signals on POSIX but not on Windows, where this is the delay of a Ctrl-C.
 SIGNAL_POLL_SECONDS = 0.2
+PATIENCE_POLLS = 15
+"""So many polls after a signal whatever still runs is in a loop of its own."""
 
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -81,8 +83,9 @@ def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
 
     A Ctrl-C calls `abort()`, which must make `work` end soon and be harmless when repeated,
     for it is called again until `work` has ended; then KeyboardInterrupt is raised. From the
-    second Ctrl-C on, `work` is also sent a KeyboardInterrupt, for the case
-    that it is caught in a Python loop that `abort` does not reach. SIGTERM and SIGHUP do the
+    second Ctrl-C on, or when the first has had no effect for PATIENCE_POLLS, `work` is also sent
+    a KeyboardInterrupt, for the case that it is caught in a Python loop that `abort` does not
+    reach, such as a student's. SIGTERM and SIGHUP do the
     same and end in SystemExit, so that `finally` clauses always run. What `work` raises is
     raised here. In any thread but the main one, this is simply `work()`.
     """
@@ -97,11 +100,15 @@ def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
         if len(caught) > 1:
             worker.interrupt()
 
+    patience = PATIENCE_POLLS
     with _handling(STOP_SIGNALS, on_signal):
         worker.start()
         while not worker.ended_within(SIGNAL_POLL_SECONDS):
             if caught:
                 abort()  # again, in case that it fell between two runs of the engine
+                patience -= 1
+                if patience < 0:
+                    worker.interrupt()
     if not caught:
         return worker.result()
     if caught[0] == signal.SIGINT:

@@ -18,7 +18,6 @@ from labs.gradescope import write_autograder
 from labs.grading import grade_one, seed_for, usual_jobs
 from labs.judge import VISIBLE, Verdict, seed_held
 from labs.lab import ROOT, Lab, all_labs, find_lab
-from labs.problems import as_text, problems
 from labs.progress import USUAL_SEED
 
 QUICK = "quick"
@@ -147,7 +146,9 @@ def _ask(options: argparse.Namespace) -> int:
     if options.check and seed == held:
         remedy = f"practise with others: run.py lab ask {number} --seed {seed + 1} --check"
         raise UserError("your answers to these questions are what you hand in", remedy)
-    print(as_text(problems(seed), answered=options.check))
+    from labs import problems  # imports the machine, in which a student may have made a mistake
+
+    print(problems.as_text(problems.problems(seed), answered=options.check))
     if held is None:
         print(f"`run.py lab start {number}` makes a tree of your own, with a sheet to fill in.")
     elif seed == held:
