@@ -335,7 +335,8 @@ def explain(error):
     if isinstance(error, NotImplementedError):  # the part of a lab that a student writes
         say("Vantage: %s." % error)
         return 2
-    if is_absent("tests"):  # a student's tree: the mistake is most likely the student's
+    if is_absent("tests") and os.path.isdir(os.path.join(ROOT, ".lab")):
+        # A student's tree: the mistake is most likely there, in what is being written.
         say("Vantage: %s: %s%s" % (type(error).__name__, error, place_of(error)))
         return 70
     say(

@@ -197,3 +197,22 @@ def test_a_students_tree_grades_itself(lab: Lab, exports: dict[int, Path]) -> No
             (tree / name).write_text(source, "utf-8")
     last = f"lab {lab.number}: {visible} of {visible} points, seed 1"
     assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, last)
+
+
+def test_a_mistake_in_a_students_file_is_told_as_one(exports: dict[int, Path]) -> None:
+    """It ends neither the judge nor in a bug of ours; what it prints at import is no verdict."""
+    path = exports[1] / "hw" / "paging.py"
+    starter_of_it = path.read_text("utf-8")
+    try:
+        path.write_text(starter_of_it.replace("raise NotImplementedError(", "nonsense("), "utf-8")
+        assert "in line" in (told := run(exports[1], "exec", "hello").stderr)
+        assert "NameError" in told
+        assert "bug in Vantage" not in told
+        for wrong in ("def walk(:\n", "print('PASS')\nimport os\nos._exit(0)\n"):
+            path.write_text(wrong, "utf-8")
+            graded = run(exports[1], "lab", "grade", "1", "-k", "index")
+            assert (graded.returncode, graded.stdout.splitlines()[-1]) == (
+                1, "lab 1: 0 of 10 points, seed 1",
+            )  # fmt: skip
+    finally:
+        path.write_text(starter_of_it, "utf-8")
