@@ -40,7 +40,13 @@ examples:
 def main(argv: list[str]) -> int:
     """Returns 0, or 1 when a grading found something wrong."""
     options = _parser().parse_args(argv)
-    return int(VERBS[options.verb](options))
+    try:
+        return int(VERBS[options.verb](options))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        told = f"cannot use {error.filename}: {error.strerror}"
+        raise UserError(told, "name another place, or make it accessible") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -184,6 +190,8 @@ def _fitting(hint: str) -> str:
 
 def _grade(options: argparse.Namespace) -> int:
     lab, results = find_lab(options.lab), Path(options.results) if options.results else None
+    if results:
+        results.mkdir(parents=True, exist_ok=True)  # not only after all the work
     seed = seed_for(lab, options.seed)
     if options.folder:
         return _grade_class(lab, seed, results, options)

@@ -118,6 +118,21 @@ def test_a_grader_that_fails_gives_no_points_but_a_report(
     assert "no room" in told["output"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["grade", "1", "-k", "index", "--results"],
+        ["export", "1", "--to"],
+        ["export", "1", "--gradescope", "--to"],
+    ],
+    ids=["results", "export", "gradescope"],
+)
+def test_a_place_that_cannot_be_written_gets_a_sentence(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot use"):
+        main([*words, str(tmp_path / "file" / "below")])
+
+
 def test_wrong_words_get_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "full").touch()
     for words in (["show", "99"], ["hint", "1.talk"], ["export", "1", "--to", str(tmp_path)]):
