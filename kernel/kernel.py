@@ -23,7 +23,8 @@ from kernel.mm.objects import MemoryObject, Objects
 from kernel.mm.shootdown import Seat, Shootdowns
 from kernel.mm.space import AddressSpace
 from kernel.sched.policy import Policy, slice_length
-from kernel.task.process import BLOCKED, READY, RUNNING, Handle, Process, Scheduling, Signal, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import BLOCKED, READY, RUNNING, Process, Scheduling, Signal, Thread
 from kernel.trap import Traps
 from kernel.vas.vases import Vases
 from kernel.wait import signals, timers

@@ -56,7 +56,7 @@ class Alarms:
             return True
         if whom < 0:
             process = kernel.processes.get(-whom)
-            return process is not None and timers.is_due(process, deadline)
+            return process is not None and process.awaits(deadline)
         call = kernel.threads[whom].call if whom in kernel.threads else None
         return call is not None and call.deadline == deadline
 
