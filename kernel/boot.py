@@ -35,7 +35,9 @@ from kernel.servers.tree import ROOT, Tree
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, load_all
 from kernel.task.clock import now_nanoseconds
-from kernel.task.process import Credentials, Handle, Process
+from kernel.task.credentials import Credentials
+from kernel.task.descriptors import Handle
+from kernel.task.process import Process
 from kernel.vas.vases import SHARINGS, SYNCS
 from kernel.wait import signals
 

@@ -10,7 +10,8 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.message import ProcessInfo
 from kernel.mm.space import AddressSpace, Region
 from kernel.task.clock import cycles_at, now_nanoseconds
-from kernel.task.process import READY, RUNNING, Handle, Process
+from kernel.task.descriptors import Handle
+from kernel.task.process import READY, RUNNING, Process
 from kernel.vas import listing as vas_listing
 from kernel.wait import jobs, signals
 

@@ -34,7 +34,8 @@ from kernel.sched.weights import WEIGHTS
 from kernel.servers.files import Files
 from kernel.servers.pipes import Pipes
 from kernel.syscalls import TABLE, load_all
-from kernel.task.process import Credentials, Process, Signal
+from kernel.task.credentials import Credentials
+from kernel.task.process import Process, Signal
 from kernel.wait import signals
 from kernel.wait.signals import SIGKILL
 from labs.grading import grade_one

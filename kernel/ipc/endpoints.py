@@ -15,7 +15,8 @@ from kernel.abi.errno import Blocked, E, KernelError
 from kernel.abi.message import Message, Reply, Server
 from kernel.mm.objects import MemoryObject
 from kernel.port import CorePort
-from kernel.task.process import Call, Handle, Process, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import Call, Process, Thread
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

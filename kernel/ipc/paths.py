@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import MOVED, Reply
 from kernel.abi.nodes import MAX_LINKS, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH
-from kernel.task.process import Handle, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import Thread
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

@@ -32,7 +32,7 @@ from kernel.mm.space import (
 )
 
 if TYPE_CHECKING:
-    from kernel.task.process import Credentials
+    from kernel.task.credentials import Credentials
 
 PIE_BASE = 0x5555_5555_4000
 PF_X, PF_W, PF_R = 1, 2, 4

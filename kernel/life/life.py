@@ -14,19 +14,11 @@ from kernel.ipc import paths
 from kernel.life import elf
 from kernel.mm.objects import MemoryObject
 from kernel.mm.space import AddressSpace
-from kernel.task import clock, limits
-from kernel.task.process import (
-    DEAD,
-    MAX_TASKS,
-    Credentials,
-    Descriptors,
-    Handle,
-    Process,
-    Signal,
-    SignalAction,
-    Thread,
-    Usage,
-)
+from kernel.sched.usage import process_usage, thread_usage
+from kernel.task import limits
+from kernel.task.credentials import Credentials
+from kernel.task.descriptors import Descriptors, Handle
+from kernel.task.process import DEAD, MAX_TASKS, Process, Signal, SignalAction, Thread, Usage
 from kernel.wait import futex, jobs, signals
 from kernel.wait.signals import SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGKILL
 
@@ -376,7 +368,7 @@ class Life:
             self._announce_end(thread)
         self._leave_space(thread)
         thread.state = DEAD
-        thread.process.usage += clock.thread_usage(self.kernel, thread)
+        thread.process.usage += thread_usage(self.kernel, thread)
         thread.turn_began = None
         thread.process.threads.remove(thread)
         del self.kernel.threads[thread.tid]
@@ -428,7 +420,7 @@ class Life:
                 return None
             told, usage = signals.of_child(child), child.usage + child.children_usage
             return Change(child.pid, told.code, told.status, *about, child.exit_status, usage)
-        usage = clock.process_usage(self.kernel, child) + child.children_usage
+        usage = process_usage(self.kernel, child) + child.children_usage
         if options & WSTOPPED and child.stop_is_news:
             child.stop_is_news = keep
             number = child.stopped

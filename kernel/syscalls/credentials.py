@@ -11,7 +11,8 @@ from dataclasses import replace
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.syscalls import Id, Int, Ptr, Size, syscall
-from kernel.task.process import NO_ID, Credentials, Thread
+from kernel.task.credentials import NO_ID, Credentials
+from kernel.task.process import Thread
 
 MAX_GROUPS = 65_536
 

@@ -6,7 +6,8 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
 from kernel.kernel import Kernel
 from kernel.syscalls import Fd, Flags, Int, Long, Ptr, syscall
-from kernel.task.process import Handle, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import Thread
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
 F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1030, 1031, 1032

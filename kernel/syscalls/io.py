@@ -12,7 +12,8 @@ from kernel.ipc import paths
 from kernel.kernel import Kernel
 from kernel.syscalls import Fd, Flags, Int, Long, Ptr, Size, syscall
 from kernel.task import limits
-from kernel.task.process import Handle, Signal, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import Signal, Thread
 from kernel.wait import signals
 
 MAX_TRANSFER_BYTES, MAX_VECTORS = 1 << 20, 1024

@@ -14,7 +14,8 @@ from kernel.abi.message import Message, Reply
 from kernel.ipc.endpoints import Endpoint
 from kernel.kernel import Kernel
 from kernel.syscalls import Fd, Long, Path, Ptr, syscall
-from kernel.task.process import Handle, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import Thread
 
 _LAYOUT = struct.Struct("<7QQQQii")
 MAX_DATA_BYTES, MAX_NAME_BYTES = 1 << 16, 255

@@ -9,9 +9,11 @@ from hw.memory import PAGE_SIZE
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.life.sigframe import ticks
+from kernel.sched.usage import process_usage, thread_usage
 from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
 from kernel.task import clock, limits
-from kernel.task.process import MAX_DESCRIPTORS, Process, Thread, Usage
+from kernel.task.descriptors import MAX_DESCRIPTORS
+from kernel.task.process import Process, Thread, Usage
 
 RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD = 0, -1, 1
 _LIMIT = struct.Struct("<QQ")
@@ -98,11 +100,11 @@ def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
     """What this process, its children, or this thread used: processor time, and switches to wait
     (nvcsw) and by pre-emption (nivcsw).  EINVAL; EFAULT."""
     if who == RUSAGE_SELF:
-        usage = clock.process_usage(k, t.process)
+        usage = process_usage(k, t.process)
     elif who == RUSAGE_CHILDREN:
         usage = t.process.children_usage
     elif who == RUSAGE_THREAD:
-        usage = clock.thread_usage(k, t)
+        usage = thread_usage(k, t)
     else:
         raise KernelError(E.INVAL)
     t.space.write(out, pack_rusage(usage))
@@ -112,7 +114,7 @@ def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
 @syscall(100)
 def times(k: Kernel, t: Thread, out: Ptr) -> int:
     """Processor times in hundredths of a second, as struct tms; returns the time since boot."""
-    own, children = clock.process_usage(k, t.process), t.process.children_usage
+    own, children = process_usage(k, t.process), t.process.children_usage
     counts = [ticks(c) for c in (own.user, own.system, children.user, children.system)]
     if out:
         t.space.write(out, struct.pack("<4q", *counts))

@@ -21,7 +21,8 @@ from kernel.kernel import Kernel
 from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
 from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
-from kernel.task.process import MAX_DESCRIPTORS, Handle, Thread
+from kernel.task.descriptors import MAX_DESCRIPTORS, Handle
+from kernel.task.process import Thread
 from kernel.wait import signals
 from kernel.wait.ready import Epoll, Interest, keys_of
 

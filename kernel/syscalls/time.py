@@ -7,6 +7,7 @@ import struct
 from hw.costs import CYCLES_PER_SECOND
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
+from kernel.sched.usage import usage_of_clock
 from kernel.syscalls import Flags, Int, Ptr, syscall
 from kernel.task import clock
 from kernel.task.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
@@ -16,7 +17,6 @@ from kernel.wait.signals import SIGALRM, SIGNALS, SIGPROF, SIGVTALRM
 
 TIMER_ABSTIME = 1
 SLEEPABLE = (clock.REALTIME, clock.MONOTONIC, clock.BOOTTIME, clock.TAI)
-COARSE_CYCLES = CYCLES_PER_SECOND // 250
 ITIMERS = {
     0: (timers.REAL, SIGALRM, clock.MONOTONIC),
     1: (timers.VIRTUAL, SIGVTALRM, clock.USER_TIME),
@@ -33,7 +33,7 @@ _SIGEVENT = struct.Struct("<QiiI")
 @syscall(228)
 def clock_gettime(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
     """What a clock shows: the cycle clock, or processor time.  EINVAL: no such clock; EFAULT."""
-    usage = clock.usage_of_clock(k, t, which)
+    usage = usage_of_clock(k, t, which)
     if usage is not None:
         t.space.write(out, cycles_to_timespec(usage.user + usage.system))
     elif which in clock.CLOCKS:
@@ -46,7 +46,7 @@ def clock_gettime(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
 @syscall(229)
 def clock_getres(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
     """The resolution of a clock: 1 ns, 4 ms for the coarse ones.  EINVAL: no such clock; EFAULT."""
-    if clock.usage_of_clock(k, t, which) is None and which not in clock.CLOCKS:
+    if usage_of_clock(k, t, which) is None and which not in clock.CLOCKS:
         raise KernelError(E.INVAL)
     nanoseconds = 4_000_000 if which in clock.COARSE else 1
     if out:

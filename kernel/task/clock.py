@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from hw.costs import CYCLES_PER_SECOND
 from kernel.abi.errno import E, KernelError
-from kernel.task.process import Process, Thread, Usage
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 NANOSECONDS = 1_000_000_000
 BOOT_SECONDS = 1_489_443_240
@@ -70,49 +65,3 @@ def timeval_to_cycles(data: bytes) -> int:
 def offset_seconds(clock: int) -> int:
     """What a clock showed at boot."""
     return BOOT_SECONDS if clock in OF_DAY else 0
-
-
-# Processor time ---------------------------------------------------------------------------------
-
-
-def thread_usage(kernel: Kernel, thread: Thread) -> Usage:
-    """Of a thread so far, in the turn that it is in too."""
-    user, cycles = thread.instructions, thread.cycles
-    if thread.turn_began is not None:
-        core = kernel.machine.core.state
-        cycles += core.cycles - thread.turn_began[0]
-        user += core.instructions - thread.turn_began[1]
-    return Usage(user, max(0, cycles - user), thread.waits, thread.pre_empted)
-
-
-def process_usage(kernel: Kernel, process: Process) -> Usage:
-    """Of all threads of a process, those that have ended too."""
-    total = process.usage
-    for thread in process.threads:
-        total += thread_usage(kernel, thread)
-    return total
-
-
-def usage_of_clock(kernel: Kernel, caller: Thread, clock: int) -> Usage | None:
-    """What a processor-time clock shows; None if `clock` is another one.
-
-    A negative id names a process or a thread (clock_getcpuclockid(3)).  Raises EINVAL.
-    """
-    if clock == PROCESS_TIME:
-        return process_usage(kernel, caller.process)
-    if clock == THREAD_TIME:
-        return thread_usage(kernel, caller)
-    if clock >= 0:
-        return None
-    number, kind = ~(clock >> 3), clock & 7
-    if kind & 3 == 3:
-        raise KernelError(E.INVAL)
-    if kind & 4:
-        thread = kernel.threads.get(number) if number else caller
-        if thread is None or thread.process is not caller.process:
-            raise KernelError(E.INVAL)
-        return thread_usage(kernel, thread)
-    process = kernel.processes.get(number) if number else caller.process
-    if process is None:
-        raise KernelError(E.INVAL)
-    return process_usage(kernel, process)

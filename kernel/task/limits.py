@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kernel.task.process import MAX_DESCRIPTORS, MAX_TASKS, Process
+from kernel.task.descriptors import MAX_DESCRIPTORS
+from kernel.task.process import MAX_TASKS, Process
 
 CPU, FSIZE, DATA, STACK, CORE, RSS, NPROC, NOFILE = range(8)
 MEMLOCK, AS, LOCKS, SIGPENDING, MSGQUEUE, NICE, RTPRIO, RTTIME = range(8, 16)

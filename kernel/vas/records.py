@@ -18,7 +18,7 @@ from kernel.mm.frames import Account
 from kernel.mm.objects import MemoryObject
 from kernel.mm.shootdown import TAG_ANY
 from kernel.mm.space import AddressSpace
-from kernel.task.process import Credentials
+from kernel.task.credentials import Credentials
 
 if TYPE_CHECKING:
     from kernel.vas.sync import CopiedView

@@ -17,7 +17,8 @@ from kernel.mm.frames import Account
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_READ, PROT_WRITE
 from kernel.mm.space import MAP_LOWEST, MAP_TOP, AddressSpace, Conflict, Region
-from kernel.task.process import Credentials, Process, Thread
+from kernel.task.credentials import Credentials
+from kernel.task.process import Process, Thread
 from kernel.vas import listing as vas_listing
 from kernel.vas.records import (
     MAX_ATTACHMENTS,

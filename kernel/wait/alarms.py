@@ -55,6 +55,6 @@ class Alarms:
             return True
         if whom < 0:
             process = self.tasks.processes.get(-whom)
-            return process is not None and process.is_due(deadline)
+            return process is not None and process.awaits(deadline)
         thread = self.tasks.threads.get(whom)
         return thread is not None and thread.call is not None and thread.call.deadline == deadline

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kernel.abi.errno import Blocked
-from kernel.task.process import Call, Handle, Thread
+from kernel.task.descriptors import Handle
+from kernel.task.process import Call, Thread
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

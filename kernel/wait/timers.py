@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kernel.sched.usage import process_usage
 from kernel.task import clock
 from kernel.task.process import Process, Signal, Timer
 from kernel.wait import signals
@@ -25,27 +26,17 @@ ALONE_LIMIT = 1 << 40
 def reading(kernel: Kernel, process: Process, timer: Timer) -> int:
     """What the timer's clock shows, in cycles."""
     if timer.clock == clock.USER_TIME:
-        return clock.process_usage(kernel, process).user
+        return process_usage(kernel, process).user
     if timer.clock == clock.PROCESS_TIME:
-        usage = clock.process_usage(kernel, process)
+        usage = process_usage(kernel, process)
         return usage.user + usage.system
     return kernel.now()
-
-
-def is_of_time(timer: Timer) -> bool:
-    """Does the timer run while its process does not?"""
-    return timer.clock not in (clock.USER_TIME, clock.PROCESS_TIME)
-
-
-def is_due(process: Process, deadline: int) -> bool:
-    """Does a timer of the process wait for this moment?"""
-    return any(t.deadline == deadline and is_of_time(t) for t in process.timers.values())
 
 
 def start(kernel: Kernel, process: Process, key: int, timer: Timer) -> None:
     """Set a timer, whose deadline is a reading of its clock."""
     process.timers[key] = timer
-    if timer.deadline is not None and is_of_time(timer):
+    if timer.deadline is not None and timer.is_of_time:
         kernel.alarms.push(timer.deadline, -process.pid)
 
 
@@ -65,7 +56,7 @@ def _expire(kernel: Kernel, process: Process, key: int, timer: Timer) -> None:
         late = reading(kernel, process, timer) - timer.deadline
         missed = late // timer.interval
         timer.deadline += (missed + 1) * timer.interval
-        if is_of_time(timer):
+        if timer.is_of_time:
             kernel.alarms.push(timer.deadline, -process.pid)
     else:
         timer.deadline = None
@@ -96,7 +87,7 @@ def cycles_left(kernel: Kernel, process: Process) -> int:
     left = [
         timer.deadline - reading(kernel, process, timer)
         for timer in process.timers.values()
-        if timer.deadline is not None and not is_of_time(timer)
+        if timer.deadline is not None and not timer.is_of_time
     ]
     return max(1, min(left, default=ALONE_LIMIT))
 

@@ -21,7 +21,8 @@ from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import LOG, Kernel
 from kernel.life.life import Life
 from kernel.syscalls import TABLE
-from kernel.task.process import Call, Credentials, Process, Thread
+from kernel.task.credentials import Credentials
+from kernel.task.process import Call, Process, Thread
 from kernel.wait import signals
 from tests.kernel.asm import NUMBERS, Program
 from userland.programs import built_in, read_program

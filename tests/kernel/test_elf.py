@@ -12,7 +12,8 @@ from kernel.abi.errno import E, KernelError
 from kernel.boot import spawn
 from kernel.life import elf
 from kernel.mm.space import MAP_TOP, STACK_BYTES, STACK_TOP, Region
-from kernel.task.process import Credentials, Process
+from kernel.task.credentials import Credentials
+from kernel.task.process import Process
 from tests import soak
 from tests.kernel.asm import (
     CODE,

@@ -14,7 +14,9 @@ from kernel.abi.errno import E
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.syscalls import TABLE
 from kernel.task import limits
-from kernel.task.process import MAX_DESCRIPTORS, MAX_TASKS, Credentials
+from kernel.task.credentials import Credentials
+from kernel.task.descriptors import MAX_DESCRIPTORS
+from kernel.task.process import MAX_TASKS
 from tests.kernel.asm import Program
 from tests.soak import run_and_clear
 

@@ -13,7 +13,8 @@ from kernel.kernel import Kernel
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PageTable
 from kernel.mm.space import AddressSpace
-from kernel.task.process import BLOCKED, Credentials
+from kernel.task.credentials import Credentials
+from kernel.task.process import BLOCKED
 from tests.kernel.system import SMALL, System
 
 SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "pages": ("40",)}

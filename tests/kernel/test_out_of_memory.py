@@ -7,7 +7,8 @@ import pytest
 from kernel import invariants
 from kernel.abi.errno import E, KernelError
 from kernel.boot import spawn
-from kernel.task.process import Credentials, Process
+from kernel.task.credentials import Credentials
+from kernel.task.process import Process
 from tests.kernel.asm import Program
 from tests.kernel.system import BUILT_IN, Run, System, still
 

@@ -12,7 +12,8 @@ from kernel.abi.errno import E
 from kernel.life.life import CloneRequest
 from kernel.sched import POLICIES
 from kernel.task.clock import timespec_to_cycles
-from kernel.task.process import Credentials, Scheduling, Thread
+from kernel.task.credentials import Credentials
+from kernel.task.process import Scheduling, Thread
 from tests.kernel.asm import DATA, NUMBERS, Program
 from tests.kernel.system import System, run_code, run_python, still
 

@@ -14,10 +14,10 @@ from kernel import checkpoint, invariants
 from kernel.kernel import LEVEL, PICK
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
+from kernel.sched.usage import thread_usage
 from kernel.sched.weights import weight
 from kernel.syscalls.limits import pack_rusage
-from kernel.task import clock
-from kernel.task.process import Credentials
+from kernel.task.credentials import Credentials
 from tests.kernel.asm import At, Program
 from tests.kernel.shares import (
     PRE_EMPTIVE,
@@ -143,7 +143,7 @@ def test_a_switch_is_counted_once_as_a_wait_or_as_a_loss(cpus: int) -> None:
         assert thread.waits == 0
         assert thread.pre_empted == picks[thread.tid] - (thread in on_cores)
         assert thread.pre_empted > 10
-        packed = pack_rusage(clock.thread_usage(system.kernel, thread))
+        packed = pack_rusage(thread_usage(system.kernel, thread))
         assert len(packed) == 144
         assert struct.unpack_from("<qq", packed, 128) == (0, thread.pre_empted)
     assert system.thread.waits + system.thread.pre_empted == picks[system.thread.tid]

@@ -14,7 +14,7 @@ import pytest
 from kernel import invariants
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, SystemCall
-from kernel.task.process import Credentials
+from kernel.task.credentials import Credentials
 from kernel.vas.records import MAX_ATTACHMENTS
 from tests.kernel.asm import NUMBERS
 from tests.kernel.vas_world import GROUP, HERE, OTHER, OWNER, PAGE, RW, THERE, R, World

@@ -23,7 +23,8 @@ from kernel import invariants
 from kernel.abi.errno import E
 from kernel.kernel import Kernel
 from kernel.life import life
-from kernel.task.process import Credentials, Process, Thread
+from kernel.task.credentials import Credentials
+from kernel.task.process import Process, Thread
 from tests.kernel.vas_pages import Home, Page, Shared
 from tests.kernel.vas_world import World
 

@@ -11,7 +11,7 @@ import pytest
 from kernel import invariants
 from kernel.abi.errno import E
 from kernel.boot import Config
-from kernel.task.process import Credentials
+from kernel.task.credentials import Credentials
 from tests.kernel.vas_world import GROUP, OTHER, OWNER, ROOT, RW, THERE, R, W, World
 
 # Rights -----------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from kernel.boot import spawn
 from kernel.mm.replace import Replacement
 from kernel.mm.residency import MCL_CURRENT
 from kernel.mm.space import FAULT_FRAMES
-from kernel.task.process import Credentials, Thread
+from kernel.task.credentials import Credentials
+from kernel.task.process import Thread
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 

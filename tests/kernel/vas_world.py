@@ -8,7 +8,8 @@ from hw.cpu import REFUSE
 from hw.paging import READ, WRITE, PageFault
 from kernel import invariants
 from kernel.life import life
-from kernel.task.process import READY, RUNNING, Credentials, Process, Thread
+from kernel.task.credentials import Credentials
+from kernel.task.process import READY, RUNNING, Process, Thread
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 

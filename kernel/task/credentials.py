@@ -1,0 +1,52 @@
+"""Credentials: who a process acts as (credentials(7))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from kernel.abi.nodes import S_ISGID, S_ISUID
+
+NO_ID = 0xFFFF_FFFF
+"""-1 as a uid_t: no id at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who a process acts as (credentials(7)).
+
+    `uid` and `gid` are the effective ids, which decide what is permitted; for files, `file_uid`
+    and `file_gid` do.  An id that is not given is the same as the effective one.
+    """
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    real_uid: int = NO_ID
+    saved_uid: int = NO_ID
+    file_uid: int = NO_ID
+    real_gid: int = NO_ID
+    saved_gid: int = NO_ID
+    file_gid: int = NO_ID
+
+    def __post_init__(self) -> None:
+        for kind in ("real", "saved", "file"):
+            for name, effective in ((f"{kind}_uid", self.uid), (f"{kind}_gid", self.gid)):
+                if getattr(self, name) == NO_ID:
+                    object.__setattr__(self, name, effective)
+
+    @property
+    def is_root(self) -> bool:
+        return self.uid == 0
+
+    @property
+    def is_changed(self) -> bool:
+        """Does it act as somebody else than who started it?"""
+        return (self.uid, self.gid) != (self.real_uid, self.real_gid)
+
+    def running(self, mode: int, owner: int, group: int) -> Credentials:
+        """Who it is when it runs a file (execve(2)): S_ISUID and S_ISGID make it the file's."""
+        uid = owner if mode & S_ISUID else self.uid
+        gid = group if mode & S_ISGID and mode & 0o010 else self.gid
+        return replace(
+            self, uid=uid, gid=gid, saved_uid=uid, file_uid=uid, saved_gid=gid, file_gid=gid
+        )

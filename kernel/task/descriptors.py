@@ -1,0 +1,102 @@
+"""Descriptors: the open files of a process, and the numbers that it knows them by (open(2))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kernel.abi.errno import E, KernelError
+from kernel.abi.nodes import O_NONBLOCK, O_RDWR
+
+MAX_DESCRIPTORS = 1024
+"""The default RLIMIT_NOFILE."""
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """An open file description (open(2)): `badge` is what the server behind `endpoint` knows it by.
+
+    Descriptors of one process or of several share it, with its `flags` (access mode, O_APPEND,
+    O_NONBLOCK, O_PATH) and, if it is `seekable`, its `offset`; the last `holds` closes it.
+    """
+
+    endpoint: int
+    badge: int
+    holds: int = 0
+    flags: int = O_RDWR
+    seekable: bool = False
+    offset: int = 0
+
+    @property
+    def blocks(self) -> bool:
+        """Does a call wait for what cannot be done yet?"""
+        return not self.flags & O_NONBLOCK
+
+    def set_blocking(self, *, blocks: bool) -> None:
+        self.flags = self.flags & ~O_NONBLOCK | (0 if blocks else O_NONBLOCK)
+
+
+@dataclass(slots=True, eq=False)
+class Descriptors:
+    """The capability table of a process, with Linux's rule that the lowest number is next.
+
+    `closes_on_exec` holds the numbers that execve closes; no number below `first_free` is free;
+    `limit` is RLIMIT_NOFILE.
+    """
+
+    handles: dict[int, Handle] = field(default_factory=dict)
+    closes_on_exec: set[int] = field(default_factory=set)
+    first_free: int = 0
+    limit: int = field(default_factory=lambda: MAX_DESCRIPTORS)
+
+    def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
+        """Install `handle` at the lowest free number.  Raises EMFILE."""
+        number = self.lowest_free(lowest)
+        if lowest <= self.first_free:
+            self.first_free = number + 1
+        self.put(number, handle, closes_on_exec=closes_on_exec)
+        return number
+
+    def lowest_free(self, lowest: int = 0) -> int:
+        """The number that the next descriptor gets.  Raises EMFILE."""
+        number = max(lowest, self.first_free)
+        while number in self.handles:
+            number += 1
+        if number >= self.limit:
+            raise KernelError(E.MFILE)
+        return number
+
+    def put(self, number: int, handle: Handle, *, closes_on_exec: bool = False) -> None:
+        """Install `handle` at a number that is free."""
+        self.handles[number] = handle
+        handle.holds += 1
+        if closes_on_exec:
+            self.closes_on_exec.add(number)
+
+    def remove(self, number: int) -> Handle:
+        """Take a number out; whoever does so closes the handle.  Raises EBADF."""
+        handle = self.get(number)
+        del self.handles[number]
+        self.closes_on_exec.discard(number)
+        self.first_free = min(self.first_free, number)
+        return handle
+
+    def mark(self, number: int, *, closes_on_exec: bool) -> None:
+        """Shall execve close it?"""
+        if closes_on_exec:
+            self.closes_on_exec.add(number)
+        else:
+            self.closes_on_exec.discard(number)
+
+    def copy(self) -> Descriptors:
+        """What fork gives to the child."""
+        for handle in self.handles.values():
+            handle.holds += 1
+        held, closing = dict(self.handles), set(self.closes_on_exec)
+        return Descriptors(held, closing, self.first_free, self.limit)
+
+    def get(self, number: int) -> Handle:
+        """Raises EBADF."""
+        handle = self.handles.get(number)
+        if handle is None:
+            raise KernelError(E.BADF)
+        return handle
