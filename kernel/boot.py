@@ -12,14 +12,18 @@ from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.memory import PhysicalMemory
 from hw.trace import Trace
+from kernel import turns
 from kernel.abi.errno import E
+from kernel.abi.message import Server
 from kernel.abi.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.choose import Chooser
-from kernel.kernel import Kernel
+from kernel.ipc.endpoints import WellKnown
+from kernel.kernel import Kernel, assemble
 from kernel.life.life import FIRST
 from kernel.mm.frames import OWNERS
 from kernel.mm.replace import CLOCK, Replacement
 from kernel.mm.replace import POLICIES as REPLACEMENTS
+from kernel.port import CorePort
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
@@ -38,6 +42,7 @@ from kernel.task.clock import now_nanoseconds
 from kernel.task.credentials import Credentials
 from kernel.task.descriptors import Handle
 from kernel.task.process import Process
+from kernel.trap import Traps
 from kernel.vas.vases import SHARINGS, SYNCS
 from kernel.wait import signals
 
@@ -173,30 +178,51 @@ def boot(
     load_all()
     machine = Machine(config.machine, sink, source, memory=memory)
     chooser = Chooser(config.seed)
-    kernel = Kernel(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
+    kernel = assemble(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
+    machine.connect(Traps(kernel))
     kernel.vases.choose(config.vas_sync, config.vas_sharing)
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8
-    kernel.objects.eager = config.eager
-    machine.connect(kernel.traps)
+    kernel.memory.objects.eager = config.eager
     if config.machine.swap_mib:
-        kernel.frames.replacement = Replacement(kernel, config.replace)
-    console = kernel.ipc.attach(Console()).id
-    kernel.console_input = Handle(console, INPUT, 1)
-    kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
-    kernel.names = Handle(kernel.ipc.attach(Names()).id, 0, 1)
-    kernel.system = Handle(kernel.ipc.attach(System()).id, 0, 1)
-    kernel.pipes = Handle(kernel.ipc.attach(Pipes()).id, 0, 1)
-    _attach_files(kernel, config.user, programs, given)
+        frames, shootdowns = kernel.memory.frames, kernel.memory.shootdowns
+        frames.replacement = Replacement(frames, shootdowns, config.replace)
+    _start_servers(kernel, config.user, programs, given)
     return kernel
 
 
-def _attach_files(
+def serve(kernel: Kernel, server: Server) -> int:
+    """A Python server starts; returns its endpoint."""
+    endpoint = kernel.ipc.create(server.name).id
+    kernel.ipc.attach(server, CorePort(kernel, endpoint))
+    return endpoint
+
+
+def _start_servers(
     kernel: Kernel, user: Credentials, programs: dict[bytes, bytes], given: Sequence[Given]
 ) -> None:
-    """The tree of files, and what other servers serve in it."""
-    files = Files(Tree(born=now_nanoseconds(kernel.now())))
-    endpoint = kernel.ipc.attach(files).id
+    console, names = serve(kernel, Console()), serve(kernel, Names())
+    system, pipes = serve(kernel, System()), serve(kernel, Pipes())
+    files = Files(Tree(born=now_nanoseconds(kernel.tasks.now())))
+    root = serve(kernel, files), ROOT
+    _furnish(files, user, programs, given)
+    _mount(kernel, files, root, console)
+    kernel.ipc.well_known = WellKnown(
+        root=Handle(*root, holds=1),
+        home=Handle(root[0], files.number_of(HOME), holds=1),
+        pipes=Handle(pipes, 0, holds=1),
+        names=Handle(names, 0, holds=1),
+        system=Handle(system, 0, holds=1),
+        console_input=Handle(console, INPUT, holds=1),
+        console=Handle(console, OUTPUT, holds=1),
+        console_errors=Handle(console, ERRORS, holds=1),
+    )
+
+
+def _furnish(
+    files: Files, user: Credentials, programs: dict[bytes, bytes], given: Sequence[Given]
+) -> None:
+    """The tree of files before anything runs."""
     for item in given:
         files.give(item.path, item.mode, item.content, (item.uid, item.gid))
     for path, mode, owner in (
@@ -209,18 +235,19 @@ def _attach_files(
         files.give(path, S_IFREG | 0o644, text)
     for path, content in programs.items():
         files.give(path, S_IFREG | 0o755, content)
-    devices = kernel.ipc.attach(Devices()).id
+
+
+def _mount(kernel: Kernel, files: Files, root: tuple[int, int], console: int) -> None:
+    """What other servers serve in the tree."""
+    devices = serve(kernel, Devices())
     for name, minor in DEVICES.items():
         files.mount(b"/dev/" + name, S_IFCHR | 0o666, devices, minor)
     for name, stream in ((b"tty", TERMINAL), (b"console", OUTPUT)):
-        files.mount(b"/dev/" + name, S_IFCHR | 0o666, kernel.console.endpoint, stream)
+        files.mount(b"/dev/" + name, S_IFCHR | 0o666, console, stream)
     for name, target in DEVICE_LINKS.items():
         files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
-    root = endpoint, ROOT
-    files.mount(b"/proc", S_IFDIR | 0o555, kernel.ipc.attach(Proc(root)).id, 0)
-    files.mount(b"/sys", S_IFDIR | 0o555, kernel.ipc.attach(Sysfs(root)).id, 0)
-    kernel.root = Handle(endpoint, ROOT, 1)
-    kernel.home = Handle(endpoint, files.number_of(HOME), 1)
+    files.mount(b"/proc", S_IFDIR | 0o555, serve(kernel, Proc(root)), 0)
+    files.mount(b"/sys", S_IFDIR | 0o555, serve(kernel, Sysfs(root)), 0)
 
 
 def spawn(
@@ -236,34 +263,44 @@ def spawn(
     `path` is where it is in the tree of files, if it is there.  Raises `KernelError` as execve
     would.
     """
-    file = kernel.objects.file(program)
+    file = kernel.memory.objects.file(program)
     file.holds += 1
     kernel.held_files.append(file)
-    streams = [kernel.console_input, kernel.console, kernel.console_errors]
+    known = kernel.ipc.well_known
+    streams = [known.console_input, known.console, known.console_errors]
     process = kernel.life.spawn(file, path, arguments, environment, user, streams)
     if process.pid == FIRST:
         owner = (process.session, process.group)
-        kernel.ipc.ask(kernel.console.endpoint, TERMINAL, "adopt", owner)
+        kernel.ipc.ask(kernel.ipc.well_known.console.endpoint, TERMINAL, "adopt", owner)
     return process
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:
     """Run until `process` has ended; returns its wait status."""
-    kernel.run(lambda: process.zombie)
+    turns.run(kernel, lambda: process.zombie)
     return process.exit_status
 
 
 def describe(kernel: Kernel) -> dict[str, Any]:
     """The configuration, as a trace header carries it."""
-    config = kernel.machine.config
+    config, replacement = kernel.machine.config, kernel.memory.frames.replacement
     return {
-        "cpus": config.cpus, "ram_mib": config.ram_mib, "mmu": config.mmu, "clock": config.clock,
-        "itlb": list(config.itlb), "dtlb": list(config.dtlb), "pcid": config.pcid,
-        "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
-        "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
-        "swap_mib": config.swap_mib, "eager": kernel.objects.eager,
-        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
-    }  # fmt: skip
+        "cpus": config.cpus,
+        "ram_mib": config.ram_mib,
+        "mmu": config.mmu,
+        "clock": config.clock,
+        "itlb": list(config.itlb),
+        "dtlb": list(config.dtlb),
+        "pcid": config.pcid,
+        "pcids": kernel.memory.pcids,
+        "seed": kernel.chooser.seed,
+        "sched": kernel.tasks.policy.name,
+        "vas_sync": kernel.vases.sync.name,
+        "vas_sharing": kernel.vases.sharing.name,
+        "swap_mib": config.swap_mib,
+        "eager": kernel.memory.objects.eager,
+        "replace": replacement.policy if replacement else "none",
+    }
 
 
 def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -272,8 +309,8 @@ def trace_header(kernel: Kernel, program: dict[str, Any] | None = None) -> dict[
         "program": program or {},
         "config": describe(kernel),
         "held": [
-            [pfn, kernel.frames.refs[pfn], kernel.frames.owners[pfn]]
-            for pfn in kernel.frames.used()
+            [pfn, kernel.memory.frames.refs[pfn], kernel.memory.frames.owners[pfn]]
+            for pfn in kernel.memory.frames.used()
         ],
         "names": _names(),
         "calls": {row.number: row.prototype() for row in TABLE.values()},

@@ -20,8 +20,9 @@ from hw.memory import PAGE_SIZE
 from hw.trace import Trace
 from kernel.kernel import Kernel
 from kernel.syscalls import load_all
+from kernel.trap import Traps
 
-VERSION = 1
+VERSION = 2
 DAMAGE = (
     *(pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError),
     *(ArithmeticError, MemoryError, RecursionError, AssertionError),
@@ -49,10 +50,10 @@ class Checkpoint:
 def save(kernel: Kernel) -> bytes:
     """The state between two traps, while every core stands still."""
     machine = kernel.machine
-    for seat in kernel.seats:
+    for seat in kernel.tasks.seats:
         if seat.loaded is not None:
             machine.cores[seat.id].copy_context(seat.loaded.context)
-    used = kernel.frames.used()
+    used = kernel.memory.frames.used()
     memory = machine.memory.bytes
     content = b"".join([memory[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] for pfn in used])
     kept = Checkpoint(VERSION, machine.config, machine.state, used, content, machine.trace)
@@ -92,12 +93,12 @@ def load(
         raise CheckpointError(f"the checkpoint is damaged: {error}") from error
     if not isinstance(kernel, Kernel):
         raise CheckpointError("the checkpoint holds no kernel")
-    machine.connect(kernel.traps)
+    machine.connect(Traps(kernel))
     if other is not None:
-        kernel.shootdowns.forget_tags()
+        kernel.memory.shootdowns.forget_tags()
     if kept.trace is not None:
         machine.attach_trace(kept.trace)
-    for seat in kernel.seats:
+    for seat in kernel.tasks.seats:
         if seat.loaded is not None:
             machine.cores[seat.id].resume(seat.loaded.context)
     return kernel

@@ -18,7 +18,7 @@ from kernel.kernel import Kernel
 from kernel.mm import frames as owners
 from kernel.mm.objects import MemoryObject
 from kernel.mm.replace import IN_FILE, Away
-from kernel.mm.shootdown import Seat, generation
+from kernel.mm.shootdown import CoreTlb, generation
 from kernel.mm.space import KUSER, AddressSpace
 from kernel.task.process import BLOCKED, READY, RUNNING
 
@@ -42,7 +42,9 @@ def check(kernel: Kernel) -> None:
 
 def live_spaces(kernel: Kernel) -> list[AddressSpace]:
     """Every address space that a process or a VAS owns, or a thread can be in."""
-    homes = {thread.process.space.id: thread.process.space for thread in kernel.threads.values()}
+    homes = {
+        thread.process.space.id: thread.process.space for thread in kernel.tasks.threads.values()
+    }
     return [*homes.values(), *kernel.vases.spaces()]
 
 
@@ -68,15 +70,15 @@ def live_objects(kernel: Kernel) -> dict[int, MemoryObject]:
 def frame_counts(kernel: Kernel) -> Iterator[str]:
     """The count of each frame is the number of its holders; free frames are free."""
     holders = Counter(range(kernel.machine.first_free_frame))
-    holders[kernel.kuser_pfn] += 1
+    holders[kernel.memory.kuser_pfn] += 1
     for made in live_objects(kernel).values():
         holders.update(made.frames.values())
     for space in live_spaces(kernel):
         holders.update(space.table.used.keys())
-    for down in kernel.shootdowns.open.values():
+    for down in kernel.memory.shootdowns.open.values():
         holders.update(down.frames)
-    holders.update(kernel.shootdowns.limbo)
-    table = kernel.frames
+    holders.update(kernel.memory.shootdowns.limbo)
+    table = kernel.memory.frames
     for pfn, count in enumerate(table.refs):
         if count != holders[pfn]:
             yield f"frame {pfn:#x} should have refcount {holders[pfn]}, has {count}"
@@ -88,7 +90,7 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
 
 def paged_out(kernel: Kernel) -> Iterator[str]:
     """A page is in memory or out, in all objects that share it alike; blocks are held or free."""
-    objects, pager = live_objects(kernel), kernel.frames.replacement
+    objects, pager = live_objects(kernel), kernel.memory.frames.replacement
     known = pager.queue.keys() | pager.locked.keys() if pager else set()
     holds: Counter[Away] = Counter()
     for made in objects.values():
@@ -179,31 +181,31 @@ def translations(kernel: Kernel) -> Iterator[str]:
     if kernel.machine.config.mmu == "silicon":
         return
     spaces = {space.id: space for space in live_spaces(kernel)}
-    for core, seat in zip(kernel.machine.cores, kernel.seats, strict=True):
+    for core, tlb in zip(kernel.machine.cores, kernel.memory.shootdowns.cores, strict=True):
         mmu = core.state.mmu
         for entry in (*mmu.itlb.index.values(), *mmu.dtlb.index.values()):
-            space = _space_of(kernel, seat, entry, spaces)
+            space = _space_of(kernel, tlb, entry, spaces)
             if space is not None:
                 yield from _translation(core, space, entry)
 
 
 def _space_of(
-    kernel: Kernel, seat: Seat, entry: Entry, spaces: dict[int, AddressSpace]
+    kernel: Kernel, tlb: CoreTlb, entry: Entry, spaces: dict[int, AddressSpace]
 ) -> AddressSpace | None:
     """Whom an entry translates for; None if the core must flush before it can be used.
 
     A core that a shootdown is on its way to is in the window: it may still use old entries,
     and what they lead to is not released before it has answered.
     """
-    if kernel.machine.state.mailboxes[seat.id]:
+    if kernel.machine.state.mailboxes[tlb.id]:
         return None
     if entry.tag == GLOBAL:
-        return seat.space if seat.space is not None and seat.space.id in spaces else None
-    tag = seat.tags[entry.tag - 1] if kernel.machine.config.pcid else seat.tags[0]
+        return spaces.get(tlb.space.id) if tlb.space is not None else None
+    tag = tlb.tags[entry.tag - 1 if kernel.machine.config.pcid else 0]
     space = spaces.get(tag.space)
     if space is None or tag.generation != generation(space):
         return None
-    if not kernel.machine.config.pcid and seat.space is not space:
+    if not kernel.machine.config.pcid and tlb.space is not space:
         return None
     return space
 
@@ -240,19 +242,19 @@ class _ReadOnly:
 
 def threads(kernel: Kernel) -> Iterator[str]:
     """A ready thread waits for a core once, a running one has one, a blocked one has a channel."""
-    held_back = [thread for seat in kernel.seats for thread in seat.held_back]
-    for thread in kernel.threads.values():
-        seats = sum(seat.thread is thread for seat in kernel.seats)
-        sleeping = sum(sleepers.count(thread) for sleepers in kernel.channels.values())
-        queued = thread in kernel.policy or thread in held_back
+    held_back = [thread for seat in kernel.tasks.seats for thread in seat.held_back]
+    for thread in kernel.tasks.threads.values():
+        seats = sum(seat.thread is thread for seat in kernel.tasks.seats)
+        sleeping = sum(sleepers.count(thread) for sleepers in kernel.tasks.channels.values())
+        queued = thread in kernel.tasks.policy or thread in held_back
         wanted = {READY: (0, 0, True), RUNNING: (1, 0, False), BLOCKED: (0, 1, False)}
         if (seats, sleeping, queued) != wanted.get(thread.state):
             yield f"thread {thread.tid} in state {thread.state}: {seats=} {sleeping=} {queued=}"
         if thread.process.threads.count(thread) != 1:
             yield f"thread {thread.tid} is not among those of process {thread.pid}"
-    homes = {process.space.id: process.space for process in kernel.processes.values()}
+    homes = {process.space.id: process.space for process in kernel.tasks.processes.values()}
     for space in homes.values():
-        users = sum(thread.process.space is space for thread in kernel.threads.values())
+        users = sum(thread.process.space is space for thread in kernel.tasks.threads.values())
         if users != space.users:
             yield f"space {space.id} should have {users} users, has {space.users}"
 
@@ -260,15 +262,25 @@ def threads(kernel: Kernel) -> Iterator[str]:
 def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
     own = (
-        *(kernel.root, kernel.home, kernel.pipes, kernel.names, kernel.system),
-        *(kernel.console_input, kernel.console, kernel.console_errors),
+        *(
+            kernel.ipc.well_known.root,
+            kernel.ipc.well_known.home,
+            kernel.ipc.well_known.pipes,
+            kernel.ipc.well_known.names,
+            kernel.ipc.well_known.system,
+        ),
+        *(
+            kernel.ipc.well_known.console_input,
+            kernel.ipc.well_known.console,
+            kernel.ipc.well_known.console_errors,
+        ),
     )
     holds = Counter(own)
-    for process in kernel.processes.values():
+    for process in kernel.tasks.processes.values():
         holds.update(process.descriptors.handles.values())
         if not process.zombie:
             holds[process.cwd] += 1
-    for thread in kernel.threads.values():
+    for thread in kernel.tasks.threads.values():
         if thread.call is not None and thread.call.opened is not None:
             holds[thread.call.opened] += 1
     for handle, count in holds.items():

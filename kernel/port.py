@@ -30,7 +30,7 @@ class CorePort:
         self.kernel.ready.changed(self.endpoint, badge)
 
     def now(self) -> int:
-        return now_nanoseconds(self.kernel.now())
+        return now_nanoseconds(self.kernel.tasks.now())
 
     def random(self, size_bytes: int) -> bytes:
         return self.kernel.chooser.bytes(size_bytes)
@@ -41,7 +41,7 @@ class CorePort:
     # Memory objects ---------------------------------------------------------------------------
 
     def publish(self, data: bytes) -> int:
-        made = self.kernel.objects.file(data)
+        made = self.kernel.memory.objects.file(data)
         made.holds += 1
         self.kernel.ipc.published[made.id] = made
         return made.id
@@ -63,7 +63,7 @@ class CorePort:
 
     def drop(self, cap: int) -> None:
         for pfn in self.kernel.ipc.published.pop(cap).drop():
-            self.kernel.frames.release(pfn)
+            self.kernel.memory.frames.release(pfn)
 
     # The console --------------------------------------------------------------------------------
 
@@ -90,27 +90,27 @@ class CorePort:
     # Job control ----------------------------------------------------------------------------------
 
     def signal_group(self, group: int, number: int) -> None:
-        signals.send_group(self.kernel, group, number)
+        signals.send_group(self.kernel.tasks, group, number)
 
     def takes_no_notice(self, pid: int, number: int) -> bool:
-        process, thread = self.kernel.processes.get(pid), self.kernel.seat.thread
+        process, thread = self.kernel.tasks.processes.get(pid), self.kernel.tasks.seat.thread
         if process is None or thread is None or thread.process is not process:
             return False
         return signals.takes_no_notice(thread, number)
 
     def is_orphaned(self, group: int) -> bool:
-        return jobs.is_orphaned(self.kernel, group)
+        return jobs.is_orphaned(self.kernel.tasks, group)
 
     def session_of(self, group: int) -> int:
-        return jobs.session_of(self.kernel, group)
+        return jobs.session_of(self.kernel.tasks, group)
 
     # What there is to tell ------------------------------------------------------------------------
 
     def processes(self) -> list[int]:
-        return sorted(self.kernel.processes)
+        return sorted(self.kernel.tasks.processes)
 
     def process(self, pid: int) -> ProcessInfo | None:
-        process = self.kernel.processes.get(pid)
+        process = self.kernel.tasks.processes.get(pid)
         return _info(process) if process else None
 
     def maps(self, pid: int) -> bytes:
@@ -137,7 +137,7 @@ class CorePort:
         return vas_listing.of_segment(found) if found else None
 
     def attached(self, pid: int) -> list[int]:
-        process = self.kernel.processes.get(pid)
+        process = self.kernel.tasks.processes.get(pid)
         if process is None or process.zombie:
             return []
         return sorted(self.kernel.vases.held(process.space).attachments)
@@ -149,7 +149,7 @@ class CorePort:
         return vas_listing.of_attachment(self.kernel.vases.held(space).attachments[vid])
 
     def _space(self, pid: int) -> AddressSpace:
-        process = self.kernel.processes.get(pid)
+        process = self.kernel.tasks.processes.get(pid)
         if process is None or process.zombie:
             raise KernelError(E.SRCH)
         return process.space
@@ -160,14 +160,14 @@ class CorePort:
         return self.kernel.ipc.ask(endpoint, badge, "path").data
 
     def memory(self) -> tuple[int, int]:
-        table = self.kernel.frames
+        table = self.kernel.memory.frames
         return self.kernel.machine.memory.frames, len(table.free)
 
     def cores(self) -> int:
-        return len(self.kernel.seats)
+        return len(self.kernel.tasks.seats)
 
     def uptime(self) -> tuple[int, int]:
-        return self.kernel.now(), self.kernel.idle_cycles
+        return self.kernel.tasks.now(), self.kernel.idle_cycles
 
 
 def _info(process: Process) -> ProcessInfo:

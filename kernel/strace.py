@@ -9,6 +9,7 @@ from hw.paging import explain_error
 from hw.trace import Kind
 from kernel import trap
 from kernel.abi.errno import E
+from kernel.life import delivery
 from kernel.life.life import EXEC, THREAD_END
 from kernel.mm.space import CONFLICT
 from kernel.syscalls import TABLE, ArgumentType
@@ -32,7 +33,7 @@ class Strace:
             self.write(f"[{values[0]}] {TABLE[values[1]].name} waits for {values[2].decode()}")
         elif kind is trap.FAULT and values[3] == 2:
             self.write(f"[{values[0]}] page fault at {values[1]:#x}: {explain_error(values[2])}")
-        elif kind is signals.SIGNAL:
+        elif kind is delivery.SIGNAL:
             _, tid, number, action, address = values
             self.write(f"[{tid}] {signals.name(number)} at {address:#x}: {ACTIONS[action]}")
         elif kind is VAS_SWITCH:

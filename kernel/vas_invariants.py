@@ -11,9 +11,11 @@ from kernel.kernel import Kernel
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import span
 from kernel.mm.space import KUSER, AddressSpace
+from kernel.vas.forward import CopiedTable
 from kernel.vas.records import WRITE, Named, Segment, Vas
 from kernel.vas.sharing import AtAttach, AtSwitch
-from kernel.vas.view import ROOT, CopiedTable, SharedTable, View
+from kernel.vas.tables import ROOT, SharedTable
+from kernel.vas.view import LayeredView
 
 
 def views(kernel: Kernel) -> Iterator[str]:
@@ -21,13 +23,13 @@ def views(kernel: Kernel) -> Iterator[str]:
     for held in kernel.vases.holdings.values():
         for attachment in held.attachments.values():
             view = attachment.view
-            if isinstance(view, View):
+            if isinstance(view, LayeredView):
                 yield from _layers(view)
                 yield from _leaves(kernel, view)
                 yield from _tables(view)
 
 
-def _layers(view: View) -> Iterator[str]:
+def _layers(view: LayeredView) -> Iterator[str]:
     at = 0
     for region in view.map:
         if region.start < at:
@@ -38,7 +40,7 @@ def _layers(view: View) -> Iterator[str]:
             yield f"space {layer.id} does not know that view {view.id} shows it"
 
 
-def _leaves(kernel: Kernel, view: View) -> Iterator[str]:
+def _leaves(kernel: Kernel, view: LayeredView) -> Iterator[str]:
     seen = 0
     for va, entry, _, rights in paging.leaves(kernel.machine.memory.words, view.table.root_pa):
         layer = view.home if va == KUSER else view.owner(va)
@@ -58,7 +60,7 @@ def _leaves(kernel: Kernel, view: View) -> Iterator[str]:
             yield f"view {view.id} shows {seen} leaves of {there}"
 
 
-def _tables(view: View) -> Iterator[str]:
+def _tables(view: LayeredView) -> Iterator[str]:
     table = view.table
     if isinstance(table, CopiedTable):
         return
@@ -74,7 +76,7 @@ def _tables(view: View) -> Iterator[str]:
 
 
 def _mixed(
-    view: View, table: SharedTable, owner: AddressSpace, start: int, end: int
+    view: LayeredView, table: SharedTable, owner: AddressSpace, start: int, end: int
 ) -> Iterator[str]:
     """Upper entries whose span two layers use have a table of the view's own below them."""
     others = [layer for layer in view.shows if layer is not owner]
@@ -120,8 +122,8 @@ def _named(kernel: Kernel, what: str, named: Named, found: Counter[bool]) -> Ite
 
 
 def _inside(kernel: Kernel) -> Iterator[str]:
-    inside = Counter(thread.space.id for thread in kernel.threads.values())
-    homes = {p.space.id for p in kernel.processes.values() if not p.zombie}
+    inside = Counter(thread.space.id for thread in kernel.tasks.threads.values())
+    homes = {p.space.id for p in kernel.tasks.processes.values() if not p.zombie}
     for home, held in kernel.vases.holdings.items():
         if home not in homes:
             yield f"space {home} is gone and has something attached"
@@ -130,7 +132,7 @@ def _inside(kernel: Kernel) -> Iterator[str]:
                 yield f"view {attachment.view.id} counts {attachment.view.users} threads"
             if kernel.vases.vases[vid].attachments.get(home) is not attachment:
                 yield f"VAS {vid} does not know that it is attached to space {home}"
-    for thread in kernel.threads.values():
+    for thread in kernel.tasks.threads.values():
         held_here = kernel.vases.held(thread.process.space).attachments
         views = {thread.process.space.id, *(a.view.id for a in held_here.values())}
         if thread.space.id not in views:
@@ -141,10 +143,10 @@ def _locks(kernel: Kernel, segment: Segment) -> Iterator[str]:
     sharing = kernel.vases.sharing
     held = sharing.held if isinstance(sharing, AtSwitch) else {}
     for tid in segment.holders:
-        if tid not in kernel.threads or segment.id not in held.get(tid, []):
+        if tid not in kernel.tasks.threads or segment.id not in held.get(tid, []):
             yield f"segment {segment.id} is locked by thread {tid}, which does not hold it"
     for tid in segment.queue:
-        if tid not in kernel.threads:
+        if tid not in kernel.tasks.threads:
             yield f"thread {tid} waits for segment {segment.id} and is gone"
 
 

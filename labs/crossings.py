@@ -27,7 +27,7 @@ from kernel.boot import Config, boot, run_to_end, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
-from kernel.trap import SYSCALL
+from kernel.trap import SYSCALL, Traps
 from userland.programs import read_program
 
 PROGRAM = "crossings"
@@ -221,7 +221,7 @@ def watched(figure: Figure, config: Config) -> Stopwatch:
     kernel, process = start(figure, config, figure.rounds)
     numbers = {row.name: row.number for row in TABLE.values()}
     begins, ends = (figure.begins, MARK) if figure.begins else (figure.last, figure.last)
-    watch = Stopwatch(kernel.traps, numbers[begins], numbers[ends])
+    watch = Stopwatch(Traps(kernel), numbers[begins], numbers[ends])
     kernel.machine.connect(watch)
     gc.collect()
     finish(kernel, process)

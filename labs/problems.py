@@ -28,6 +28,7 @@ from hw.paging import (
 )
 from hw.tlb import GLOBAL, Entry, Tlb
 from hw.trace import Kind, Trace
+from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.mm.space import STACK_BYTES, STACK_TOP
@@ -87,9 +88,9 @@ class Scene:
 
     def run_to_trap(self, number: int | None = None) -> Scene:
         """Run to that trap, or to the end."""
-        traps, process = self.kernel.traps, self.process
-        self.kernel.run_until(
-            lambda: process.zombie or (number is not None and traps.taken >= number)
+        kernel, process = self.kernel, self.process
+        turns.run_until(
+            kernel, lambda: process.zombie or (number is not None and kernel.taken >= number)
         )
         return self
 
@@ -156,7 +157,7 @@ def stand_still(
     """One of the programs, stopped at one of its later traps."""
     while True:
         name, argument = _chosen(random, programs)
-        last = _start(name, argument, dtlb).run_to_trap().kernel.traps.taken
+        last = _start(name, argument, dtlb).run_to_trap().kernel.taken
         scene = _start(name, argument, dtlb).run_to_trap(random.randrange(last // 3, last))
         if not scene.process.zombie:
             return scene
@@ -348,7 +349,7 @@ def _pages_used(name: str, argument: str) -> list[int]:
             used.extend([values[2]] if used[-1:] != [values[2]] else [])
 
     scene.kernel.machine.attach_trace(Trace(trace_header(scene.kernel, {}), None, hear))
-    scene.kernel.run_until(lambda: scene.process.zombie or len(used) > LONGEST)
+    turns.run_until(scene.kernel, lambda: scene.process.zombie or len(used) > LONGEST)
     return used
 
 

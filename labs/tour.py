@@ -14,6 +14,7 @@ from hw.mmu import CAUSES, SIDES
 from hw.paging import FETCH, LEVEL_NAMES, SHIFTS, Step, flag_letters, page_frame, walk
 from hw.panel import command as panel_command
 from hw.tlb import GLOBAL, Tlb
+from kernel import turns
 from kernel.boot import Config, add_machine_options, boot, spawn
 from kernel.kernel import Kernel
 from kernel.task.process import Process
@@ -99,7 +100,7 @@ def go(config: Config, name: str, *arguments: str, until: str = "") -> Stop:
     words = [name.encode(), *(word.encode() for word in arguments)]
     process = spawn(kernel, read_program(name), words, [], config.user)
     stop = Stop(kernel, process, output)
-    kernel.run_until(lambda: process.zombie or (bool(until) and until in stop.text))
+    turns.run_until(kernel, lambda: process.zombie or (bool(until) and until in stop.text))
     return stop
 
 
@@ -108,7 +109,7 @@ def first_program(config: Config) -> None:
     stop = go(config, "hello", "student")
     _quote(stop.text)
     state = stop.kernel.machine.cores[0].state
-    print(f"{state.instructions:,} instructions in ring 3, {stop.kernel.traps.taken} traps,")
+    print(f"{state.instructions:,} instructions in ring 3, {stop.kernel.taken} traps,")
     print(f"{state.cycles:,} modelled cycles. What they were spent on:\n")
     spent = [
         (count * row.cycles, count, row)

@@ -23,11 +23,11 @@ from typing import TypeVar
 from hw import host
 from hw.machine import MachineConfig
 from hw.trace import Trace
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.abi.errno import KernelError
 from kernel.boot import Config, boot, record, spawn, trace_header
 from kernel.choose import DATA, Chooser
-from kernel.kernel import Deadlock, Kernel
+from kernel.kernel import Kernel
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
@@ -36,6 +36,7 @@ from kernel.servers.pipes import Pipes
 from kernel.syscalls import TABLE, load_all
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Signal
+from kernel.turns import Deadlock
 from kernel.wait import signals
 from kernel.wait.signals import SIGKILL
 from labs.grading import grade_one
@@ -150,7 +151,7 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
     invariants.check(kernel)
     files = [*kernel.held_files, *kernel.ipc.published.values()]
     kept = {pfn for file in files for pfn in file.frames.values()}
-    lost = set(kernel.frames.used()) - used_before - kept
+    lost = set(kernel.memory.frames.used()) - used_before - kept
     if lost:
         raise AssertionError(f"{len(lost)} frames were not given back: {sorted(lost)[:8]}")
     if left := list(left_open(kernel)):
@@ -181,33 +182,33 @@ def left_open(kernel: Kernel) -> Iterator[str]:
     if kernel.ready.watchers or kernel.ready.interests:
         yield f"somebody still waits: {kernel.ready.watchers} {kernel.ready.interests}"
     for name in kernel.ipc.restarts:
-        yield f"the server {name} died: {kernel.messages}"
+        yield f"the server {name} died: {kernel.log.messages}"
 
 
 def _run_for_a_while(kernel: Kernel, check_often: bool) -> str:
-    last_trap = kernel.traps.taken + MAX_TRAPS
+    last_trap = kernel.taken + MAX_TRAPS
 
     def enough() -> bool:
         if check_often:
             invariants.check(kernel)
         spent = kernel.machine.instructions() >= MAX_INSTRUCTIONS
-        return spent or kernel.traps.taken >= last_trap or not kernel.threads
+        return spent or kernel.taken >= last_trap or not kernel.tasks.threads
 
     try:
-        kernel.run_until(enough)
+        turns.run_until(kernel, enough)
     except Deadlock:
         return "waits for ever"
-    if kernel.threads:
+    if kernel.tasks.threads:
         return "runs on"
-    first = kernel.processes.get(1)
+    first = kernel.tasks.processes.get(1)
     return "exits" if first is None or not first.exit_status & 0x7F else "is killed"
 
 
 def _kill_all(kernel: Kernel) -> None:
-    for process in list(kernel.processes.values()):
+    for process in list(kernel.tasks.processes.values()):
         if not process.zombie:
-            signals.send(kernel, process, Signal(SIGKILL))
-    kernel.run(lambda: not kernel.threads)
+            signals.send(kernel.tasks, process, Signal(SIGKILL))
+    turns.run(kernel, lambda: not kernel.tasks.threads)
 
 
 def _start(kernel: Kernel, program: bytes, user: Credentials, *words: bytes) -> Process:
@@ -264,7 +265,7 @@ def mutated_elf(seed: int, case: int) -> bytes:
 def elf_case(seed: int, case: int) -> str:
     """A damaged program gets an errno, or runs and ends like any other."""
     kernel = boot(Config(MachineConfig(ram_mib=16)), {}, lambda _: None)
-    used_before = set(kernel.frames.used())
+    used_before = set(kernel.memory.frames.used())
     try:
         _start(kernel, mutated_elf(seed, case), Config().user)
     except KernelError as error:
@@ -370,7 +371,7 @@ def call_case(seed: int, case: int) -> str:
     sched = random.pick(PRE_EMPTIVE)
     config = Config(machine, seed=case, sched=sched)
     kernel = boot(config, built_in(), lambda _: None, lambda: b"")
-    used_before = set(kernel.frames.used())
+    used_before = set(kernel.memory.frames.used())
     for user in USERS:
         _start(kernel, wild_program(random), user)
     return run_and_clear(kernel, used_before, check_often=case % CHECK_EVERY_TRAP == 0)
@@ -398,7 +399,7 @@ def _recorded(seed: int, case: int) -> Kernel:
 
 
 def _digest_at_end(kernel: Kernel) -> str:
-    kernel.run(lambda: 1 not in kernel.processes or kernel.processes[1].zombie)
+    turns.run(kernel, lambda: 1 not in kernel.tasks.processes or kernel.tasks.processes[1].zombie)
     assert kernel.machine.trace is not None
     return kernel.machine.trace.digest()
 
@@ -417,7 +418,7 @@ def checkpoint_case(seed: int, case: int) -> str:
     whole = _recorded(seed, case)
     expected = _digest_at_end(whole)
     halted = _recorded(seed, case)
-    halted.run_traps(1 + generator(seed, ~case & MASK).below(whole.traps.taken - 1))
+    turns.run_traps(halted, 1 + generator(seed, ~case & MASK).below(whole.taken - 1))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint"
         path.write_bytes(checkpoint.save(halted))

@@ -96,7 +96,7 @@ def test_the_copy_on_write_program_copies_each_page_once() -> None:
     for writes in (False, True):
         kernel, work = Load(guest.cow_program(20, writes=writes)).start()
         work()
-        counts[writes] = kernel.traps.taken
+        counts[writes] = kernel.taken
     assert counts[True] - counts[False] == 20
 
 
@@ -105,7 +105,7 @@ def test_the_exec_program_execs() -> None:
     program = guest.exec_program(3, path)
     kernel, work = Load(program, files=((path, guest.NOTHING),)).start()
     work()
-    assert kernel.spaces_made == 1 + 2 * 3
+    assert kernel.memory.spaces_made == 1 + 2 * 3
 
 
 def test_a_load_that_ends_badly_is_no_measurement() -> None:
@@ -207,8 +207,8 @@ def test_failures_are_told_by_cause_and_can_be_had_again(
 
 def test_a_soak_sees_a_frame_that_was_not_given_back() -> None:
     kernel, _ = Load(guest.NOTHING, machine=MachineConfig(ram_mib=8)).start()
-    used_before = set(kernel.frames.used())
-    kernel.frames.allocate(1)
+    used_before = set(kernel.memory.frames.used())
+    kernel.memory.frames.allocate(1)
     with pytest.raises((AssertionError, Panic)):
         soak.run_and_clear(kernel, used_before)
 
@@ -216,5 +216,5 @@ def test_a_soak_sees_a_frame_that_was_not_given_back() -> None:
 def test_a_soak_kills_what_never_ends() -> None:
     kernel, _ = Load(read_program("spin"), machine=MachineConfig(ram_mib=8)).start()
     assert soak.run_and_clear(kernel, set(range(1 << 11))) == "runs on"
-    assert not kernel.threads
+    assert not kernel.tasks.threads
     invariants.check(kernel)

@@ -16,7 +16,7 @@ from hw.machine import MachineConfig
 from hw.memory import PAGE_SIZE
 from hw.stepping import INSTRUCTION, PAGE, STORE, Approach
 from hw.trace import Kind, Trace
-from kernel import checkpoint
+from kernel import checkpoint, turns
 from kernel.kernel import Kernel
 
 WINDOW_INSTRUCTIONS = 20_000
@@ -46,14 +46,14 @@ class Past:
         not give a second time, from a pipe, is kept for it."""
         kernel = self.at(place)
         run, console, old = trace_of(kernel), kernel.machine.console, now.machine.console
-        kernel.run_until(lambda: run.total >= place)
+        turns.run_until(kernel, lambda: run.total >= place)
         console.replay = None
         console.sink, console.error_sink = old.sink, old.error_sink
         console.terminal_sink, console.keys = old.terminal_sink, old.keys
         dropped = list(self.arrivals)[len(console.state.log) :]
         if old.source is not None:
             console.source = Kept([a.event.data for a in dropped if a.event.data], old.source)
-        kernel.debug = now.debug
+        kernel.ipc.debug = now.ipc.debug
         self.arrivals = console.state.log
         self.checkpoints = [saved for saved in self.checkpoints if saved[0] <= run.total]
         return kernel
@@ -93,17 +93,17 @@ def window(
     retired so many instructions."""
     run = trace_of(kernel)
     if run.total < wished[0]:
-        kernel.run_until(lambda: run.total >= wished[0])
+        turns.run_until(kernel, lambda: run.total >= wished[0])
     with path.with_suffix(".part").open("wb") as sink:
         recorder = Recorder(kernel, run)
         if start is not None:
             core = kernel.machine.cores[start[0]]
             Approach(core, start[1], lambda: recorder.begin(sink))
-            kernel.run_until(lambda: recorder.port is not run)
+            turns.run_until(kernel, lambda: recorder.port is not run)
         else:
             recorder.begin(sink)
         last = max(wished[1], run.total)
-        kernel.run_until(lambda: run.total + recorder.others > last or recorder.at_end)
+        turns.run_until(kernel, lambda: run.total + recorder.others > last or recorder.at_end)
         recorder.port.close()
     finish(path)
 
@@ -149,7 +149,7 @@ class Recorder:
         if self._looked == self.others:
             return
         self._looked = self.others
-        for pfn in self.kernel.frames.used()[:WINDOW_FRAMES]:
+        for pfn in self.kernel.memory.frames.used()[:WINDOW_FRAMES]:
             content = self._content(pfn)
             if self._known.get(pfn) != content:
                 self._known[pfn] = content
@@ -177,7 +177,7 @@ def pages(kernel: Kernel, places: Sequence[int], pfns: Sequence[int], path: Path
 
         take()
         run.observer = take
-        kernel.run_until(lambda: run.total >= max(places))
+        turns.run_until(kernel, lambda: run.total >= max(places))
         answer.close()
     finish(path)
 
@@ -221,7 +221,7 @@ class Watch:
             first, last = max(0, self.pa - LONGEST_STORE), self.pa + self.size_bytes - 1
             core.watch_stores(self._note, first, last)
         self.run.observer = self._observe
-        self.kernel.run_until(lambda: self.run.total >= end)
+        turns.run_until(self.kernel, lambda: self.run.total >= end)
         return self.last
 
     def _content(self) -> bytes:
@@ -264,7 +264,7 @@ def what_if(past: Past, place: int, path: Path) -> None:
     rows: list[list[object]] = []
     kernel = past.at(0)
     run = trace_of(kernel)
-    kernel.run_until(lambda: run.total >= place)
+    turns.run_until(kernel, lambda: run.total >= place)
     wanted = kernel.machine.instructions()
     for name, config in variants(kernel.machine.config):
         rows.append([name, *_misses_after(past, config, wanted)])
@@ -276,11 +276,11 @@ def what_if(past: Past, place: int, path: Path) -> None:
 def _misses_after(past: Past, config: MachineConfig, instructions: int) -> list[object]:
     first = past.checkpoints[0][1]
     kernel = checkpoint.load(first, lambda data: None, other=lambda _: config)
-    machine, init = kernel.machine, min(kernel.processes)
+    machine, init = kernel.machine, min(kernel.tasks.processes)
     machine.console.replay = past.arrivals or None
     machine.attach_trace(None)
-    process = kernel.processes[init]
-    kernel.run_until(lambda: machine.instructions() >= instructions or process.zombie)
+    process = kernel.tasks.processes[init]
+    turns.run_until(kernel, lambda: machine.instructions() >= instructions or process.zombie)
     cores = machine.state.cores
     sides = ([core.mmu.misses[side] for core in cores] for side in (0, 1))
     misses = [[sum(counts) for counts in zip(*rows, strict=True)] for rows in sides]

@@ -14,11 +14,13 @@ from typing import Any, BinaryIO, TextIO
 from hw.host import UserError, is_terminal, run_interruptible
 from hw.terminal import GuestTerminal, guest_terminal
 from hw.trace import Trace
+from kernel import turns
 from kernel.abi.errno import E, KernelError
 from kernel.boot import Config, add_machine_options, boot, config_from, spawn, trace_header
-from kernel.kernel import Deadlock, Kernel
+from kernel.kernel import Kernel
 from kernel.strace import Strace, error_name
 from kernel.task.process import Process
+from kernel.turns import Deadlock
 from kernel.wait import signals
 from userland.live import Link, beside_panel, is_possible, narrating, trace_file
 from userland.programs import built_in, describe, read_program
@@ -113,7 +115,7 @@ def run_on_terminal(
     kernel: Kernel, process: Process, *, debug: bool = False, link: Link | None = None
 ) -> int:
     """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
-    kernel.debug = debug
+    kernel.ipc.debug = debug
     ended: list[Process] = []
 
     def current() -> Kernel:
@@ -125,7 +127,7 @@ def run_on_terminal(
             if link is not None:
                 ended.append(link.run(kernel, process))
             else:
-                kernel.run(lambda: process.zombie)
+                turns.run(kernel, lambda: process.zombie)
         except Deadlock:
             raise
         except Exception:
@@ -147,7 +149,7 @@ def run_on_terminal(
     except Deadlock as deadlock:
         print(f"run.py exec: {deadlock}", file=sys.stderr)
         return 1
-    for message in current().messages:
+    for message in current().log.messages:
         print(f"kernel: {message}", file=sys.stderr)
     return exit_status(ended[0] if ended else process)
 

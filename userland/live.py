@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 from hw.host import UserError, has_display
 from hw.panel.verbs import SAY, VERBS
 from hw.trace import Trace
-from kernel import checkpoint
+from kernel import checkpoint, turns
 from kernel.kernel import Kernel
 from kernel.task.process import Process
 from userland import again
@@ -97,9 +97,9 @@ class Link:
         self.kernel, self.process = kernel, process
         while self._goes_on():
             now = self.kernel
-            if now.traps.taken >= self._next_checkpoint:
+            if now.taken >= self._next_checkpoint:
                 self._save(now)
-            now.run_until(self._must_stop)
+            turns.run_until(now, self._must_stop)
             self._flush(time.monotonic())
             self._wait(now)
         if self.kernel is not kernel and self.trace is not None:
@@ -110,7 +110,7 @@ class Link:
         now = time.monotonic()
         if now - self._flushed > FLUSH_SECONDS:
             self._flush(now)
-        due = self.kernel.traps.taken >= self._next_checkpoint
+        due = self.kernel.taken >= self._next_checkpoint
         back = self.going_back is not None
         return self.process.zombie or due or back or self._stands(self.kernel)
 
@@ -151,16 +151,16 @@ class Link:
             kernel = self.past.back_to(place, self.kernel)
             now = again.trace_of(kernel)
             now.go_on_in(self.trace)
-            self.kernel, self.process = kernel, kernel.processes[self.process.pid]
-            self.trace, self.stop_at, self.going_back = now, kernel.traps.taken, None
-            self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
+            self.kernel, self.process = kernel, kernel.tasks.processes[self.process.pid]
+            self.trace, self.stop_at, self.going_back = now, kernel.taken, None
+            self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
             self._flush(time.monotonic())
         self.path.with_name(f"back-{place}").touch()
 
     def _save(self, kernel: Kernel) -> None:
         """Keep a checkpoint; when there are many, every second of the old ones goes."""
         assert self.trace is not None
-        self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
+        self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
         self.past.arrivals = kernel.machine.console.state.log
         self.past.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
         if len(self.past.checkpoints) > MOST_CHECKPOINTS:
@@ -190,7 +190,7 @@ class Link:
             again.pages(self.past.at(min(places)), places, pfns, path)
 
     def _stands(self, kernel: Kernel) -> bool:
-        return self.stop_at is not None and kernel.traps.taken >= self.stop_at
+        return self.stop_at is not None and kernel.taken >= self.stop_at
 
     def _wait(self, kernel: Kernel) -> None:
         with self._changed:
@@ -265,7 +265,7 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
             if verb == SAY:
                 say(rest, link, sys.stdout)
             else:
-                link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
+                link.obey(line.strip(), getattr(link, "kernel", kernel).taken)
     link.obey("closed", 0)
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from hw.host import UserError
+from kernel import turns
 from kernel.abi.errno import KernelError
 from kernel.abi.nodes import S_IFLNK, Given
 from kernel.boot import Config, add_machine_options, boot, spawn
@@ -82,7 +83,7 @@ def links_to(busybox: bytes, config: Config) -> list[Given]:
     except KernelError as error:
         remedy = CANNOT_RUN.get(error.number, error_name(error.number))
         raise UserError("cannot run this BusyBox", remedy) from error
-    kernel.run(lambda: process.zombie)
+    turns.run(kernel, lambda: process.zombie)
     names = b"".join(said).split()
     if process.exit_status or b"sh" not in names:
         raise UserError("this is no BusyBox with a shell", "name a static one with --busybox")

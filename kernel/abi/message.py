@@ -120,6 +120,9 @@ class ProcessInfo:
 class Port(Protocol):
     """What a server can do: say what has changed, put files into memory, and drive its device."""
 
+    endpoint: int
+    """Where the server is reached."""
+
     def changed(self, badge: int) -> None:
         """What waits for this badge may be possible now."""
 

@@ -8,18 +8,17 @@ who sends cannot tell which.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hw import costs, trace
+from hw.machine import Machine
 from kernel.abi.errno import Blocked, E, KernelError
-from kernel.abi.message import Message, Reply, Server
+from kernel.abi.message import Message, Port, Reply, Server
+from kernel.log import Log
 from kernel.mm.objects import MemoryObject
-from kernel.port import CorePort
+from kernel.sched.tasks import Tasks
 from kernel.task.descriptors import Handle
 from kernel.task.process import Call, Process, Thread
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+from kernel.wait.ready import Readiness
 
 MESSAGE = trace.declare(
     "message", "id:Q endpoint:Q pid:Q badge:Q operation:s bytes:Q", "A message was sent."
@@ -42,21 +41,43 @@ class Endpoint:
 
 
 @dataclass(slots=True)
-class Ipc:
+class WellKnown:
+    """The handles that boot makes: where paths start, and the servers that the core asks."""
+
+    root: Handle
+    """The directory / of the file server."""
+    home: Handle
+    """Where the first program starts."""
+    pipes: Handle
+    names: Handle
+    system: Handle
+    console_input: Handle
+    console: Handle
+    console_errors: Handle
+
+
+@dataclass(slots=True)
+class Endpoints:
     """All endpoints, and the messages that wait for an answer."""
 
-    kernel: Kernel
+    machine: Machine
+    log: Log
+    tasks: Tasks
+    ready: Readiness
+    well_known: WellKnown = field(init=False)
     endpoints: dict[int, Endpoint] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
     callers: dict[int, Thread] = field(default_factory=dict)
     """Who waits for the reply to a message."""
     received: dict[int, int] = field(default_factory=dict)
     """The process that has taken a message and owes the reply."""
-    ports: dict[str, CorePort] = field(default_factory=dict)
+    ports: dict[str, Port] = field(default_factory=dict)
     published: dict[int, MemoryObject] = field(default_factory=dict)
     """The memory objects that servers made, by their capability ids."""
     restarts: list[str] = field(default_factory=list)
     """The servers that had to be started again."""
+    debug: bool = False
+    """A bug in a server is a traceback, and not the server's end."""
     made: int = 0
 
     # Endpoints ------------------------------------------------------------------------------
@@ -66,12 +87,10 @@ class Ipc:
         endpoint = self.endpoints[self.made] = Endpoint(self.made, server)
         return endpoint
 
-    def attach(self, server: Server) -> Endpoint:
-        """A Python server starts; returns its endpoint."""
-        endpoint = self.create(server.name)
+    def attach(self, server: Server, port: Port) -> None:
+        """A Python server starts behind `port.endpoint`, which was made for it."""
         self.servers[server.name] = server
-        self.ports[server.name] = CorePort(self.kernel, endpoint.id)
-        return endpoint
+        self.ports[server.name] = port
 
     def restart(self, name: str, why: str) -> None:
         """A server has died; another one takes its place behind the same endpoint.
@@ -79,16 +98,16 @@ class Ipc:
         What it stores stays, so open files go on; what only it knew is gone.
         """
         self.restarts.append(name)
-        self.kernel.log(f"the server {name!r} died ({why}) and was started again")
+        self.log.say(f"the server {name!r} died ({why}) and was started again")
         self.servers[name] = self.servers[name].restarted()
-        self.kernel.ready.server_restarted(self.ports[name].endpoint)
+        self.ready.server_restarted(self.ports[name].endpoint)
 
     def close(self, handle: Handle) -> None:
         """A descriptor goes; the last one tells the server, or ends a program's endpoint."""
         handle.holds -= 1
         if handle.holds:
             return
-        self.kernel.ready.closed(handle)
+        self.ready.closed(handle)
         endpoint = self.endpoints.get(handle.endpoint)
         if endpoint is not None and endpoint.server:
             farewell = Message(0, endpoint.id, 0, 0, 0, handle.badge, "close")
@@ -102,7 +121,7 @@ class Ipc:
         del self.endpoints[endpoint.id]
         for message in endpoint.queue:
             self.reply(message.id, Reply(-E.PIPE))
-        self.kernel.wake(("receive", endpoint.id, 0))
+        self.tasks.wake(("receive", endpoint.id, 0))
 
     # Calls by the core and by programs ---------------------------------------------------------
 
@@ -123,7 +142,7 @@ class Ipc:
 
         `as_real`: in the name of the caller's real user and group.
         """
-        call = self.kernel.traps.current_call(thread)
+        call = thread.current_call()
         if call.used == len(call.replies) and not call.message:
             endpoint = self.endpoints.get(handle.endpoint)
             if endpoint is None:
@@ -166,10 +185,10 @@ class Ipc:
         self._emit_reply(message_id, reply)
         if thread is None or thread.call is None or thread.call.message != message_id:
             return
-        self.kernel.machine.charge(costs.MESSAGE)
+        self.machine.charge(costs.MESSAGE)
         thread.call.message = 0
         thread.call.replies.append(reply)
-        self.kernel.wake(("reply", message_id, 0))
+        self.tasks.wake(("reply", message_id, 0))
 
     def next_message(self, endpoint: Endpoint) -> Message:
         """The oldest message of a program's endpoint.  Raises `Blocked` if there is none."""
@@ -200,14 +219,14 @@ class Ipc:
         waiting = {message.id for message in endpoint.queue}
         return any(
             thread.call is None or thread.call.message not in waiting
-            for process in self.kernel.processes.values()
+            for process in self.tasks.processes.values()
             if endpoint.handle in process.descriptors.handles.values()
             for thread in process.threads
         )
 
     def cancel(self, thread: Thread, call: Call) -> None:
         """The caller was interrupted or killed: it waits for nothing any more."""
-        self.kernel.ready.unwatch(thread, call)
+        self.ready.unwatch(thread, call)
         if call.opened is not None:
             self.close(call.opened)
         if self.callers.pop(call.message, None) is None:
@@ -248,18 +267,18 @@ class Ipc:
         self._emit_message(message)
         endpoint.queue.append(message)
         # All of them: one that is woken may end before it has taken the message.
-        self.kernel.wake(("receive", endpoint.id, 0))
+        self.tasks.wake(("receive", endpoint.id, 0))
 
     def _answered_at_once(self, message: Message, endpoint: Endpoint) -> Reply:
         """There and back, as Python servers are asked: nobody has to wait or to be woken."""
         self._emit_message(message)
         reply = self._serve(endpoint.server, message)
         self._emit_reply(message.id, reply)
-        self.kernel.machine.charge(costs.MESSAGE)
+        self.machine.charge(costs.MESSAGE)
         return reply
 
     def _emit_message(self, message: Message) -> None:
-        machine = self.kernel.machine
+        machine = self.machine
         machine.charge(costs.MESSAGE)
         if machine.trace:
             operation = str(message.operation).encode()
@@ -267,8 +286,8 @@ class Ipc:
             machine.trace.emit(MESSAGE, *shape, operation, len(message.data))
 
     def _emit_reply(self, message_id: int, reply: Reply) -> None:
-        if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
+        if self.machine.trace:
+            self.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
 
     def _serve(self, name: str, message: Message) -> Reply:
         """A Python server's answer; whatever else it raises is its death, and only its own."""
@@ -277,7 +296,7 @@ class Ipc:
         except KernelError as error:
             return Reply(-error.number)
         except Exception as error:
-            if self.kernel.debug:
+            if self.debug:
                 raise
             self.restart(name, f"{type(error).__name__}: {error}")
             return Reply(-E.IO)

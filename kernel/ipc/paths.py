@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import MOVED, Reply
 from kernel.abi.nodes import MAX_LINKS, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH
+from kernel.ipc.endpoints import Endpoints
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 AT_FDCWD = -100
 MAX_PATH_BYTES = 4096
@@ -26,15 +22,15 @@ def read(thread: Thread, address: int) -> bytes:
     return path
 
 
-def start(kernel: Kernel, thread: Thread, fd: int, path: bytes) -> Handle:
+def start(ipc: Endpoints, thread: Thread, fd: int, path: bytes) -> Handle:
     """Where a path begins: the root, the current directory, or an open one.  Raises EBADF."""
     if path.startswith(b"/"):
-        return kernel.root
+        return ipc.well_known.root
     return thread.process.cwd if fd == AT_FDCWD else thread.process.descriptors.get(fd)
 
 
 def send(
-    kernel: Kernel,
+    ipc: Endpoints,
     thread: Thread,
     at: Handle,
     path: bytes,
@@ -46,10 +42,10 @@ def send(
 ) -> tuple[Reply, int]:
     """Ask for `operation` at the end of `path`; the answer, and the endpoint that gave it."""
     for _ in range(MAX_LINKS):
-        if not kernel.ipc.serves_files(at):
+        if not ipc.serves_files(at):
             raise KernelError(E.NOTDIR if path else E.INVAL)
         data = path + b"\0" + more if more else path
-        reply = kernel.ipc.call(thread, at, operation, words, data, as_real=as_real)
+        reply = ipc.call(thread, at, operation, words, data, as_real=as_real)
         if reply.label != MOVED:
             return reply, at.endpoint
         at, path = Handle(reply.caps[0], reply.words[0]), reply.data
@@ -57,13 +53,13 @@ def send(
 
 
 def open_file(
-    kernel: Kernel, thread: Thread, at: Handle, path: bytes, flags: int, mode: int
+    ipc: Endpoints, thread: Thread, at: Handle, path: bytes, flags: int, mode: int
 ) -> Handle:
     """An open file that no descriptor holds yet.  `Blocked`: a FIFO waits for its other end."""
-    call = kernel.traps.current_call(thread)
+    call = thread.current_call()
     handle = call.opened
     if handle is None:
-        reply, endpoint = send(kernel, thread, at, path, "open", (flags, mode))
+        reply, endpoint = send(ipc, thread, at, path, "open", (flags, mode))
         badge, seekable, fifo = reply.words
         handle = Handle(endpoint, badge, 0, flags & KEPT_FLAGS, bool(seekable))
         if not fifo:
@@ -71,23 +67,23 @@ def open_file(
         handle.holds = 1
         handle.offset = fifo  # kept here while the other end has not come
         call.opened = handle
-    _meet(kernel, thread, handle)
+    _meet(ipc, thread, handle)
     call.opened = None
     handle.holds = handle.offset = 0
     return handle
 
 
-def _meet(kernel: Kernel, thread: Thread, handle: Handle) -> None:
+def _meet(ipc: Endpoints, thread: Thread, handle: Handle) -> None:
     """Wait until somebody has opened the other end of a FIFO (fifo(7))."""
     try:
-        kernel.ipc.call(thread, handle, "meet", (handle.offset,))
+        ipc.call(thread, handle, "meet", (handle.offset,))
     except KernelError as error:
         if error.number != E.AGAIN:
             raise
         if handle.blocks:
-            raise kernel.ready.wait_for(handle) from error
+            raise ipc.ready.wait_for(handle) from error
         if handle.flags & O_ACCMODE == 1:
-            call = kernel.traps.current_call(thread)
+            call = thread.current_call()
             call.opened = None
-            kernel.ipc.close(handle)
+            ipc.close(handle)
             raise KernelError(E.NXIO) from error

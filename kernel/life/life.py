@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.devices import TERMINAL
+from hw.machine import Machine
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.abi.message import Reply
+from kernel.choose import Chooser
 from kernel.ipc import paths
+from kernel.ipc.endpoints import Endpoints
 from kernel.life import elf
+from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.space import AddressSpace
+from kernel.sched.tasks import Tasks
 from kernel.sched.usage import process_usage, thread_usage
 from kernel.task import limits
 from kernel.task.credentials import Credentials
 from kernel.task.descriptors import Descriptors, Handle
 from kernel.task.process import DEAD, MAX_TASKS, Process, Signal, SignalAction, Thread, Usage
+from kernel.vas.vases import Vases
 from kernel.wait import futex, jobs, signals
 from kernel.wait.signals import SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGKILL
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 THREAD_NEW = trace.declare(
     "thread_new", "tid:Q pid:Q parent:Q space:Q name:s", "A thread was made."
@@ -78,7 +80,12 @@ class CloneRequest:
 class Life:
     """Makes and ends tasks.  Ids are given out once, upwards."""
 
-    kernel: Kernel
+    machine: Machine
+    chooser: Chooser
+    memory: Memory
+    tasks: Tasks
+    vases: Vases
+    ipc: Endpoints
     last_id: int = 0
 
     # Birth ----------------------------------------------------------------------------------
@@ -93,7 +100,7 @@ class Life:
         handles: list[Handle],
     ) -> Process:
         """Start a program from outside, with `handles` as its descriptors 0, 1, ..."""
-        space = self.kernel.new_space()
+        space = self.memory.new_space()
         try:
             image = self._load(space, file, arguments, environment, credentials)
         except KernelError:
@@ -103,13 +110,13 @@ class Life:
         name = arguments[0].decode(errors="replace")
         process = Process(pid, None, space, credentials, name, pid, pid, self._home())
         process.arguments, process.executable = tuple(arguments), path
-        process.started = self.kernel.now()
+        process.started = self.tasks.now()
         for handle in handles:
             process.descriptors.add(handle)
-        self.kernel.processes[pid] = process
-        thread = self._add_thread(process, space, pid, self.kernel.machine.core.fresh_context())
+        self.tasks.processes[pid] = process
+        thread = self._add_thread(process, space, pid, self.machine.core.fresh_context())
         thread.rip, thread.registers = image
-        self.kernel.make_ready(thread)
+        self.tasks.make_ready(thread)
         return process
 
     def clone(self, parent: Thread, request: CloneRequest) -> Thread:
@@ -120,17 +127,17 @@ class Life:
         self._check_room(parent.process)
         home = parent.process.space
         if not shares:
-            home = home.fork(self.kernel.new_space_id())
-            self.kernel.vases.forked(parent.process.space)
+            home = home.fork(self.memory.new_space_id())
+            self.vases.forked(parent.process.space)
         tid = self._new_id()
         process = parent.process if flags & CLONE_THREAD else self._child(parent, home, tid, flags)
-        core = self.kernel.machine.core
+        core = self.machine.core
         context = core.fresh_context()
         core.save(context)
         view = parent.space if shares else home
         thread = self._add_thread(process, view, tid, context)
         if view is not home:
-            self.kernel.vases.join(parent, thread)
+            self.vases.join(parent, thread)
         thread.rip, thread.mask = parent.rip, parent.mask
         thread.scheduling = parent.scheduling.of_child()
         thread.result = 0
@@ -142,12 +149,12 @@ class Life:
         if flags & CLONE_SETTLS:
             thread.registers["fs_base"] = request.tls
         self._set_tids(parent, thread, request)
-        self.kernel.make_ready(thread)
+        self.tasks.make_ready(thread)
         return thread
 
     def _check_room(self, process: Process) -> None:
         """EAGAIN: too many tasks in all, or of this user (RLIMIT_NPROC; root is not under it)."""
-        threads, who = self.kernel.threads, process.credentials
+        threads, who = self.tasks.threads, process.credentials
         if len(threads) >= MAX_TASKS:
             raise KernelError(E.AGAIN)
         limit = limits.soft(process, limits.NPROC)
@@ -157,14 +164,14 @@ class Life:
                 raise KernelError(E.AGAIN)
 
     def _child(self, parent: Thread, space: AddressSpace, pid: int, flags: int) -> Process:
-        mother, machine = parent.process, self.kernel.machine
+        mother, machine = parent.process, self.machine
         machine.charge(costs.TASK_CREATE)
         machine.charge(costs.DESCRIPTOR_COPY, len(mother.descriptors.handles))
         mother.cwd.holds += 1
         elder = mother.parent if flags & CLONE_PARENT and mother.parent else mother
         child = Process(
             pid, elder, space, mother.credentials, mother.name, mother.group, mother.session,
-            mother.cwd, mother.umask, mother.arguments, mother.executable, self.kernel.now(),
+            mother.cwd, mother.umask, mother.arguments, mother.executable, self.tasks.now(),
             mother.descriptors.copy(),
         )  # fmt: skip
         child.actions, child.limits = dict(mother.actions), dict(mother.limits)
@@ -172,7 +179,7 @@ class Life:
         child.dumpable, child.gains_nothing = mother.dumpable, mother.gains_nothing
         child.personality = mother.personality
         elder.children.append(child)
-        self.kernel.processes[pid] = child
+        self.tasks.processes[pid] = child
         return child
 
     def _set_tids(self, parent: Thread, thread: Thread, request: CloneRequest) -> None:
@@ -190,18 +197,18 @@ class Life:
     def _add_thread(
         self, process: Process, space: AddressSpace, tid: int, context: bytearray
     ) -> Thread:
-        self.kernel.machine.charge(costs.TASK_CREATE)
+        self.machine.charge(costs.TASK_CREATE)
         thread = Thread(tid, process, space, context, 0)
         process.threads.append(thread)
         process.space.users += 1
-        self.kernel.threads[tid] = thread
+        self.tasks.threads[tid] = thread
         parent = process.parent.pid if process.parent else 0
         self._emit(THREAD_NEW, tid, process.pid, parent, space.id, process.name.encode())
         return thread
 
     def _home(self) -> Handle:
-        self.kernel.home.holds += 1
-        return self.kernel.home
+        self.ipc.well_known.home.holds += 1
+        return self.ipc.well_known.home
 
     def _new_id(self) -> int:
         self.last_id += 1
@@ -214,11 +221,11 @@ class Life:
     ) -> None:
         """Replace the program of the thread's process; the other threads end."""
         image_of, arguments = self._program(thread, path, arguments)
-        file = self.kernel.ipc.published[image_of.caps[0]]
+        file = self.ipc.published[image_of.caps[0]]
         process = thread.process
         mode, owner, group = image_of.words
         who = process.credentials.running(0 if process.gains_nothing else mode, owner, group)
-        space = self.kernel.new_space()
+        space = self.memory.new_space()
         try:
             image = self._load(space, file, arguments, environment, who)
         except KernelError:
@@ -228,7 +235,7 @@ class Life:
             if other is not thread:
                 self._end_thread(other, 0)
         self._become_leader(thread)
-        futex.owner_died(self.kernel, thread)
+        futex.owner_died(self.tasks, thread)
         self._leave_space(thread)
         space.users += 1
         process.space = thread.space = space
@@ -237,16 +244,16 @@ class Life:
         handled = {n: a for n, a in process.actions.items() if a.handler == SIG_IGN}
         process.actions = handled
         for number in sorted(process.descriptors.closes_on_exec):
-            self.kernel.ipc.close(process.descriptors.remove(number))
+            self.ipc.close(process.descriptors.remove(number))
         process.executed, process.exit_signal = True, SIGCHLD
         process.timers = {key: timer for key, timer in process.timers.items() if key < 0}
         process.credentials = who
         thread.alternate_stack, thread.clear_tid_address = (0, 0), 0
         thread.robust_list, thread.name = 0, ""
-        thread.context = self.kernel.machine.core.fresh_context()
+        thread.context = self.machine.core.fresh_context()
         thread.rip, thread.registers = image
-        self.kernel.unload(thread)
-        self.kernel.wake(("vfork", process.pid, 0))
+        self.tasks.unload(thread)
+        self.tasks.wake(("vfork", process.pid, 0))
         self._emit(EXEC, process.pid, space.id, path)
 
     def _program(
@@ -254,9 +261,9 @@ class Life:
     ) -> tuple[Reply, list[bytes]]:
         """The file to load and its arguments; a script names another one (execve(2))."""
         for _ in range(MAX_INTERPRETERS):
-            at = paths.start(self.kernel, thread, paths.AT_FDCWD, path)
-            reply, _ = paths.send(self.kernel, thread, at, path, "image")
-            head = self.kernel.ipc.published[reply.caps[0]].load(0, SCRIPT_HEAD_BYTES)
+            at = paths.start(self.ipc, thread, paths.AT_FDCWD, path)
+            reply, _ = paths.send(self.ipc, thread, at, path, "image")
+            head = self.ipc.published[reply.caps[0]].load(0, SCRIPT_HEAD_BYTES)
             if not head.startswith(b"#!"):
                 return reply, arguments
             words = head[2:].partition(b"\n")[0].strip().split(None, 1)
@@ -268,9 +275,9 @@ class Life:
 
     def _become_leader(self, thread: Thread) -> None:
         """The thread that calls exec has the id of its process from then on (execve(2))."""
-        del self.kernel.threads[thread.tid]
+        del self.tasks.threads[thread.tid]
         thread.tid = thread.pid
-        self.kernel.threads[thread.tid] = thread
+        self.tasks.threads[thread.tid] = thread
 
     def _load(
         self,
@@ -284,7 +291,7 @@ class Life:
         image = elf.parse(file.content())
         name = arguments[0].decode(errors="replace") if arguments else ""
         elf.load(space, image, file, name)
-        random = self.kernel.chooser.bytes(16)
+        random = self.chooser.bytes(16)
         rsp = elf.build_stack(space, image, arguments, environment, credentials, random)
         return image.entry, {"rsp": rsp}
 
@@ -302,25 +309,25 @@ class Life:
 
         With the first process everybody ends, as in a container (pid_namespaces(7)).
         """
-        watched = jobs.looked_after(self.kernel, process)
+        watched = jobs.looked_after(self.tasks, process)
         for thread in list(process.threads):
             self._end_thread(thread, status)
         process.timers.clear()
         for handle in process.descriptors.handles.values():
-            self.kernel.ipc.close(handle)
+            self.ipc.close(handle)
         process.descriptors = Descriptors()
-        self.kernel.ipc.close(process.cwd)
-        self.kernel.ipc.abandon(process)
+        self.ipc.close(process.cwd)
+        self.ipc.abandon(process)
         process.zombie, process.exit_status = True, status
         self._hand_over_children(process)
-        self.kernel.wake(("vfork", process.pid, 0))
+        self.tasks.wake(("vfork", process.pid, 0))
         if process.pid == FIRST:
-            for other in [p for p in self.kernel.processes.values() if not p.zombie]:
+            for other in [p for p in self.tasks.processes.values() if not p.zombie]:
                 self.exit_process(other, SIGKILL)
         if process.pid == process.session:
-            console = self.kernel.console.endpoint
-            self.kernel.ipc.ask(console, TERMINAL, "session_end", (process.pid,))
-        signals.tell_orphaned(self.kernel, watched)
+            console = self.ipc.well_known.console.endpoint
+            self.ipc.ask(console, TERMINAL, "session_end", (process.pid,))
+        signals.tell_orphaned(self.tasks, watched)
         if process.parent is not None:
             self._tell_parent(process.parent, process)
 
@@ -329,10 +336,10 @@ class Life:
         action = parent.actions.get(SIGCHLD, SignalAction())
         forgets = action.handler == SIG_IGN or action.flags & SA_NOCLDWAIT
         if process.exit_signal:
-            signals.send(self.kernel, parent, signals.of_child(process))
+            signals.send(self.tasks, parent, signals.of_child(process))
         if forgets and process.exit_signal == SIGCHLD:
             self._reap(parent, process)
-        self.kernel.wake(("child", parent.pid, 0))
+        self.tasks.wake(("child", parent.pid, 0))
 
     def _hand_over_children(self, process: Process) -> None:
         """Orphans get the nearest ancestor that asked for them (prctl(2)), or the first process."""
@@ -341,13 +348,13 @@ class Life:
             child.parent, child.exit_signal = heir, SIGCHLD
             if child.death_signal:
                 told = Signal(child.death_signal, signals.SI_KERNEL)
-                signals.send(self.kernel, child, told)
+                signals.send(self.tasks, child, told)
             if heir is not None:
                 heir.children.append(child)
             if child.zombie and heir is not None:
                 self._tell_parent(heir, child)
             elif child.zombie:
-                del self.kernel.processes[child.pid]
+                del self.tasks.processes[child.pid]
         process.children = []
 
     def _heir(self, process: Process) -> Process | None:
@@ -356,22 +363,22 @@ class Life:
             if above.is_heir and not above.zombie:
                 return above
             above = above.parent
-        first = self.kernel.processes.get(FIRST)
+        first = self.tasks.processes.get(FIRST)
         return None if first is process or first is None or first.zombie else first
 
     def _end_thread(self, thread: Thread, status: int) -> None:
-        self.kernel.unschedule(thread)
+        self.tasks.unschedule(thread)
         if thread.call is not None:
-            self.kernel.ipc.cancel(thread, thread.call)
-        futex.owner_died(self.kernel, thread)
+            self.ipc.cancel(thread, thread.call)
+        futex.owner_died(self.tasks, thread)
         if thread.clear_tid_address:
             self._announce_end(thread)
         self._leave_space(thread)
         thread.state = DEAD
-        thread.process.usage += thread_usage(self.kernel, thread)
+        thread.process.usage += thread_usage(self.tasks, thread)
         thread.turn_began = None
         thread.process.threads.remove(thread)
-        del self.kernel.threads[thread.tid]
+        del self.tasks.threads[thread.tid]
         self._emit(THREAD_END, thread.tid, thread.pid, status)
 
     def _announce_end(self, thread: Thread) -> None:
@@ -379,16 +386,16 @@ class Life:
         address = thread.clear_tid_address
         with suppress(KernelError):  # the program may have unmapped the word
             thread.space.write(address, bytes(4))
-            futex.wake(self.kernel, thread, address, 1)
+            futex.wake(self.tasks, thread, address, 1)
 
     def _leave_space(self, thread: Thread) -> None:
         """The thread is in no view any more; with the last one, nothing is attached any more."""
         home = thread.process.space
-        self.kernel.vases.leave(thread)
+        self.vases.leave(thread)
         home.users -= 1
         if not home.users:
-            self.kernel.vases.abandon(home)
-            self.kernel.retire_space(home)
+            self.vases.abandon(home)
+            self.memory.retire_space(home)
 
     # Wait -----------------------------------------------------------------------------------
 
@@ -420,7 +427,7 @@ class Life:
                 return None
             told, usage = signals.of_child(child), child.usage + child.children_usage
             return Change(child.pid, told.code, told.status, *about, child.exit_status, usage)
-        usage = process_usage(self.kernel, child) + child.children_usage
+        usage = process_usage(self.tasks, child) + child.children_usage
         if options & WSTOPPED and child.stop_is_news:
             child.stop_is_news = keep
             number = child.stopped
@@ -433,11 +440,11 @@ class Life:
 
     def _reap(self, parent: Process, child: Process) -> None:
         parent.children.remove(child)
-        del self.kernel.processes[child.pid]
+        del self.tasks.processes[child.pid]
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
-        if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(kind, *values)
+        if self.machine.trace:
+            self.machine.trace.emit(kind, *values)
 
 
 def _check_flags(flags: int) -> None:

@@ -16,7 +16,7 @@ from hw.paging import ADDRESS, NX, P, U, W
 from kernel.mm.frames import TABLE, Account, Frames
 
 if TYPE_CHECKING:
-    from kernel.vas.view import Mirror
+    from kernel.vas.tables import Mirror
 
 PTE = trace.declare(
     "pte", "pml4:Q table:Q index:H level:B old:Q new:Q", "A page-table entry was written."

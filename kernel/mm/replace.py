@@ -15,18 +15,16 @@ set it again (SDM vol. 3A, 4.10.4.2); so a page that is in use costs a shootdown
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.memory import PAGE_SIZE
 from hw.paging import A
 from kernel.abi.errno import E, KernelError
 from kernel.mm import rmap
+from kernel.mm.frames import Frames
 from kernel.mm.objects import MemoryObject
+from kernel.mm.shootdown import Shootdowns
 from kernel.mm.space import LOCKED, AddressSpace
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 CLOCK, FIFO = "clock", "fifo"
 POLICIES = (CLOCK, FIFO)
@@ -75,7 +73,8 @@ class Replacement:
     share it.
     """
 
-    kernel: Kernel
+    frames: Frames
+    shootdowns: Shootdowns
     policy: str
     queue: dict[int, tuple[MemoryObject, int]] = field(default_factory=dict)
     locked: dict[int, tuple[MemoryObject, int]] = field(default_factory=dict)
@@ -117,8 +116,8 @@ class Replacement:
         if self.in_vain >= IN_VAIN_FAULTS:
             self.in_vain = 0
             raise KernelError(E.NOMEM)
-        self.kernel.machine.core.leave = True
-        while len(self.kernel.frames.free) < count:
+        self.frames.machine.core.leave = True
+        while len(self.frames.free) < count:
             candidates, self.passed = len(self.queue), 0
             pfn = self.choose()
             self._forget_accesses()
@@ -151,7 +150,7 @@ class Replacement:
         """Can the page in this frame leave memory now?"""
         made, page = self.queue[pfn]
         holders = self._holders(pfn)
-        if not holders or len(holders) != self.kernel.frames.refs[pfn]:
+        if not holders or len(holders) != self.frames.refs[pfn]:
             return False
         if self._is_locked(pfn):
             return False
@@ -202,7 +201,7 @@ class Replacement:
 
     def _evict(self, pfn: int, reason: int) -> None:
         """Write the page out, once no core can store into it any more."""
-        frames, (made, page), holders = self.kernel.frames, self.queue[pfn], self._holders(pfn)
+        frames, (made, page), holders = self.frames, self.queue[pfn], self._holders(pfn)
         for holder in holders:
             rmap.unmap(holder, [page])
         self._settle()
@@ -211,7 +210,7 @@ class Replacement:
         block = IN_FILE
         if not self._is_in_file(made, page, pfn):
             block = self._take_block()
-            self.kernel.machine.disk.write(block, frames.machine.memory.read(pfn << 12, PAGE_SIZE))
+            self.frames.machine.disk.write(block, frames.machine.memory.read(pfn << 12, PAGE_SIZE))
         away = Away(block, len(holders), self.outs)
         for holder in holders:
             del holder.frames[page]
@@ -225,29 +224,27 @@ class Replacement:
 
         So no translation is stale afterwards, and what was shot down is released.
         """
-        kernel, machine = self.kernel, self.kernel.machine
-        me, released = machine.core, []
+        machine = self.frames.machine
+        me = machine.core
         for core in machine.cores:
             if machine.state.mailboxes[core.state.id]:
                 machine.take_turn(core)
                 for message in machine.take_ipis():
-                    released += kernel.shootdowns.answer(message)
+                    self.shootdowns.answer(message)
         machine.take_turn(me)
-        for thread in released:
-            kernel.make_ready(thread)
 
     def _is_in_file(self, made: MemoryObject, page: int, pfn: int) -> bool:
         """Is it a page of a file, and as it was when it came from there?"""
         if not made.data:
             return False
-        held = self.kernel.machine.memory.read(pfn << 12, PAGE_SIZE)
+        held = self.frames.machine.memory.read(pfn << 12, PAGE_SIZE)
         return held == made.first_content(page)
 
     # In -----------------------------------------------------------------------------------------
 
     def page_in(self, made: MemoryObject, page: int) -> int:
         """Bring a page back, for all who share it; returns its frame.  Raises ENOMEM."""
-        frames, away = self.kernel.frames, made.paged_out[page]
+        frames, away = self.frames, made.paged_out[page]
         pfn = frames.allocate(made.owner, zero=False)
         frames.machine.memory.write(pfn << 12, self.content(made, page))
         for member in made.family:
@@ -263,10 +260,10 @@ class Replacement:
 
     def content(self, made: MemoryObject, page: int) -> bytes:
         """What a page that is paged out holds; it stays where it is."""
-        block, disk = made.paged_out[page].block, self.kernel.machine.disk
+        block, disk = made.paged_out[page].block, self.frames.machine.disk
         if block != IN_FILE:
             return disk.read(block)
-        self.kernel.machine.charge(costs.DISK_READ)
+        self.frames.machine.charge(costs.DISK_READ)
         return made.first_content(page)
 
     def let_go(self, away: Away) -> None:
@@ -296,7 +293,7 @@ class Replacement:
     # Blocks -------------------------------------------------------------------------------------
 
     def _has_block(self) -> bool:
-        return bool(self.free_blocks) or self.blocks_used < self.kernel.machine.disk.count
+        return bool(self.free_blocks) or self.blocks_used < self.frames.machine.disk.count
 
     def _take_block(self) -> int:
         if self.free_blocks:
@@ -306,9 +303,9 @@ class Replacement:
 
     def _give_back(self, block: int) -> None:
         if block != IN_FILE:
-            self.kernel.machine.disk.discard(block)
+            self.frames.machine.disk.discard(block)
             self.free_blocks.append(block)
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
-        if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(kind, *values)
+        if self.frames.machine.trace:
+            self.frames.machine.trace.emit(kind, *values)

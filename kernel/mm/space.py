@@ -32,7 +32,7 @@ from kernel.mm.usermem import UserMemory
 
 if TYPE_CHECKING:
     from kernel.mm.shootdown import Shootdowns
-    from kernel.vas.view import View
+    from kernel.vas.view import LayeredView
 
 KUSER = USER_TOP - PAGE_SIZE
 MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
@@ -142,7 +142,7 @@ class AddressSpace(UserMemory):
     base: int = MAP_BASE
     hint: int = MAP_BASE
     shows: tuple[AddressSpace, ...] = ()
-    views: dict[int, View] = field(default_factory=dict)
+    views: dict[int, LayeredView] = field(default_factory=dict)
     vid: int = 0
     tagging: int = TAG_ANY
     changed: int = 0
@@ -164,6 +164,11 @@ class AddressSpace(UserMemory):
             self.table.free()
             raise
         self._emit(SPACE, self.table.root_pa, 1)
+
+    @property
+    def root_pa(self) -> int:
+        """Where its top-level page table is."""
+        return self.table.root_pa
 
     # Mapping ------------------------------------------------------------------------------
 
@@ -218,7 +223,7 @@ class AddressSpace(UserMemory):
                 return start
         raise KernelError(E.NOMEM)
 
-    def clash(self, start: int, end: int, but: View | None = None) -> Region | None:
+    def clash(self, start: int, end: int, but: LayeredView | None = None) -> Region | None:
         """What a view shows in a range that is not this space's, and so cannot be."""
         for view in self.views.values():
             for layer in view.shows if view is not but else ():
@@ -531,7 +536,7 @@ class AddressSpace(UserMemory):
         self.table.free()
         self._emit(SPACE, self.table.root_pa, 0)
         self.forget_root()
-        self.shootdowns.release(self.objects.table, frames)
+        self.shootdowns.release(frames)
 
     def forget_root(self) -> None:
         """The tables are gone."""

@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kernel.abi.errno import E, KernelError
+from kernel.sched.tasks import Tasks
 from kernel.task.clock import PROCESS_TIME, THREAD_TIME
 from kernel.task.process import Process, Thread, Usage
 
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
-
-def thread_usage(kernel: Kernel, thread: Thread) -> Usage:
+def thread_usage(tasks: Tasks, thread: Thread) -> Usage:
     """What a thread has used up to now; its current turn counts."""
     user, cycles = thread.instructions, thread.cycles
     if thread.turn_began is not None:
-        core = kernel.machine.core.state
+        core = tasks.machine.core.state
         cycles += core.cycles - thread.turn_began[0]
         user += core.instructions - thread.turn_began[1]
     return Usage(user, max(0, cycles - user), thread.waits, thread.pre_empted)
 
 
-def process_usage(kernel: Kernel, process: Process) -> Usage:
+def process_usage(tasks: Tasks, process: Process) -> Usage:
     """What all threads of a process have used; those that have ended count."""
     total = process.usage
     for thread in process.threads:
-        total += thread_usage(kernel, thread)
+        total += thread_usage(tasks, thread)
     return total
 
 
-def usage_of_clock(kernel: Kernel, caller: Thread, which: int) -> Usage | None:
+def usage_of_clock(tasks: Tasks, caller: Thread, which: int) -> Usage | None:
     """What a processor-time clock shows; None if `which` is another clock.
 
     A negative id names a process or a thread (clock_getcpuclockid(3)).  Raises EINVAL.
     """
     if which == PROCESS_TIME:
-        return process_usage(kernel, caller.process)
+        return process_usage(tasks, caller.process)
     if which == THREAD_TIME:
-        return thread_usage(kernel, caller)
+        return thread_usage(tasks, caller)
     if which >= 0:
         return None
     number, kind = ~(which >> 3), which & 7
     if kind & 3 == 3:
         raise KernelError(E.INVAL)
     if kind & 4:
-        thread = kernel.threads.get(number) if number else caller
+        thread = tasks.threads.get(number) if number else caller
         if thread is None or thread.process is not caller.process:
             raise KernelError(E.INVAL)
-        return thread_usage(kernel, thread)
-    process = kernel.processes.get(number) if number else caller.process
+        return thread_usage(tasks, thread)
+    process = tasks.processes.get(number) if number else caller.process
     if process is None:
         raise KernelError(E.INVAL)
-    return process_usage(kernel, process)
+    return process_usage(tasks, process)

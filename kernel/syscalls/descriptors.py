@@ -122,10 +122,10 @@ def pipe2(k: Kernel, t: Thread, out: Ptr, flags: Int) -> int:
     if flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT):
         raise KernelError(E.INVAL)
     t.space.write(out, t.space.read(out, 8))
-    badges = k.ipc.call(t, k.pipes, "pipe").words
+    badges = k.ipc.call(t, k.ipc.well_known.pipes, "pipe").words
     kept, on_exec = flags & O_NONBLOCK, bool(flags & O_CLOEXEC)
     reader, writer = (
-        Handle(k.pipes.endpoint, badge, 0, mode | kept)
+        Handle(k.ipc.well_known.pipes.endpoint, badge, 0, mode | kept)
         for badge, mode in zip(badges, (0, O_WRONLY), strict=True)
     )
     try:
@@ -157,7 +157,7 @@ def eventfd2(k: Kernel, t: Thread, initial: Flags, flags: Int) -> int:
     """
     if flags & ~(O_CLOEXEC | O_NONBLOCK | EFD_SEMAPHORE):
         raise KernelError(E.INVAL)
-    reply = k.ipc.call(t, k.pipes, "eventfd", (initial, flags & EFD_SEMAPHORE))
-    handle = Handle(k.pipes.endpoint, reply.words[0])
+    reply = k.ipc.call(t, k.ipc.well_known.pipes, "eventfd", (initial, flags & EFD_SEMAPHORE))
+    handle = Handle(k.ipc.well_known.pipes.endpoint, reply.words[0])
     handle.flags |= flags & O_NONBLOCK
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))

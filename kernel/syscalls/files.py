@@ -60,7 +60,9 @@ def at(
 ) -> Reply:
     """Ask for `operation` at a path argument; an empty one may mean `dirfd` itself."""
     name = _path(t, path, may_be_empty=may_be_empty)
-    reply, _ = paths.send(k, t, paths.start(k, t, dirfd, name), name, operation, words, more)
+    reply, _ = paths.send(
+        k.ipc, t, paths.start(k.ipc, t, dirfd, name), name, operation, words, more
+    )
     return reply
 
 
@@ -77,7 +79,7 @@ def on(
     handle = t.process.descriptors.get(fd)
     if handle.flags & O_PATH and not path:
         raise KernelError(E.BADF)
-    reply, _ = paths.send(k, t, handle, b"", operation, words)
+    reply, _ = paths.send(k.ipc, t, handle, b"", operation, words)
     return reply
 
 
@@ -114,8 +116,8 @@ def openat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mode: Flags)
         raise KernelError(E.INVAL)
     name = paths.read(t, path)
     t.process.descriptors.lowest_free()
-    start = paths.start(k, t, dirfd, name)
-    handle = paths.open_file(k, t, start, name, flags | O_LARGEFILE, mode)
+    start = paths.start(k.ipc, t, dirfd, name)
+    handle = paths.open_file(k.ipc, t, start, name, flags | O_LARGEFILE, mode)
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))
 
 
@@ -207,8 +209,8 @@ def faccessat2(k: Kernel, t: Thread, dirfd: Fd, path: Path, mode: Int, flags: In
     _check(mode, 7)
     nofollow, empty = int(flags & AT_SYMLINK_NOFOLLOW != 0), bool(flags & AT_EMPTY_PATH)
     name = _path(t, path, may_be_empty=empty)
-    start, real = paths.start(k, t, dirfd, name), not flags & AT_EACCESS
-    paths.send(k, t, start, name, "access", (mode, nofollow), as_real=real)
+    start, real = paths.start(k.ipc, t, dirfd, name), not flags & AT_EACCESS
+    paths.send(k.ipc, t, start, name, "access", (mode, nofollow), as_real=real)
     return 0
 
 
@@ -270,7 +272,7 @@ def getdents64(k: Kernel, t: Thread, fd: Fd, out: Ptr, room: Flags) -> int:
     """
     handle = t.process.descriptors.get(fd)
     size = min(room, MAX_TRANSFER_BYTES)
-    reply, _ = paths.send(k, t, handle, b"", "readdir", (handle.offset, size))
+    reply, _ = paths.send(k.ipc, t, handle, b"", "readdir", (handle.offset, size))
     t.space.write(out, reply.data)
     handle.offset = reply.words[0]
     return len(reply.data)
@@ -302,9 +304,9 @@ def fchdir(k: Kernel, t: Thread, fd: Fd) -> int:
 
 
 def _move_to(k: Kernel, t: Thread, dirfd: int, name: bytes) -> int:
-    start = paths.start(k, t, dirfd, name)
-    paths.send(k, t, start, name.rstrip(b"/") + b"/.", "access", (1, 0))
-    cwd = paths.open_file(k, t, start, name, O_PATH | O_DIRECTORY, 0)
+    start = paths.start(k.ipc, t, dirfd, name)
+    paths.send(k.ipc, t, start, name.rstrip(b"/") + b"/.", "access", (1, 0))
+    cwd = paths.open_file(k.ipc, t, start, name, O_PATH | O_DIRECTORY, 0)
     cwd.holds = 1
     before, t.process.cwd = t.process.cwd, cwd
     k.ipc.close(before)
@@ -379,13 +381,15 @@ def renameat2(
 ) -> int:
     """As renameat; RENAME_NOREPLACE: EEXIST if something is there.  EINVAL: other flags."""
     first, second = paths.read(t, old), paths.read(t, new)
-    source, source_at = paths.send(k, t, paths.start(k, t, olddir, first), first, "parent")
-    target, target_at = paths.send(k, t, paths.start(k, t, newdir, second), second, "parent")
+    source, source_at = paths.send(k.ipc, t, paths.start(k.ipc, t, olddir, first), first, "parent")
+    target, target_at = paths.send(
+        k.ipc, t, paths.start(k.ipc, t, newdir, second), second, "parent"
+    )
     if source_at != target_at:
         raise KernelError(E.XDEV)
     directory = k.ipc.node(source_at, source.words[0])
     words = (target.words[0], flags)
-    paths.send(k, t, directory, source.data, "rename", words, target.data)
+    paths.send(k.ipc, t, directory, source.data, "rename", words, target.data)
     return 0
 
 
@@ -402,13 +406,15 @@ def linkat(k: Kernel, t: Thread, olddir: Fd, old: Path, newdir: Fd, new: Path, f
     first = _path(t, old, may_be_empty=bool(flags & AT_EMPTY_PATH))
     second = paths.read(t, new)
     nofollow = int(not flags & AT_SYMLINK_FOLLOW)
-    start = paths.start(k, t, olddir, first)
-    found, found_at = paths.send(k, t, start, first, "stat", (nofollow,))
-    target, target_at = paths.send(k, t, paths.start(k, t, newdir, second), second, "parent")
+    start = paths.start(k.ipc, t, olddir, first)
+    found, found_at = paths.send(k.ipc, t, start, first, "stat", (nofollow,))
+    target, target_at = paths.send(
+        k.ipc, t, paths.start(k.ipc, t, newdir, second), second, "parent"
+    )
     if found_at != target_at:
         raise KernelError(E.XDEV)
     directory = k.ipc.node(target_at, target.words[0])
-    paths.send(k, t, directory, target.data, "link", (Stat(*found.words).inode,))
+    paths.send(k.ipc, t, directory, target.data, "link", (Stat(*found.words).inode,))
     return 0
 
 

@@ -31,21 +31,21 @@ def futex(
         raise KernelError(E.NOSYS)
     if command in (WAIT, WAIT_BITSET):
         bits = val3 if command == WAIT_BITSET else futexes.ANY_BITS
-        return futexes.wait(k, t, uaddr, val, _deadline(k, t, op, timeout), bits)
+        return futexes.wait(k.alarms, t, uaddr, val, _deadline(k, t, op, timeout), bits)
     if command in (WAKE, WAKE_BITSET):
         bits = val3 if command == WAKE_BITSET else futexes.ANY_BITS
-        return futexes.wake(k, t, uaddr, _count(val), bits)
+        return futexes.wake(k.tasks, t, uaddr, _count(val), bits)
     if command in (REQUEUE, CMP_REQUEUE):
         return _requeue(k, t, command == CMP_REQUEUE, (uaddr, uaddr2), (val, timeout, val3))
     if command == WAKE_OP:
         counts = (_count(val), _count(timeout))
-        return futexes.wake_op(k, t, (uaddr, uaddr2), counts, val3)
+        return futexes.wake_op(k.tasks, t, (uaddr, uaddr2), counts, val3)
     raise KernelError(E.NOSYS)
 
 
 def _deadline(k: Kernel, t: Thread, op: int, timeout: int) -> int | None:
     """WAIT has a duration, WAIT_BITSET a moment of one of two clocks."""
-    call = k.traps.current_call(t)
+    call = t.current_call()
     if call.deadline is not None or not timeout:
         return call.deadline
     wanted = clock.REALTIME if op & CLOCK_REALTIME else clock.MONOTONIC
@@ -69,7 +69,7 @@ def _requeue(
         futexes.channel(t.space, word)
     if compares and t.space.read_u32(words[0]) != expected:
         raise KernelError(E.AGAIN)
-    return sum(futexes.requeue(k, t, *words, wakes, moves))
+    return sum(futexes.requeue(k.tasks, t, *words, wakes, moves))
 
 
 @syscall(218)
@@ -91,7 +91,7 @@ def set_robust_list(k: Kernel, t: Thread, head: Ptr, size: Size) -> int:
 @syscall(274)
 def get_robust_list(k: Kernel, t: Thread, tid: Pid, head: Ptr, size: Ptr) -> int:
     """Store where the list of a thread is.  ESRCH: no such thread; EPERM: not one's own; EFAULT."""
-    target = k.threads.get(tid) if tid else t
+    target = k.tasks.threads.get(tid) if tid else t
     if target is None:
         raise KernelError(E.SRCH)
     mine, other = t.process.credentials, target.process.credentials

@@ -86,7 +86,7 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
 
     At `offset`, or at the file offset, which then moves on.  EPIPE comes with SIGPIPE.
     """
-    call = k.traps.current_call(t)
+    call = t.current_call()
     if limits.FSIZE in t.process.limits and handle.seekable:
         data = _within_limit(k, t, handle, data, offset)
     while True:
@@ -99,7 +99,7 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
             if call.done:
                 return call.done
             if error.number == E.PIPE:
-                signals.send(k, t.process, Signal(signals.SIGPIPE, signals.SI_USER), t)
+                signals.send(k.tasks, t.process, Signal(signals.SIGPIPE, signals.SI_USER), t)
             raise
         call.done += reply.result
         if handle.seekable and offset is None:
@@ -110,7 +110,7 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
 
 def _within_limit(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None) -> bytes:
     """What RLIMIT_FSIZE lets through of a write.  Raises EFBIG if that is nothing."""
-    status = Stat(*paths.send(k, t, handle, b"", "stat", (0,))[0].words)
+    status = Stat(*paths.send(k.ipc, t, handle, b"", "stat", (0,))[0].words)
     start = handle.offset if offset is None else offset
     if handle.flags & O_APPEND:
         start = status.size_bytes
@@ -124,7 +124,7 @@ def _within_limit(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int
 
 def too_large(k: Kernel, t: Thread) -> KernelError:
     """To raise where a file would become larger than RLIMIT_FSIZE; SIGXFSZ comes with it."""
-    signals.send(k, t.process, Signal(signals.SIGXFSZ, signals.SI_USER), t)
+    signals.send(k.tasks, t.process, Signal(signals.SIGXFSZ, signals.SI_USER), t)
     return KernelError(E.FBIG)
 
 
@@ -285,7 +285,7 @@ def _from_the_end(k: Kernel, t: Thread, handle: Handle, offset: int, whence: int
     """A file is all data, with a hole behind it."""
     if not SEEK_END <= whence <= SEEK_HOLE:
         raise KernelError(E.INVAL)
-    reply, _ = paths.send(k, t, handle, b"", "stat", (0,))
+    reply, _ = paths.send(k.ipc, t, handle, b"", "stat", (0,))
     size = Stat(*reply.words).size_bytes
     if whence == SEEK_END:
         return size + offset

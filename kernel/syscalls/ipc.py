@@ -143,7 +143,7 @@ def _reply(k: Kernel, t: Thread, token: int, msg: int) -> None:
 @syscall(1204)
 def ipc_reply_recv(k: Kernel, t: Thread, token: Long, ep: Fd, msg: Ptr) -> int:
     """Answer, then wait for the next message: what a server does in its loop."""
-    call = k.traps.current_call(t)
+    call = t.current_call()
     if not call.replied:
         _reply(k, t, token, msg)
         call.replied = True
@@ -163,13 +163,15 @@ def ipc_send(k: Kernel, t: Thread, ep: Fd, msg: Ptr) -> int:
 def ipc_publish(k: Kernel, t: Thread, name: Path, ep: Fd) -> int:
     """Give an endpoint a name.  EEXIST: it is taken; EBADF; EINVAL; ENAMETOOLONG."""
     handle = _receivable(k, t, ep)
-    return k.ipc.call(t, k.names, "publish", data=_name(t, name), caps=(handle.endpoint,)).result
+    return k.ipc.call(
+        t, k.ipc.well_known.names, "publish", data=_name(t, name), caps=(handle.endpoint,)
+    ).result
 
 
 @syscall(1207, owner="names")
 def ipc_lookup(k: Kernel, t: Thread, name: Path) -> int:
     """A descriptor for the endpoint with this name.  ENOENT; EMFILE."""
-    reply = k.ipc.call(t, k.names, "lookup", data=_name(t, name))
+    reply = k.ipc.call(t, k.ipc.well_known.names, "lookup", data=_name(t, name))
     fd = _install(k, t, reply.caps[0])
     if fd == NO_CAP:
         raise KernelError(E.NOENT)

@@ -19,7 +19,7 @@ def setpgid(k: Kernel, t: Thread, pid: Pid, group: Pid) -> int:
     pid = pid or t.pid
     if group < 0:
         raise KernelError(E.INVAL)
-    jobs.move(k, t.process, pid, group or pid)
+    jobs.move(k.tasks, t.process, pid, group or pid)
     return 0
 
 
@@ -38,7 +38,7 @@ def getpgid(k: Kernel, t: Thread, pid: Pid) -> int:
 @syscall(112)
 def setsid(k: Kernel, t: Thread) -> int:
     """Lead a new session, without a terminal; returns its id.  EPERM: the caller leads a group."""
-    jobs.start_session(k, t.process)
+    jobs.start_session(k.tasks, t.process)
     return t.process.session
 
 
@@ -51,8 +51,8 @@ def getsid(k: Kernel, t: Thread, pid: Pid) -> int:
 def _find(k: Kernel, t: Thread, pid: int) -> Process:
     if not pid:
         return t.process
-    thread = k.threads.get(pid)
-    found = thread.process if thread is not None else k.processes.get(pid)
+    thread = k.tasks.threads.get(pid)
+    found = thread.process if thread is not None else k.tasks.processes.get(pid)
     if found is None:
         raise KernelError(E.SRCH)
     return found

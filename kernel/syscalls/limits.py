@@ -63,7 +63,7 @@ def _read_limit(t: Thread, at: int) -> tuple[int, int]:
 
 def _target(k: Kernel, t: Thread, pid: int) -> Process:
     """Whose limits: all of a stranger's ids must be the caller's real ones, or it is root."""
-    thread = k.threads.get(pid) if pid else t
+    thread = k.tasks.threads.get(pid) if pid else t
     if thread is None:
         raise KernelError(E.SRCH)
     mine, other = t.process.credentials, thread.process.credentials
@@ -100,11 +100,11 @@ def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
     """What this process, its children, or this thread used: processor time, and switches to wait
     (nvcsw) and by pre-emption (nivcsw).  EINVAL; EFAULT."""
     if who == RUSAGE_SELF:
-        usage = process_usage(k, t.process)
+        usage = process_usage(k.tasks, t.process)
     elif who == RUSAGE_CHILDREN:
         usage = t.process.children_usage
     elif who == RUSAGE_THREAD:
-        usage = thread_usage(k, t)
+        usage = thread_usage(k.tasks, t)
     else:
         raise KernelError(E.INVAL)
     t.space.write(out, pack_rusage(usage))
@@ -114,17 +114,31 @@ def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
 @syscall(100)
 def times(k: Kernel, t: Thread, out: Ptr) -> int:
     """Processor times in hundredths of a second, as struct tms; returns the time since boot."""
-    own, children = process_usage(k, t.process), t.process.children_usage
+    own, children = process_usage(k.tasks, t.process), t.process.children_usage
     counts = [ticks(c) for c in (own.user, own.system, children.user, children.system)]
     if out:
         t.space.write(out, struct.pack("<4q", *counts))
-    return ticks(k.now())
+    return ticks(k.tasks.now())
 
 
 @syscall(99)
 def sysinfo(k: Kernel, t: Thread, out: Ptr) -> int:
     """Uptime, memory and number of threads, as struct sysinfo.  EFAULT."""
-    total, free = len(k.frames.refs), len(k.frames.free)
-    fields = (k.now() // CYCLES_PER_SECOND, 0, 0, 0, total, free, 0, 0, 0, 0, len(k.threads), 0, 0)
+    total, free = len(k.memory.frames.refs), len(k.memory.frames.free)
+    fields = (
+        k.tasks.now() // CYCLES_PER_SECOND,
+        0,
+        0,
+        0,
+        total,
+        free,
+        0,
+        0,
+        0,
+        0,
+        len(k.tasks.threads),
+        0,
+        0,
+    )
     t.space.write(out, _SYSINFO.pack(*fields, PAGE_SIZE))
     return 0

@@ -122,7 +122,7 @@ def _file_region(k: Kernel, t: Thread, fd: int, shape: _Shape, flags: int, offse
         raise KernelError(E.NODEV) if unknown else error from error
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
     if private:
-        return Region(start, end, prot, k.objects.private(file, page))
+        return Region(start, end, prot, k.memory.objects.private(file, page))
     file.changed |= mode == O_RDWR
     fixed = 0 if mode == O_RDWR else STAYS_READ_ONLY
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
@@ -130,8 +130,8 @@ def _file_region(k: Kernel, t: Thread, fd: int, shape: _Shape, flags: int, offse
 
 def _anonymous_region(k: Kernel, shape: _Shape, flags: int) -> Region:
     if flags & MAP_TYPE == MAP_PRIVATE:
-        return Region(*shape, k.objects.anonymous())
-    return Region(*shape, k.objects.shared(shape[1] - shape[0]), shared=True)
+        return Region(*shape, k.memory.objects.anonymous())
+    return Region(*shape, k.memory.objects.shared(shape[1] - shape[0]), shared=True)
 
 
 def _make_resident(space: AddressSpace, region: Region, flags: int) -> None:
@@ -199,7 +199,7 @@ def vantage_translate(k: Kernel, t: Thread, va: Ptr, out: Ptr) -> int:
         raise KernelError(E.FAULT)
     pfn = entry >> 12 & (1 << 28) - 1
     pa = pfn << 12 | va & PAGE_MASK
-    t.space.write(out, _PAGE_LAYOUT.pack(entry, pa, 1, k.frames.refs[pfn]))
+    t.space.write(out, _PAGE_LAYOUT.pack(entry, pa, 1, k.memory.frames.refs[pfn]))
     return 0
 
 

@@ -54,7 +54,7 @@ def ready(k: Kernel, t: Thread, handle: Handle | None, events: int) -> int:
 
 def wait(k: Kernel, t: Thread, wanted: Sequence[Wanted], timeout: int | None) -> list[int]:
     """What is ready of each, waiting up to `timeout` cycles, or for ever, until something is."""
-    call = k.traps.current_call(t)
+    call = t.current_call()
     k.ready.unwatch(t, call)
     masks = [ready(k, t, handle, events) for handle, events in wanted]
     if any(masks) or _is_over(k, t, timeout):
@@ -73,12 +73,12 @@ def _borrow_mask(t: Thread, at: int, size_bytes: int) -> None:
 
 def _is_over(k: Kernel, t: Thread, timeout: int | None) -> bool:
     """Is the time to wait over?  Sets the alarm the first time."""
-    call = k.traps.current_call(t)
+    call = t.current_call()
     if timeout is None:
         return False
     if call.deadline is None and timeout > 0:
-        k.alarms.wake(t, k.now() + timeout)
-    return timeout <= 0 or (call.deadline is not None and k.now() >= call.deadline)
+        k.alarms.wake(t, k.tasks.now() + timeout)
+    return timeout <= 0 or (call.deadline is not None and k.tasks.now() >= call.deadline)
 
 
 # poll ---------------------------------------------------------------------------------------------
@@ -134,8 +134,8 @@ def select(
     limit = _timeval(t, timeout) if timeout else None
     found = _select(k, t, count, (reads, writes, others), limit)
     if timeout:
-        deadline = k.traps.current_call(t).deadline or k.now()
-        left = cycles_to_timespec(max(0, deadline - k.now()) if limit else 0)
+        deadline = t.current_call().deadline or k.tasks.now()
+        left = cycles_to_timespec(max(0, deadline - k.tasks.now()) if limit else 0)
         seconds, nanoseconds = struct.unpack("<qq", left)
         t.space.write(timeout, struct.pack("<qq", seconds, nanoseconds // 1000))
     return found
@@ -280,7 +280,7 @@ def _epoll_wait(k: Kernel, t: Thread, epfd: int, events: int, count: int, limit:
     if not 0 < count <= MAX_EVENTS:
         raise KernelError(E.INVAL)
     t.space.write(events, t.space.read(events, _EVENT.size))
-    call = k.traps.current_call(t)
+    call = t.current_call()
     k.ready.unwatch(t, call)
     found = _report(k, t, epoll, count)
     if not found and not _is_over(k, t, limit):

@@ -64,10 +64,10 @@ def vfork(k: Kernel, t: Thread) -> int:
 
 
 def _clone(k: Kernel, t: Thread, request: CloneRequest) -> int:
-    call = k.traps.current_call(t)
+    call = t.current_call()
     if not call.child:
         call.child = k.life.clone(t, request).tid
-    child = k.processes.get(call.child)
+    child = k.tasks.processes.get(call.child)
     borrowed = child is not None and not child.zombie and child.space is t.process.space
     if request.flags & CLONE_VFORK and borrowed:
         raise Blocked(("vfork", call.child, 0), interruptible=False)

@@ -26,7 +26,7 @@ MASK_BYTES = 8
 @syscall(24)
 def sched_yield(k: Kernel, t: Thread) -> int:
     """Let the other ready threads run first."""
-    k.yield_core(t)
+    k.tasks.yield_core(t)
     return 0
 
 
@@ -57,7 +57,7 @@ def setpriority(k: Kernel, t: Thread, which: Int, who: Int, nice: Int) -> int:
         elif wanted < thread.scheduling.nice and not _is_root(t):
             refused.append(E.ACCES)
         else:
-            k.set_scheduling(thread, replace(thread.scheduling, nice=wanted))
+            k.tasks.set_scheduling(thread, replace(thread.scheduling, nice=wanted))
     if refused or not meant:
         raise KernelError(refused[-1] if refused else error)
     return 0
@@ -65,15 +65,15 @@ def setpriority(k: Kernel, t: Thread, which: Int, who: Int, nice: Int) -> int:
 
 def _meant(k: Kernel, t: Thread, which: int, who: int) -> list[Thread]:
     if which == PRIO_PROCESS:
-        thread = k.threads.get(who) if who else t
+        thread = k.tasks.threads.get(who) if who else t
         return [thread] if thread is not None else []
     if which == PRIO_PGRP:
         group = who or t.process.group
-        return [thread for thread in k.threads.values() if thread.process.group == group]
+        return [thread for thread in k.tasks.threads.values() if thread.process.group == group]
     if which != PRIO_USER:
         raise KernelError(E.INVAL)
     uid = who & 0xFFFF_FFFF if who else t.process.credentials.uid
-    return [thread for thread in k.threads.values() if thread.process.credentials.uid == uid]
+    return [thread for thread in k.tasks.threads.values() if thread.process.credentials.uid == uid]
 
 
 def _is_root(t: Thread) -> bool:
@@ -86,7 +86,7 @@ def _may_change(t: Thread, other: Thread) -> bool:
 
 def _thread(k: Kernel, t: Thread, pid: int) -> Thread:
     """Whom `pid` names; 0 is the caller.  Raises ESRCH."""
-    thread = k.threads.get(pid) if pid else t
+    thread = k.tasks.threads.get(pid) if pid else t
     if thread is None:
         raise KernelError(E.SRCH)
     return thread
@@ -151,7 +151,7 @@ def _set_class(
         raise KernelError(E.PERM)
     if (leaves_idle or takes_back) and not _is_root(t):
         raise KernelError(E.PERM)
-    k.set_scheduling(thread, Scheduling(now.nice, policy, reset, now.affinity))
+    k.tasks.set_scheduling(thread, Scheduling(now.nice, policy, reset, now.affinity))
     return 0
 
 
@@ -192,7 +192,7 @@ def sched_rr_get_interval(k: Kernel, t: Thread, pid: Pid, interval: Ptr) -> int:
     """
     if pid < 0:
         raise KernelError(E.INVAL)
-    length = k.policy.slice(_thread(k, t, pid))
+    length = k.tasks.policy.slice(_thread(k, t, pid))
     t.space.write(interval, cycles_to_timespec(0 if length == FOR_EVER else length))
     return 0
 
@@ -210,7 +210,7 @@ def sched_setaffinity(k: Kernel, t: Thread, pid: Pid, length: Flags, mask: Ptr) 
         raise KernelError(E.PERM)
     if not wanted:
         raise KernelError(E.INVAL)
-    k.set_scheduling(thread, replace(thread.scheduling, affinity=wanted))
+    k.tasks.set_scheduling(thread, replace(thread.scheduling, affinity=wanted))
     return 0
 
 
@@ -218,7 +218,7 @@ def sched_setaffinity(k: Kernel, t: Thread, pid: Pid, length: Flags, mask: Ptr) 
 def sched_getaffinity(k: Kernel, t: Thread, pid: Pid, length: Flags, mask: Ptr) -> int:
     """Store which cores a thread may run on; returns the bytes.  EINVAL: too few, or no multiple
     of 8; ESRCH; EFAULT."""
-    if 8 * length < len(k.seats) or length % 8:
+    if 8 * length < len(k.tasks.seats) or length % 8:
         raise KernelError(E.INVAL)
     cores = _thread(k, t, pid).scheduling.affinity & _all_cores(k)
     size = min(length, MASK_BYTES)
@@ -227,4 +227,4 @@ def sched_getaffinity(k: Kernel, t: Thread, pid: Pid, length: Flags, mask: Ptr) 
 
 
 def _all_cores(k: Kernel) -> int:
-    return (1 << len(k.seats)) - 1
+    return (1 << len(k.tasks.seats)) - 1

@@ -115,7 +115,7 @@ def getcpu(k: Kernel, t: Thread, cpu: Ptr, node: Ptr, cache: Ptr) -> int:
 def capget(k: Kernel, t: Thread, header: Ptr, data: Ptr) -> int:
     """The capabilities of a process.  EINVAL: not version 3 of the structures; ESRCH; EFAULT."""
     pid = _cap_header(t, header)
-    target = k.threads.get(pid) if pid else t
+    target = k.tasks.threads.get(pid) if pid else t
     if target is None:
         raise KernelError(E.SRCH)
     if data:

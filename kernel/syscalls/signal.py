@@ -6,7 +6,7 @@ import struct
 
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
-from kernel.life import sigframe
+from kernel.life import delivery, sigframe
 from kernel.syscalls import Int, Pid, Ptr, Size, syscall
 from kernel.task.clock import timespec_to_cycles
 from kernel.task.process import Process, Signal, SignalAction, Thread
@@ -48,7 +48,7 @@ def rt_sigprocmask(k: Kernel, t: Thread, how: Int, new: Ptr, old: Ptr, mask_size
         if not 0 <= how <= SIG_SETMASK:
             raise KernelError(E.INVAL)
         changed = {SIG_BLOCK: before | mask, SIG_UNBLOCK: before & ~mask, SIG_SETMASK: mask}
-        signals.set_mask(k, t, changed[how])
+        signals.set_mask(k.tasks, t, changed[how])
     if old:
         t.space.write(old, before.to_bytes(MASK_BYTES, "little"))
     return 0
@@ -58,7 +58,7 @@ def rt_sigprocmask(k: Kernel, t: Thread, how: Int, new: Ptr, old: Ptr, mask_size
 def rt_sigreturn(k: Kernel, t: Thread) -> None:
     """Return from a handler: registers and mask come back from the frame on the stack."""
     try:
-        signals.sigreturn(k, t, k.machine.core)
+        delivery.sigreturn(k.life, t, k.machine.core)
     except KernelError:
         k.life.exit_process(t.process, signals.SIGSEGV)
 
@@ -85,18 +85,18 @@ def rt_sigtimedwait(
     if mask_size != MASK_BYTES:
         raise KernelError(E.INVAL)
     numbers = t.space.read_u64(wanted) & ~UNBLOCKABLE
-    call = k.traps.current_call(t)
+    call = t.current_call()
     limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
     signal = signals.take(t, numbers)
     if signal is not None:
         if info:
             t.space.write(info, sigframe.pack_siginfo(signal))
         return signal.number
-    if limit == 0 or (call.deadline is not None and k.now() >= call.deadline):
+    if limit == 0 or (call.deadline is not None and k.tasks.now() >= call.deadline):
         raise KernelError(E.AGAIN)
     call.awaited = numbers
     if limit is not None and call.deadline is None:
-        k.alarms.wake(t, k.now() + limit)
+        k.alarms.wake(t, k.tasks.now() + limit)
     raise Blocked(("signal", t.tid, 0))
 
 
@@ -125,12 +125,12 @@ def kill(k: Kernel, t: Thread, pid: Pid, number: Int) -> int:
     Signal 0 only checks.  ESRCH: nobody there; EPERM: not one's own, and not root; EINVAL.
     """
     _check_number(number)
-    found = [p for p in k.processes.values() if _is_target(p, pid, t.process)]
+    found = [p for p in k.tasks.processes.values() if _is_target(p, pid, t.process)]
     allowed = [p for p in found if _may_signal(t.process, p, number)]
     if not allowed:
         raise KernelError(E.PERM if found else E.SRCH)
     for process in allowed if number else []:
-        signals.send(k, process, _from(t, number, SI_USER))
+        signals.send(k.tasks, process, _from(t, number, SI_USER))
     return 0
 
 
@@ -151,13 +151,13 @@ def tkill(k: Kernel, t: Thread, tid: Pid, number: Int) -> int:
 def _to_thread(k: Kernel, t: Thread, pid: int, tid: int, signal: Signal) -> int:
     if tid <= 0:
         raise KernelError(E.INVAL)
-    target = k.threads.get(tid)
+    target = k.tasks.threads.get(tid)
     if target is None or pid not in (0, target.pid):
         raise KernelError(E.SRCH)
     _check_number(signal.number)
     if not _may_signal(t.process, target.process, signal.number):
         raise KernelError(E.PERM)
-    if signal.number and not signals.send(k, target.process, signal, target):
+    if signal.number and not signals.send(k.tasks, target.process, signal, target):
         raise KernelError(E.AGAIN)
     return 0
 
@@ -169,13 +169,13 @@ def rt_sigqueueinfo(k: Kernel, t: Thread, pid: Pid, number: Int, info: Ptr) -> i
     signal = _read_siginfo(t, number, info)
     if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
         raise KernelError(E.PERM)
-    target = k.processes.get(pid)
+    target = k.tasks.processes.get(pid)
     if target is None:
         raise KernelError(E.SRCH)
     _check_number(number)
     if not _may_signal(t.process, target, number):
         raise KernelError(E.PERM)
-    if number and not signals.send(k, target, signal):
+    if number and not signals.send(k.tasks, target, signal):
         raise KernelError(E.AGAIN)
     return 0
 

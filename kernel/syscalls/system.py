@@ -13,7 +13,7 @@ UTSNAME_FIELD_BYTES = 65
 @syscall(63, owner="system")
 def uname(k: Kernel, t: Thread, out: Ptr) -> int:
     """Name and version of the system, as struct utsname.  EFAULT."""
-    reply = k.ipc.call(t, k.system, "uname")
+    reply = k.ipc.call(t, k.ipc.well_known.system, "uname")
     fields = reply.data.split(b"\0")
     if len(fields) != 6:
         raise KernelError(E.IO)

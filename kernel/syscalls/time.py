@@ -33,11 +33,11 @@ _SIGEVENT = struct.Struct("<QiiI")
 @syscall(228)
 def clock_gettime(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
     """What a clock shows: the cycle clock, or processor time.  EINVAL: no such clock; EFAULT."""
-    usage = usage_of_clock(k, t, which)
+    usage = usage_of_clock(k.tasks, t, which)
     if usage is not None:
         t.space.write(out, cycles_to_timespec(usage.user + usage.system))
     elif which in clock.CLOCKS:
-        t.space.write(out, cycles_to_timespec(k.now(), clock.offset_seconds(which)))
+        t.space.write(out, cycles_to_timespec(k.tasks.now(), clock.offset_seconds(which)))
     else:
         raise KernelError(E.INVAL)
     return 0
@@ -46,7 +46,7 @@ def clock_gettime(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
 @syscall(229)
 def clock_getres(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
     """The resolution of a clock: 1 ns, 4 ms for the coarse ones.  EINVAL: no such clock; EFAULT."""
-    if usage_of_clock(k, t, which) is None and which not in clock.CLOCKS:
+    if usage_of_clock(k.tasks, t, which) is None and which not in clock.CLOCKS:
         raise KernelError(E.INVAL)
     nanoseconds = 4_000_000 if which in clock.COARSE else 1
     if out:
@@ -67,7 +67,7 @@ def clock_settime(k: Kernel, t: Thread, which: Int, new: Ptr) -> int:
 def gettimeofday(k: Kernel, t: Thread, out: Ptr, zone: Ptr) -> int:
     """The time of day in microseconds, and the time zone, which is UTC.  EFAULT."""
     if out:
-        t.space.write(out, clock.cycles_to_timeval(k.now(), BOOT_SECONDS))
+        t.space.write(out, clock.cycles_to_timeval(k.tasks.now(), BOOT_SECONDS))
     if zone:
         t.space.write(zone, bytes(8))
     return 0
@@ -76,7 +76,7 @@ def gettimeofday(k: Kernel, t: Thread, out: Ptr, zone: Ptr) -> int:
 @syscall(201)
 def time(k: Kernel, t: Thread, out: Ptr) -> int:
     """The time of day in seconds.  EFAULT."""
-    seconds = BOOT_SECONDS + k.now() // CYCLES_PER_SECOND
+    seconds = BOOT_SECONDS + k.tasks.now() // CYCLES_PER_SECOND
     if out:
         t.space.write(out, seconds.to_bytes(8, "little"))
     return seconds
@@ -90,7 +90,7 @@ def deadline_of(k: Kernel, timespec: bytes, which: int, *, absolute: bool) -> in
     cycles = timespec_to_cycles(timespec)
     if absolute:
         return cycles - clock.offset_seconds(which) * CYCLES_PER_SECOND
-    return k.now() + cycles
+    return k.tasks.now() + cycles
 
 
 @syscall(35)
@@ -116,12 +116,12 @@ def clock_nanosleep(
 
 
 def _sleep(k: Kernel, t: Thread, how: tuple[int, bool], moment: int, remaining: int) -> int:
-    call, (which, absolute) = k.traps.current_call(t), how
+    call, (which, absolute) = t.current_call(), how
     if call.deadline is None:
         timespec = t.space.read(moment, 16)
         k.alarms.wake(t, deadline_of(k, timespec, which, absolute=absolute))
     assert call.deadline is not None
-    left = call.deadline - k.now()
+    left = call.deadline - k.tasks.now()
     if left <= 0:
         return 0
     if call.interrupted and remaining and not absolute:
@@ -169,7 +169,9 @@ def setitimer(k: Kernel, t: Thread, which: Int, new: Ptr, old: Ptr) -> int:
 def _itimer(k: Kernel, t: Thread, key: int) -> tuple[int, int]:
     """(left, interval) in cycles."""
     timer = t.process.timers.get(key)
-    return (0, 0) if timer is None else (timers.remaining(k, t.process, timer), timer.interval)
+    return (
+        (0, 0) if timer is None else (timers.remaining(k.tasks, t.process, timer), timer.interval)
+    )
 
 
 def _set_itimer(k: Kernel, t: Thread, which: int, first: int, interval: int) -> None:
@@ -177,8 +179,8 @@ def _set_itimer(k: Kernel, t: Thread, which: int, first: int, interval: int) -> 
     t.process.timers.pop(key, None)
     if first:
         timer = Timer(signal, None, interval, by)
-        timer.deadline = timers.reading(k, t.process, timer) + first
-        timers.start(k, t.process, key, timer)
+        timer.deadline = timers.reading(k.tasks, t.process, timer) + first
+        timers.start(k.alarms, t.process, key, timer)
 
 
 def _pack_itimer(value: tuple[int, int]) -> bytes:
@@ -216,7 +218,7 @@ def _notify(k: Kernel, t: Thread, timer: Timer, event: bytes) -> None:
     elif kind not in (SIGEV_SIGNAL, SIGEV_THREAD_ID) or not 1 <= timer.signal <= SIGNALS:
         raise KernelError(E.INVAL)
     if kind == SIGEV_THREAD_ID:
-        target = k.threads.get(tid)
+        target = k.tasks.threads.get(tid)
         if target is None or target.process is not t.process:
             raise KernelError(E.INVAL)
         timer.thread = tid
@@ -238,13 +240,13 @@ def timer_settime(k: Kernel, t: Thread, number: Int, flags: Int, new: Ptr, old: 
     data = t.space.read(new, 32)
     timer = _timer(t, number)
     interval, first = timespec_to_cycles(data[:16]), timespec_to_cycles(data[16:])
-    before = (timers.remaining(k, t.process, timer), timer.interval)
+    before = (timers.remaining(k.tasks, t.process, timer), timer.interval)
     timer.interval, timer.deadline, timer.overrun = interval, None, 0
     if first and flags & TIMER_ABSTIME:
         timer.deadline = first - clock.offset_seconds(timer.clock) * CYCLES_PER_SECOND
     elif first:
-        timer.deadline = timers.reading(k, t.process, timer) + first
-    timers.start(k, t.process, number, timer)
+        timer.deadline = timers.reading(k.tasks, t.process, timer) + first
+    timers.start(k.alarms, t.process, number, timer)
     if old:
         t.space.write(old, _pack_itimerspec(before))
     return 0
@@ -254,7 +256,7 @@ def timer_settime(k: Kernel, t: Thread, number: Int, flags: Int, new: Ptr, old: 
 def timer_gettime(k: Kernel, t: Thread, number: Int, out: Ptr) -> int:
     """What is left of a timer, and its interval.  EINVAL: no such timer; EFAULT."""
     timer = _timer(t, number)
-    left = timers.remaining(k, t.process, timer)
+    left = timers.remaining(k.tasks, t.process, timer)
     t.space.write(out, _pack_itimerspec((left, timer.interval)))
     return 0
 

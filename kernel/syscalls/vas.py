@@ -314,7 +314,7 @@ def vas_ctl(k: Kernel, t: Thread, vid: Int, command: Int, value: Int) -> int:
     vas.tagging = value
     for attachment in vas.attachments.values():
         attachment.view.tagging = value
-        k.shootdowns.forget_tag(attachment.view)
+        k.memory.shootdowns.forget_tag(attachment.view)
     return 0
 
 

@@ -14,20 +14,18 @@ A kind is 4 read, 2 write, 6 both.  Names are bytes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kernel.mm.pagetable import PROT_WRITE
 from kernel.mm.space import OF_TASK, Region
 from kernel.task.process import Process
 from kernel.vas.records import WRITE, Attachment, Named, Segment, Vas, pages
-
-if TYPE_CHECKING:
-    from kernel.vas.vases import Vases
+from kernel.vas.vases import Vases
 
 
 def listing(vases: Vases) -> dict[str, Any]:
     """All that there is now."""
-    processes = [p for p in vases.kernel.processes.values() if not p.zombie]
+    processes = [p for p in vases.tasks.processes.values() if not p.zombie]
     return {
         "vases": [of_vas(vas) for vas in vases.vases.values()],
         "segments": [of_segment(segment) for segment in vases.segments.values()],

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
 from hw.memory import PAGE_SIZE
 from kernel.abi.errno import E, KernelError
@@ -19,10 +18,7 @@ from kernel.mm.objects import MemoryObject
 from kernel.mm.shootdown import TAG_ANY
 from kernel.mm.space import AddressSpace
 from kernel.task.credentials import Credentials
-
-if TYPE_CHECKING:
-    from kernel.vas.sync import CopiedView
-    from kernel.vas.view import View
+from kernel.vas.view import View
 
 READ, WRITE = 4, 2
 """Rights, as the bits of a mode."""
@@ -118,7 +114,7 @@ class Attachment:
     vas: Vas
     home: AddressSpace
     kind: int
-    view: View | CopiedView
+    view: View
     entry: int = 0
     private: AddressSpace | None = None
     segments: dict[int, int] = field(default_factory=dict)

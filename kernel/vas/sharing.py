@@ -13,15 +13,13 @@ writers alone: readers who queue behind one another would take turns where they 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from hw import trace
 from kernel.abi.errno import Blocked, E, KernelError
+from kernel.sched.tasks import Tasks
 from kernel.task.process import Thread
 from kernel.vas.records import WRITE, Attachment, Named, Segment
-
-if TYPE_CHECKING:
-    from kernel.vas.vases import Vases
 
 SEG_LOCK = trace.declare(
     "seg_lock", "sid:Q tid:Q how:B", "A segment's lock: how is 0 released, 1 shared, 2 alone."
@@ -80,7 +78,8 @@ class AtSwitch:
     """SpaceJMP's locks.  `held` are the segments each thread holds, `waits` the one
     it waits for."""
 
-    vases: Vases
+    tasks: Tasks
+    segments: dict[int, Segment]
     name: str = "switch"
     held: dict[int, list[int]] = field(default_factory=dict)
     waits: dict[int, int] = field(default_factory=dict)
@@ -97,7 +96,7 @@ class AtSwitch:
             self.leave(thread)
             self.target[thread.tid] = goal
         for sid, alone in self._needed(attachment):
-            segment = self.vases.segments[sid]
+            segment = self.segments[sid]
             if thread.tid not in segment.holders:
                 self._take(thread, segment, alone)
         self.target.pop(thread.tid, None)
@@ -111,7 +110,7 @@ class AtSwitch:
             return []
         kinds = {sid: kind & attachment.kind for sid, kind in attachment.vas.segments.items()}
         kinds |= attachment.segments
-        lockable = [sid for sid in sorted(kinds) if self.vases.segments[sid].lockable]
+        lockable = [sid for sid in sorted(kinds) if self.segments[sid].lockable]
         return [(sid, bool(kinds[sid] & WRITE)) for sid in lockable]
         # END SOLUTION lab6.segment_lock
         # PROMPT lab6.segment_lock: the VAS's segments and the attachment's own, by id.
@@ -139,11 +138,11 @@ class AtSwitch:
         self.target.pop(thread.tid, None)
         waited_for = self.waits.pop(thread.tid, None)
         if waited_for is not None:
-            segment = self.vases.segments[waited_for]
+            segment = self.segments[waited_for]
             del segment.queue[thread.tid]
             self._next(segment)
         for sid in self.held.pop(thread.tid, []):
-            segment = self.vases.segments[sid]
+            segment = self.segments[sid]
             self._left(segment, thread, segment.holders.pop(thread.tid))
             self._next(segment)
         # END SOLUTION lab6.segment_lock
@@ -152,7 +151,7 @@ class AtSwitch:
     def join(self, parent: Thread, child: Thread) -> None:
         """A thread made inside is in the same critical section, which ends with the last."""
         for sid in self.held.get(parent.tid, []):
-            segment = self.vases.segments[sid]
+            segment = self.segments[sid]
             segment.holders[child.tid] = segment.holders[parent.tid]
             self.held.setdefault(child.tid, []).append(sid)
 
@@ -161,23 +160,23 @@ class AtSwitch:
 
     def _next(self, segment: Segment) -> None:
         """Whoever waits looks again."""
-        self.vases.kernel.wake(("vas_lock", segment.id, 0))
+        self.tasks.wake(("vas_lock", segment.id, 0))
 
     def _came(self, segment: Segment, thread: Thread, alone: bool) -> None:
         """Cores are up to a turn apart, but nobody is inside before those whom it excludes have
         left: the core waits for that time, as if it spun."""
-        core = self.vases.kernel.machine.core
+        core = self.tasks.machine.core
         after = max(segment.left_at) if alone else segment.left_at[True]
         core.state.cycles = max(core.state.cycles, after)
         self._emit(segment, thread, 2 if alone else 1)
 
     def _left(self, segment: Segment, thread: Thread, alone: bool) -> None:
-        segment.left_at[alone] = max(segment.left_at[alone], self.vases.kernel.now())
+        segment.left_at[alone] = max(segment.left_at[alone], self.tasks.now())
         self._emit(segment, thread, 0)
 
     def _emit(self, segment: Segment, thread: Thread, how: int) -> None:
         """Trace it; and the core whose clock is behind has its turn: it may come here as well."""
-        machine = self.vases.kernel.machine
+        machine = self.tasks.machine
         if len(machine.cores) > 1:
             machine.core.leave = True
         if machine.trace:

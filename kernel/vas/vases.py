@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from hw import costs, trace
+from hw.machine import Machine
 from kernel.abi.errno import E, KernelError
+from kernel.log import Log
 from kernel.mm.frames import Account
+from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_READ, PROT_WRITE
 from kernel.mm.space import MAP_LOWEST, MAP_TOP, AddressSpace, Conflict, Region
+from kernel.sched.tasks import Tasks
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Thread
-from kernel.vas import listing as vas_listing
+from kernel.vas.forward import Forward
 from kernel.vas.records import (
     MAX_ATTACHMENTS,
     MAX_OWNED,
@@ -34,11 +38,9 @@ from kernel.vas.records import (
     Vas,
     own_slot,
 )
+from kernel.vas.rfc import Rfc
 from kernel.vas.sharing import AtAttach, AtSwitch, Sharing
-from kernel.vas.sync import Forward, Rfc, Subtree, Sync
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+from kernel.vas.sync import Subtree, Sync
 
 VAS = trace.declare("vas", "vid:Q space:Q alive:B name:s", "A VAS was made or is gone.")
 SEGMENT = trace.declare(
@@ -58,8 +60,8 @@ SEG_ATTACH = trace.declare(
     "A segment is attached to a VAS; home is not 0 where one process alone sees it.",
 )
 SYNCS: dict[str, type[Subtree] | type[Forward] | type[Rfc]] = {
-    "subtree": Subtree, "forward": Forward, "rfc": Rfc,
-}  # fmt: skip
+    policy.name: policy for policy in (Subtree, Forward, Rfc)
+}
 SHARINGS = ("attach", "switch")
 NOTHING = Holdings()
 
@@ -68,7 +70,10 @@ NOTHING = Holdings()
 class Vases:
     """All VASes and segments, by id."""
 
-    kernel: Kernel
+    machine: Machine
+    log: Log
+    memory: Memory
+    tasks: Tasks
     sync: Sync = field(init=False)
     sharing: Sharing = field(init=False)
     vases: dict[int, Vas] = field(default_factory=dict)
@@ -86,12 +91,12 @@ class Vases:
 
     def __post_init__(self) -> None:
         self.choose("subtree", "attach")
-        self.limit_frames = self.kernel.machine.memory.frames // 2
+        self.limit_frames = self.machine.memory.frames // 2
 
     def choose(self, sync: str, sharing: str) -> None:
         """Set the policies; before anything is attached."""
-        self.sync = SYNCS[sync](self.kernel)
-        self.sharing = AtSwitch(self) if sharing == "switch" else AtAttach()
+        self.sync = SYNCS[sync](self.memory)
+        self.sharing = AtSwitch(self.tasks, self.segments) if sharing == "switch" else AtAttach()
 
     # Look-up --------------------------------------------------------------------------------
 
@@ -115,7 +120,7 @@ class Vases:
 
         Raises ESRCH, and EACCES unless it is the caller's user's, or the caller is root.
         """
-        process = self.kernel.processes.get(pid) if pid else caller
+        process = self.tasks.processes.get(pid) if pid else caller
         if process is None or process.zombie:
             raise KernelError(E.SRCH)
         who = caller.credentials
@@ -146,7 +151,7 @@ class Vases:
         account = self._payer(who)
         vid = self.vas_ids.take()
         try:
-            space = self.kernel.new_space(runs=False)
+            space = self.memory.new_space(runs=False)
         except KernelError:
             self.vas_ids.give(vid)
             raise
@@ -200,7 +205,7 @@ class Vases:
         """Regions of one object become regions of one copy."""
         original = region.object
         if original.id not in twins:
-            twin = twins[original.id] = self.kernel.objects.twin(original)
+            twin = twins[original.id] = self.memory.objects.twin(original)
             twin.account = vas.account
             vas.space.map_region(replace(region, object=twin))
             original.copy_into(twin)
@@ -239,7 +244,7 @@ class Vases:
             raise KernelError(E.EXIST)
         account = self._payer(who)
         sid = self.segment_ids.take()
-        made = self.kernel.objects.segment()
+        made = self.memory.objects.segment()
         made.holds += 1
         made.account = account
         account.owned += 1
@@ -256,7 +261,7 @@ class Vases:
         segment.check(who, WRITE)
         if segment.attached or segment.holders or segment.queue:
             raise KernelError(E.BUSY)
-        self.kernel.shootdowns.release(self.kernel.frames, segment.object.drop())
+        self.memory.shootdowns.release(segment.object.drop())
         del self.segments[sid], self.segment_names[segment.name]
         segment.account.owned -= 1
         self.segment_ids.give(sid)
@@ -390,8 +395,7 @@ class Vases:
     def attach(self, caller: Process, pid: int, vid: int, kind: int) -> None:
         """Raises EINVAL, ESRCH, EACCES, EBUSY, ENOMEM, EFAULT.  Already attached: nothing."""
         # BEGIN SOLUTION lab5.attach
-        machine = self.kernel.machine
-        machine.charge(costs.TABLE_LOOKUP, 2)
+        self.machine.charge(costs.TABLE_LOOKUP, 2)
         vas, process = self.vas(vid), self.target(caller, pid)
         vas.check(caller.credentials, kind)
         home = process.space
@@ -403,12 +407,12 @@ class Vases:
             raise KernelError(E.BUSY)
         vas.take(kind)
         try:
-            view = self.sync.attach(self.kernel, home, vas, bool(kind & WRITE))
+            view = self.sync.attach(home, vas, bool(kind & WRITE))
         except KernelError as error:
             vas.count(kind, -1)
             raise self._told(error) from None
         view.vid, view.tagging = vid, vas.tagging
-        machine.charge(costs.RECORD_CREATE)
+        self.machine.charge(costs.RECORD_CREATE)
         attachment = Attachment(vas, home, kind, view)
         held.attachments[vid] = vas.attachments[home.id] = attachment
         self._emit(VAS_ATTACH, home.id, vid, view.id, kind, 1)
@@ -442,7 +446,7 @@ class Vases:
         vas, home = attachment.vas, attachment.home
         for sid in list(attachment.segments):
             self._hide(attachment, sid)
-        self.kernel.retire_space(attachment.view)
+        self.memory.retire_space(attachment.view)
         if attachment.private is not None:
             attachment.private.destroy()
         del self.holdings[home.id].attachments[vas.id], vas.attachments[home.id]
@@ -478,7 +482,7 @@ class Vases:
         source, home = thread.space, thread.process.space
         if source.vid == vid:
             return None
-        self.kernel.machine.charge(costs.TABLE_LOOKUP)
+        self.machine.charge(costs.TABLE_LOOKUP)
         attachment, target = None, home
         if vid:
             attachment = self.holdings.get(home.id, NOTHING).attachments.get(vid)
@@ -491,7 +495,7 @@ class Vases:
             raise self._told(conflict) from None
         self.sharing.enter(thread, attachment)
         self._move(thread, target)
-        self.kernel.show(thread)
+        self.tasks.show(thread)
         return attachment
         # END SOLUTION lab5.switch
         # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
@@ -512,8 +516,8 @@ class Vases:
         if target is not home:
             target.users += 1
         thread.space = target
-        if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
+        if self.machine.trace:
+            self.machine.trace.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
 
     def leave(self, thread: Thread) -> None:
         """The thread ends or runs another program: it is inside no VAS any more."""
@@ -537,26 +541,22 @@ class Vases:
                 found += [attachment.private] if attachment.private else []
         return found
 
-    def listing(self) -> dict[str, Any]:
-        """All of it as plain data, for whoever shows it: `kernel.vas.listing`."""
-        return vas_listing.listing(self)
-
     def _charge_name(self) -> None:
         """A name was looked for, and is given to something new."""
-        self.kernel.machine.charge(costs.NAME_LOOKUP)
-        self.kernel.machine.charge(costs.RECORD_CREATE)
+        self.machine.charge(costs.NAME_LOOKUP)
+        self.machine.charge(costs.RECORD_CREATE)
 
     # Inside -----------------------------------------------------------------------------------
 
     def _told(self, error: KernelError) -> KernelError:
         """Say in the log which regions collided, if that is what it is."""
         if isinstance(error, Conflict):
-            self.kernel.log(f"layout conflict: {error.text}")
+            self.log.say(f"layout conflict: {error.text}")
         return error
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
-        if self.kernel.machine.trace:
-            self.kernel.machine.trace.emit(kind, *values)
+        if self.machine.trace:
+            self.machine.trace.emit(kind, *values)
 
 
 T = TypeVar("T")

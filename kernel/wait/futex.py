@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from hw.memory import PAGE_MASK
 from kernel.abi.errno import Blocked, Channel, E, KernelError
 from kernel.mm.space import AddressSpace
+from kernel.sched.tasks import Tasks
 from kernel.task.process import Thread
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
+from kernel.wait.alarms import Alarms
 
 ANY_BITS = 0xFFFF_FFFF
 OWNER_DIED, WAITERS, OWNER = 0x4000_0000, 0x8000_0000, 0x3FFF_FFFF
@@ -36,7 +34,7 @@ def channel(space: AddressSpace, address: int) -> Channel:
 
 
 def wait(
-    kernel: Kernel,
+    alarms: Alarms,
     thread: Thread,
     address: int,
     expected: int,
@@ -47,13 +45,13 @@ def wait(
 
     Raises EAGAIN if it holds something else, ETIMEDOUT when the time is over, EINVAL: no bits.
     """
-    call = kernel.traps.current_call(thread)
+    call = thread.current_call()
     if call.woken:
         return 0
     if not bits:
         raise KernelError(E.INVAL)
     key = channel(thread.space, address)
-    if call.deadline is not None and kernel.now() >= call.deadline:
+    if call.deadline is not None and alarms.tasks.now() >= call.deadline:
         raise KernelError(E.TIMEDOUT)
     if call.interrupted:  # the word may have changed since, but the signal came first
         raise Blocked(key)
@@ -61,42 +59,42 @@ def wait(
         raise KernelError(E.AGAIN)
     call.bits = bits
     if deadline is not None and call.deadline is None:
-        kernel.alarms.wake(thread, deadline)
+        alarms.wake(thread, deadline)
     raise Blocked(key)
 
 
-def wake(kernel: Kernel, thread: Thread, address: int, count: int, bits: int = ANY_BITS) -> int:
+def wake(tasks: Tasks, thread: Thread, address: int, count: int, bits: int = ANY_BITS) -> int:
     """Wake up to `count` waiters that hear one of `bits`; returns how many there were."""
     if not bits:
         raise KernelError(E.INVAL)
-    return _wake(kernel, channel(thread.space, address), count, bits)
+    return _wake(tasks, channel(thread.space, address), count, bits)
 
 
-def _wake(kernel: Kernel, key: Channel, count: int, bits: int = ANY_BITS) -> int:
-    woken = [t for t in kernel.channels.get(key, []) if t.call is not None and t.call.bits & bits]
+def _wake(tasks: Tasks, key: Channel, count: int, bits: int = ANY_BITS) -> int:
+    woken = [t for t in tasks.channels.get(key, []) if t.call is not None and t.call.bits & bits]
     woken = woken[:count]
     for thread in woken:
         assert thread.call is not None
         thread.call.woken = True
-        kernel.unblock(thread)
+        tasks.unblock(thread)
     return len(woken)
 
 
 def requeue(
-    kernel: Kernel, thread: Thread, address: int, target: int, wakes: int, moves: int
+    tasks: Tasks, thread: Thread, address: int, target: int, wakes: int, moves: int
 ) -> tuple[int, int]:
     """Wake some waiters of a word and let others wait for another one; how many of each."""
     source, other = channel(thread.space, address), channel(thread.space, target)
-    woken = _wake(kernel, source, wakes)
-    moved = list(kernel.channels.get(source, []))[:moves]
+    woken = _wake(tasks, source, wakes)
+    moved = list(tasks.channels.get(source, []))[:moves]
     if source != other:
         for sleeper in moved:
-            kernel.move_sleeper(sleeper, other)
+            tasks.move_sleeper(sleeper, other)
     return woken, len(moved)
 
 
 def wake_op(
-    kernel: Kernel, thread: Thread, words: tuple[int, int], counts: tuple[int, int], operation: int
+    tasks: Tasks, thread: Thread, words: tuple[int, int], counts: tuple[int, int], operation: int
 ) -> int:
     """Change the second word, wake waiters of the first, and of the second if its old value
     compares.  Raises ENOSYS: an unknown operation or comparison."""
@@ -111,9 +109,9 @@ def wake_op(
     if new is None or holds is None:
         raise KernelError(E.NOSYS)
     thread.space.write(words[1], (new(old, operand) & 0xFFFF_FFFF).to_bytes(4, "little"))
-    woken = _wake(kernel, keys[0], counts[0])
+    woken = _wake(tasks, keys[0], counts[0])
     if holds((old ^ _SIGN) - _SIGN, limit):
-        woken += _wake(kernel, keys[1], counts[1])
+        woken += _wake(tasks, keys[1], counts[1])
     return woken
 
 
@@ -141,7 +139,7 @@ def _signed12(word: int) -> int:
 # Robust futexes: Documentation/robust-futexes.rst -------------------------------------------------
 
 
-def owner_died(kernel: Kernel, thread: Thread) -> None:
+def owner_died(tasks: Tasks, thread: Thread) -> None:
     """A thread ends: every futex on its list that it holds is marked, and a waiter wakes.
 
     The list is the program's, so it may lead anywhere; a bad address ends it.
@@ -156,17 +154,17 @@ def owner_died(kernel: Kernel, thread: Thread) -> None:
                 break
             following = thread.space.read_u64(entry & ~1)
             if entry != pending:
-                _mark(kernel, thread, (entry & ~1) + offset)
+                _mark(tasks, thread, (entry & ~1) + offset)
             entry = following
         if pending:
-            _mark(kernel, thread, (pending & ~1) + offset)
+            _mark(tasks, thread, (pending & ~1) + offset)
 
 
-def _mark(kernel: Kernel, thread: Thread, address: int) -> None:
+def _mark(tasks: Tasks, thread: Thread, address: int) -> None:
     key = channel(thread.space, address)
     word = thread.space.read_u32(address)
     if word & OWNER != thread.tid:
         return
     thread.space.write(address, (word & WAITERS | OWNER_DIED).to_bytes(4, "little"))
     if word & WAITERS:
-        _wake(kernel, key, 1)
+        _wake(tasks, key, 1)

@@ -8,14 +8,11 @@ calls are executed again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from kernel.abi.errno import Blocked
+from kernel.sched.tasks import Tasks
 from kernel.task.descriptors import Handle
 from kernel.task.process import Call, Thread
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 Key = tuple[int, int]
 """Endpoint and badge: what a server says has changed."""
@@ -46,7 +43,7 @@ class Epoll(Handle):
 class Readiness:
     """`watchers`: the threads that poll a key, in order; `interests`: what epoll has of it."""
 
-    kernel: Kernel
+    tasks: Tasks
     watchers: dict[Key, dict[int, None]] = field(default_factory=dict)
     interests: dict[Key, list[Interest]] = field(default_factory=dict)
 
@@ -55,10 +52,10 @@ class Readiness:
         key = endpoint, badge
         for interest in self.interests.get(key, ()):
             interest.armed = True
-        if self.kernel.channels:
-            self.kernel.wake(("ready", endpoint, badge))
+        if self.tasks.channels:
+            self.tasks.wake(("ready", endpoint, badge))
             for tid in list(self.watchers.get(key, ())):
-                self.kernel.wake(("poll", tid, 0))
+                self.tasks.wake(("poll", tid, 0))
 
     def wait_for(self, handle: Handle) -> Blocked:
         """To raise where a call has to wait for `handle`."""
@@ -82,7 +79,7 @@ class Readiness:
 
     def server_restarted(self, endpoint: int) -> None:
         """Everybody who waits for one of its badges asks the new server."""
-        asleep = [(c[1], c[2]) for c in self.kernel.channels if c[0] == "ready"]
+        asleep = [(c[1], c[2]) for c in self.tasks.channels if c[0] == "ready"]
         for key in [*asleep, *self.watchers]:
             if key[0] == endpoint:
                 self.changed(*key)

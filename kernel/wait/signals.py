@@ -1,18 +1,14 @@
-"""Signals: which one an event is, how a process is told, and what it does then (signal(7))."""
+"""Signals: which one an event is, and how a process is told (signal(7)).
+
+What a thread does when it takes one is `kernel.life.delivery`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from hw import cpu, trace
-from hw.cpu import Core
-from kernel.abi.errno import KernelError
-from kernel.life import sigframe
+from hw import cpu
+from kernel.sched.tasks import Tasks
 from kernel.task.process import Process, Signal, SignalAction, Thread
 from kernel.wait import jobs
-
-if TYPE_CHECKING:
-    from kernel.kernel import Kernel
 
 SIGHUP, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 1, 4, 5, 7, 8, 9, 11, 13
 SIGALRM, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP = 14, 17, 18, 19, 20
@@ -39,12 +35,6 @@ NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
     "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
 ).split()
-
-SIGNAL = trace.declare(
-    "signal",
-    "pid:Q tid:Q number:B action:B address:Q",
-    "Delivered: action 0 kills, 1 is ignored, 2 calls the handler, 3 stops.",
-)
 
 EXCEPTIONS = {
     cpu.DIVIDE: (SIGFPE, 1),
@@ -78,11 +68,6 @@ def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> 
     return Signal(number, code, address=address, vector=vector, error=error)
 
 
-def of_bus_error(va: int, error: int) -> Signal:
-    """An access to a page of a mapping that lies behind the end of its file (mmap(2))."""
-    return Signal(SIGBUS, BUS_ADRERR, address=va, vector=cpu.PAGE_FAULT, error=error)
-
-
 def of_child(child: Process) -> Signal:
     """What tells of a child's end."""
     number = child.exit_status & 0x7F
@@ -98,14 +83,14 @@ def _about(child: Process, number: int, code: int, status: int) -> Signal:
 # Sending ----------------------------------------------------------------------------------------
 
 
-def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> bool:
+def send(tasks: Tasks, process: Process, signal: Signal, thread: Thread | None = None) -> bool:
     """Queue a signal for a process, or for one of its threads; interrupts a thread that waits.
 
     False if it was lost because too many wait already.
     """
     if process.zombie:
         return True
-    _stop_or_continue(kernel, process, signal.number)
+    _stop_or_continue(tasks, process, signal.number)
     looking = thread or process.threads[0]
     blocked = (looking.mask | _awaited(looking)) >> signal.number - 1 & 1
     if _ignored(process, signal.number) and not blocked:
@@ -119,32 +104,32 @@ def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None
     if signal.number == SIGKILL:
         for each in process.threads:
             each.killed = True
-            kernel.interrupt(each)
+            tasks.interrupt(each)
         return True
-    _announce(kernel, signal.number, [thread] if thread else process.threads)
+    _announce(tasks, signal.number, [thread] if thread else process.threads)
     return True
 
 
-def send_group(kernel: Kernel, group: int, number: int) -> None:
+def send_group(tasks: Tasks, group: int, number: int) -> None:
     """The kernel sends a signal to every process of a group."""
-    for process in jobs.members(kernel, group):
-        send(kernel, process, Signal(number, SI_KERNEL))
+    for process in jobs.members(tasks, group):
+        send(tasks, process, Signal(number, SI_KERNEL))
 
 
-def tell_orphaned(kernel: Kernel, groups: list[int]) -> None:
+def tell_orphaned(tasks: Tasks, groups: list[int]) -> None:
     """SIGHUP, then SIGCONT, to those that are orphaned now and have stopped (POSIX, _exit())."""
     for group in groups:
-        stopped = any(process.stopped for process in jobs.members(kernel, group))
-        if stopped and jobs.is_orphaned(kernel, group):
-            send_group(kernel, group, SIGHUP)
-            send_group(kernel, group, SIGCONT)
+        stopped = any(process.stopped for process in jobs.members(tasks, group))
+        if stopped and jobs.is_orphaned(tasks, group):
+            send_group(tasks, group, SIGHUP)
+            send_group(tasks, group, SIGCONT)
 
 
-def _announce(kernel: Kernel, number: int, threads: list[Thread]) -> None:
+def _announce(tasks: Tasks, number: int, threads: list[Thread]) -> None:
     """The first of `threads` that would take the signal stops waiting for anything else."""
     for thread in threads:
         if not (thread.mask & ~UNBLOCKABLE & ~_awaited(thread)) >> number - 1 & 1:
-            kernel.interrupt(thread)
+            tasks.interrupt(thread)
             return
 
 
@@ -152,18 +137,18 @@ def _awaited(thread: Thread) -> int:
     return thread.call.awaited if thread.call is not None else 0
 
 
-def _stop_or_continue(kernel: Kernel, process: Process, number: int) -> None:
+def _stop_or_continue(tasks: Tasks, process: Process, number: int) -> None:
     """A stop and a continue cancel each other, even where they are ignored or handled."""
     if number == SIGCONT:
         _forget(process, STOPPED_BY_DEFAULT)
         if process.stopped:
-            _go_on(kernel, process)
+            _go_on(tasks, process)
             process.continue_is_news = True
-            _tell_parent(kernel, process, CLD_CONTINUED, SIGCONT)
+            tell_parent(tasks, process, CLD_CONTINUED, SIGCONT)
     elif number in STOPPED_BY_DEFAULT:
         _forget(process, (SIGCONT,))
     elif number == SIGKILL:
-        _go_on(kernel, process)
+        _go_on(tasks, process)
 
 
 def _forget(process: Process, numbers: tuple[int, ...]) -> None:
@@ -172,7 +157,7 @@ def _forget(process: Process, numbers: tuple[int, ...]) -> None:
         queue[:] = [signal for signal in queue if signal.number not in numbers]
 
 
-def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
+def force(thread: Thread, signal: Signal) -> None:
     """A signal for what the thread itself did: blocked or ignored, it kills."""
     action = thread.process.actions.get(signal.number, SignalAction())
     if action.handler == SIG_IGN or thread.mask >> signal.number - 1 & 1:
@@ -181,17 +166,17 @@ def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
     thread.pending.append(signal)
 
 
-def set_mask(kernel: Kernel, thread: Thread, mask: int) -> None:
+def set_mask(tasks: Tasks, thread: Thread, mask: int) -> None:
     """Block these signals and no others.
 
     What waits for the process and this thread would not take any more, another may.
     """
     newly, thread.mask = mask & ~thread.mask, mask & ~UNBLOCKABLE
     if waiting(thread):
-        kernel.interrupt(thread)
+        tasks.interrupt(thread)
     for signal in thread.process.pending if newly else []:
         if newly >> signal.number - 1 & 1:
-            _announce(kernel, signal.number, thread.process.threads)
+            _announce(tasks, signal.number, thread.process.threads)
 
 
 def borrow_mask(thread: Thread, mask: int) -> None:
@@ -235,7 +220,7 @@ def next_action(thread: Thread) -> SignalAction | None:
     if thread.killed or signal is None:
         return None
     action = thread.process.actions.get(signal.number, SignalAction())
-    return action if _what_happens(thread.process, signal.number, action) == HANDLES else None
+    return action if what_happens(thread.process, signal.number, action) == HANDLES else None
 
 
 def take(thread: Thread, numbers: int) -> Signal | None:
@@ -247,63 +232,8 @@ def take(thread: Thread, numbers: int) -> Signal | None:
     return signal
 
 
-def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
-    """Take the next signal of the thread that `core` holds: ignore it, die, or call the handler."""
-    signal = None if thread.killed else take(thread, ~thread.mask)
-    if signal is None:
-        kernel.life.exit_thread(thread, SIGKILL)
-        return
-    action = thread.process.actions.get(signal.number, SignalAction())
-    kind = _what_happens(thread.process, signal.number, action)
-    if (
-        kind == STOPS
-        and signal.number != SIGSTOP
-        and jobs.is_orphaned(kernel, thread.process.group)
-    ):
-        kind = IGNORES  # nobody could continue it
-    if kernel.machine.trace:
-        shape = (thread.pid, thread.tid, signal.number, kind, signal.address)
-        kernel.machine.trace.emit(SIGNAL, *shape)
-    if kind == STOPS:
-        _stop(kernel, thread.process, signal.number)
-    elif kind == KILLS:
-        kernel.life.exit_process(thread.process, signal.number)
-    elif kind == HANDLES:
-        _handle(kernel, thread, core, signal, action)
-
-
-def _handle(
-    kernel: Kernel, thread: Thread, core: Core, signal: Signal, action: SignalAction
-) -> None:
-    mask = thread.mask if thread.saved_mask is None else thread.saved_mask
-    try:
-        sigframe.push(thread, core, signal, action, mask)
-    except KernelError:
-        kernel.life.exit_process(thread.process, SIGSEGV)
-        return
-    thread.saved_mask = None
-    thread.mask |= action.mask & ~UNBLOCKABLE
-    if not action.flags & SA_NODEFER:
-        thread.mask |= 1 << signal.number - 1
-    if action.flags & SA_RESETHAND:
-        thread.process.actions[signal.number] = SignalAction()
-
-
-def sigreturn(kernel: Kernel, thread: Thread, core: Core) -> None:
-    """The handler is done: the thread is again what it was before it.
-
-    It ran in the view that the signal found; if it left that, the thread goes back there.
-    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
-    be forged), `Blocked`.
-    """
-    frame = sigframe.read(thread, core)
-    if frame.vid != thread.space.vid:
-        kernel.vases.go_back(thread, frame.vid)
-    sigframe.restore(core, frame)
-    set_mask(kernel, thread, frame.mask)
-
-
-def _what_happens(process: Process, number: int, action: SignalAction) -> int:
+def what_happens(process: Process, number: int, action: SignalAction) -> int:
+    """KILLS, IGNORES, HANDLES or STOPS."""
     if _ignored(process, number):
         return IGNORES
     if action.handler != SIG_DFL:
@@ -311,25 +241,19 @@ def _what_happens(process: Process, number: int, action: SignalAction) -> int:
     return STOPS if number in STOPPED_BY_DEFAULT else KILLS
 
 
-def _stop(kernel: Kernel, process: Process, number: int) -> None:
-    """No thread of the process runs user code until SIGCONT."""
-    process.stopped, process.stop_is_news = number, True
-    process.continue_is_news = False
-    _tell_parent(kernel, process, CLD_STOPPED, number)
-
-
-def _go_on(kernel: Kernel, process: Process) -> None:
+def _go_on(tasks: Tasks, process: Process) -> None:
     process.stopped, process.stop_is_news = 0, False
-    kernel.wake(("stopped", process.pid, 0))
+    tasks.wake(("stopped", process.pid, 0))
 
 
-def _tell_parent(kernel: Kernel, process: Process, code: int, status: int) -> None:
+def tell_parent(tasks: Tasks, process: Process, code: int, status: int) -> None:
+    """SIGCHLD for a stop or a continue, and a parent that waits looks again."""
     parent = process.parent
     if parent is None:
         return
     if not parent.actions.get(SIGCHLD, SignalAction()).flags & SA_NOCLDSTOP:
-        send(kernel, parent, _about(process, SIGCHLD, code, status))
-    kernel.wake(("child", parent.pid, 0))
+        send(tasks, parent, _about(process, SIGCHLD, code, status))
+    tasks.wake(("child", parent.pid, 0))
 
 
 def _next(thread: Thread, numbers: int) -> Signal | None:

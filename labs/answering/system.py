@@ -16,10 +16,12 @@ from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
 from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
+from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.kernel import Deadlock, Kernel
+from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
+from kernel.turns import Deadlock
 from kernel.wait import signals
 from userland.programs import built_in, describe, read_program
 
@@ -119,9 +121,9 @@ class Watch:
 def roots(kernel: Kernel) -> dict[str, int]:
     """Where the page tables of every space begin: p and the process, t and the thread, v and the
     VAS, both for what the process sees inside it, c and the core for what is loaded there."""
-    found = {f"t{tid}": thread.space.table.root_pa for tid, thread in kernel.threads.items()}
+    found = {f"t{tid}": thread.space.table.root_pa for tid, thread in kernel.tasks.threads.items()}
     found |= {f"c{core.state.id}": core.state.mmu.cr3 for core in kernel.machine.cores}
-    for pid, process in kernel.processes.items():
+    for pid, process in kernel.tasks.processes.items():
         if not process.zombie:
             found[f"p{pid}"] = process.space.table.root_pa
         for vid, attachment in kernel.vases.held(process.space).attachments.items():
@@ -160,8 +162,9 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     finally:
         trace.close()
     return {
-        "status": ended, "stops": watch.made, "records": watch.records, "cycles": kernel.now(),
-        "instructions": kernel.machine.instructions(), "log": kernel.messages,
+        "status": ended, "stops": watch.made, "records": watch.records,
+        "cycles": kernel.tasks.now(),
+        "instructions": kernel.machine.instructions(), "log": kernel.log.messages,
         "output": console.text, "ended": _told(ended, console.text),
     }  # fmt: skip
 
@@ -188,12 +191,12 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
     budget = told.get("cycles", BUDGET_CYCLES)
 
     def look(_: Kernel) -> None:
-        if kernel.now() > budget:
+        if kernel.tasks.now() > budget:
             raise OutOfCycles(f"the program has not ended after {budget:,} modelled cycles")
 
     kernel.after_trap = look
     try:
-        kernel.run(lambda: process.zombie or bool(console.waits))
+        turns.run(kernel, lambda: process.zombie or bool(console.waits))
     except OutOfCycles as error:
         raise OutOfCycles(str(error)) from None  # the program's fault, in no line of the kernel
     except Deadlock as error:

@@ -49,7 +49,7 @@ def _outcome(options: Options, name: str) -> dict[str, Any]:
     return {
         "exit_status": status >> 8,
         "says": says,
-        "conflicts": [line for line in kernel.messages if "layout conflict" in line],
+        "conflicts": [line for line in kernel.log.messages if "layout conflict" in line],
         "pushed": int(pushed[1]) if pushed else None,
     }
 

@@ -18,6 +18,7 @@ from hw.paging import ADDRESS, P
 from kernel.kernel import Kernel
 from kernel.mm.space import AddressSpace
 from kernel.strace import error_name
+from kernel.vas.listing import listing
 from labs.demo import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
@@ -49,11 +50,11 @@ class Moment:
 
 def look(kernel: Kernel, tid: int) -> Moment:
     """At a mark of thread `tid`."""
-    thread, known = kernel.threads[tid], kernel.vases.listing()
+    thread, known = kernel.tasks.threads[tid], listing(kernel.vases)
     named = {"VAS": known["vases"], "segment": known["segments"]}
     return Moment(
         _leaves(thread.process.space) | _leaves(thread.space),
-        len(kernel.frames.used()),
+        len(kernel.memory.frames.used()),
         sum(account["frames"] for account in known["accounts"].values()),
         [f"{k} {one['name'].decode()}" for k, all in named.items() for one in all if one["orphan"]],
     )

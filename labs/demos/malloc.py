@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from kernel.kernel import Kernel
+from kernel.vas.listing import listing
 from labs.demo import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
@@ -32,7 +33,7 @@ class Stock:
 
 def look(kernel: Kernel, _: int) -> Stock:
     """When a process has ended."""
-    known = kernel.vases.listing()
+    known = listing(kernel.vases)
     ranges = [(region["start"], region["end"]) for vas in known["vases"] for region in vas["maps"]]
     return Stock(ranges, sum(one["resident"] for one in (*known["vases"], *known["segments"])))
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from hw.paging import ADDRESS
+from kernel import turns
 from kernel.boot import boot, spawn
 from kernel.kernel import Kernel
 from labs.demo import Demo, Options, Result, cannot_play, paragraph
@@ -22,10 +23,10 @@ def run(options: Options) -> Result:
     program = read_program(PROGRAM)
     with options.recording(kernel, describe(PROGRAM, program) if options.trace else None):
         process = spawn(kernel, program, [PROGRAM.encode()], [], options.config.user)
-        kernel.run_until(lambda: process.zombie or b"found" in b"".join(output))
+        turns.run_until(kernel, lambda: process.zombie or b"found" in b"".join(output))
         lines = LINE.findall(b"".join(output).decode())
         rows = [_row(kernel, *line) for line in lines]
-        kernel.run(lambda: process.zombie)
+        turns.run(kernel, lambda: process.zombie)
     if len(rows) < 2:
         raise cannot_play(PROGRAM, b"".join(output).decode())
     left = len(kernel.vases.vases) + len(kernel.vases.segments)
@@ -41,8 +42,8 @@ def _row(
     kernel: Kernel, pid: str, what: str, nodes: str, root: str, total: str, words: str
 ) -> dict[str, Any]:
     """What a process said, whether it is alive, and the frame behind the root that it sees now."""
-    alive = int(pid) in kernel.processes and not kernel.processes[int(pid)].zombie
-    space = kernel.processes[int(pid)].threads[0].space if alive else None
+    alive = int(pid) in kernel.tasks.processes and not kernel.tasks.processes[int(pid)].zombie
+    space = kernel.tasks.processes[int(pid)].threads[0].space if alive else None
     va = int(root, 16)
     pfn = (space.table.lookup(va & ~0xFFF) & ADDRESS) >> 12 if space else 0
     segment = next(iter(kernel.vases.segments.values()))

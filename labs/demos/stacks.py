@@ -40,11 +40,11 @@ class Sight:
 
 def look(kernel: Kernel, tid: int) -> Sight:
     """What all threads see at the stack pointer of the one that marked."""
-    thread = kernel.threads[tid]
+    thread = kernel.tasks.threads[tid]
     assert thread.loaded_on is not None
     rsp = kernel.machine.cores[thread.loaded_on].registers()["rsp"]
     seen = {}
-    for other in kernel.threads.values():
+    for other in kernel.tasks.threads.values():
         vid = other.space.vid
         first = next(iter(kernel.vases.vas(vid).space.map), None) if vid else None
         frame = _frame(other.space, first.start) if first else 0

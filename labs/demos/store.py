@@ -21,6 +21,7 @@ from kernel.boot import Config, boot, run_to_end, spawn
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
+from kernel.trap import Traps
 from labs.crossings import MARK, host_clock
 from labs.demo import Demo, Options, Result
 from userland.programs import describe, read_program
@@ -116,7 +117,7 @@ def _measure(config: Config, case: Case) -> dict[str, Any]:
     output: list[bytes] = []
     kernel, process = _start(config, case, output)
     mark = next(row.number for row in TABLE.values() if row.name == MARK)
-    marks = Marks(kernel, kernel.traps, mark)
+    marks = Marks(kernel, Traps(kernel), mark)
     kernel.machine.connect(marks)
     status = run_to_end(kernel, process)
     _, *moments = marks.moments

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from hw.paging import ADDRESS
+from kernel import turns
 from kernel.boot import boot, spawn
 from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
@@ -21,7 +22,7 @@ def run(options: Options) -> Result:
     program = read_program(PROGRAM)
     with options.recording(kernel, describe(PROGRAM, program) if options.trace else None):
         process = spawn(kernel, program, [PROGRAM.encode()], [], options.config.user)
-        kernel.run_until(lambda: process.zombie or LAST in b"".join(output).decode())
+        turns.run_until(kernel, lambda: process.zombie or LAST in b"".join(output).decode())
         home, rows = process.space, []
         held = kernel.vases.held(home).attachments
         for vid, place, says in LINE.findall(b"".join(output).decode()):
@@ -29,7 +30,7 @@ def run(options: Options) -> Result:
             leaf = space.table.lookup(int(place, 16))
             rows.append({"vid": int(vid), "va": int(place, 16), "says": says,
                          "cr3": space.table.root_pa, "pfn": (leaf & ADDRESS) >> 12})  # fmt: skip
-        kernel.run(lambda: process.zombie)
+        turns.run(kernel, lambda: process.zombie)
     if not rows:
         raise cannot_play(PROGRAM, b"".join(output).decode())
     inside = [row for row in rows if row["vid"]]

@@ -17,6 +17,7 @@ import unicorn
 from unicorn import unicorn_const, x86_const
 
 from hw.machine import FAST, MachineConfig
+from kernel import turns
 from kernel.boot import Config, boot, spawn
 from tests.bench import guest
 from tests.bench.measure import Load, Reading, timed
@@ -105,7 +106,7 @@ def start() -> Reading:
         kernel = boot(Config(), built_in(), shown.extend, lambda: b"")
         spawn(kernel, read_program("sh"), [b"sh", b"-i"], [b"PS1=" + PROMPT], Config().user)
         kernel.machine.console.error_sink = shown.extend
-        kernel.run(lambda: shown.endswith(PROMPT))
+        turns.run(kernel, lambda: shown.endswith(PROMPT))
         assert shown.endswith(PROMPT), "the shell has shown no prompt"
 
     return beside("start", median_of(lambda: timed(until_the_prompt)), MILLI)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from hw.machine import EXACT, MachineConfig
 from hw.trace import Trace
+from kernel import turns
 from kernel.boot import Config, boot, record, run_to_end, spawn
 from kernel.boot import trace_header as header_of
 from kernel.kernel import Kernel
@@ -125,7 +126,7 @@ def settled(load: Load, instructions: int, clock_mode: str) -> tuple[float, int]
     Until then the clock is exact: that is how the place is found.
     """
     kernel, work = load.start()
-    kernel.run(lambda: kernel.machine.instructions() >= instructions)
+    turns.run(kernel, lambda: kernel.machine.instructions() >= instructions)
     begun = kernel.machine.instructions()
     if clock_mode != EXACT:
         kernel.machine.config = replace(load.machine, clock=clock_mode)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hw.machine import EXACT, FAST, MachineConfig
+from kernel import turns
 from tests.bench import guest, linux
 from tests.bench import panel as panel_rows
 from tests.bench.floor import (
@@ -272,8 +273,10 @@ def many_memory() -> Reading:
     load = Load(read_program("many"), (1000,), MachineConfig(ram_mib=256))
     tracemalloc.start()
     kernel, work = load.start()
-    least_free = [len(kernel.frames.free)]
-    kernel.after_trap = lambda k: least_free.append(min(least_free.pop(), len(k.frames.free)))
+    least_free = [len(kernel.memory.frames.free)]
+    kernel.after_trap = lambda k: least_free.append(
+        min(least_free.pop(), len(k.memory.frames.free))
+    )
     work()
     python_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -299,9 +302,9 @@ def checkpoint_of_threads() -> tuple[float, float, int, int]:
     except ImportError as error:
         raise Missing("kernel/checkpoint.py is not there") from error
     kernel, _ = Load(read_program("threads")).start()
-    kernel.run_traps(500)
+    turns.run_traps(kernel, 500)
     data = checkpoint.save(kernel)
-    used = len(kernel.frames.used()) * 4096
+    used = len(kernel.memory.frames.used()) * 4096
     save, load = best(
         10,
         lambda: timed(lambda: checkpoint.save(kernel)),

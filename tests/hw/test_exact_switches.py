@@ -21,7 +21,7 @@ from hw.machine import MachineConfig
 from hw.mmu import CR3_NOFLUSH, Mmu
 from hw.paging import NX, W
 from hw.tlb import Tlb
-from kernel.kernel import Deadlock
+from kernel.turns import Deadlock
 from tests.hw.bare import CODE, DATA, READ_WRITE, Bare
 from tests.hw.reference_tlb import Reference
 from tests.hw.watched import go, watched, watched_code

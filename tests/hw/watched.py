@@ -10,6 +10,7 @@ from elftools.elf.elffile import ELFFile
 from hw.cpu import Core
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
+from kernel import turns
 from kernel.boot import Config, boot, spawn
 from kernel.kernel import Kernel
 from tests.hw.bare import Bare
@@ -49,7 +50,7 @@ def watched(
     kernel.machine.attach_trace(Trace({}, observer=observe))
     words = [name.encode(), *(word.encode() for word in arguments)]
     process = spawn(kernel, program, words, [], Config().user)
-    kernel.run(lambda: process.zombie or any(r.failure is not None for r in references))
+    turns.run(kernel, lambda: process.zombie or any(r.failure is not None for r in references))
     return kernel, references, process.exit_status
 
 

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from kernel import turns
 from kernel.choose import Chooser
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy, slice_length
@@ -121,21 +122,23 @@ def spinning(nices: Sequence[int], **wishes: object) -> System:
 
 
 def spinners_of(system: System) -> list[Thread]:
-    return [thread for thread in system.kernel.threads.values() if thread is not system.thread]
+    return [
+        thread for thread in system.kernel.tasks.threads.values() if thread is not system.thread
+    ]
 
 
 def measured(system: System, warm_up: int, instructions: int) -> list[int]:
     """What each spinner ran in a stretch of the run, after a warm-up."""
     machine = system.kernel.machine
-    system.kernel.run(lambda: machine.instructions() >= warm_up)
+    turns.run(system.kernel, lambda: machine.instructions() >= warm_up)
     before = [thread.instructions for thread in spinners_of(system)]
     end = machine.instructions() + instructions
-    system.kernel.run(lambda: machine.instructions() >= end)
+    turns.run(system.kernel, lambda: machine.instructions() >= end)
     return [t.instructions - b for t, b in zip(spinners_of(system), before, strict=True)]
 
 
 def until_all(system: System, nices: Sequence[int]) -> list[Thread]:
     """Run until all spinners exist and have their nice values."""
     wanted = list(nices)
-    system.kernel.run(lambda: [t.scheduling.nice for t in spinners_of(system)] == wanted)
+    turns.run(system.kernel, lambda: [t.scheduling.nice for t in spinners_of(system)] == wanted)
     return spinners_of(system)

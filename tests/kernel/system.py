@@ -15,15 +15,16 @@ from typing import Any
 from hw import costs, paging
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
-from kernel import invariants, trap
+from kernel import invariants, trap, turns
 from kernel.abi.errno import KernelError
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.kernel import LOG, Kernel
+from kernel.kernel import Kernel
+from kernel.life import delivery
 from kernel.life.life import Life
+from kernel.log import LOG
 from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Call, Process, Thread
-from kernel.wait import signals
 from tests.kernel.asm import NUMBERS, Program
 from userland.programs import built_in, read_program
 
@@ -128,12 +129,13 @@ class Run:
 class WatchedLife(Life):
     """Takes a picture of all memory when the first process ends."""
 
-    memory = ""
+    kernel: Kernel
+    picture = ""
     leaves: Iterable[tuple[int, int, int]] = ()
 
     def exit_process(self, process: Process, status: int) -> None:
         if process.pid == 1:
-            self.memory, self.leaves = picture(self.kernel)
+            self.picture, self.leaves = picture(self.kernel)
         super().exit_process(process, status)
 
 
@@ -182,7 +184,10 @@ class System:
         if not wish.walks:
             for core in kernel.machine.cores:
                 core.costs[costs.WALK_STEP] = 0
-        self.life = WatchedLife(kernel)
+        self.life = WatchedLife(
+            kernel.machine, kernel.chooser, kernel.memory, kernel.tasks, kernel.vases, kernel.ipc
+        )
+        self.life.kernel = kernel
         if wish.watched:
             kernel.life = self.life
         if wish.checked:
@@ -193,7 +198,7 @@ class System:
         return kernel
 
     def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
-        if kind in (trap.FAULT, signals.SIGNAL, trap.EXCEPTION):
+        if kind in (trap.FAULT, delivery.SIGNAL, trap.EXCEPTION):
             self.faults.append((kind.name, *values))
         elif kind is trap.SYSCALL:
             tid, number, *registers, result, _, _ = values
@@ -207,8 +212,8 @@ class System:
 
     def run(self) -> Run:
         """To the end of the first process, which must come."""
-        turns = itertools.count()
-        self.kernel.run(lambda: self.process.zombie or next(turns) > self.wish.turns)
+        done = itertools.count()
+        turns.run(self.kernel, lambda: self.process.zombie or next(done) > self.wish.turns)
         assert self.process.zombie, "the program does not end"
         return self.finish(self.process.exit_status)
 
@@ -220,7 +225,7 @@ class System:
             self.faults,
             self.calls,
             self.logs,
-            self.life.memory,
+            self.life.picture,
             list(self.life.leaves),
             self.trace.digest() if self.wish.traced else "",
             machine.instructions(),

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from kernel import invariants
-from kernel.checkpoint import CheckpointError, load, save
+from kernel import invariants, turns
+from kernel.checkpoint import VERSION, CheckpointError, load, save
 from tests.kernel.asm import Program
 from tests.kernel.system import BUILT_IN, SMALL, System, boot_program, run_python
 
@@ -29,7 +29,7 @@ stream = sys.stdin.buffer
 while head := stream.read(8):
     written = []
     kernel = load(stream.read(struct.unpack("<Q", head)[0]), written.append)
-    status = run_to_end(kernel, kernel.processes[1])
+    status = run_to_end(kernel, kernel.tasks.processes[1])
     print(kernel.machine.trace.digest(), status, kernel.machine.instructions(),
           b"".join(written).hex())
 """
@@ -51,13 +51,13 @@ def test_a_fresh_process_goes_on_from_any_trap_to_the_same_end(cpus: int, mmu: s
         system = System(name, *SMALL[name], cpus=cpus, mmu=mmu, watched=False)
         dice = random.Random(f"{name} {cpus} {mmu}")
         for _ in range(5):
-            system.kernel.run_traps(dice.randrange(1, 12))
+            turns.run_traps(system.kernel, dice.randrange(1, 12))
             if system.process.zombie:
                 break
             saved.append(save(system.kernel))
             rest = whole.output[len(b"".join(system.written)) :]
             end = [whole.digest, str(whole.status), str(whole.instructions), rest.hex()]
-            expected.append((name, system.kernel.traps.taken, end))
+            expected.append((name, system.kernel.taken, end))
     ends = go_on_elsewhere(saved)
     assert len(saved) > 30
     assert [(*where[:2], end) for where, end in zip(expected, ends, strict=True)] == expected
@@ -68,14 +68,14 @@ def test_saving_does_not_disturb_the_system_that_is_saved(cpus: int) -> None:
     whole = boot_program("signals", cpus=cpus)
     system = System("signals", cpus=cpus, watched=False)
     while not system.process.zombie:
-        system.kernel.run_traps(9)
+        turns.run_traps(system.kernel, 9)
         save(system.kernel)
     assert system.finish(system.process.exit_status).digest == whole.digest
 
 
 def test_a_checkpoint_of_a_checkpoint_is_the_same_bytes_of_memory() -> None:
     system = System("threads", cpus=2, watched=False)
-    system.kernel.run_traps(40)
+    turns.run_traps(system.kernel, 40)
     first = load(save(system.kernel), lambda _: None)
     second = load(save(first), lambda _: None)
     assert first.machine.memory.bytes == second.machine.memory.bytes
@@ -84,8 +84,8 @@ def test_a_checkpoint_of_a_checkpoint_is_the_same_bytes_of_memory() -> None:
 
 def test_only_frames_in_use_are_kept() -> None:
     system = System("pages", "50", ram=64, watched=False)
-    system.kernel.run_traps(30)
-    used = len(system.kernel.frames.used())
+    turns.run_traps(system.kernel, 30)
+    used = len(system.kernel.memory.frames.used())
     size = len(save(system.kernel))
     assert used < 120
     programs = sum(map(len, BUILT_IN.values()))  # as given, they lie beside memory
@@ -94,7 +94,7 @@ def test_only_frames_in_use_are_kept() -> None:
 
 def test_a_free_frame_does_not_travel() -> None:
     system = System("hello", watched=False)
-    free = system.kernel.frames.free[0]
+    free = system.kernel.memory.frames.free[0]
     system.kernel.machine.memory.bytes[free << 12 : (free << 12) + 16] = b"left over secret"
     assert b"left over secret" not in save(system.kernel)
 
@@ -175,7 +175,7 @@ def test_what_is_no_checkpoint_is_refused(data: bytes) -> None:
 
 def test_a_checkpoint_of_another_version_is_refused() -> None:
     data = save(System("hello", ram=1, watched=False).kernel)
-    at = data.index(b"K\x01", data.index(b"Checkpoint"))
+    at = data.index(b"K%c" % VERSION, data.index(b"Checkpoint"))
     refuse(data[:at] + b"K\x63" + data[at + 2 :])
 
 

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from kernel import turns
 from kernel.kernel import Kernel
 from tests.kernel.system import SMALL, System, boot_program, run_python
 
@@ -43,7 +44,7 @@ def run_with_pauses(system: System, stretches: tuple[int, ...]) -> None:
     for traps in itertools.cycle(stretches):
         if system.process.zombie:
             return
-        kernel.run_traps(traps)
+        turns.run_traps(kernel, traps)
 
 
 @pytest.mark.parametrize("mmu", ["model", "silicon"])

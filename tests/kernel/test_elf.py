@@ -62,11 +62,11 @@ def shape(process: Process) -> list[tuple[int, int, int, str]]:
 def refused(data: bytes) -> None:
     """ENOEXEC, and not a frame less than before."""
     system = still()
-    before = system.kernel.frames.used()
+    before = system.kernel.memory.frames.used()
     with pytest.raises(KernelError) as caught:
         spawn(system.kernel, data, [b"it"], [], Credentials())
     assert caught.value.number == E.NOEXEC
-    assert system.kernel.frames.used() == before
+    assert system.kernel.memory.frames.used() == before
     invariants.check(system.kernel)
 
 
@@ -171,7 +171,7 @@ def test_segments_that_are_out_of_order_are_loaded_all_the_same() -> None:
 def test_a_page_of_the_file_is_shared_by_all_who_run_it_until_they_write() -> None:
     system = still()
     data = write_elf([Part(CODE, b"a" * PAGE, None, R | W)], CODE)
-    file = system.kernel.objects.file(data)
+    file = system.kernel.memory.objects.file(data)
     file.holds += 1
     system.kernel.held_files.append(file)
     one, two = (

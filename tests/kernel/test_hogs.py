@@ -36,7 +36,7 @@ def hog(program: Program, cpus: int = 1, ram: int = 16) -> tuple[str, Counter[tu
 
     kernel = boot(Config(MachineConfig(cpus, ram)), {}, lambda _: None)
     kernel.machine.attach_trace(Trace(trace_header(kernel), None, observe))
-    used_before = set(kernel.frames.used())
+    used_before = set(kernel.memory.frames.used())
     spawn(kernel, program.elf(), [b"hog"], [], USER)
     return run_and_clear(kernel, used_before), results
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hw.paging import NX, W
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.abi.errno import Panic
 from kernel.kernel import Kernel
 from kernel.mm.objects import MemoryObject
@@ -61,10 +61,10 @@ def test_everything_is_given_back_at_the_end(name: str, cpus: int) -> None:
         kernel.vases.delete(Credentials(), vid)
     files = sum(len(made.frames) for made in invariants.live_objects(kernel).values())
     reserved = kernel.machine.first_free_frame
-    assert len(kernel.frames.used()) == reserved + 1 + files
-    assert not kernel.threads
-    assert not kernel.channels
-    assert not kernel.shootdowns.open
+    assert len(kernel.memory.frames.used()) == reserved + 1 + files
+    assert not kernel.tasks.threads
+    assert not kernel.tasks.channels
+    assert not kernel.memory.shootdowns.open
     assert not kernel.ipc.callers
 
 
@@ -81,8 +81,8 @@ def broken(kernel: Kernel) -> str:
 def system() -> System:
     """A program in the middle of its work: several threads, some of them asleep."""
     system = System("threads", "3", "200", ram=2, cpus=2)
-    while not any(thread.state == BLOCKED for thread in system.kernel.threads.values()):
-        system.kernel.run_traps(20)
+    while not any(thread.state == BLOCKED for thread in system.kernel.tasks.threads.values()):
+        turns.run_traps(system.kernel, 20)
     invariants.check(system.kernel)
     return system
 
@@ -101,7 +101,7 @@ def a_page(system: System) -> tuple[int, int]:
 
 
 def test_it_sees_a_count_too_high_and_one_too_low(system: System) -> None:
-    frames = system.kernel.frames
+    frames = system.kernel.memory.frames
     pfn = next(iter(some_object(system).frames.values()))
     frames.refs[pfn] += 1
     assert f"frame {pfn:#x} should have refcount 1, has 2" in broken(system.kernel)
@@ -110,8 +110,8 @@ def test_it_sees_a_count_too_high_and_one_too_low(system: System) -> None:
 
 
 def test_it_sees_an_owner_of_a_free_frame(system: System) -> None:
-    pfn = system.kernel.frames.free[-1]
-    system.kernel.frames.owners[pfn] = 3
+    pfn = system.kernel.memory.frames.free[-1]
+    system.kernel.memory.frames.owners[pfn] = 3
     assert f"frame {pfn:#x} has refcount 0 and is anonymous" in broken(system.kernel)
 
 
@@ -119,7 +119,7 @@ def test_it_sees_an_owner_of_a_free_frame(system: System) -> None:
 def test_it_sees_a_free_list_that_lacks_or_repeats_a_frame(
     system: System, change: Callable[[list[int]], None]
 ) -> None:
-    change(system.kernel.frames.free)
+    change(system.kernel.memory.frames.free)
     assert "the free list is not the list of frames with refcount 0" in broken(system.kernel)
 
 
@@ -181,9 +181,10 @@ def test_it_sees_a_region_listed_that_does_not_map_the_object(system: System) ->
 
 
 def test_it_sees_a_stale_translation(system: System) -> None:
-    for core, seat in zip(system.kernel.machine.cores, system.kernel.seats, strict=True):
+    tlbs = system.kernel.memory.shootdowns.cores
+    for core, tlb in zip(system.kernel.machine.cores, tlbs, strict=True):
         entry = next(iter(core.state.mmu.dtlb.index.values()), None)
-        if entry is None or seat.space is not space_of(system):
+        if entry is None or tlb.space is not space_of(system):
             continue
         entry.pfn += 1
         assert f"core {core.state.id}: the TLB has page" in broken(system.kernel)
@@ -200,12 +201,12 @@ def test_it_sees_a_stale_translation(system: System) -> None:
 
 def test_it_sees_a_thread_in_two_queues_and_one_in_none(system: System) -> None:
     kernel = system.kernel
-    sleeper = next(t for t in kernel.threads.values() if t.state == BLOCKED)
-    kernel.policy.enqueue(sleeper)
+    sleeper = next(t for t in kernel.tasks.threads.values() if t.state == BLOCKED)
+    kernel.tasks.policy.enqueue(sleeper)
     assert f"thread {sleeper.tid} in state {BLOCKED}" in broken(kernel)
-    kernel.policy.remove(sleeper)
+    kernel.tasks.policy.remove(sleeper)
     assert sleeper.channel is not None
-    del kernel.channels[sleeper.channel]
+    del kernel.tasks.channels[sleeper.channel]
     assert f"thread {sleeper.tid} in state {BLOCKED}" in broken(kernel)
 
 
@@ -220,5 +221,5 @@ def test_it_sees_a_space_with_the_wrong_number_of_users(system: System) -> None:
 
 
 def test_it_sees_a_handle_with_the_wrong_number_of_holders(system: System) -> None:
-    system.kernel.console.holds += 1
+    system.kernel.ipc.well_known.console.holds += 1
     assert "a handle should have 2 holders, has 3" in broken(system.kernel)

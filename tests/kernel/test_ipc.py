@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kernel import turns
 from kernel.abi.errno import E
 from kernel.abi.message import Message, Port, Reply, Server
 from kernel.task import descriptors
@@ -366,8 +367,8 @@ def test_a_message_is_not_lost_with_the_receiver_that_was_woken_for_it(cpus: int
     program.exit(0)
     system = System(program, ram=4, cpus=cpus)
     kernel = system.kernel
-    kernel.run_until(lambda: any(e.queue for e in kernel.ipc.endpoints.values()))
-    kernel.life.exit_process(kernel.processes[2], 9)
+    turns.run_until(kernel, lambda: any(e.queue for e in kernel.ipc.endpoints.values()))
+    kernel.life.exit_process(kernel.tasks.processes[2], 9)
     assert system.run().exit_code == 0
 
 

@@ -195,13 +195,13 @@ def test_the_heap_does_not_move_below_its_start_or_into_a_mapping() -> None:
 
 def test_huge_mappings_cost_nothing_until_they_are_touched() -> None:
     system = still()
-    used = len(system.kernel.frames.used())
+    used = len(system.kernel.memory.frames.used())
     where = system.ask("mmap", 0, 1 << 39, RW, PRIVATE | ANON, -1, 0)
     assert where > 0
-    assert len(system.kernel.frames.used()) == used
+    assert len(system.kernel.memory.frames.used()) == used
     system.thread.space.write(where + (1 << 38), b"x")
     assert system.ask("munmap", where, 1 << 39) == 0
-    assert len(system.kernel.frames.used()) == used
+    assert len(system.kernel.memory.frames.used()) == used
 
 
 # Faults -----------------------------------------------------------------------------------------
@@ -272,8 +272,8 @@ def test_a_stack_whose_lowest_page_was_changed_still_grows(call: str) -> None:
 def fork(parent: AddressSpace, system: System) -> AddressSpace:
     """A copy that a thread of its own lives in, so that the checker knows it."""
     other = system.kernel.life.clone(system.thread, life.CloneRequest())
-    system.kernel.policy.remove(other)
-    system.kernel.block(other, ("test", other.tid, 0))
+    system.kernel.tasks.policy.remove(other)
+    system.kernel.tasks.block(other, ("test", other.tid, 0))
     return other.space
 
 
@@ -329,7 +329,7 @@ def test_grandchildren_share_with_both_generations() -> None:
     parent = system.thread.space
     parent.write(HERE, b"a")
     child = fork(parent, system)
-    thread = next(t for t in system.kernel.threads.values() if t.space is child)
+    thread = next(t for t in system.kernel.tasks.threads.values() if t.space is child)
     grandchild = system.kernel.life.clone(thread, life.CloneRequest()).space
     assert [refs(s, HERE) for s in (parent, child, grandchild)] == [3, 3, 3]
     child.write(HERE, b"b")
@@ -407,7 +407,7 @@ def test_what_a_process_leaves_behind_no_other_sees() -> None:
 
 def test_every_frame_is_zero_when_it_is_handed_out_again() -> None:
     system = still(ram=1)
-    count = len(system.kernel.frames.free) - 8
+    count = len(system.kernel.memory.frames.free) - 8
     for _ in range(3):
         where = system.ask("mmap", 0, count * PAGE, RW, PRIVATE | ANON, -1, 0)
         assert system.thread.space.read(where, count * PAGE) == bytes(count * PAGE)

@@ -41,7 +41,7 @@ def toucher() -> Program:
 
 def starve(system: System, frames_left: int) -> list[int]:
     """Take all but a few frames out of circulation; returns them."""
-    table = system.kernel.frames
+    table = system.kernel.memory.frames
     taken = table.free[:-frames_left] if frames_left else list(table.free)
     del table.free[: len(taken)]
     for pfn in taken:
@@ -50,7 +50,7 @@ def starve(system: System, frames_left: int) -> list[int]:
 
 
 def give_back(system: System, taken: list[int]) -> None:
-    table = system.kernel.frames
+    table = system.kernel.memory.frames
     for pfn in taken:
         table.refs[pfn], table.owners[pfn] = 0, 0
     table.free[:0] = taken
@@ -63,14 +63,17 @@ def run_starved(frames_left: int, cpus: int) -> Run:
     def check(kernel: object) -> None:
         give_back(system, taken)
         invariants.check(system.kernel)
-        assert starve(system, len(system.kernel.frames.free) - len(taken)) == taken
+        assert starve(system, len(system.kernel.memory.frames.free) - len(taken)) == taken
 
     system.kernel.after_trap = check
     run = system.run()
     give_back(system, taken)
     invariants.check(system.kernel)
     files = sum(len(o.frames) for o in invariants.live_objects(system.kernel).values())
-    assert len(system.kernel.frames.used()) == system.kernel.machine.first_free_frame + 1 + files
+    assert (
+        len(system.kernel.memory.frames.used())
+        == system.kernel.machine.first_free_frame + 1 + files
+    )
     return run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.abi.errno import E
 from kernel.life import life
 from kernel.task import descriptors
@@ -108,13 +108,13 @@ def test_a_child_stays_a_zombie_until_it_is_waited_for() -> None:
     program.label("child")
     program.exit()
     system = System(program, ram=1)
-    while 2 not in system.kernel.processes or not system.kernel.processes[2].zombie:
-        system.kernel.run_traps(1)
-    assert [t.tid for t in system.kernel.threads.values()] == [1]
+    while 2 not in system.kernel.tasks.processes or not system.kernel.tasks.processes[2].zombie:
+        turns.run_traps(system.kernel, 1)
+    assert [t.tid for t in system.kernel.tasks.threads.values()] == [1]
     invariants.check(system.kernel)
     run = system.run()
     assert run.results("wait4") == [2]
-    assert list(system.kernel.processes) == [1]
+    assert list(system.kernel.tasks.processes) == [1]
 
 
 def test_orphans_go_to_the_first_process() -> None:

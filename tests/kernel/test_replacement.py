@@ -9,7 +9,7 @@ import pytest
 from hw.machine import MachineConfig
 from hw.memory import PAGE_SIZE
 from hw.trace import Kind, Trace
-from kernel import checkpoint, invariants
+from kernel import checkpoint, invariants, turns
 from kernel.abi.errno import E, KernelError, Panic
 from kernel.life import life
 from kernel.mm.replace import IN_FILE, PAGE_IN, PAGE_OUT, PAGING, POLICIES, Away
@@ -47,8 +47,8 @@ def everything_out(system: System) -> None:
 
 def child_of(system: System) -> AddressSpace:
     thread = system.kernel.life.clone(system.thread, life.CloneRequest())
-    system.kernel.policy.remove(thread)
-    system.kernel.block(thread, ("test", thread.tid, 0))
+    system.kernel.tasks.policy.remove(thread)
+    system.kernel.tasks.block(thread, ("test", thread.tid, 0))
     return thread.space
 
 
@@ -97,7 +97,7 @@ def test_a_private_page_that_was_shared_by_fork_goes_out_once_and_stays_shared()
     assert not child.table.lookup(HERE)
     assert child.read(HERE, 3) == b"old"
     pfn = child.table.lookup(HERE) >> 12 & 0xFFFFF
-    assert system.kernel.frames.refs[pfn] == 2
+    assert system.kernel.memory.frames.refs[pfn] == 2
     child.write(HERE, b"new")
     assert (parent.read(HERE, 3), child.read(HERE, 3)) == (b"old", b"new")
     assert system.kernel.machine.disk.state.writes == writes
@@ -112,7 +112,7 @@ def test_fork_while_pages_are_out_gives_the_child_all_of_them() -> None:
     child = child_of(system)
     parent.write(HERE, b"b")
     assert child.read(HERE, 8 * PAGE) == b"a" * 8 * PAGE
-    thread = next(t for t in system.kernel.threads.values() if t.space is child)
+    thread = next(t for t in system.kernel.tasks.threads.values() if t.space is child)
     system.kernel.life.exit_process(thread.process, 0)
     assert parent.read(HERE, 2) == b"ba"
     invariants.check(system.kernel)
@@ -229,11 +229,11 @@ def test_the_kernel_says_enomem_when_it_can_bring_nothing_back() -> None:
     system = short()
     system.thread.space.write(HERE, b"a")
     everything_out(system)
-    taken, system.kernel.frames.free[:] = list(system.kernel.frames.free), []
+    taken, system.kernel.memory.frames.free[:] = list(system.kernel.memory.frames.free), []
     with pytest.raises(KernelError) as caught:
         system.thread.space.read(HERE, 1)
     assert caught.value.number == E.NOMEM
-    system.kernel.frames.free[:] = taken
+    system.kernel.memory.frames.free[:] = taken
     assert system.thread.space.read(HERE, 1) == b"a"
 
 
@@ -414,16 +414,16 @@ def test_a_checkpoint_holds_what_is_out_of_memory() -> None:
     whole = system()
     whole.run()
     half = system()
-    half.kernel.run_traps(700)
+    turns.run_traps(half.kernel, 700)
     assert half.kernel.machine.disk.state.blocks
     written = list(half.written)
     other = checkpoint.load(checkpoint.save(half.kernel), written.append)
     invariants.check(other)
-    first = other.processes[1]
-    other.run(lambda: first.zombie)
+    first = other.tasks.processes[1]
+    turns.run(other, lambda: first.zombie)
     assert written == whole.written
     assert other.machine.core.state.cycles == whole.kernel.machine.core.state.cycles
-    replacement = other.frames.replacement
+    replacement = other.memory.frames.replacement
     assert replacement is not None
     assert replacement.outs == pager(whole).outs
 
@@ -437,7 +437,7 @@ def test_two_runs_page_alike(cpus: int) -> None:
 
 def test_without_a_disk_nothing_ever_leaves() -> None:
     system = still(ram=1)
-    assert system.kernel.frames.replacement is None
+    assert system.kernel.memory.frames.replacement is None
     assert system.kernel.machine.disk.count == 0
     assert MachineConfig(swap_mib=3).swap_mib << 20 == 3 * 256 * PAGE_SIZE
     with pytest.raises(ValueError, match="--swap takes 0 to 65536 MiB, not -1"):

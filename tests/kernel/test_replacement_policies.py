@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.mm.replace import CLOCK, FIFO, POLICIES
 from kernel.mm.residency import MCL_CURRENT
 from tests.kernel.asm import Program
@@ -74,7 +74,7 @@ def program(string: list[int]) -> Program:
 def guest_faults(string: list[int], frames: int, policy: str, mmu: str = "model") -> list[int]:
     """The pages on which a real program faults that has `frames` frames for its data."""
     system = System(program(string), ram=2, swap=1, replace=policy, mmu=mmu)
-    system.kernel.run_until(lambda: any(call.name == "getpid" for call in system.calls))
+    turns.run_until(system.kernel, lambda: any(call.name == "getpid" for call in system.calls))
     squeeze(system, frames)
     before = len(system.faults)
     run = system.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kernel import turns
 from kernel.choose import Chooser
 from kernel.life.life import CloneRequest
 from kernel.sched.policy import SLICE_INSTRUCTIONS, slice_length
@@ -24,8 +25,8 @@ def spinners(count: int, **wishes: int) -> System:
 
 def run_for(system: System, instructions: int) -> list[int]:
     kernel = system.kernel
-    kernel.run(lambda: kernel.machine.instructions() >= instructions)
-    return [thread.instructions for thread in kernel.threads.values()]
+    turns.run(kernel, lambda: kernel.machine.instructions() >= instructions)
+    return [thread.instructions for thread in kernel.tasks.threads.values()]
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])

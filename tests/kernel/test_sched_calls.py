@@ -180,11 +180,11 @@ def test_a_mask_may_be_shorter_than_the_kernels_and_must_name_a_core() -> None:
 @pytest.mark.parametrize("sched", POLICIES)
 def test_a_queued_thread_may_be_told_anything(sched: str) -> None:
     system, child = with_child(sched=sched, cpus=2, user=ROOT_USER)
-    assert child in system.kernel.policy
+    assert child in system.kernel.tasks.policy
     assert system.ask("sched_setaffinity", child.tid, 8, put(system, 2)) == 0
     assert system.ask("setpriority", PROCESS, child.tid, -7) == 0
-    assert system.kernel.policy.able([child], 0) == []
-    assert child in system.kernel.policy
+    assert system.kernel.tasks.policy.able([child], 0) == []
+    assert child in system.kernel.tasks.policy
 
 
 # The host -----------------------------------------------------------------------------------------

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from hw.trace import Kind
-from kernel import checkpoint, invariants
-from kernel.kernel import LEVEL, PICK
+from kernel import checkpoint, invariants, turns
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
+from kernel.sched.tasks import PICK
 from kernel.sched.usage import thread_usage
 from kernel.sched.weights import weight
 from kernel.syscalls.limits import pack_rusage
 from kernel.task.credentials import Credentials
+from kernel.turns import LEVEL
 from tests.kernel.asm import At, Program
 from tests.kernel.shares import (
     PRE_EMPTIVE,
@@ -137,13 +138,13 @@ def test_a_switch_is_counted_once_as_a_wait_or_as_a_loss(cpus: int) -> None:
 
     system.trace.observer = note
     until_all(system, (0, 0, 0))
-    system.kernel.run(lambda: system.kernel.machine.instructions() > 2_000_000)
-    on_cores = {seat.thread for seat in system.kernel.seats}
+    turns.run(system.kernel, lambda: system.kernel.machine.instructions() > 2_000_000)
+    on_cores = {seat.thread for seat in system.kernel.tasks.seats}
     for thread in spinners_of(system):
         assert thread.waits == 0
         assert thread.pre_empted == picks[thread.tid] - (thread in on_cores)
         assert thread.pre_empted > 10
-        packed = pack_rusage(thread_usage(system.kernel, thread))
+        packed = pack_rusage(thread_usage(system.kernel.tasks, thread))
         assert len(packed) == 144
         assert struct.unpack_from("<qq", packed, 128) == (0, thread.pre_empted)
     assert system.thread.waits + system.thread.pre_empted == picks[system.thread.tid]
@@ -185,16 +186,16 @@ def test_threads_stay_on_the_cores_that_they_chose(sched: str) -> None:
     system = pinned_spinners(masks, sched=sched, cpus=4, checked=False)
     kernel, seen = system.kernel, dict[int, set[int]]()
     until_all(system, [0] * len(masks))
-    kernel.run(lambda: kernel.machine.instructions() > 400_000)
+    turns.run(kernel, lambda: kernel.machine.instructions() > 400_000)
     end = kernel.machine.instructions() + 2_000_000
 
     def look() -> bool:
-        for seat in kernel.seats:
+        for seat in kernel.tasks.seats:
             if seat.thread is not None and not seat.reschedule:
                 seen.setdefault(seat.thread.tid, set()).add(seat.id)
         return kernel.machine.instructions() >= end
 
-    kernel.run(look)
+    turns.run(kernel, look)
     invariants.check(kernel)
     allowed = {t.tid: t.scheduling.affinity for t in spinners_of(system)}
     assert all(allowed[tid] >> core & 1 for tid, cores in seen.items() for core in cores)
@@ -227,13 +228,13 @@ def test_a_thread_leaves_a_core_that_another_one_forbids_it() -> None:
     kernel, places = system.kernel, list[int]()
 
     def look() -> bool:
-        child = kernel.threads.get(2)
-        for seat in kernel.seats:
+        child = kernel.tasks.threads.get(2)
+        for seat in kernel.tasks.seats:
             if child is not None and seat.thread is child and child.scheduling.affinity == 1:
                 places.append(seat.id)
         return system.process.zombie
 
-    kernel.run(look)
+    turns.run(kernel, look)
     assert places[-1] == 0
     assert places.count(1) <= 2
 
@@ -272,10 +273,10 @@ def test_a_checkpoint_holds_all_that_a_policy_knows(sched: str) -> None:
     whole = start()
     expected = whole.run()
     halted = start()
-    halted.kernel.run_traps(whole.kernel.traps.taken // 2)
+    turns.run_traps(halted.kernel, whole.kernel.taken // 2)
     kernel = checkpoint.load(checkpoint.save(halted.kernel), lambda _: None)
-    assert kernel.policy.name == sched
-    kernel.run(lambda: kernel.processes[1].zombie)
+    assert kernel.tasks.policy.name == sched
+    turns.run(kernel, lambda: kernel.tasks.processes[1].zombie)
     assert kernel.machine.trace is not None
     assert kernel.machine.trace.digest() == expected.digest
 
@@ -287,7 +288,7 @@ def test_pauses_leave_no_mark_whatever_the_policy(sched: str) -> None:
 
     expected, halted = start().run(), start()
     while not halted.process.zombie:
-        halted.kernel.run_traps(1)
+        turns.run_traps(halted.kernel, 1)
     assert halted.trace.digest() == expected.digest
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.abi.errno import E
 from kernel.abi.message import Message, Port, Reply, Server
 from kernel.abi.nodes import O_NOFOLLOW, O_PATH
@@ -34,7 +34,7 @@ def test_a_server_that_is_killed_again_and_again_loses_nobody(name: str) -> None
     system = System("sh", "-c", SCRIPT, traced=False, watched=False)
     kernel, killed = system.kernel, 0
     while not system.process.zombie:
-        kernel.run_traps(97)
+        turns.run_traps(kernel, 97)
         kernel.ipc.restart(name, "killed by a test")
         killed += 1
         invariants.check(kernel)
@@ -81,7 +81,7 @@ def test_under_debug_the_bug_of_a_server_is_a_traceback() -> None:
     system = System(program)
     servers = system.kernel.ipc.servers
     servers["system"] = Faulty(servers["system"], "uname")
-    system.kernel.debug = True
+    system.kernel.ipc.debug = True
     with pytest.raises(ZeroDivisionError):
         system.run()
 

@@ -11,9 +11,9 @@ from hw.trace import Kind, Trace
 from kernel import invariants
 from kernel.boot import Config, boot, run_to_end, spawn
 from kernel.kernel import Kernel
+from kernel.life import delivery
 from kernel.mm.frames import FRAME, FREE
 from kernel.mm.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
-from kernel.wait import signals
 from kernel.wait.signals import SIGSEGV
 from tests.kernel.asm import Program
 
@@ -65,7 +65,7 @@ def test_a_page_that_one_core_takes_away_cannot_be_read_on_another(
     """The reader's next load must fault, whatever its core had cached."""
     _, records, status = observed(reader_and(call), cpus, pcid)
     assert status == SIGSEGV
-    died = [values for kind, values in records if kind is signals.SIGNAL]
+    died = [values for kind, values in records if kind is delivery.SIGNAL]
     assert [(values[2], values[4]) for values in died] == [(SIGSEGV, HERE)]
 
 
@@ -78,8 +78,9 @@ def test_the_other_core_is_interrupted_and_answers_before_the_call_is_over(
     order = [kinds.index(kind) for kind in (SHOOTDOWN, IPI_SENT, IPI_TAKEN, SHOOTDOWN_DONE)]
     assert order == sorted(order), "told, sent, taken, done"
     assert kinds.count(IPI_SENT) == kinds.count(IPI_TAKEN)
-    assert not kernel.shootdowns.open
-    assert not any(seat.waiting or seat.held_back for seat in kernel.seats)
+    assert not kernel.memory.shootdowns.open
+    assert not any(tlb.waiting for tlb in kernel.memory.shootdowns.cores)
+    assert not any(seat.held_back for seat in kernel.tasks.seats)
 
 
 def test_frames_are_given_back_only_when_every_core_has_answered() -> None:

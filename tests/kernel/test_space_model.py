@@ -88,7 +88,7 @@ class Pair:
         elif kind == "drop":
             self._drop(thread, naive, pages)
         elif kind == "out":
-            pager(self.system).make_room(len(self.system.kernel.frames.free) + count)
+            pager(self.system).make_room(len(self.system.kernel.memory.frames.free) + count)
         else:
             self._access(thread.space, naive, first, value if kind == "write" else None)
 

@@ -193,4 +193,4 @@ def test_a_program_cannot_fill_the_kernels_memory_with_numbers_it_makes_up() -> 
     program.exit()
     system = System(program, ram=4)
     system.run()
-    assert len(system.kernel.traps.unknown) <= 1024
+    assert len(system.kernel.unknown) <= 1024

@@ -230,7 +230,7 @@ def test_a_session_without_its_leader_has_no_terminal() -> None:
     program.exit(2)
     system = System(program, ram=4, user=Credentials())
     system.kernel.machine.console.state.terminals = (True, True, True)
-    system.kernel.ipc.ask(system.kernel.console.endpoint, 3, "adopt", (0, 0))
+    system.kernel.ipc.ask(system.kernel.ipc.well_known.console.endpoint, 3, "adopt", (0, 0))
     run = system.run()
     assert run.results("ioctl", 2)[1] == 0
     assert run.results("ioctl", 3) == [-25]

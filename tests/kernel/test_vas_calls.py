@@ -15,6 +15,7 @@ from kernel import invariants
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, SystemCall
 from kernel.task.credentials import Credentials
+from kernel.vas.listing import listing
 from kernel.vas.records import MAX_ATTACHMENTS
 from tests.kernel.asm import NUMBERS
 from tests.kernel.vas_world import GROUP, HERE, OTHER, OWNER, PAGE, RW, THERE, R, World
@@ -428,11 +429,11 @@ def _(w: World) -> int:
 
 
 def without_frames(w: World, name: str, *arguments: int) -> int:
-    kept, w.kernel.frames.free = w.kernel.frames.free, []
+    kept, w.kernel.memory.frames.free = w.kernel.memory.frames.free, []
     try:
         return w.ask(name, *arguments)
     finally:
-        w.kernel.frames.free = kept
+        w.kernel.memory.frames.free = kept
 
 
 case("vas_attach", "ENOMEM")(lambda w: without_frames(w, "vas_attach", 0, w.vas(), R))
@@ -500,12 +501,12 @@ def test_a_failed_call_leaves_nothing_behind(row: SystemCall) -> None:
     vid, sid = world.attached(), world.segment()
     at = world.put(b"name\0")
     sane = {"vid": vid, "sid": sid, "name": at, "attr": at, "type": RW, "pid": 0}
-    before = world.kernel.vases.listing()
+    before = listing(world.kernel.vases)
     for i, (argument, _) in enumerate(row.arguments):
         if argument not in sane:
             continue
         arguments = [sane.get(other, 0) for other, _ in row.arguments]
         arguments[i] = NOBODY if argument in ("vid", "sid", "pid") else 3
         assert world.ask(row.name, *arguments) < 0
-        assert world.kernel.vases.listing() == before
+        assert listing(world.kernel.vases) == before
     invariants.check(world.kernel)

@@ -41,7 +41,7 @@ def test_hole_1_under_rfc_a_heap_that_grew_in_the_original_cannot_be_switched_fr
     assert world.ask("vas_switch", vid) == -E.FAULT
     assert world.ask("vas_switch", vid) == -E.FAULT, "and never can be again"
     assert world.ask("active_vas") == 0
-    (text,) = set(world.kernel.messages)
+    (text,) = set(world.kernel.log.messages)
     assert text.count("[heap]") == 2, "the log names both regions"
 
 

@@ -11,6 +11,7 @@ from kernel import invariants
 from kernel.abi.errno import E
 from kernel.checkpoint import load, save
 from kernel.task.process import BLOCKED
+from kernel.vas.listing import listing
 from kernel.wait.signals import SIGKILL, SIGSEGV
 from tests.kernel.asm import Program
 from tests.kernel.system import Run, System
@@ -262,14 +263,14 @@ def test_memory_mapped_inside_outlives_the_process_and_dies_with_the_vas() -> No
     at = world.map(0, child, flags=0)
     child.space.write(at, b"kept")
     world.kernel.life.exit_process(child.process, 0)
-    used = len(world.kernel.frames.used())
+    used = len(world.kernel.memory.frames.used())
     assert world.ask("vas_attach", 0, vid, R) == 0
     assert world.ask("vas_switch", vid) == 0
     assert world.thread.space.read(at, 4) == b"kept"
     assert world.ask("vas_switch", 0) == 0
     assert world.ask("vas_detach", 0, vid) == 0
     assert world.ask("vas_delete", vid) == 0
-    assert len(world.kernel.frames.used()) < used
+    assert len(world.kernel.memory.frames.used()) < used
     invariants.check(world.kernel)
 
 
@@ -322,8 +323,8 @@ def test_two_tasks_with_their_stacks_at_one_place_share_a_vas(sync: str) -> None
     other = world.vas("other")
     assert world.ask("vas_seg_attach", other, sid, R) == 0
     assert world.ask("vas_attach", 0, other, R) == -E.FAULT
-    assert "[stack]" in world.kernel.messages[-1]
-    assert "[segment top]" in world.kernel.messages[-1]
+    assert "[stack]" in world.kernel.log.messages[-1]
+    assert "[segment top]" in world.kernel.log.messages[-1]
     invariants.check(world.kernel)
 
 
@@ -393,7 +394,7 @@ def test_an_orphan_hog_ends_in_enomem_and_others_go_on() -> None:
     assert world.ask("vas_seg_delete", 3) == 0
     assert world.segment("again", THERE) == 3
     assert account.frames == 240
-    orphans = [s for s in world.kernel.vases.listing()["segments"] if s["orphan"]]
+    orphans = [s for s in listing(world.kernel.vases)["segments"] if s["orphan"]]
     assert len(orphans) == 17
     invariants.check(world.kernel)
 
@@ -556,12 +557,12 @@ def test_a_checkpoint_holds_all_of_it(sync: str) -> None:
     other.space.write(HERE, b"there")
     twin = load(save(world.kernel), lambda _: None)
     invariants.check(twin)
-    assert twin.vases.listing() == world.kernel.vases.listing()
-    thread = twin.threads[other.tid]
+    assert listing(twin.vases) == listing(world.kernel.vases)
+    thread = twin.tasks.threads[other.tid]
     assert thread.space.read(HERE, 5) == b"there"
     assert twin.vases.segments[sid].holders == {other.tid: True}
     twin.vases.switch(thread, 0)
-    assert thread.space is twin.processes[1].space
+    assert thread.space is twin.tasks.processes[1].space
     invariants.check(twin)
 
 
@@ -577,7 +578,7 @@ def test_everything_is_given_back_when_all_is_over() -> None:
     system.run()
     kernel = system.kernel
     files = sum(len(made.frames) for made in invariants.live_objects(kernel).values())
-    assert len(kernel.frames.used()) == kernel.machine.first_free_frame + 1 + files
+    assert len(kernel.memory.frames.used()) == kernel.machine.first_free_frame + 1 + files
     assert not kernel.vases.holdings
     assert not any(account.frames for account in kernel.vases.accounts.values())
-    assert not [t for t in kernel.threads.values() if t.state == BLOCKED]
+    assert not [t for t in kernel.tasks.threads.values() if t.state == BLOCKED]

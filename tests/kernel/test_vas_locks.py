@@ -43,17 +43,17 @@ class Locks(World):
 
     def go(self, thread: Thread, vid: int) -> bool:
         """Call vas_switch; False if the thread has to wait."""
-        self.kernel.policy.remove(thread)
-        self.kernel.seat.thread = thread
+        self.kernel.tasks.policy.remove(thread)
+        self.kernel.tasks.seat.thread = thread
         try:
             assert self.ask("vas_switch", vid, thread=thread) == 0
         except Blocked as blocked:
-            self.kernel.block(thread, blocked.channel)
+            self.kernel.tasks.block(thread, blocked.channel)
             self.pending[thread.tid] = vid
             return False
         self.pending.pop(thread.tid, None)
-        self.kernel.seat.thread = None
-        self.kernel.make_ready(thread)
+        self.kernel.tasks.seat.thread = None
+        self.kernel.tasks.make_ready(thread)
         return True
 
     def woken(self) -> list[Thread]:

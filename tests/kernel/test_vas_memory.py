@@ -153,7 +153,7 @@ def test_pages_of_process_and_vas_leave_memory_and_come_back(sync: str, mmu: str
     run = system.run()
     assert run.status == 0
     assert int.from_bytes(run.output, "little") == pages * (pages + 1)
-    pager = system.kernel.frames.replacement
+    pager = system.kernel.memory.frames.replacement
     assert pager is not None
     assert pager.outs > 100, "most of it was away"
     invariants.check(system.kernel)

@@ -57,12 +57,12 @@ class Pair(RuleBasedStateMachine):
         self.used = self.frames()
 
     def frames(self) -> int:
-        return len(self.kernel.frames.used())
+        return len(self.kernel.memory.frames.used())
 
     # Choosing -----------------------------------------------------------------------------
 
     def thread(self, which: int) -> Thread:
-        threads = list(self.kernel.threads.values())
+        threads = list(self.kernel.tasks.threads.values())
         return threads[which % len(threads)]
 
     def home(self, thread: Thread) -> Home:
@@ -480,9 +480,9 @@ class Pair(RuleBasedStateMachine):
         value=st.integers(1, 255), store=st.booleans(),
     )  # fmt: skip
     def use(self, core: int, which: int, page: int, value: int, store: bool) -> None:
-        running = self.kernel.seats[core].thread
+        running = self.kernel.tasks.seats[core].thread
         if running is not None and which < 7:  # usually whoever has the core goes on
-            which = list(self.kernel.threads.values()).index(running)
+            which = list(self.kernel.tasks.threads.values()).index(running)
         """As a running program would: through the core's TLB, with faults."""
         thread = self.thread(which)
         spots = [*self.places, *(self.heap + i * PAGE for i in range(6))]
@@ -533,7 +533,7 @@ class Pair(RuleBasedStateMachine):
 
     def clone(self, core: int, which: int) -> None:
         parent = self.thread(which)
-        if len(self.kernel.threads) < 6:
+        if len(self.kernel.tasks.threads) < 6:
             self.kernel.machine.take_turn(self.kernel.machine.cores[core])
             child = self.kernel.life.clone(parent, life.CloneRequest(THREAD_FLAGS))
             assert child.space is parent.space, "it starts where it was made"
@@ -572,7 +572,7 @@ class Pair(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everybody looks at everything; then all of it goes, and no frame is left."""
-        for thread in list(self.kernel.threads.values()):
+        for thread in list(self.kernel.tasks.threads.values()):
             for core in (0, 1):
                 self.system.run_on(core, thread)
                 for at in self.places:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from hw.machine import IPI_TAKEN
+from kernel.life import delivery
 from kernel.mm.frames import FRAME, FREE
 from kernel.mm.shootdown import SHOOTDOWN, SHOOTDOWN_DONE, TAG_KEPT, TAG_NONE
 from kernel.task.process import Thread
-from kernel.wait import signals
 from kernel.wait.signals import SIGSEGV
 from tests.kernel.asm import Program
 from tests.kernel.test_shootdown import observed
@@ -127,10 +127,10 @@ def test_a_segment_in_the_process_s_own_space_and_its_deletion_in_the_window(
     pfn = cores.kernel.vases.segments[sid].object.frames[0]
     cores.does(cores.outside, "vas_seg_detach", 0, sid)
     cores.does(cores.outside, "vas_seg_delete", sid)
-    assert cores.kernel.frames.refs[pfn] == 1, "the window: nobody else may have it"
+    assert cores.kernel.memory.frames.refs[pfn] == 1, "the window: nobody else may have it"
     assert cores.touch(1, HERE) == 7
     assert cores.stale(HERE) == (None, None)
-    assert cores.kernel.frames.refs[pfn] == 0
+    assert cores.kernel.memory.frames.refs[pfn] == 0
 
 
 @SYNC
@@ -199,9 +199,9 @@ def test_a_resize_against_a_fault_in_another_view_is_a_window_and_no_more(
     cores.does(cores.outside, "brk", top)
     assert cores.touch(1, top) == 7, "the window"
     assert cores.touch(1, top + PAGE) is None, "a fault in it finds no region"
-    assert cores.kernel.frames.refs[pfn] == 1
+    assert cores.kernel.memory.frames.refs[pfn] == 1
     assert cores.stale(top) == (None, None)
-    assert cores.kernel.frames.refs[pfn] == 0
+    assert cores.kernel.memory.frames.refs[pfn] == 0
 
 
 @SYNC
@@ -290,7 +290,7 @@ def test_a_reader_in_a_view_faults_when_the_original_unmaps(cpus: int, pcid: boo
     program = reader_inside(lambda program: program.call("munmap", THERE, PAGE))
     _, records, status = observed(program, cpus, pcid)
     assert status == SIGSEGV
-    died = [values for kind, values in records if kind is signals.SIGNAL]
+    died = [values for kind, values in records if kind is delivery.SIGNAL]
     assert [(values[2], values[4]) for values in died] == [(SIGSEGV, THERE)]
 
 
@@ -302,5 +302,5 @@ def test_the_window_of_a_shootdown_is_in_the_trace_and_no_frame_is_freed_in_it()
     freed = [i for i, (kind, values) in enumerate(records) if kind is FRAME and values[4] == FREE]
     assert told < taken < done
     assert not [i for i in freed if told < i < taken]
-    assert not kernel.shootdowns.open
-    assert not kernel.shootdowns.limbo
+    assert not kernel.memory.shootdowns.open
+    assert not kernel.memory.shootdowns.limbo

@@ -9,7 +9,8 @@ from hw.paging import P, W
 from kernel import invariants
 from kernel.mm.space import AddressSpace, Region
 from kernel.vas.records import own_slot
-from kernel.vas.view import SharedTable, View
+from kernel.vas.tables import SharedTable
+from kernel.vas.view import View
 from tests.kernel.vas_world import HERE, PAGE, RW, R, World
 
 BESIDE = 0x68_0000
@@ -150,7 +151,7 @@ def test_many_views_of_one_vas_see_one_change() -> None:
         assert world.ask("vas_attach", 0, vid, R, thread=thread) == 0
         assert world.ask("vas_switch", vid, thread=thread) == 0
     held = world.kernel.vases.vases[vid]
-    memory = world.kernel.objects.anonymous()
+    memory = world.kernel.memory.objects.anonymous()
     region = held.space.map_region(Region(1 << 46, (1 << 46) + PAGE, 3, memory))
     held.space.write(region.start, b"all")
     assert all(thread.space.read(region.start, 3) == b"all" for thread in team)

@@ -21,7 +21,7 @@ SPARE = FAULT_FRAMES - 1
 
 
 def pager(system: System) -> Replacement:
-    found = system.kernel.frames.replacement
+    found = system.kernel.memory.frames.replacement
     assert found is not None
     return found
 
@@ -31,17 +31,17 @@ def hog(system: System) -> Thread:
     idle = Program()
     idle.spin()
     thread = spawn(system.kernel, idle.elf(), [b"hog"], [], Credentials()).threads[0]
-    system.kernel.policy.remove(thread)
-    system.kernel.block(thread, ("test", thread.tid, 0))
+    system.kernel.tasks.policy.remove(thread)
+    system.kernel.tasks.block(thread, ("test", thread.tid, 0))
     assert system.ask("mlockall", MCL_CURRENT, thread=thread) == 0
     return thread
 
 
 def squeeze(system: System, frames: int) -> None:
     """Send out of memory what may go, and leave room for `frames` pages and no more."""
-    thread, pages = hog(system), len(system.kernel.frames.free)
+    thread, pages = hog(system), len(system.kernel.memory.frames.free)
     pager(system).make_room(1 << 30)
-    free = system.kernel.frames.free
+    free = system.kernel.memory.frames.free
     assert system.ask("mmap", HERE, 1 << 30, RW, PRIVATE | ANON | FIXED, thread=thread) == HERE
     for page in range(pages + (1 << 18)):
         if len(free) == frames + SPARE:

@@ -10,6 +10,7 @@ from kernel import invariants
 from kernel.life import life
 from kernel.task.credentials import Credentials
 from kernel.task.process import READY, RUNNING, Process, Thread
+from kernel.trap import Traps
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 
@@ -89,20 +90,22 @@ class World(System):
 
     def run_on(self, core: int, thread: Thread) -> None:
         """Give `thread` the core, as the scheduler would; one that has it just goes on."""
-        machine, mine = self.kernel.machine, self.kernel.seats[core]
+        machine, tasks = self.kernel.machine, self.kernel.tasks
+        mine, tlb = tasks.seats[core], tasks.shootdowns.cores[core]
         machine.take_turn(machine.cores[core])
-        if mine.thread is thread and mine.space is thread.space:
+        if mine.thread is thread and tlb.space is thread.space:
             return
-        for seat in self.kernel.seats:
+        for seat in tasks.seats:
             if seat.thread is thread or seat.id == core:
-                off, seat.thread = seat.thread, None
+                off = seat.thread
+                tasks.seat_thread(seat, None)
                 if off is not None:
-                    self.kernel.make_ready(off)
-        self.kernel.policy.remove(thread)
+                    tasks.make_ready(off)
+        tasks.policy.remove(thread)
         assert thread.state in (READY, RUNNING)
         thread.state = RUNNING
-        self.kernel.seats[core].thread = thread
-        self.kernel.shootdowns.load(thread.space)
+        tasks.seat_thread(mine, thread)
+        self.kernel.memory.shootdowns.load(thread.space)
 
     def touch(self, core: int, at: int, value: int | None = None) -> int | None:
         """Load a byte, or store one, through the core's TLB and with faults; None: refused."""
@@ -113,7 +116,7 @@ class World(System):
                 entry = mmu.translate(at >> 12, READ if value is None else WRITE)
                 break
             except PageFault as fault:
-                answer = self.kernel.traps.page_fault(
+                answer = Traps(self.kernel).page_fault(
                     self.kernel.machine.core, at & ~4095, fault.error
                 )
                 if answer == REFUSE:
@@ -129,6 +132,5 @@ class World(System):
         for core in machine.cores:
             machine.take_turn(core)
             for message in machine.take_ipis():
-                for thread in self.kernel.shootdowns.answer(message):
-                    self.kernel.make_ready(thread)
+                self.kernel.memory.shootdowns.answer(message)
         invariants.check(self.kernel)

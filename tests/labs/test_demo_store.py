@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hw.trace import Kind, Trace
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.boot import Config, trace_header
 from kernel.task.process import Signal
 from kernel.vas.sharing import SEG_LOCK, AtSwitch
@@ -120,7 +120,7 @@ def test_four_clients_lose_no_update_and_no_addition(cpus: int, seed: int) -> No
 
 def test_without_the_lock_updates_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AtSwitch, "_needed", lambda self, attachment: [])
-    monkeypatch.setattr("kernel.kernel.TURN_INSTRUCTIONS", SHORT_TURN)
+    monkeypatch.setattr("kernel.turns.TURN_INSTRUCTIONS", SHORT_TURN)
     done = run(SWITCH, 0, 4, 60, 1, cpus=2, turns=10**6)
     assert done.status
     assert b"is wrong" in done.output
@@ -150,13 +150,13 @@ def test_nobody_is_inside_beside_a_writer_by_the_clocks_of_the_cores(reads: int)
         if kind is SEG_LOCK:
             _, tid, how = values
             if how:
-                came[tid] = (made.kernel.now(), how == 2)
+                came[tid] = (made.kernel.tasks.now(), how == 2)
             else:
                 since, alone = came.pop(tid)
-                visits.append((since, made.kernel.now(), alone))
+                visits.append((since, made.kernel.tasks.now(), alone))
 
     made.kernel.machine.attach_trace(Trace(trace_header(made.kernel), None, note))
-    made.kernel.run(lambda: made.process.zombie)
+    turns.run(made.kernel, lambda: made.process.zombie)
     assert len(visits) > 240
     visits.sort()
     for i, (_, left, alone) in enumerate(visits):
@@ -169,9 +169,9 @@ def test_nobody_is_inside_beside_a_writer_by_the_clocks_of_the_cores(reads: int)
 
 def killed_inside(place: int, reads: int, turn: int, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A client dies after `place` turns inside, of which each has `turn` instructions."""
-    monkeypatch.setattr("kernel.kernel.TURN_INSTRUCTIONS", turn)
+    monkeypatch.setattr("kernel.turns.TURN_INSTRUCTIONS", turn)
     made = system(SWITCH, reads, 3, 30, cpus=2, turns=10**6)
-    kernel, turns = made.kernel, [0]
+    kernel, spent = made.kernel, [0]
     segments = kernel.vases.segments
 
     def inside() -> int:
@@ -180,13 +180,13 @@ def killed_inside(place: int, reads: int, turn: int, monkeypatch: pytest.MonkeyP
         return next((tid for tid in holders if tid > 1), 0)
 
     def in_the_middle() -> bool:
-        turns[0] = turns[0] + 1 if inside() else 0
-        return turns[0] == place or made.process.zombie
+        spent[0] = spent[0] + 1 if inside() else 0
+        return spent[0] == place or made.process.zombie
 
-    kernel.run(in_the_middle)
-    victim = kernel.threads[inside()]
-    send(kernel, victim.process, Signal(SIGKILL))
-    kernel.run(lambda: victim.process.zombie or made.process.zombie)
+    turns.run(kernel, in_the_middle)
+    victim = kernel.tasks.threads[inside()]
+    send(kernel.tasks, victim.process, Signal(SIGKILL))
+    turns.run(kernel, lambda: victim.process.zombie or made.process.zombie)
     assert not any(victim.tid in segment.holders for segment in segments.values())
     invariants.check(kernel)
     return made.run()

@@ -17,7 +17,7 @@ from hw.panel.history import History
 from hw.panel.layout import describe
 from hw.panel.session import Session
 from hw.trace import Trace
-from kernel import checkpoint
+from kernel import checkpoint, turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.task.process import Process
@@ -48,10 +48,10 @@ def ended(name: str, path: Path, words: list[str], *, looking: bool) -> tuple[st
     rest, seen = list(words), []
 
     def wait(_: Kernel) -> None:
-        while link.stop_at is not None and kernel.traps.taken >= link.stop_at:
+        while link.stop_at is not None and kernel.taken >= link.stop_at:
             if looking:
                 seen.append(look(path))
-            link.obey(rest.pop(0) if rest else "resume", kernel.traps.taken)
+            link.obey(rest.pop(0) if rest else "resume", kernel.taken)
 
     link._wait = wait  # type: ignore[method-assign, assignment]
     if words:
@@ -104,7 +104,7 @@ def test_what_has_been_recorded_can_be_read_while_the_machine_stands(tmp_path: P
 
     def wait(_: Kernel) -> None:
         stops.append(look(tmp_path / "t"))
-        link.obey("step" if len(stops) < 10 else "resume", kernel.traps.taken)
+        link.obey("step" if len(stops) < 10 else "resume", kernel.taken)
 
     link._wait = wait  # type: ignore[method-assign, assignment]
     link.stop_at = 1
@@ -121,7 +121,7 @@ def test_a_session_that_follows_keeps_up_and_stops_at_a_breakpoint(tmp_path: Pat
     link._flush(0.0)
     session = Session(History(tmp_path / "t"), live=True, send=words.append)
     session.breakpoints = ["fault && write && space==2"]
-    kernel.run(lambda: process.zombie)
+    turns.run(kernel, lambda: process.zombie)
     link._flush(0.0)
     while session.poll() and not session.message:
         pass
@@ -153,7 +153,7 @@ def linked(name: str, path: Path) -> tuple[Session, Link, Kernel]:
     link.run(kernel, process)
     link._flush(0.0)
     session = Session(History(path), live=True)
-    session.send = lambda word: link.obey(word, kernel.traps.taken)
+    session.send = lambda word: link.obey(word, kernel.taken)
     while session.poll():
         pass
     return session, link, kernel
@@ -264,7 +264,7 @@ def held_after(link: Link, place: int, pfns: list[int]) -> dict[int, bytes]:
             held.update({pfn: memory.read(pfn << 12, 4096) for pfn in pfns})
 
     run.observer = take
-    kernel.run_until(lambda: bool(held))
+    turns.run_until(kernel, lambda: bool(held))
     return held
 
 
@@ -295,7 +295,7 @@ def test_input_that_a_run_was_given_is_given_again(tmp_path: Path) -> None:
     link.run(kernel, process)
     link._flush(0.0)
     session = Session(History(path), live=True, chosen="memory", zoomed=True)
-    session.send = lambda word: link.obey(word, kernel.traps.taken)
+    session.send = lambda word: link.obey(word, kernel.taken)
     while session.poll():
         pass
     session.history.seek(session.history.tracks.marks["output"][-1])

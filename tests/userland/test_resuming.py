@@ -17,6 +17,7 @@ from hw.host import wait_a_little
 from hw.panel.history import History
 from hw.panel.session import Session
 from hw.trace import Trace
+from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.task.process import Process
@@ -40,7 +41,7 @@ class Run:
         trace.flush()
         self.sink.flush()
         self.session = Session(History(path), live=True, machine_paused=True)
-        self.session.send = lambda word: self.link.obey(word, self.link.kernel.traps.taken)
+        self.session.send = lambda word: self.link.obey(word, self.link.kernel.taken)
 
     def _work(self, kernel: Kernel, process: Process) -> None:
         self.ended = self.link.run(kernel, process)
@@ -82,7 +83,9 @@ def running(name: str, path: Path, source: Callable[[], bytes] | None = None) ->
 def held(kernel: Kernel) -> object:
     """What the machine holds: cores, devices, and every frame in use."""
     memory = kernel.machine.memory
-    return kernel.machine.state, {p: memory.read(p << 12, 4096) for p in kernel.frames.used()}
+    return kernel.machine.state, {
+        p: memory.read(p << 12, 4096) for p in kernel.memory.frames.used()
+    }
 
 
 def plain(name: str, path: Path) -> tuple[str, bytes, object]:
@@ -93,7 +96,7 @@ def plain(name: str, path: Path) -> tuple[str, bytes, object]:
         trace = Trace(trace_header(kernel), sink)
         kernel.machine.attach_trace(trace)
         process = spawn(kernel, read_program(name), [name.encode()], [], Config().user)
-        kernel.run_until(lambda: process.zombie)
+        turns.run_until(kernel, lambda: process.zombie)
         state = held(kernel)
         trace.close()
     return trace.digest(), b"".join(output), state

@@ -15,6 +15,7 @@ from hw.panel.layout import describe as panel_text
 from hw.panel.moment import moment_of
 from hw.panel.session import Session
 from hw.panel.words import caption
+from kernel import turns
 from kernel.boot import Config
 from userland import again, live
 from userland.again import Watch
@@ -52,7 +53,7 @@ def word_at(link: Link, place: int, pa: int) -> int:
             seen.append(kernel.machine.memory.words[pa >> 3])
 
     run.observer = take
-    kernel.run_until(lambda: bool(seen))
+    turns.run_until(kernel, lambda: bool(seen))
     return seen[0]
 
 

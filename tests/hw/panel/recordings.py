@@ -10,6 +10,7 @@ import pytest
 from hw.machine import MachineConfig
 from hw.panel.history import History
 from hw.trace import Trace
+from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from userland.programs import built_in, describe, read_program
@@ -27,9 +28,9 @@ def record(path: Path, name: str, traps: int | None = None, cpus: int = 1) -> Ke
         kernel.machine.attach_trace(trace)
         process = spawn(kernel, program, [name.encode()], [], Config().user)
         if traps is None:
-            kernel.run(lambda: process.zombie)
+            turns.run(kernel, lambda: process.zombie)
         else:
-            kernel.run_traps(traps)
+            turns.run_traps(kernel, traps)
         trace.close()
     return kernel
 

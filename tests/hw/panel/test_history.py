@@ -102,12 +102,12 @@ def test_the_records_add_up_to_the_state_of_the_kernel(
     history = opened(tmp_path / "t")
     history.seek(history.scanned)
     state = history.state
-    frames = kernel.frames
+    frames = kernel.memory.frames
     held = {pfn: Frame(frames.refs[pfn], frames.owners[pfn]) for pfn in frames.used()}
     assert state.frames == held
     assert state.ptes == words_of_tables(kernel)
     assert entries(state) == entries_of_machine(kernel)
-    spaces = {thread.space.id: thread.space for thread in kernel.threads.values()}
+    spaces = {thread.space.id: thread.space for thread in kernel.tasks.threads.values()}
     assert state.spaces == {number: space.table.root_pa for number, space in spaces.items()}
     regions = {
         (space.id, r.start): (r.end, r.prot, bool(r.shared), r.object.id, r.page, r.name)
@@ -119,7 +119,7 @@ def test_the_records_add_up_to_the_state_of_the_kernel(
         for key, r in state.regions.items()
     }
     assert {t.tid: (t.pid, t.space) for t in state.threads.values()} == {
-        t.tid: (t.pid, t.space.id) for t in kernel.threads.values()
+        t.tid: (t.pid, t.space.id) for t in kernel.tasks.threads.values()
     }
 
 
@@ -128,13 +128,13 @@ def test_views_add_up_as_well(tmp_path: Path, traps: int) -> None:
     kernel = record(tmp_path / "t", "vas_brk", traps)
     history = opened(tmp_path / "t")
     history.seek(history.scanned)
-    state, frames = history.state, kernel.frames
+    state, frames = history.state, kernel.memory.frames
     held = {pfn: Frame(frames.refs[pfn], frames.owners[pfn]) for pfn in frames.used()}
     assert state.frames == held
     assert entries(state) == entries_of_machine(kernel)
     words = kernel.machine.memory.words
     assert all(words[slot >> 3] == entry for slot, entry in state.ptes.items())
-    for thread in kernel.threads.values():
+    for thread in kernel.tasks.threads.values():
         assert state.threads[thread.tid].space == thread.space.id
         seen = {(r.start, r.end, r.prot, r.object) for r in state.regions_of(thread.space.id)}
         assert seen >= {(r.start, r.end, r.prot, r.object.id) for r in thread.space.map}
@@ -143,7 +143,7 @@ def test_views_add_up_as_well(tmp_path: Path, traps: int) -> None:
 def words_of_tables(kernel: Kernel) -> dict[int, int]:
     """Every entry that is not zero of every page table, by its physical address."""
     words = kernel.machine.memory.words
-    spaces = {thread.space.id: thread.space for thread in kernel.threads.values()}
+    spaces = {thread.space.id: thread.space for thread in kernel.tasks.threads.values()}
     return {
         (pfn << 12) + 8 * index: words[(pfn << 9) + index]
         for space in spaces.values()
