@@ -7,7 +7,7 @@ from typing import Any
 
 from hw.paging import explain_error
 from hw.trace import Kind
-from kernel import trap
+from kernel import calls, resume, trap
 from kernel.abi.errno import E
 from kernel.life import delivery
 from kernel.life.life import EXEC, THREAD_END
@@ -26,10 +26,10 @@ class Strace:
         self.write = write
 
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
-        if kind is trap.SYSCALL:
+        if kind is calls.SYSCALL:
             tid, number, *registers, result, strings, _ = values
             self.write(f"[{tid}] {format_call(number, registers, strings)} = {_result(result)}")
-        elif kind is trap.WAIT:
+        elif kind is resume.WAIT:
             self.write(f"[{values[0]}] {TABLE[values[1]].name} waits for {values[2].decode()}")
         elif kind is trap.FAULT and values[3] == 2:
             self.write(f"[{values[0]}] page fault at {values[1]:#x}: {explain_error(values[2])}")

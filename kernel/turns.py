@@ -12,13 +12,11 @@ from dataclasses import replace
 from hw import trace
 from hw.cpu import Core
 from hw.machine import FAST
-from kernel import trap
+from kernel import resume
 from kernel.choose import SCHEDULE
 from kernel.kernel import Kernel, Turn
-from kernel.life import delivery
-from kernel.sched.tasks import Seat
 from kernel.task.process import BLOCKED, Thread
-from kernel.wait import signals, timers
+from kernel.wait import ringing, timers
 
 TURN_INSTRUCTIONS = 4_000
 """How long a core runs before another one, whose clock is behind, gets its turn."""
@@ -101,7 +99,7 @@ def _turn(kernel: Kernel, core: Core) -> None:
     tasks, seat = kernel.tasks, kernel.tasks.seat
     for message in kernel.machine.take_ipis():
         tasks.shootdowns.answer(message)
-    _ring(kernel)
+    ringing.ring(kernel.alarms, kernel.ready)
     if tasks.shootdowns.current.waiting:
         return
     if seat.reschedule:
@@ -110,40 +108,12 @@ def _turn(kernel: Kernel, core: Core) -> None:
     if thread is None:
         return
     thread.turn_began = (core.state.cycles, core.state.instructions)
-    if _prepare(kernel, seat, thread, core):
+    if resume.prepare(kernel, seat, thread, core):
         _run_guest(kernel, thread, core, _plan(kernel, thread, core))
     elif thread.state == BLOCKED:
         tasks.policy.sleep(thread)
     if kernel.unfinished is None:
         _end_turn(kernel, thread, core)
-
-
-def _prepare(kernel: Kernel, seat: Seat, thread: Thread, core: Core) -> bool:
-    """Make `thread` able to run user code; False if it is not on the core any more."""
-    while seat.thread is thread:
-        if thread.process.stopped and not thread.killed:
-            kernel.tasks.block(thread, ("stopped", thread.pid, 0))
-            return False
-        kernel.tasks.load(seat, thread, core)
-        if thread.call is not None:
-            if not trap.finish(kernel, thread, core):
-                return False
-        elif thread.registers or thread.result is not None:
-            _set_registers(thread, core)
-        elif signals.waiting(thread):
-            delivery.deliver(kernel.life, thread, core)
-        else:
-            return not kernel.memory.shootdowns.current.waiting
-    return False
-
-
-def _set_registers(thread: Thread, core: Core) -> None:
-    if thread.registers:
-        core.set_registers(thread.registers)
-        thread.registers = {}
-    if thread.result is not None:
-        core.finish_syscall(thread.result)
-        thread.result = None
 
 
 def _plan(kernel: Kernel, thread: Thread, core: Core) -> Turn:
@@ -241,20 +211,6 @@ def _end_turn(kernel: Kernel, thread: Thread, core: Core) -> None:
 # Time ---------------------------------------------------------------------------------------
 
 
-def _ring(kernel: Kernel) -> None:
-    """Do what the alarms say is due by now."""
-    tasks, alarms = kernel.tasks, kernel.alarms
-    while (deadline := alarms.next()) is not None and deadline <= tasks.now():
-        whom = alarms.pop()
-        if not whom:
-            for badge in alarms.bells.pop(deadline):
-                kernel.ready.changed(*badge)
-        elif whom < 0:
-            timers.ring(alarms, tasks.processes[-whom])
-        elif tasks.threads[whom].state == BLOCKED:
-            tasks.unblock(tasks.threads[whom])
-
-
 def _idle(kernel: Kernel) -> None:
     """No core has work: let time pass until the next alarm, or wait for input."""
     machine, now, deadline = kernel.machine, kernel.tasks.now(), kernel.alarms.next()
@@ -264,7 +220,7 @@ def _idle(kernel: Kernel) -> None:
         kernel.ipc.interrupt("console")
     elif deadline is not None:
         _let_time_pass(kernel, deadline)
-        _ring(kernel)
+        ringing.ring(kernel.alarms, kernel.ready)
     else:
         waiting = ", ".join(f"{t.tid} in {t.channel}" for t in kernel.tasks.threads.values())
         raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")

@@ -24,10 +24,11 @@ from hw.host import UserError
 from hw.machine import EXACT, MachineConfig
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, run_to_end, spawn, trace_header
+from kernel.calls import SYSCALL
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
-from kernel.trap import SYSCALL, Traps
+from kernel.trap import Traps
 from userland.programs import read_program
 
 PROGRAM = "crossings"

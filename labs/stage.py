@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeVar
 
 from hw.trace import Kind, Trace
 from kernel.boot import boot, run_to_end, spawn, trace_header
+from kernel.calls import SYSCALL
 from kernel.kernel import Kernel
 from kernel.life.delivery import SIGNAL
 from kernel.log import LOG
 from kernel.mm.frames import FRAME
 from kernel.syscalls import TABLE
-from kernel.trap import SYSCALL
 from kernel.wait.signals import KILLS, name
 from labs.demo import Options, cannot_play
 from userland.programs import built_in, describe, read_program

@@ -300,6 +300,134 @@ def test_every_rule_has_an_example_that_breaks_it() -> None:
     assert {rule for rule, _, _, breaks in EXAMPLES if breaks} == set(RULES)
 
 
+# The floors -----------------------------------------------------------------------------------
+
+# Folder -> its rooms (a file, or a folder with all that is in it), lowest floor first.  A room
+# imports rooms of lower floors only; rooms of one floor do not know each other.
+FLOORS: dict[str, list[set[str]]] = {
+    "kernel": [
+        {"abi", "choose", "log"},
+        {"mm", "servers"},
+        {"task"},
+        {"sched"},
+        {"wait", "vas"},
+        {"ipc"},
+        {"life"},
+        {"kernel"},
+        {"syscalls", "port", "vas_invariants"},
+        {"calls", "invariants"},
+        {"resume"},
+        {"trap"},
+        {"turns", "strace", "checkpoint"},
+        {"boot"},
+    ],
+}
+
+Edges = dict[str, set[str]]
+"""Module -> the modules of the same folder that it imports, anywhere and for whatever reason."""
+
+
+def modules_below(folder: str) -> dict[str, str]:
+    """Dotted name -> path of every module below a folder."""
+    found = {}
+    for path in sources(".py"):
+        if path.startswith(folder + "/"):
+            found[path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")] = path
+    return found
+
+
+def edges_between(files: dict[str, str], read: Callable[[str], str]) -> Edges:
+    """Who imports whom; imports in functions and under TYPE_CHECKING count as well."""
+    edges: Edges = {}
+    for module, path in files.items():
+        edges[module] = set()
+        for _, name in imports(path, ast.parse(read(path))):
+            while name and name not in files:
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                edges[module].add(name)
+    return edges
+
+
+def circles(edges: Edges) -> list[list[str]]:
+    """The groups of modules in which each reaches every other one."""
+
+    def reach(start: str) -> set[str]:
+        seen, open_ends = set[str](), [start]
+        while open_ends:
+            for name in edges[open_ends.pop()] - seen:
+                seen.add(name)
+                open_ends.append(name)
+        return seen
+
+    reached = {module: reach(module) for module in edges}
+    groups = {
+        tuple(sorted(other for other in reached[module] if module in reached[other]))
+        for module in edges
+        if module in reached[module]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def room_of(module: str, folder: str) -> str:
+    """`space` of kernel.mm.space is in the room `mm`; the folder itself is in the room ``."""
+    return module.removeprefix(folder.replace("/", ".")).strip(".").partition(".")[0]
+
+
+def arrows_up(folder: str, floors: list[set[str]], edges: Edges) -> list[str]:
+    """The imports that do not lead to a lower floor, and the rooms that no floor names."""
+    height = {room: number for number, floor in enumerate(floors) for room in floor}
+    wrong = []
+    for module in sorted(edges):
+        mine = room_of(module, folder)
+        if mine and mine not in height:
+            wrong.append(f"{module} is on no floor")
+        for other in sorted(edges[module]):
+            theirs = room_of(other, folder)
+            if mine != theirs and height.get(theirs, 0) >= height.get(mine, len(floors)):
+                wrong.append(f"{module} imports {other}")
+    return wrong
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text("utf-8")
+
+
+@pytest.mark.parametrize("folder", ["hw", "kernel", "userland", "labs"])
+def test_no_modules_import_each_other_in_a_circle(folder: str) -> None:
+    assert circles(edges_between(modules_below(folder), text_of)) == []
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_imports_lead_to_lower_floors_only(folder: str) -> None:
+    assert arrows_up(folder, FLOORS[folder], edges_between(modules_below(folder), text_of)) == []
+
+
+FLOOR_EXAMPLES = {
+    "at the top": "import kernel.b.y",
+    "in a function": "def f():\n    from kernel.b import y",
+    "for types": "if TYPE_CHECKING:\n    from kernel.b.y import Y",
+}
+
+
+@pytest.mark.parametrize("source", FLOOR_EXAMPLES.values(), ids=FLOOR_EXAMPLES)
+def test_arrows_and_circles_are_seen_wherever_the_import_stands(source: str) -> None:
+    files = {"kernel.a.x": "kernel/a/x.py", "kernel.b.y": "kernel/b/y.py"}
+    texts = {"kernel/a/x.py": source, "kernel/b/y.py": "from kernel.a import x"}
+    edges = edges_between(files, texts.__getitem__)
+    assert circles(edges) == [["kernel.a.x", "kernel.b.y"]]
+    assert arrows_up("kernel", [{"a"}, {"b"}], edges) == ["kernel.a.x imports kernel.b.y"]
+    assert arrows_up("kernel", [{"b"}, {"a"}], edges) == ["kernel.b.y imports kernel.a.x"]
+    assert arrows_up("kernel", [{"a", "b"}], edges) == [
+        "kernel.a.x imports kernel.b.y",
+        "kernel.b.y imports kernel.a.x",
+    ]
+    assert "kernel.b.y is on no floor" in arrows_up("kernel", [{"a"}], edges)
+
+
+# Names and sizes ------------------------------------------------------------------------------
+
+
 def test_no_file_is_long() -> None:
     for path in sources(".py", ".c", ".h", ".S", ".s"):
         lines = len((ROOT / path).read_text("utf-8").splitlines())

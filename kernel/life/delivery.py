@@ -36,6 +36,11 @@ SIGNAL = trace.declare(
 )
 
 
+def answer_for(thread: Thread, vector: int, error: int, va: int, rip: int) -> None:
+    """The program must answer for an exception: it gets the signal that stands for it."""
+    signals.force(thread, signals.of_exception(thread, vector, error, va, rip))
+
+
 def deliver(life: Life, thread: Thread, core: Core) -> None:
     """Take the next signal of the thread that `core` holds: ignore it, die, or call the handler."""
     signal = None if thread.killed else signals.take(thread, ~thread.mask)

@@ -18,9 +18,10 @@ from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
 from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
+from kernel.calls import SYSCALL
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
-from kernel.trap import FAULT, SYSCALL
+from kernel.trap import FAULT
 from kernel.turns import Deadlock
 from kernel.wait import signals
 from userland.programs import built_in, describe, read_program

@@ -14,10 +14,10 @@ from typing import Any
 from hw import costs
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, run_to_end, spawn, trace_header
+from kernel.calls import SYSCALL
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
-from kernel.trap import SYSCALL
 from labs.crossings import host_clock
 from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import describe, read_program

@@ -15,7 +15,7 @@ from typing import Any
 from hw import costs, paging
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
-from kernel import invariants, trap, turns
+from kernel import calls, invariants, trap, turns
 from kernel.abi.errno import KernelError
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
@@ -200,7 +200,7 @@ class System:
     def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
         if kind in (trap.FAULT, delivery.SIGNAL, trap.EXCEPTION):
             self.faults.append((kind.name, *values))
-        elif kind is trap.SYSCALL:
+        elif kind is calls.SYSCALL:
             tid, number, *registers, result, _, _ = values
             self.calls.append(Ended(tid, TABLE[number].name, tuple(registers), result))
         elif kind is LOG:

@@ -9,7 +9,7 @@ import pytest
 
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
-from kernel import trap
+from kernel import calls
 from kernel.abi.errno import E
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.syscalls import TABLE
@@ -31,7 +31,7 @@ def hog(program: Program, cpus: int = 1, ram: int = 16) -> tuple[str, Counter[tu
     results: Counter[tuple[str, int]] = Counter()
 
     def observe(kind: Kind, values: tuple[Any, ...]) -> None:
-        if kind is trap.SYSCALL:
+        if kind is calls.SYSCALL:
             results[TABLE[values[1]].name, values[8]] += 1
 
     kernel = boot(Config(MachineConfig(cpus, ram)), {}, lambda _: None)

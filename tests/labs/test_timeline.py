@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hw.trace import Record
+from kernel.calls import SYSCALL
+from kernel.resume import WAIT
 from kernel.sched.tasks import PICK
-from kernel.trap import SYSCALL, WAIT
 from kernel.turns import LEVEL
 from labs import timeline
 from labs.timeline import NULL_CALL, Timeline

@@ -1,0 +1,62 @@
+"""A system call from its number to its result: the row of the table, the handler, the record."""
+
+from __future__ import annotations
+
+from hw import trace
+from kernel.abi.errno import E, KernelError
+from kernel.kernel import Kernel
+from kernel.syscalls import SystemCall
+from kernel.syscalls.linux import NAMES
+from kernel.task.process import Registers, Thread
+from kernel.wait import signals
+
+SYSCALL = trace.declare(
+    "syscall",
+    "tid:Q number:H a:Q b:Q c:Q d:Q e:Q f:Q result:q strings:s rip:Q",
+    "A system call ended; `strings` are its string arguments, each with a NUL; `rip` is where "
+    "its SYSCALL instruction is.",
+)
+
+MAX_UNKNOWN = 512
+"""At most this many unknown numbers are logged; a program could make up any number of them."""
+PROBED = frozenset((334, 435))
+"""rseq and clone3: C libraries try them first and do without, which is nothing to report."""
+
+
+def execute(kernel: Kernel, row: SystemCall, thread: Thread, arguments: Registers) -> int | None:
+    """Call the handler; None: there is no result to give.  Raises `Blocked`."""
+    port = kernel.machine.trace
+    strings = strings_of(row, thread, arguments) if port and row.has_strings else b""
+    result: int | None
+    try:
+        result = row.invoke(kernel, thread, *arguments)
+    except KernelError as error:
+        result = -error.number
+    thread.call = None
+    if result is None:
+        return None
+    if thread.saved_mask is not None:
+        signals.return_mask(thread)
+    if port:
+        rip = kernel.machine.core.state.rip
+        port.emit(SYSCALL, thread.tid, row.number, *arguments, result, strings, rip)
+    return result
+
+
+def strings_of(row: SystemCall, thread: Thread, arguments: Registers) -> bytes:
+    """The string arguments, as far as they can be read without touching the machine."""
+    found = b""
+    for (_, kind), address in zip(row.arguments, arguments, strict=False):
+        if kind.string:
+            found += thread.space.peek_string(address) + b"\0"
+    return found
+
+
+def refuse_unknown(kernel: Kernel, number: int) -> int:
+    """ENOSYS, which is logged once for each number."""
+    unknown = kernel.unknown
+    if number not in PROBED and number not in unknown and len(unknown) < MAX_UNKNOWN:
+        unknown.append(number)
+        name = f"{NAMES[number]} ({number})" if number in NAMES else str(number)
+        kernel.log.say(f"system call {name} is not known here: ENOSYS")
+    return -E.NOSYS

@@ -1,0 +1,22 @@
+"""What the alarms that are due do: wake a thread, let a timer ring, tell those who wait for a file."""
+
+from __future__ import annotations
+
+from kernel.task.process import BLOCKED
+from kernel.wait import timers
+from kernel.wait.alarms import Alarms
+from kernel.wait.ready import Readiness
+
+
+def ring(alarms: Alarms, ready: Readiness) -> None:
+    """Do what is due by now."""
+    tasks = alarms.tasks
+    while (deadline := alarms.next()) is not None and deadline <= tasks.now():
+        whom = alarms.pop()
+        if not whom:
+            for badge in alarms.bells.pop(deadline):
+                ready.changed(*badge)
+        elif whom < 0:
+            timers.ring(alarms, tasks.processes[-whom])
+        elif tasks.threads[whom].state == BLOCKED:
+            tasks.unblock(tasks.threads[whom])
