@@ -108,9 +108,19 @@ class Life:
             raise
         pid = self._new_id()
         name = arguments[0].decode(errors="replace")
-        process = Process(pid, None, space, credentials, name, pid, pid, self._home())
-        process.arguments, process.executable = tuple(arguments), path
-        process.started = self.tasks.now()
+        process = Process(
+            pid=pid,
+            parent=None,
+            space=space,
+            credentials=credentials,
+            name=name,
+            group=pid,
+            session=pid,
+            cwd=self._home(),
+            arguments=tuple(arguments),
+            executable=path,
+            started=self.tasks.now(),
+        )
         for handle in handles:
             process.descriptors.add(handle)
         self.tasks.processes[pid] = process
@@ -170,14 +180,26 @@ class Life:
         mother.cwd.holds += 1
         elder = mother.parent if flags & CLONE_PARENT and mother.parent else mother
         child = Process(
-            pid, elder, space, mother.credentials, mother.name, mother.group, mother.session,
-            mother.cwd, mother.umask, mother.arguments, mother.executable, self.tasks.now(),
-            mother.descriptors.copy(),
-        )  # fmt: skip
-        child.actions, child.limits = dict(mother.actions), dict(mother.limits)
-        child.exit_signal = mother.exit_signal if flags & CLONE_PARENT else flags & EXIT_SIGNAL
-        child.dumpable, child.gains_nothing = mother.dumpable, mother.gains_nothing
-        child.personality = mother.personality
+            pid=pid,
+            parent=elder,
+            space=space,
+            credentials=mother.credentials,
+            name=mother.name,
+            group=mother.group,
+            session=mother.session,
+            cwd=mother.cwd,
+            umask=mother.umask,
+            arguments=mother.arguments,
+            executable=mother.executable,
+            started=self.tasks.now(),
+            descriptors=mother.descriptors.copy(),
+            actions=dict(mother.actions),
+            exit_signal=mother.exit_signal if flags & CLONE_PARENT else flags & EXIT_SIGNAL,
+            dumpable=mother.dumpable,
+            gains_nothing=mother.gains_nothing,
+            personality=mother.personality,
+            limits=dict(mother.limits),
+        )
         elder.children.append(child)
         self.tasks.processes[pid] = child
         return child

@@ -1,4 +1,4 @@
-"""What the alarms that are due do: wake a thread, let a timer ring, tell those who wait for a file."""
+"""What an alarm does when it is due: wake a thread, ring a timer, or tell who waits for a file."""
 
 from __future__ import annotations
 
