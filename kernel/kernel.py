@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.cpu import Core
@@ -25,12 +26,14 @@ from kernel.mm.space import AddressSpace
 from kernel.sched.policy import Policy, slice_length
 from kernel.task.descriptors import Handle
 from kernel.task.process import BLOCKED, READY, RUNNING, Process, Scheduling, Signal, Thread
-from kernel.trap import Traps
 from kernel.vas.vases import Vases
 from kernel.wait import signals, timers
 from kernel.wait.alarms import Alarms
 from kernel.wait.ready import Readiness
 from kernel.wait.signals import SIGKILL
+
+if TYPE_CHECKING:
+    from kernel.trap import Traps
 
 TURN_INSTRUCTIONS = 4_000
 """How long a core runs before another one, whose clock is behind, gets its turn."""
@@ -115,6 +118,8 @@ class Kernel:
         self.ipc, self.ready, self.life = Ipc(self), Readiness(self), Life(self)
         self.alarms = Alarms(self)
         self.vases = Vases(self)
+        from kernel.trap import Traps
+
         self.traps = Traps(self, self.seats)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
         self.machine.memory.write(self.kuser_pfn << 12, TRAMPOLINE)

@@ -13,7 +13,7 @@ from hw import costs, trace
 from hw.cpu import LEAVE, REFUSE, RESUME, Core
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.syscalls import TABLE, SystemCall
-from kernel.syscalls.linux import NAMES
+from kernel.syscalls.linux import NAMES, PROBED
 from kernel.task.process import DEAD, Call, Registers, Thread
 from kernel.wait import signals
 from kernel.wait.signals import SA_RESTART
@@ -42,16 +42,6 @@ EXCEPTION = trace.declare(
 
 MAX_UNKNOWN = 512
 """So many unknown numbers are logged; a program could make up any number of them."""
-NO_RESTART = frozenset((7, 23, 34, 35, 128, 130, 230, 232, 270, 271, 281, 441))
-"""The polls, selects and epoll_waits, pause, nanosleep, rt_sigtimedwait, rt_sigsuspend and
-clock_nanosleep end with EINTR even under SA_RESTART (signal(7)); so do futex with a time limit,
-and a call whose message a program has taken already."""
-FUTEX = 202
-PROBED = frozenset((334, 435))
-"""rseq and clone3: C libraries try them first and do without, which is nothing to report."""
-ENDED_BY_STOP = frozenset((128, 232, 281, 441))
-"""rt_sigtimedwait and the epoll_waits end with EINTR when they are stopped and continued, though
-no handler was called; every other call goes on (signal(7))."""
 
 
 @dataclass(slots=True)
@@ -201,7 +191,7 @@ class Traps:
         call.interrupted = False
         if action is None:
             signals.deliver(self.kernel, thread, core)
-            if call.number not in ENDED_BY_STOP or thread.state == DEAD:
+            if not TABLE[call.number].ended_by_stop or thread.state == DEAD:
                 return
             signals.return_mask(thread)
         self.kernel.ipc.cancel(thread, call)
@@ -216,12 +206,14 @@ class Traps:
         core.finish_syscall(result)
 
     def _may_restart(self, call: Call) -> bool:
-        if call.number == FUTEX and call.deadline is not None:
-            return False
-        return call.number not in NO_RESTART and call.message not in self.kernel.ipc.received
+        """Not if a program has taken the call's message already: it would come twice."""
+        row = TABLE[call.number]
+        restarts = row.restarts and (row.restarts_timed or call.deadline is None)
+        return restarts and call.message not in self.kernel.ipc.received
 
     def _unknown(self, number: int) -> int:
-        if number not in PROBED and number not in self.unknown and len(self.unknown) < MAX_UNKNOWN:
+        known = number in self.unknown or NAMES.get(number) in PROBED
+        if not known and len(self.unknown) < MAX_UNKNOWN:
             self.unknown.append(number)
             name = f"{NAMES[number]} ({number})" if number in NAMES else str(number)
             self.kernel.log(f"system call {name} is not known here: ENOSYS")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Id, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Id, Int, Ptr, Size, syscall
 from kernel.task.credentials import NO_ID, Credentials
 from kernel.task.process import Thread
 

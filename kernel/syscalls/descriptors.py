@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernel.abi.errno import E, KernelError
 from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Flags, Int, Long, Ptr, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, syscall
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Flags, Int, Pid, Ptr, Size, syscall
+from kernel.syscalls.table import Flags, Int, Pid, Ptr, Size, syscall
 from kernel.syscalls.time import deadline_of
 from kernel.task import clock
 from kernel.task.process import Thread
@@ -15,7 +15,7 @@ COMMAND, CLOCK_REALTIME = 0x7F, 0x100
 ROBUST_HEAD_BYTES = 24
 
 
-@syscall(202)
+@syscall(202, restarts_timed=False)
 def futex(
     k: Kernel, t: Thread, uaddr: Ptr, op: Int, val: Flags, timeout: Ptr, uaddr2: Ptr, val3: Flags
 ) -> int:

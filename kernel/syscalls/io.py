@@ -10,7 +10,7 @@ from kernel.abi.message import Reply
 from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
 from kernel.ipc import paths
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Flags, Int, Long, Ptr, Size, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, Size, syscall
 from kernel.task import limits
 from kernel.task.descriptors import Handle
 from kernel.task.process import Signal, Thread

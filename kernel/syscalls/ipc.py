@@ -13,7 +13,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Reply
 from kernel.ipc.endpoints import Endpoint
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Long, Path, Ptr, syscall
+from kernel.syscalls.table import Fd, Long, Path, Ptr, syscall
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 

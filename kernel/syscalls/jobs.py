@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Pid, syscall
+from kernel.syscalls.table import Pid, syscall
 from kernel.task.process import Process, Thread
 from kernel.wait import jobs
 

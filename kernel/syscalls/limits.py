@@ -10,7 +10,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.life.sigframe import ticks
 from kernel.sched.usage import process_usage, thread_usage
-from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
 from kernel.task import clock, limits
 from kernel.task.descriptors import MAX_DESCRIPTORS
 from kernel.task.process import Process, Thread, Usage

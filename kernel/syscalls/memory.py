@@ -21,7 +21,7 @@ from kernel.mm.space import (
     Region,
     page_up,
 )
-from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF

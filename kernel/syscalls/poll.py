@@ -18,8 +18,8 @@ from kernel.abi.nodes import (
     POLLWRNORM,
 )
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
+from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
 from kernel.task.descriptors import MAX_DESCRIPTORS, Handle
 from kernel.task.process import Thread
@@ -84,7 +84,7 @@ def _is_over(k: Kernel, t: Thread, timeout: int | None) -> bool:
 # poll ---------------------------------------------------------------------------------------------
 
 
-@syscall(7, owner="files")
+@syscall(7, owner="files", restarts=False)
 def poll(k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Int) -> int:
     """Wait until one of an array of struct pollfd is ready; returns how many are.
 
@@ -94,7 +94,7 @@ def poll(k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Int) -> int:
     return _poll(k, t, fds, count, limit)
 
 
-@syscall(271, owner="files")
+@syscall(271, owner="files", restarts=False)
 def ppoll(
     k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Ptr, mask: Ptr, mask_size: Size
 ) -> int:
@@ -123,7 +123,7 @@ _EVENTS = (POLLIN, POLLOUT, POLLPRI)
 _SETS = (POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI)
 
 
-@syscall(23, owner="files")
+@syscall(23, owner="files", restarts=False)
 def select(
     k: Kernel, t: Thread, count: Int, reads: Ptr, writes: Ptr, others: Ptr, timeout: Ptr
 ) -> int:
@@ -149,7 +149,7 @@ def _timeval(t: Thread, at: int) -> int:
     return timespec_to_cycles(struct.pack("<qq", min(seconds, 1 << 40), microseconds * 1000))
 
 
-@syscall(270, owner="files")
+@syscall(270, owner="files", restarts=False)
 def pselect6(
     k: Kernel, t: Thread, count: Int, reads: Ptr, writes: Ptr, others: Ptr, timeout: Ptr, mask: Ptr
 ) -> int:
@@ -245,7 +245,7 @@ def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> in
     return 0
 
 
-@syscall(232, owner="files")
+@syscall(232, owner="files", restarts=False, ended_by_stop=True)
 def epoll_wait(k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Int) -> int:
     """Wait for what an instance watches; stores struct epoll_event, returns how many.
 
@@ -255,7 +255,7 @@ def epoll_wait(k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout:
     return _epoll_wait(k, t, epfd, events, count, limit)
 
 
-@syscall(281, owner="files")
+@syscall(281, owner="files", restarts=False, ended_by_stop=True)
 def epoll_pwait(
     k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Int, mask: Ptr
 ) -> int:
@@ -265,7 +265,7 @@ def epoll_pwait(
     return _epoll_wait(k, t, epfd, events, count, limit)
 
 
-@syscall(441, owner="files")
+@syscall(441, owner="files", restarts=False, ended_by_stop=True)
 def epoll_pwait2(
     k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Ptr, mask: Ptr
 ) -> int:

@@ -20,8 +20,8 @@ from kernel.life.life import (
     Change,
     CloneRequest,
 )
-from kernel.syscalls import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
 from kernel.syscalls.limits import pack_rusage
+from kernel.syscalls.table import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
 from kernel.task.process import Thread
 from kernel.wait.signals import SIGCHLD
 

@@ -20,7 +20,7 @@ from kernel.mm.space import (
     covers,
     page_up,
 )
-from kernel.syscalls import Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 
 MADV_WILLNEED, MADV_DONTNEED, MADV_FREE, MADV_REMOVE = 3, 4, 8, 9

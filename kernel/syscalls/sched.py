@@ -10,7 +10,7 @@ from dataclasses import replace
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.sched.policy import FOR_EVER
-from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
 from kernel.task.clock import cycles_to_timespec
 from kernel.task.process import SCHED_BATCH, SCHED_IDLE, SCHED_OTHER, Scheduling, Thread
 

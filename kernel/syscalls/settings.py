@@ -6,7 +6,7 @@ import struct
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 from kernel.wait.signals import SIGNALS
 

@@ -7,7 +7,7 @@ import struct
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
 from kernel.life import sigframe
-from kernel.syscalls import Int, Pid, Ptr, Size, syscall
+from kernel.syscalls.table import Int, Pid, Ptr, Size, syscall
 from kernel.task.clock import timespec_to_cycles
 from kernel.task.process import Process, Signal, SignalAction, Thread
 from kernel.wait import signals
@@ -74,7 +74,7 @@ def rt_sigpending(k: Kernel, t: Thread, out: Ptr, mask_size: Size) -> int:
     return 0
 
 
-@syscall(128)
+@syscall(128, restarts=False, ended_by_stop=True)
 def rt_sigtimedwait(
     k: Kernel, t: Thread, wanted: Ptr, info: Ptr, timeout: Ptr, mask_size: Size
 ) -> int:
@@ -100,7 +100,7 @@ def rt_sigtimedwait(
     raise Blocked(("signal", t.tid, 0))
 
 
-@syscall(130)
+@syscall(130, restarts=False)
 def rt_sigsuspend(k: Kernel, t: Thread, mask: Ptr, mask_size: Size) -> int:
     """Sleep with another mask until a handler was called: always EINTR.  EINVAL; EFAULT."""
     if mask_size != MASK_BYTES:
@@ -109,7 +109,7 @@ def rt_sigsuspend(k: Kernel, t: Thread, mask: Ptr, mask_size: Size) -> int:
     raise Blocked(("signal", t.tid, 0))
 
 
-@syscall(34)
+@syscall(34, restarts=False)
 def pause(k: Kernel, t: Thread) -> int:
     """Sleep until a handler was called: always EINTR."""
     raise Blocked(("signal", t.tid, 0))

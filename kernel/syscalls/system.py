@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Ptr, syscall
+from kernel.syscalls.table import Ptr, syscall
 from kernel.task.process import Thread
 
 UTSNAME_FIELD_BYTES = 65

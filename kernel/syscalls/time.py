@@ -8,7 +8,7 @@ from hw.costs import CYCLES_PER_SECOND
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
 from kernel.sched.usage import usage_of_clock
-from kernel.syscalls import Flags, Int, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Ptr, syscall
 from kernel.task import clock
 from kernel.task.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
 from kernel.task.process import Thread, Timer
@@ -93,13 +93,13 @@ def deadline_of(k: Kernel, timespec: bytes, which: int, *, absolute: bool) -> in
     return k.now() + cycles
 
 
-@syscall(35)
+@syscall(35, restarts=False)
 def nanosleep(k: Kernel, t: Thread, duration: Ptr, remaining: Ptr) -> int:
     """Sleep.  EINTR: a signal came, and `remaining` holds what was left; EINVAL; EFAULT."""
     return _sleep(k, t, (clock.MONOTONIC, False), duration, remaining)
 
 
-@syscall(230)
+@syscall(230, restarts=False)
 def clock_nanosleep(
     k: Kernel, t: Thread, which: Int, flags: Int, moment: Ptr, remaining: Ptr
 ) -> int:

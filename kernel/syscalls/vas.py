@@ -12,7 +12,7 @@ import struct
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.mm.shootdown import TAG_KEPT, TAG_NONE
-from kernel.syscalls import Flags, Int, Path, Pid, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Path, Pid, Ptr, syscall
 from kernel.task.process import Thread
 from kernel.vas.records import MODE_MASK, TYPES, Named
 
