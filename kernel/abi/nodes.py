@@ -1,4 +1,4 @@
-"""Files as core and servers speak of them: modes, open flags, and what stat tells.
+"""Files, as the core and servers speak of them: modes, open flags, and what stat(2) tells.
 
 Values are Linux's (include/uapi/linux/stat.h, asm-generic/fcntl.h; x86-64).
 """
@@ -22,29 +22,30 @@ POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL = 1, 2, 4, 8, 16, 32
 POLLRDNORM, POLLWRNORM = 0x40, 0x100
 
 READ, WRITE, EXECUTE = 4, 2, 1
-"""Rights, as access(2) and the mode of a file have them."""
+"""Rights, with the values of access(2)."""
 
 MAX_NAME_BYTES, MAX_LINKS, PIPE_BYTES = 255, 40, 65_536
 KEEP, NOW = -2, -1
-"""Instead of a time in `utimens`; KEEP + 1 = -1 also stands for "keep" in `chown`."""
+"""These stand for a time in a `utimens` message."""
 
 
 class Stat(NamedTuple):
-    """What there is to know of a node; times in nanoseconds since the epoch."""
+    """What is known of a node; times in nanoseconds since the epoch."""
 
     device: int
     inode: int
     mode: int
-    links: int
-    uid: int
-    gid: int
-    special: int
-    size_bytes: int
-    blocks: int
+    links: int = 1
+    uid: int = 0
+    gid: int = 0
+    special: int = 0
+    """The device that a device file stands for."""
+    size_bytes: int = 0
+    blocks: int = 0
     """Of 512 bytes."""
-    accessed: int
-    modified: int
-    changed: int
+    accessed: int = 0
+    modified: int = 0
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,15 @@ class Given:
 
 _ENTRY = struct.Struct("<QqHB")
 _TYPES = {
-    S_IFIFO: 1, S_IFCHR: 2, S_IFDIR: 4, S_IFBLK: 6, S_IFREG: 8, S_IFLNK: 10, S_IFSOCK: 12,
-}  # fmt: skip
+    S_IFIFO: 1,
+    S_IFCHR: 2,
+    S_IFDIR: 4,
+    S_IFBLK: 6,
+    S_IFREG: 8,
+    S_IFLNK: 10,
+    S_IFSOCK: 12,
+}
+"""Kind of a node -> d_type."""
 
 
 def pack_entry(inode: int, next_cookie: int, name: bytes, mode: int) -> bytes:

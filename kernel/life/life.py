@@ -101,7 +101,16 @@ class Life:
             raise
         pid = self._new_id()
         name = arguments[0].decode(errors="replace")
-        process = Process(pid, None, space, credentials, name, pid, pid, self._home())
+        process = Process(
+            pid=pid,
+            parent=None,
+            space=space,
+            credentials=credentials,
+            name=name,
+            group=pid,
+            session=pid,
+            cwd=self._home(),
+        )
         process.arguments, process.executable = tuple(arguments), path
         process.started = self.kernel.now()
         for handle in handles:
@@ -163,14 +172,26 @@ class Life:
         mother.cwd.holds += 1
         elder = mother.parent if flags & CLONE_PARENT and mother.parent else mother
         child = Process(
-            pid, elder, space, mother.credentials, mother.name, mother.group, mother.session,
-            mother.cwd, mother.umask, mother.arguments, mother.executable, self.kernel.now(),
-            mother.descriptors.copy(),
-        )  # fmt: skip
-        child.actions, child.limits = dict(mother.actions), dict(mother.limits)
-        child.exit_signal = mother.exit_signal if flags & CLONE_PARENT else flags & EXIT_SIGNAL
-        child.dumpable, child.gains_nothing = mother.dumpable, mother.gains_nothing
-        child.personality = mother.personality
+            pid=pid,
+            parent=elder,
+            space=space,
+            credentials=mother.credentials,
+            name=mother.name,
+            group=mother.group,
+            session=mother.session,
+            cwd=mother.cwd,
+            umask=mother.umask,
+            arguments=mother.arguments,
+            executable=mother.executable,
+            started=self.kernel.now(),
+            descriptors=mother.descriptors.copy(),
+            actions=dict(mother.actions),
+            limits=dict(mother.limits),
+            exit_signal=mother.exit_signal if flags & CLONE_PARENT else flags & EXIT_SIGNAL,
+            dumpable=mother.dumpable,
+            gains_nothing=mother.gains_nothing,
+            personality=mother.personality,
+        )
         elder.children.append(child)
         self.kernel.processes[pid] = child
         return child

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Port, Reply
 from kernel.abi.nodes import POLLHUP, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
@@ -27,10 +28,14 @@ TENTH = 100_000_000
 LATE = 10_000_000
 """A reader that comes back so long after its time was up is another one."""
 CHANGES = (
-    *(termios.TCSETS, termios.TCSETSW, termios.TCSETSF, termios.TCFLSH, termios.TCSBRK),
-    *(termios.TCXONC, termios.TIOCSPGRP),
+    *(ioctls.TCSETS, ioctls.TCSETSW, ioctls.TCSETSF),
+    *(ioctls.TCFLSH, ioctls.TCSBRK, ioctls.TCXONC, ioctls.TIOCSPGRP),
 )
 """Requests that a process in the background may not make."""
+OF_SESSION = (ioctls.TIOCGPGRP, ioctls.TIOCSPGRP, ioctls.TIOCGSID, ioctls.TIOCNOTTY)
+"""Requests that only a process of the terminal's session may make."""
+DEVICE = 6
+"""What stat(2) says the terminal is on."""
 _WINDOW = struct.Struct("<HHHH")
 _INT = struct.Struct("<i")
 
@@ -64,8 +69,9 @@ class Console:
                     raise KernelError(E.NOTTY)
                 return self._control(message, port)
             case "stat":
-                device = makedev(5, 0 if message.badge == TERMINAL else 1)
-                return Reply(words=Stat(6, 1, S_IFCHR | 0o620, 1, 0, 0, device, *[0] * 5))
+                special = makedev(5, 0 if message.badge == TERMINAL else 1)
+                mode = S_IFCHR | 0o620
+                return Reply(words=Stat(device=DEVICE, inode=1, mode=mode, special=special))
             case "open":
                 return self._open(message, port)
             case "path":
@@ -238,27 +244,27 @@ class Console:
         if request in CHANGES:
             self._stay_in_foreground(message, port, SIGTTOU)
         match request:
-            case termios.TCGETS:
+            case ioctls.TCGETS:
                 return Reply(data=self.discipline.settings.pack())
-            case termios.TCSETS | termios.TCSETSW | termios.TCSETSF:
-                if request == termios.TCSETSF:
+            case ioctls.TCSETS | ioctls.TCSETSW | ioctls.TCSETSF:
+                if request == ioctls.TCSETSF:
                     self.discipline.flush_input()
                 self.discipline.set(Settings.unpack(message.data))
                 self._changed(port)
-            case termios.TIOCGWINSZ:
+            case ioctls.TIOCGWINSZ:
                 return Reply(data=_WINDOW.pack(*self.window))
-            case termios.TIOCSWINSZ:
+            case ioctls.TIOCSWINSZ:
                 if _WINDOW.unpack(message.data) != self.window:
                     self._resize(_WINDOW.unpack(message.data), port)
-            case termios.FIONREAD:
+            case ioctls.FIONREAD:
                 return Reply(data=_INT.pack(self.discipline.waiting()))
-            case termios.TIOCOUTQ:
+            case ioctls.TIOCOUTQ:
                 return Reply(data=_INT.pack(0))
-            case termios.TCFLSH:
+            case ioctls.TCFLSH:
                 self._flush(argument)
-            case termios.TCXONC:
+            case ioctls.TCXONC:
                 self._hold(argument, port)
-            case termios.TCSBRK:
+            case ioctls.TCSBRK:
                 pass  # there is no line to break
             case _:
                 return self._control_session(message, port)
@@ -281,20 +287,15 @@ class Console:
     def _control_session(self, message: Message, port: Port) -> Reply:
         """Requests on whom the terminal controls."""
         request, own = message.words[0], bool(self.session) and message.session == self.session
-        if request == termios.TIOCSCTTY:
+        if request == ioctls.TIOCSCTTY:
             return self._take(message)
-        if request not in (
-            *(termios.TIOCGPGRP, termios.TIOCSPGRP, termios.TIOCGSID),
-            termios.TIOCNOTTY,
-        ):
+        if request not in OF_SESSION or not own:
             raise KernelError(E.NOTTY)
-        if not own:
-            raise KernelError(E.NOTTY)
-        if request == termios.TIOCSPGRP:
+        if request == ioctls.TIOCSPGRP:
             return self._put_in_foreground(_INT.unpack(message.data)[0], port)
-        if request == termios.TIOCNOTTY:
+        if request == ioctls.TIOCNOTTY:
             return self._end_session(message.pid, port)
-        number = self.group if request == termios.TIOCGPGRP else self.session
+        number = self.group if request == ioctls.TIOCGPGRP else self.session
         return Reply(data=_INT.pack(number))
 
     def _take(self, message: Message) -> Reply:

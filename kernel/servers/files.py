@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import MOVED, Message, Port, Reply
+from kernel.abi.message import Message, Port, Reply, moved
 from kernel.abi.nodes import (
     EXECUTE,
     KEEP,
@@ -57,8 +57,9 @@ NUMBER = READ_END - 1
 MAX_FILE_BYTES = 1 << 40
 RENAME_NOREPLACE = 1
 DEVICE = 1
+"""What stat(2) says the files are on."""
 RESERVE = 16
-"""One frame in so many is never used for files, so that they cannot starve programs."""
+"""Files leave one frame in 16 free, so that programs do not starve."""
 
 
 @dataclass(slots=True)
@@ -74,8 +75,8 @@ class Files:
             raise KernelError(E.NOTTY if message.operation == "ioctl" else E.INVAL)
         try:
             return operation(self, message, port)
-        except Moved as moved:
-            return Reply(0, MOVED, (moved.badge,), moved.rest, (moved.endpoint,))
+        except Moved as away:
+            return moved(away.place, away.rest)
 
     def interrupt(self, port: Port) -> None:
         """It has no device."""
@@ -109,8 +110,8 @@ class Files:
 
     def _given(self, directory: Inode, name: bytes, mode: int, owner: tuple[int, int]) -> Inode:
         if name not in directory.entries:
-            now = self.tree.born
-            self.tree.link(directory, name, self.tree.make(mode, *owner, now), now)
+            (uid, gid), now = owner, self.tree.born
+            self.tree.link(directory, name, self.tree.make(mode, uid, gid, now), now)
         return self.tree[directory.entries[name].number]
 
     # Inside -------------------------------------------------------------------------------------
@@ -329,12 +330,22 @@ class Files:
     def _stat(self, message: Message, port: Port) -> Reply:
         node = self._place(message, follow=not message.words[0]).existing()
         size = self._size(node, port)
-        blocks = 8 * port.pages(node.cap) if node.cap else -(-size // 4096) * 8
-        if node.kind != S_IFREG:
-            blocks = 0
-        numbers = (node.mode, node.links, node.uid, node.gid, node.special)
-        times = (node.accessed, node.modified, node.changed)
-        return Reply(words=Stat(DEVICE, node.number, *numbers, size, blocks, *times))
+        pages = port.pages(node.cap) if node.cap else -(-size // 4096)
+        found = Stat(
+            device=DEVICE,
+            inode=node.number,
+            mode=node.mode,
+            links=node.links,
+            uid=node.uid,
+            gid=node.gid,
+            special=node.special,
+            size_bytes=size,
+            blocks=8 * pages if node.kind == S_IFREG else 0,
+            accessed=node.accessed,
+            modified=node.modified,
+            changed=node.changed,
+        )
+        return Reply(words=found)
 
     def _access(self, message: Message, port: Port) -> Reply:
         mode, nofollow = message.words

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import MOVED, Message, Port, Reply
+from kernel.abi.message import Message, Port, Reply, moved
 from kernel.abi.nodes import (
     O_ACCMODE,
     O_CREAT,
@@ -75,8 +75,7 @@ class Generated(ABC):
     ) -> int | Reply:
         """Go on behind a link, whose target is a path from the root of all."""
         found = self.target(badge, message, port)
-        return Reply(0, MOVED, (self.above[1],), found + b"/" + rest if rest else found,
-                     (self.above[0],))  # fmt: skip
+        return moved(self.above, found + b"/" + rest if rest else found)
 
     def child(self, directory: int, name: bytes, port: Port) -> int:
         """Raises ENOENT."""
@@ -159,7 +158,7 @@ class Generated(ABC):
                 badge = badge if name == b"." else self.parent(badge)
                 continue
             if name == b"..":
-                return Reply(0, MOVED, (self.above[1],), rest or b".", (self.above[0],))
+                return moved(self.above, rest or b".")
             badge = self.child(badge, name, port)
             if self.mode(badge) & S_IFMT == S_IFLNK and (rest or follow):
                 return self.through(badge, rest, message, port, follow=follow)
@@ -180,8 +179,18 @@ class Generated(ABC):
 
     def _stat(self, badge: int, mode: int, port: Port) -> Stat:
         links = 2 if mode & S_IFMT == S_IFDIR else 1
-        owner = self.owner(badge, port)
-        return Stat(self.device, badge + 1, mode, links, *owner, 0, 0, 0, *[port.now()] * 3)
+        (uid, gid), now = self.owner(badge, port), port.now()
+        return Stat(
+            device=self.device,
+            inode=badge + 1,
+            mode=mode,
+            links=links,
+            uid=uid,
+            gid=gid,
+            accessed=now,
+            modified=now,
+            changed=now,
+        )
 
     def _readdir(self, badge: int, cookie: int, room: int, port: Port) -> Reply:
         if self.mode(badge) & S_IFMT != S_IFDIR:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import MOVED, Message, Port, ProcessInfo, Reply
+from kernel.abi.message import Message, Port, ProcessInfo, Reply, moved
 from kernel.servers.generated import DIRECTORY, FILE, LINK, Generated
 from kernel.servers.system import UTSNAME
 
@@ -71,9 +71,14 @@ def cpuinfo(port: Port) -> bytes:
 
 
 SYSTEM: dict[bytes, Callable[[Port], bytes]] = {
-    b"cpuinfo": cpuinfo, b"loadavg": loadavg, b"meminfo": meminfo, b"mounts": mounts,
-    b"stat": stat, b"uptime": uptime, b"version": version,
-}  # fmt: skip
+    b"cpuinfo": cpuinfo,
+    b"loadavg": loadavg,
+    b"meminfo": meminfo,
+    b"mounts": mounts,
+    b"stat": stat,
+    b"uptime": uptime,
+    b"version": version,
+}
 
 # Files of a process -------------------------------------------------------------------------------
 
@@ -84,11 +89,17 @@ def status(info: ProcessInfo, port: Port) -> bytes:
     mapped, resident = map(_pages_kib, port.pages_of(info.pid))
     ids = [f"{number}\t" * 3 + str(number) for number in (info.uid, info.gid)]
     rows = (
-        ("Name", info.name), ("State", f"{info.state} ({STATES[info.state]})"),
-        ("Tgid", info.pid), ("Pid", info.pid), ("PPid", info.parent), ("Uid", ids[0]),
-        ("Gid", ids[1]), ("VmSize", f"{mapped:>8} kB"), ("VmRSS", f"{resident:>8} kB"),
+        ("Name", info.name),
+        ("State", f"{info.state} ({STATES[info.state]})"),
+        ("Tgid", info.pid),
+        ("Pid", info.pid),
+        ("PPid", info.parent),
+        ("Uid", ids[0]),
+        ("Gid", ids[1]),
+        ("VmSize", f"{mapped:>8} kB"),
+        ("VmRSS", f"{resident:>8} kB"),
         ("Threads", len(info.threads)),
-    )  # fmt: skip
+    )
     return "".join(f"{name}:\t{value}\n" for name, value in rows).encode()
 
 
@@ -152,8 +163,9 @@ def attached_maps(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
 
 
 _ATTACHED: dict[bytes, Callable[[int, int, dict[str, Any]], bytes]] = {
-    b"status": attached_status, b"maps": attached_maps,
-}  # fmt: skip
+    b"status": attached_status,
+    b"maps": attached_maps,
+}
 _ATTACHED_NAMES = [*_ATTACHED, b"vas"]
 
 LINKS = (b"cwd", b"exe", b"root")
@@ -278,7 +290,7 @@ class Proc(Generated):
             place = self._info(pid, port).cwd
         else:
             return Generated.through(self, badge, rest, message, port, follow=follow)
-        return Reply(0, MOVED, (place[1],), rest, (place[0],))
+        return moved(place, rest)
 
     def _info(self, pid: int, port: Port) -> ProcessInfo:
         info = port.process(pid)

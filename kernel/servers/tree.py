@@ -32,11 +32,11 @@ FIRST_COOKIE = 3
 
 
 class Moved(Exception):
-    """The path goes on at another server."""
+    """The path goes on at another server: from `place`, an endpoint and a badge, along `rest`."""
 
-    def __init__(self, endpoint: int, badge: int, rest: bytes) -> None:
-        super().__init__(endpoint, badge, rest)
-        self.endpoint, self.badge, self.rest = endpoint, badge, rest
+    def __init__(self, place: tuple[int, int], rest: bytes) -> None:
+        super().__init__(place, rest)
+        self.place, self.rest = place, rest
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ class Tree:
                 if child is None:
                     return Place(node, name, None, slash)
                 if child.mount is not None:
-                    raise Moved(*child.mount, _rest(todo, slash))
+                    raise Moved(child.mount, _rest(todo, slash))
                 if child.kind != S_IFLNK or not (todo or (not by_name and (follow or slash))):
                     parent, node = node, child
                     continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Reply
 from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
@@ -21,19 +22,6 @@ MAX_OFFSET = (1 << 63) - 1
 SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE = range(5)
 SENDFILE_BYTES = 1 << 16
 _VECTOR = struct.Struct("<QQ")
-
-FIONREAD, FIONBIO, FIONCLEX, FIOCLEX = 0x541B, 0x5421, 0x5450, 0x5451
-TERMIOS_BYTES = 36
-IOCTLS = {
-    0x5401: (0, TERMIOS_BYTES),  # TCGETS
-    0x5402: (TERMIOS_BYTES, 0), 0x5403: (TERMIOS_BYTES, 0), 0x5404: (TERMIOS_BYTES, 0),  # TCSETS*
-    0x5409: (0, 0), 0x540A: (0, 0), 0x540B: (0, 0),  # TCSBRK, TCXONC, TCFLSH
-    0x540E: (0, 0), 0x540F: (0, 4), 0x5410: (4, 0),  # TIOCSCTTY, TIOCGPGRP, TIOCSPGRP
-    0x5413: (0, 8), 0x5414: (8, 0),  # TIOCGWINSZ, TIOCSWINSZ
-    0x5422: (0, 0), 0x5429: (0, 4),  # TIOCNOTTY, TIOCGSID
-    0x5411: (0, 4), FIONREAD: (0, 4),  # TIOCOUTQ
-}  # fmt: skip
-"""Bytes that a request reads and writes at its argument (ioctl_tty(2)); unknown ones: ENOTTY."""
 
 
 def ask(
@@ -300,17 +288,17 @@ def ioctl(k: Kernel, t: Thread, fd: Fd, request: Flags, arg: Ptr) -> int:
     handle = t.process.descriptors.get(fd)
     if handle.flags & O_PATH:
         raise KernelError(E.BADF)
-    if request in (FIOCLEX, FIONCLEX):
-        t.process.descriptors.mark(fd, closes_on_exec=request == FIOCLEX)
+    if request in (ioctls.FIOCLEX, ioctls.FIONCLEX):
+        t.process.descriptors.mark(fd, closes_on_exec=request == ioctls.FIOCLEX)
         return 0
-    if request == FIONBIO:
+    if request == ioctls.FIONBIO:
         handle.set_blocking(blocks=not t.space.read_u32(arg))
         return 0
-    if request not in IOCTLS:
+    size = ioctls.READS.get(request)
+    if size is None:
         raise KernelError(E.NOTTY)
-    given, _ = IOCTLS[request]
-    data = t.space.read(arg, given) if given else b""
-    reply = ask(k, t, handle, "ioctl", (request, arg), data)
+    data = t.space.read(arg, size) if size else b""
+    reply = ask(k, t, handle, "ioctl", words=(request, arg), data=data)
     if reply.data:
         t.space.write(arg, reply.data)
     return reply.result
