@@ -56,7 +56,7 @@ MOVED = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A question to the server behind `endpoint`; the fields behind `one_way` tell who asks."""
+    """A question to the server behind `endpoint`; the fields from `pid` on describe the sender."""
 
     id: int = 0
     """What the reply refers to; 0: nobody expects one."""
@@ -193,7 +193,7 @@ class Port(Protocol):
         """Does a process ignore a signal, or the thread that calls block it?"""
 
     def is_orphaned(self, group: int) -> bool:
-        """Is there nobody who could continue a group that stops?"""
+        """Is the process group orphaned, so that no shell could continue it after a stop?"""
 
     def session_of(self, group: int) -> int:
         """The session that a group belongs to; 0 if there is no such group."""

@@ -1,8 +1,8 @@
 """The console server: descriptors 0, 1 and 2 of the first program lead here, and /dev/tty.
 
-The badge is the stream: 0 input, 1 output, 2 errors, 3 the terminal itself.  A stream that is no
-terminal on the host is none here: bytes as they are.  Those that are, are one terminal with one
-line discipline and one session that it controls (ioctl_tty(2), credentials(7), termios(3)).
+The badge is the stream: 0 input, 1 output, 2 errors, 3 the terminal itself.  If a stream is no
+terminal on the host, it is none here, and bytes pass unchanged.  All the others are one terminal,
+with one line discipline and one session (ioctl_tty(2), credentials(7), termios(3)).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ O_NOCTTY = 0o400
 TENTH = 100_000_000
 """Nanoseconds: the unit of VTIME."""
 LATE = 10_000_000
-"""A reader that comes back so long after its time was up is another one."""
+"""Nanoseconds: a read that comes later than this after its deadline is a new one."""
 CHANGES = (
     *(ioctls.TCSETS, ioctls.TCSETSW, ioctls.TCSETSF),
     *(ioctls.TCFLSH, ioctls.TCSBRK, ioctls.TCXONC, ioctls.TIOCSPGRP),
@@ -42,10 +42,7 @@ _INT = struct.Struct("<i")
 
 @dataclass(slots=True)
 class Console:
-    """`session` is the one that the terminal controls, `group` its foreground process group.
-
-    `deadlines`: until when, by VTIME, a process waits for a key; `typed` is when one came last.
-    """
+    """The terminal controls `session`; `group` is its foreground process group."""
 
     name: str = "console"
     discipline: Discipline = field(default_factory=Discipline)
@@ -54,7 +51,9 @@ class Console:
     window: tuple[int, int, int, int] = (24, 80, 0, 0)
     hung_up: bool = False
     typed: int = 0
+    """The time of the last key."""
     deadlines: dict[int, int] = field(default_factory=dict)
+    """Until when a process waits for a key, by VTIME."""
 
     def handle(self, message: Message, port: Port) -> Reply:
         match message.operation:
@@ -86,7 +85,7 @@ class Console:
         raise KernelError(E.INVAL)
 
     def restarted(self) -> Console:
-        """Whom the terminal belongs to and how it is set are not forgotten; keys are."""
+        """The session, the group and the settings stay; keys that no program has read are lost."""
         fresh = Console(session=self.session, group=self.group, window=self.window)
         fresh.discipline.settings = self.discipline.settings
         fresh.hung_up = self.hung_up
@@ -113,7 +112,7 @@ class Console:
         return data
 
     def _may_return(self, message: Message, count: int, port: Port) -> bool:
-        """Is there enough to read, or is the time of VMIN and VTIME over?"""
+        """Is there enough input (VMIN), or is the time of VTIME over?"""
         discipline = self.discipline
         if discipline.enough(count):
             return True
@@ -170,7 +169,7 @@ class Console:
     # What the keyboard does -------------------------------------------------------------------
 
     def interrupt(self, port: Port) -> None:
-        """Input has arrived, or the window has another size."""
+        """Input has arrived, or the window has a new size."""
         if port.console_is_terminal(INPUT):
             size = port.console_size()
             if size is not None and size != self.window[:2]:
@@ -199,10 +198,10 @@ class Console:
     # Job control ------------------------------------------------------------------------------
 
     def _stay_in_foreground(self, message: Message, port: Port, signal: int) -> None:
-        """A process of the session that is in the background is stopped.
+        """Stop a process of the session that is in the background.
 
-        One that takes no notice of the signal may write, but not read (EIO); nor may one of a
-        group that nobody could continue.
+        If it ignores or blocks the signal, it may write, but not read (EIO).  If nobody could
+        continue its group, it may do neither (EIO).
         """
         if message.session != self.session or message.group == self.group or not self.session:
             return
@@ -216,7 +215,7 @@ class Console:
         raise KernelError(E.AGAIN)
 
     def _open(self, message: Message, port: Port) -> Reply:
-        """A leader without a terminal gets this one by opening it, if nobody has it."""
+        """A session leader without a terminal gets this one by its open, if no session has it."""
         if message.badge == TERMINAL and (not self.session or message.session != self.session):
             raise KernelError(E.NXIO)
         leads = message.pid == message.session
@@ -226,7 +225,7 @@ class Console:
         return Reply(words=(message.badge, 0, 0))
 
     def _end_session(self, session: int, port: Port) -> Reply:
-        """Its leader has ended: the terminal is free, and who was in the foreground is told."""
+        """The leader has ended: the foreground group gets SIGHUP, and the terminal is free."""
         if session and session == self.session:
             self._hang_up(port)
             self.session = self.group = 0
@@ -277,7 +276,7 @@ class Console:
             self.discipline.flush_input()
 
     def _hold(self, action: int, port: Port) -> None:
-        """tcflow(3): suspend or restart output; input that nobody sends needs no stopping."""
+        """tcflow(3): suspend or restart output.  There is no line to suspend input on."""
         if not 0 <= action <= 3:
             raise KernelError(E.INVAL)
         if action < 2:
@@ -285,7 +284,7 @@ class Console:
             self._changed(port)
 
     def _control_session(self, message: Message, port: Port) -> Reply:
-        """Requests on whom the terminal controls."""
+        """Requests on the session and its foreground group."""
         request, own = message.words[0], bool(self.session) and message.session == self.session
         if request == ioctls.TIOCSCTTY:
             return self._take(message)
@@ -299,7 +298,7 @@ class Console:
         return Reply(data=_INT.pack(number))
 
     def _take(self, message: Message) -> Reply:
-        """TIOCSCTTY: only a leader without a terminal, or root by force, gets it."""
+        """TIOCSCTTY: a session leader without a terminal gets this one, or root by force."""
         if message.session == self.session and message.pid == message.session:
             return Reply()
         forced = message.uid == 0 and message.words[1] == 1

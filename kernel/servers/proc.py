@@ -1,7 +1,7 @@
-"""The process server: /proc (proc(5)), made up at the moment it is read.
+"""The process server: /proc (proc(5)), whose files are made when they are read.
 
-A badge is a pid and what of it is meant; pid 0 stands for the system.  Below /proc/PID/vas, which
-is as the RFC has it, the id of a VAS comes on top.
+A badge holds a pid and the number of a file there; pid 0 stands for the system.  Below
+/proc/PID/vas, which the RFC describes, a badge holds the id of a VAS too.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def status(info: ProcessInfo, port: Port) -> bytes:
 
 
 def stat_of(info: ProcessInfo, port: Port) -> bytes:
-    """The 52 fields of proc_pid_stat(5); what is not known here is 0."""
+    """The 52 fields of proc_pid_stat(5); those that this kernel does not know are 0."""
     fields = [0] * 53
     fields[4], fields[5], fields[6] = info.parent, info.group, info.session
     fields[14] = info.instructions // CYCLES_PER_TICK_DIVISOR
@@ -151,7 +151,7 @@ def attached_status(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
 
 
 def attached_maps(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
-    """As the RFC's: v marks what is the VAS's, a what it took over from the process."""
+    """In the RFC's format: v marks the VAS's own regions, a those that come from the process."""
     lines = []
     for region in attachment["maps"]:
         rights = "".join(c if region["prot"] >> i & 1 else "-" for i, c in enumerate("rwx"))
@@ -176,12 +176,12 @@ _VAS_DIRECTORY = _PROCESS_NAMES.index(b"vas") + 1
 
 
 def _parts(badge: int) -> tuple[int, int, int]:
-    """The id of a VAS, a pid, and what of it."""
+    """The id of a VAS, a pid, and the number of a file."""
     return badge >> VID_SHIFT, badge >> PID_SHIFT & 0xFFFF_FFFF, badge & 0xFFFF
 
 
 def _open_at(info: ProcessInfo, fd: int) -> tuple[int, int]:
-    """Endpoint and badge of a descriptor.  ENOENT: it has been closed since its link was opened."""
+    """Endpoint and badge of a descriptor.  Raises ENOENT if it is closed by now."""
     for number, endpoint, badge, _ in info.descriptors:
         if number == fd:
             return endpoint, badge
@@ -280,7 +280,7 @@ class Proc(Generated):
     def through(
         self, badge: int, rest: bytes, message: Message, port: Port, *, follow: bool
     ) -> int | Reply:
-        """To a process, a path, or straight to an open thing."""
+        """A link here leads to a process, to a path, or straight to an open file."""
         if badge == SELF:
             return self._walk(message.pid << PID_SHIFT, rest, message, port, follow=follow)
         _, pid, what = _parts(badge)

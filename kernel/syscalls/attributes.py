@@ -132,7 +132,7 @@ def faccessat2(k: Kernel, t: Thread, dirfd: Fd, path: Path, mode: Int, flags: In
 
 @syscall(137, owner="files")
 def statfs(k: Kernel, t: Thread, path: Path, out: Ptr) -> int:
-    """Store how much room there is, as struct statfs.  ENOENT; EFAULT."""
+    """Store the size and free space of a file system, as struct statfs.  ENOENT; EFAULT."""
     reply = at(k, t, AT_FDCWD, path, "statfs")
     t.space.write(out, _pack_statfs(reply))
     return 0
@@ -235,7 +235,7 @@ def _id(number: int) -> int:
 
 @syscall(92, owner="files")
 def chown(k: Kernel, t: Thread, path: Path, uid: Id, gid: Id) -> int:
-    """Give a file to another user or group.  EPERM: not root, or not one's own group; ENOENT."""
+    """Give a file to another user or group.  EPERM: not root, or a foreign group; ENOENT."""
     return fchownat(k, t, AT_FDCWD, path, uid=uid, gid=gid, flags=0)
 
 
@@ -263,7 +263,7 @@ def fchownat(k: Kernel, t: Thread, dirfd: Fd, path: Path, uid: Id, gid: Id, flag
 
 @syscall(95)
 def umask(k: Kernel, t: Thread, mask: Flags) -> int:
-    """Set which permissions new files do not get; returns what it was."""
+    """Set the permissions that new files do not get; returns the old mask."""
     before, t.process.umask = t.process.umask, mask & 0o777
     return before
 

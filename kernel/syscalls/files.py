@@ -153,7 +153,7 @@ def rmdir(k: Kernel, t: Thread, path: Path) -> int:
 
 @syscall(87, owner="files")
 def unlink(k: Kernel, t: Thread, path: Path) -> int:
-    """Remove a name; the file stays while somebody has it open.  EISDIR; ENOENT; EACCES; EPERM."""
+    """Remove a name; an open file stays until it is closed.  EISDIR; ENOENT; EACCES; EPERM."""
     return unlinkat(k, t, AT_FDCWD, path, 0)
 
 
@@ -170,8 +170,11 @@ def unlinkat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int) -> int:
 
 @syscall(82, owner="files")
 def rename(k: Kernel, t: Thread, old: Path, new: Path) -> int:
-    """Move a name, over what is there.  ENOENT; EACCES; ENOTEMPTY; EISDIR; ENOTDIR; EINVAL: into
-    itself; EXDEV: another server; EBUSY; EPERM."""
+    """Move a name, and replace what is there.
+
+    ENOENT; EACCES; ENOTEMPTY; EISDIR; ENOTDIR; EINVAL: into itself; EXDEV: another server; EBUSY;
+    EPERM.
+    """
     return renameat2(k, t, AT_FDCWD, old, newdir=AT_FDCWD, new=new, flags=0)
 
 
@@ -248,7 +251,7 @@ def _link(k: Kernel, t: Thread, dirfd: int, path: int) -> bytes:
 
 @syscall(88, owner="files")
 def symlink(k: Kernel, t: Thread, target: Path, path: Path) -> int:
-    """Make a link that leads to `target`, whatever that is.  EEXIST; ENOENT; EACCES."""
+    """Make a link with any text as its target.  EEXIST; ENOENT; EACCES."""
     return symlinkat(k, t, target, AT_FDCWD, path)
 
 

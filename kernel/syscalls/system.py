@@ -1,4 +1,4 @@
-"""System calls that say what this system is."""
+"""The system call that says what this system is."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 
 from hw.host import UserError
 from kernel.syscalls import TABLE
-from kernel.syscalls.vas import NOTES
+from kernel.syscalls.vas_notes import NOTES
 from userland import manual
 
 ROWS = sorted(TABLE.values(), key=lambda row: row.number)
