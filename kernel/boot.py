@@ -37,7 +37,7 @@ from kernel.servers.sysfs import Sysfs
 from kernel.servers.system import System
 from kernel.servers.tree import ROOT, Tree
 from kernel.strace import error_name
-from kernel.syscalls import TABLE, load_all
+from kernel.syscalls import TABLE
 from kernel.task.clock import now_nanoseconds
 from kernel.task.credentials import Credentials
 from kernel.task.descriptors import Handle
@@ -175,7 +175,6 @@ def boot(
     output goes to `sink`, input is asked of `source`.  `memory`, if given, has the size that the
     configuration says.
     """
-    load_all()
     machine = Machine(config.machine, sink, source, memory=memory)
     chooser = Chooser(config.seed)
     kernel = assemble(machine, chooser, POLICIES[config.sched](chooser), config.pcids)

@@ -6,7 +6,7 @@ from hw import trace
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.syscalls import SystemCall
-from kernel.syscalls.linux import NAMES
+from kernel.syscalls.linux import NAMES, PROBED
 from kernel.task.process import Registers, Thread
 from kernel.wait import signals
 
@@ -19,8 +19,6 @@ SYSCALL = trace.declare(
 
 MAX_UNKNOWN = 512
 """At most this many unknown numbers are logged; a program could make up any number of them."""
-PROBED = frozenset((334, 435))
-"""rseq and clone3: C libraries try them first and do without, which is nothing to report."""
 
 
 def execute(kernel: Kernel, row: SystemCall, thread: Thread, arguments: Registers) -> int | None:
@@ -55,7 +53,8 @@ def strings_of(row: SystemCall, thread: Thread, arguments: Registers) -> bytes:
 def refuse_unknown(kernel: Kernel, number: int) -> int:
     """ENOSYS, which is logged once for each number."""
     unknown = kernel.unknown
-    if number not in PROBED and number not in unknown and len(unknown) < MAX_UNKNOWN:
+    known = number in unknown or NAMES.get(number) in PROBED
+    if not known and len(unknown) < MAX_UNKNOWN:
         unknown.append(number)
         name = f"{NAMES[number]} ({number})" if number in NAMES else str(number)
         kernel.log.say(f"system call {name} is not known here: ENOSYS")

@@ -19,7 +19,6 @@ from hw.machine import Machine, MachineConfig, MachineState, fresh_mmu
 from hw.memory import PAGE_SIZE
 from hw.trace import Trace
 from kernel.kernel import Kernel
-from kernel.syscalls import load_all
 from kernel.trap import Traps
 
 VERSION = 2
@@ -74,7 +73,6 @@ def load(
     With `other`, what the same system would do on another machine: one whose TLBs or PCIDs are
     different, for a system in which nothing has run yet.
     """
-    load_all()
     stream = BytesIO(data)
     try:
         kept = _Unpickler(stream, None).load()

@@ -174,12 +174,22 @@ def _info(process: Process) -> ProcessInfo:
     who, threads = process.credentials, process.threads
     descriptors = sorted(process.descriptors.handles.items())
     return ProcessInfo(
-        process.pid, process.parent.pid if process.parent else 0, process.name, _state(process),
-        who.uid, who.gid, process.group, process.session, tuple(t.tid for t in threads),
-        process.arguments, process.executable, (process.cwd.endpoint, process.cwd.badge),
-        tuple((n, handle.endpoint, handle.badge, handle.flags) for n, handle in descriptors),
-        process.started, sum(t.instructions for t in threads),
-    )  # fmt: skip
+        pid=process.pid,
+        parent=process.parent.pid if process.parent else 0,
+        name=process.name,
+        state=_state(process),
+        uid=who.uid,
+        gid=who.gid,
+        group=process.group,
+        session=process.session,
+        threads=tuple(thread.tid for thread in threads),
+        arguments=process.arguments,
+        executable=process.executable,
+        cwd=(process.cwd.endpoint, process.cwd.badge),
+        descriptors=tuple((n, h.endpoint, h.badge, h.flags) for n, h in descriptors),
+        started=process.started,
+        instructions=sum(thread.instructions for thread in threads),
+    )
 
 
 def _state(process: Process) -> str:

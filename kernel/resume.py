@@ -22,10 +22,6 @@ WAIT = trace.declare(
     "wait", "tid:Q number:H channel:s", "The call cannot finish yet: its thread sleeps."
 )
 
-NO_RESTART = frozenset((7, 23, 34, 35, 128, 130, 230, 232, 270, 271, 281, 441))
-FUTEX = 202
-ENDED_BY_STOP = frozenset((128, 232, 281, 441))
-
 
 def prepare(kernel: Kernel, seat: Seat, thread: Thread, core: Core) -> bool:
     """Make `thread` able to run user code; False if it is not on the core any more."""
@@ -102,7 +98,7 @@ def _interrupt(kernel: Kernel, thread: Thread, core: Core, call: Call) -> None:
     call.interrupted = False
     if action is None:
         delivery.deliver(kernel.life, thread, core)
-        if call.number not in ENDED_BY_STOP or thread.state == DEAD:
+        if not TABLE[call.number].ended_by_stop or thread.state == DEAD:
             return
         signals.return_mask(thread)
     kernel.ipc.cancel(thread, call)
@@ -120,9 +116,10 @@ def _interrupt(kernel: Kernel, thread: Thread, core: Core, call: Call) -> None:
 
 
 def _may_restart(kernel: Kernel, call: Call) -> bool:
-    if call.number == FUTEX and call.deadline is not None:
-        return False
-    return call.number not in NO_RESTART and call.message not in kernel.ipc.received
+    """Not if a program has taken the call's message already: it would come twice."""
+    row = TABLE[call.number]
+    restarts = row.restarts and (row.restarts_timed or call.deadline is None)
+    return restarts and call.message not in kernel.ipc.received
 
 
 def _ask_anew(call: Call, blocked: Blocked) -> None:

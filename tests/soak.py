@@ -33,7 +33,7 @@ from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
 from kernel.servers.files import Files
 from kernel.servers.pipes import Pipes
-from kernel.syscalls import TABLE, load_all
+from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Signal
 from kernel.turns import Deadlock
@@ -365,7 +365,6 @@ def wild_program(random: Random) -> bytes:
 
 def call_case(seed: int, case: int) -> str:
     """Three processes of three users make wild calls on one to three cores."""
-    load_all()
     random = generator(seed, case)
     machine = MachineConfig(cpus=1 + random.below(3), ram_mib=16)
     sched = random.pick(PRE_EMPTIVE)

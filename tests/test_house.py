@@ -38,7 +38,7 @@ TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", ".gitattributes"),
 }
 
-FOR_SERVERS = {"kernel.abi.message", "kernel.abi.errno", "kernel.abi.nodes", "kernel.servers"}
+FOR_SERVERS = {"kernel.abi", "kernel.servers"}
 
 HOST = {
     *("hw/host.py", "hw/terminal.py"),

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from kernel.syscalls import TABLE, load_all
+from kernel.syscalls import TABLE
 
 HERE = Path(__file__).resolve().parent
 
@@ -152,7 +152,6 @@ def link(
 
 def calls_header() -> str:
     """include/vantage_calls.h: our own calls, from the kernel's table of system calls."""
-    load_all()
     numbers = (
         f"#define SYS_{row.name} {row.number}"
         for _, row in sorted(TABLE.items())

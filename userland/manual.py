@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from types import ModuleType
 
 from hw.host import UserError
-from kernel.syscalls import CORE, TABLE, SystemCall, load_all
+from kernel.syscalls import CORE, TABLE, SystemCall
 
 EXAMPLES = """\
 examples:
@@ -35,7 +35,6 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("name", nargs="?", help="a call or a group (none: list them)")
     name = parser.parse_args(argv).name
-    load_all()
     print(page(name) if name else contents())
     return 0
 

@@ -53,7 +53,7 @@ class E(IntEnum):
 
 
 class KernelError(Exception):
-    """What a program did wrong: the call returns `-number`.  Never a traceback."""
+    """The call fails: the program gets `-number`."""
 
     def __init__(self, number: E) -> None:
         super().__init__(number)
@@ -61,9 +61,9 @@ class KernelError(Exception):
 
 
 class Blocked(Exception):
-    """The call must wait on `channel`; the thread executes it again when woken.
+    """The call must wait on `channel`.  The kernel executes it again when the thread is woken.
 
-    Signals do not end the wait if it is not `interruptible`; SIGKILL does.
+    If the wait is not `interruptible`, only SIGKILL ends it early.
     """
 
     def __init__(self, channel: Channel, *, interruptible: bool = True) -> None:

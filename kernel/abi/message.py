@@ -1,14 +1,14 @@
 """What travels between programs, the core and servers: plain data and capability ids.
 
-A call to a server is: send a `Message`, get a `Reply`.  Nothing here refers to anything live, so
-a server can run in ring 3, or in another process, or die and be started again.
+The caller sends a `Message` and gets a `Reply`.  Neither refers to a live object, so a server
+could run in ring 3 or in another process, and it can die and be started again.
 
-A program that serves an endpoint may reply whenever it likes.  A Python server replies at once:
-what cannot be done yet is -EAGAIN, and the server says `Port.changed` when it is worth another
-try.  So it keeps no list of who waits, and the core alone knows about waiting, non-blocking
+A program that serves an endpoint may reply at any time.  A Python server replies at once.  It
+answers -EAGAIN to what it cannot do yet, and calls `Port.changed` when another try may succeed.  So
+a server keeps no list of waiting threads: only the core knows about waiting, non-blocking
 descriptors, polling and interrupted calls.
 
-What servers of files understand.  `badge` names the node: an inode, one end of a pipe, a terminal.
+What servers of files understand (`badge` names the node: an inode, an end of a pipe, a terminal):
 
     operation   words in               data in     the reply
     read        count, offset                      data; none at the end
@@ -21,8 +21,8 @@ What servers of files understand.  `badge` names the node: an inode, one end of 
     meet                                           -EAGAIN until a FIFO's other end is open
     close                                          the last descriptor of an open is gone
 
-With a path as data, from the directory `badge` on; an empty one means the node itself.  If a NUL
-and more follows, it is what the second column says:
+These have a path as data, which starts at the directory `badge`; an empty path means the node
+itself.  The third column says what follows the path behind a NUL:
 
     open        flags, mode                        words: badge, 1 if it has offsets, 1 for a FIFO
     image                                          caps: the memory object; words: mode, uid, gid
@@ -42,8 +42,8 @@ and more follows, it is what the second column says:
     parent                                         words: its directory's badge; data: the last name
     statfs                                         words: blocks, free blocks, nodes, free nodes
 
-A reply labelled MOVED says that the path leads to another server: go on with `data` at caps[0]
-from badge words[0].
+A reply with the label MOVED says that the path leads to another server: the core sends the message
+again to endpoint caps[0] and badge words[0], with the path `data`.
 """
 
 from __future__ import annotations
@@ -54,30 +54,31 @@ from typing import Any, Protocol
 MOVED = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`operation` is a name for a server of ours, a number (the label) between programs.
+    """A question to the server behind `endpoint`; the fields from `pid` on describe the sender."""
 
-    `id` is what a reply refers to; 0 says that none is expected.  `badge` tells the server which
-    of its open things is meant.  `words` are integers; `caps` are endpoint or object ids.
-    `uid`, `gid` and `groups` are those that files see; `group` and `session` are the
-    process group and the session it belongs to.
-    """
-
-    id: int
+    id: int = 0
+    """What the reply refers to; 0: nobody expects one."""
     endpoint: int
-    pid: int
-    uid: int
-    gid: int
     badge: int
+    """Which of its open things the server shall act on."""
     operation: str | int
+    """A name for a Python server; a number, the label, between programs."""
     words: tuple[int, ...] = ()
     data: bytes = b""
     caps: tuple[int, ...] = ()
+    """Ids of endpoints or memory objects."""
     one_way: bool = False
-    """The sender waits until it was received, and for nothing else."""
+    """The sender waits only until somebody has received the message."""
+    pid: int = 0
+    """0: the core itself."""
+    uid: int = 0
+    gid: int = 0
     groups: tuple[int, ...] = ()
+    """Supplementary groups; like `uid` and `gid` these are the ids that count for files."""
     group: int = 0
+    """The process group."""
     session: int = 0
     umask: int = 0
 
@@ -93,14 +94,21 @@ class Reply:
     caps: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+def moved(place: tuple[int, int], rest: bytes) -> Reply:
+    """The path goes on with `rest` at `place`, an endpoint and a badge."""
+    endpoint, badge = place
+    return Reply(label=MOVED, words=(badge,), data=rest, caps=(endpoint,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """What the core tells servers of a process.  `started` in cycles since boot."""
+    """What the core tells servers about a process."""
 
     pid: int
     parent: int
     name: str
     state: str
+    """R, S, T or Z, as in /proc/PID/stat."""
     uid: int
     gid: int
     group: int
@@ -113,18 +121,19 @@ class ProcessInfo:
     descriptors: tuple[tuple[int, int, int, int], ...]
     """Number, endpoint, badge and flags of each."""
     started: int
+    """Cycles since boot."""
     instructions: int
-    """Retired by the threads that are alive."""
+    """Retired by its live threads."""
 
 
 class Port(Protocol):
-    """What a server can do: say what has changed, put files into memory, and drive its device."""
+    """What the core does for a server."""
 
     endpoint: int
     """Where the server is reached."""
 
     def changed(self, badge: int) -> None:
-        """What waits for this badge may be possible now."""
+        """Calls that wait for this badge may succeed now: try them again."""
 
     def now(self) -> int:
         """The time of day, in nanoseconds since the epoch, from the cycle clock."""
@@ -141,22 +150,22 @@ class Port(Protocol):
         """Make a memory object with this content; returns its capability id."""
 
     def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
-        """The bytes of a published object, up to its end."""
+        """Bytes of a published object, none behind its end."""
 
     def store(self, cap: int, offset: int, data: bytes) -> None:
-        """Change a published object, which grows to hold them.  Raises ENOMEM."""
+        """Write to a published object, which grows if it must.  Raises ENOMEM."""
 
     def resize(self, cap: int, size_bytes: int) -> None:
-        """Cut a published object off, or let it grow by a hole."""
+        """Set the size of a published object: cut it off, or add a hole at its end."""
 
     def size(self, cap: int) -> int:
         """The size of a published object in bytes."""
 
     def pages(self, cap: int) -> int:
-        """How many of its pages take memory of their own."""
+        """How many pages of a published object have a frame."""
 
     def drop(self, cap: int) -> None:
-        """The server needs the object no more; regions that map it keep it alive."""
+        """The server needs the object no more.  Regions that map it keep it alive."""
 
     # The console
 
@@ -167,13 +176,13 @@ class Port(Protocol):
         """Is it a terminal on the host: 0 input, 1 output, 2 errors, 3 any?"""
 
     def console_size(self) -> tuple[int, int] | None:
-        """Rows and columns of its window, as far as the host has told."""
+        """Rows and columns of its window; None: the host has not told them."""
 
     def ring(self, badge: int, nanoseconds: int) -> None:
-        """Say `changed` at this time of day."""
+        """Call `changed` at this time of day."""
 
     def console_read(self, size_bytes: int) -> bytes | None:
-        """Bytes that arrived; b"" at the end of input; None if there are none yet."""
+        """Bytes that arrived: b"" at the end of input, None if there are none yet."""
 
     def console_waits(self) -> bool:
         """Would a read return at once?"""
@@ -187,24 +196,24 @@ class Port(Protocol):
         """Does a process ignore a signal, or the thread that calls block it?"""
 
     def is_orphaned(self, group: int) -> bool:
-        """Is there nobody who could continue a group that stops?"""
+        """Is the process group orphaned, so that no shell could continue it after a stop?"""
 
     def session_of(self, group: int) -> int:
         """The session that a group belongs to; 0 if there is no such group."""
 
-    # What there is to tell of the system
+    # About the system
 
     def processes(self) -> list[int]:
         """The pids of all processes."""
 
     def process(self, pid: int) -> ProcessInfo | None:
-        """All about one process, if there is one."""
+        """What is known of one process; None if there is none."""
 
     def maps(self, pid: int) -> bytes:
-        """Its regions, as /proc/PID/maps has them."""
+        """The regions of a process, in the format of /proc/PID/maps."""
 
     def pages_of(self, pid: int) -> tuple[int, int]:
-        """How many pages it has mapped, and how many of them have a frame."""
+        """How many pages a process has mapped, and how many of them have a frame."""
 
     def vases(self) -> list[int]:
         """The ids of all VASes."""
@@ -213,16 +222,16 @@ class Port(Protocol):
         """The ids of all VAS segments."""
 
     def vas(self, vid: int) -> dict[str, Any] | None:
-        """All about one VAS: a row of `kernel.vas.listing`."""
+        """What is known of one VAS; None if there is none."""
 
     def segment(self, sid: int) -> dict[str, Any] | None:
-        """All about one segment, as well."""
+        """What is known of one segment; None if there is none."""
 
     def attached(self, pid: int) -> list[int]:
         """The VASes that a process has attached."""
 
     def attachment(self, pid: int, vid: int) -> dict[str, Any] | None:
-        """What a process sees in one of them."""
+        """What a process sees in one of its VASes; None if it is not attached."""
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
         """The path of an open thing, for /proc/PID/fd."""
@@ -231,22 +240,22 @@ class Port(Protocol):
         """Frames in all, and free ones."""
 
     def cores(self) -> int:
-        """How many the machine has."""
+        """How many cores the machine has."""
 
     def uptime(self) -> tuple[int, int]:
-        """Cycles since boot, and idle ones."""
+        """Cycles since boot, and how many of them no core had work."""
 
 
 class Server(Protocol):
-    """A server: its state is plain data, and it sees nothing but messages."""
+    """A server: its state is plain data, and it sees only messages and its port."""
 
     name: str
 
     def handle(self, message: Message, port: Port) -> Reply:
-        """Act on a message.  A `KernelError` that is raised is the reply."""
+        """Act on a message.  A `KernelError` becomes the reply."""
 
     def interrupt(self, port: Port) -> None:
-        """Its device has something new."""
+        """The device of the server has something new."""
 
     def restarted(self) -> Server:
-        """What comes up again after it was killed: what is stored stays, the rest is new."""
+        """The server that takes its place after a crash: what it stores stays, the rest is new."""

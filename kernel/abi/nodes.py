@@ -1,4 +1,4 @@
-"""Files as core and servers speak of them: modes, open flags, and what stat tells.
+"""Files, as the core and servers speak of them: modes, open flags, and what stat(2) tells.
 
 Values are Linux's (include/uapi/linux/stat.h, asm-generic/fcntl.h; x86-64).
 """
@@ -13,7 +13,8 @@ S_IFMT, S_IFSOCK, S_IFLNK, S_IFREG, S_IFBLK = 0o170000, 0o140000, 0o120000, 0o10
 S_IFDIR, S_IFCHR, S_IFIFO = 0o040000, 0o020000, 0o010000
 S_ISUID, S_ISGID, S_ISVTX, PERMISSIONS = 0o4000, 0o2000, 0o1000, 0o7777
 
-O_WRONLY, O_RDWR, O_ACCMODE, O_CREAT, O_EXCL = 1, 2, 3, 0o100, 0o200
+O_RDONLY, O_WRONLY, O_RDWR, O_ACCMODE = range(4)
+O_CREAT, O_EXCL = 0o100, 0o200
 O_TRUNC, O_APPEND, O_NONBLOCK = 0o1000, 0o2000, 0o4000
 O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC, O_PATH = 0o200000, 0o400000, 0o2000000, 0o10000000
 O_TMPFILE, O_LARGEFILE = 0o20000000, 0o100000
@@ -22,29 +23,30 @@ POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL = 1, 2, 4, 8, 16, 32
 POLLRDNORM, POLLWRNORM = 0x40, 0x100
 
 READ, WRITE, EXECUTE = 4, 2, 1
-"""Rights, as access(2) and the mode of a file have them."""
+"""Rights, with the values of access(2)."""
 
 MAX_NAME_BYTES, MAX_LINKS, PIPE_BYTES = 255, 40, 65_536
 KEEP, NOW = -2, -1
-"""Instead of a time in `utimens`; KEEP + 1 = -1 also stands for "keep" in `chown`."""
+"""These stand for a time in a `utimens` message."""
 
 
 class Stat(NamedTuple):
-    """What there is to know of a node; times in nanoseconds since the epoch."""
+    """What is known of a node; times in nanoseconds since the epoch."""
 
     device: int
     inode: int
     mode: int
-    links: int
-    uid: int
-    gid: int
-    special: int
-    size_bytes: int
-    blocks: int
+    links: int = 1
+    uid: int = 0
+    gid: int = 0
+    special: int = 0
+    """The device that a device file stands for."""
+    size_bytes: int = 0
+    blocks: int = 0
     """Of 512 bytes."""
-    accessed: int
-    modified: int
-    changed: int
+    accessed: int = 0
+    modified: int = 0
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,15 @@ class Given:
 
 _ENTRY = struct.Struct("<QqHB")
 _TYPES = {
-    S_IFIFO: 1, S_IFCHR: 2, S_IFDIR: 4, S_IFBLK: 6, S_IFREG: 8, S_IFLNK: 10, S_IFSOCK: 12,
-}  # fmt: skip
+    S_IFIFO: 1,
+    S_IFCHR: 2,
+    S_IFDIR: 4,
+    S_IFBLK: 6,
+    S_IFREG: 8,
+    S_IFLNK: 10,
+    S_IFSOCK: 12,
+}
+"""Kind of a node -> d_type."""
 
 
 def pack_entry(inode: int, next_cookie: int, name: bytes, mode: int) -> bytes:

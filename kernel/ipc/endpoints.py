@@ -110,7 +110,7 @@ class Endpoints:
         self.ready.closed(handle)
         endpoint = self.endpoints.get(handle.endpoint)
         if endpoint is not None and endpoint.server:
-            farewell = Message(0, endpoint.id, 0, 0, 0, handle.badge, "close")
+            farewell = Message(endpoint=endpoint.id, badge=handle.badge, operation="close")
             self._emit_message(farewell)
             self._serve(endpoint.server, farewell)
         elif endpoint is not None:
@@ -176,7 +176,10 @@ class Endpoints:
         """The core's own question to a Python server, on nobody's behalf."""
         self.made += 1
         name = self.endpoints[endpoint].server
-        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation, words))
+        message = Message(
+            id=self.made, endpoint=endpoint, badge=badge, operation=operation, words=words
+        )
+        return self._serve(name, message)
 
     def reply(self, message_id: int, reply: Reply) -> None:
         """Answer a message; a caller that is gone misses nothing."""
@@ -258,9 +261,22 @@ class Endpoints:
         who = sender.credentials
         uid, gid = (who.real_uid, who.real_gid) if as_real else (who.file_uid, who.file_gid)
         return Message(
-            self.made, endpoint.id, sender.pid, uid, gid, badge, operation, words, data,
-            caps, one_way, who.groups, sender.group, sender.session, sender.umask,
-        )  # fmt: skip
+            id=self.made,
+            endpoint=endpoint.id,
+            badge=badge,
+            operation=operation,
+            words=words,
+            data=data,
+            caps=caps,
+            one_way=one_way,
+            pid=sender.pid,
+            uid=uid,
+            gid=gid,
+            groups=who.groups,
+            group=sender.group,
+            session=sender.session,
+            umask=sender.umask,
+        )
 
     def _deliver(self, message: Message, endpoint: Endpoint) -> None:
         """Put it where the threads of a program find it."""

@@ -1,8 +1,8 @@
-"""Programs: ELF files become regions, and a first stack.
+"""Programs: an ELF file becomes regions and a first stack.
 
 System V ABI, AMD64 supplement, 3.4.1 (the initial stack); ELF-64 object file format.  Static
-and static position-independent executables.  Only the file header and the program headers are
-read: sections are for people, and a damaged section table must not stop a program.
+and static position-independent executables.  The kernel reads only the file header and the program
+headers: sections are for people, and a damaged section table must not stop a program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import struct
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
@@ -30,24 +30,21 @@ from kernel.mm.space import (
     Region,
     page_up,
 )
-
-if TYPE_CHECKING:
-    from kernel.task.credentials import Credentials
+from kernel.task.credentials import Credentials
 
 PIE_BASE = 0x5555_5555_4000
 PF_X, PF_W, PF_R = 1, 2, 4
 PROGRAM_HEADER_BYTES, MAX_PROGRAM_HEADERS = 56, 128
 MAX_ARGUMENT_BYTES = 128 << 10
 CLOCK_TICKS_PER_SECOND = 100
-(AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_UID, AT_EUID, AT_GID, AT_EGID) = (
-    3, 4, 5, 6, 9, 11, 12, 13, 14,
-)  # fmt: skip
+AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY = 3, 4, 5, 6, 9
+AT_UID, AT_EUID, AT_GID, AT_EGID = range(11, 15)
 AT_CLKTCK, AT_SECURE, AT_RANDOM, AT_EXECFN = 17, 23, 25, 31
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A PT_LOAD header, moved to where it goes."""
+    """A PT_LOAD header, at the address where its memory goes."""
 
     va: int
     offset: int
@@ -58,7 +55,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the kernel needs of an ELF file."""
+    """What the kernel needs to know of an ELF file."""
 
     segments: tuple[Segment, ...]
     entry: int
@@ -113,9 +110,8 @@ def _program_headers(structs: Any, header: Any, data: bytes) -> list[Any]:
 
 
 def _segment(row: Any, base: int, file_size: int) -> Segment:
-    va, offset, file_bytes, memory_bytes = (
-        base + row["p_vaddr"], row["p_offset"], row["p_filesz"], row["p_memsz"],
-    )  # fmt: skip
+    va, offset = base + row["p_vaddr"], row["p_offset"]
+    file_bytes, memory_bytes = row["p_filesz"], row["p_memsz"]
     if (
         file_bytes > memory_bytes
         or offset + file_bytes > file_size
@@ -160,7 +156,7 @@ def _load_segment(space: AddressSpace, segment: Segment, file: MemoryObject, nam
 
 
 def _zero_tail(space: AddressSpace, start: int, end: int) -> None:
-    """The rest of the last file page is zero-filled memory, whatever the file holds there."""
+    """Zero the rest of the last file page: the file may hold other bytes there."""
     page = start & ~PAGE_MASK
     region = space.map.find(page)
     assert region is not None
@@ -193,7 +189,9 @@ def build_stack(
     space.map_region(stack)
     strings_at = STACK_TOP - 16 - len(strings)
     random_at = strings_at - 16 & ~15
-    vector = _vectors(image, arguments, environment, strings_at, random_at, credentials)
+    auxiliary = _of_image(image) | _of_user(credentials)
+    auxiliary |= {AT_RANDOM: random_at, AT_EXECFN: strings_at}
+    vector = _vectors((arguments, environment), strings_at, auxiliary)
     rsp = random_at - len(vector) & ~15
     space.write(rsp, vector)
     space.write(random_at, random)
@@ -201,27 +199,39 @@ def build_stack(
     return rsp
 
 
+def _of_image(image: Image) -> dict[int, int]:
+    """Entries of the auxiliary vector that tell of the program and its machine."""
+    return {
+        AT_PHDR: image.headers_va,
+        AT_PHENT: PROGRAM_HEADER_BYTES,
+        AT_PHNUM: image.header_count,
+        AT_PAGESZ: PAGE_SIZE,
+        AT_ENTRY: image.entry,
+        AT_CLKTCK: CLOCK_TICKS_PER_SECOND,
+    }
+
+
+def _of_user(credentials: Credentials) -> dict[int, int]:
+    """Entries of the auxiliary vector that tell who runs the program."""
+    return {
+        AT_UID: credentials.real_uid,
+        AT_EUID: credentials.uid,
+        AT_GID: credentials.real_gid,
+        AT_EGID: credentials.gid,
+        AT_SECURE: int(credentials.is_changed),
+    }
+
+
 def _vectors(
-    image: Image,
-    arguments: list[bytes],
-    environment: list[bytes],
-    strings_at: int,
-    random_at: int,
-    credentials: Credentials,
+    groups: tuple[list[bytes], list[bytes]], strings_at: int, auxiliary: dict[int, int]
 ) -> bytes:
-    words, at = [len(arguments)], strings_at
-    for group in (arguments, environment):
+    """argc, argv, envp and the auxiliary vector; `groups` are arguments and environment."""
+    words, at = [len(groups[0])], strings_at
+    for group in groups:
         for part in group:
             words.append(at)
             at += len(part) + 1
         words.append(0)
-    auxiliary = {
-        AT_PHDR: image.headers_va, AT_PHENT: PROGRAM_HEADER_BYTES, AT_PHNUM: image.header_count,
-        AT_PAGESZ: PAGE_SIZE, AT_ENTRY: image.entry, AT_CLKTCK: CLOCK_TICKS_PER_SECOND,
-        AT_UID: credentials.real_uid, AT_EUID: credentials.uid,
-        AT_GID: credentials.real_gid, AT_EGID: credentials.gid,
-        AT_SECURE: int(credentials.is_changed), AT_RANDOM: random_at, AT_EXECFN: strings_at,
-    }  # fmt: skip
     for pair in auxiliary.items():
         words += pair
     words += (0, 0)

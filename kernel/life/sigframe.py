@@ -1,8 +1,8 @@
-"""What a signal handler finds on its stack, and gives back (Linux's `struct rt_sigframe`).
+"""The frame that a signal handler finds on its stack, and returns (Linux's `struct rt_sigframe`).
 
 From low to high: return address, ucontext, siginfo, and above them the FXSAVE image
 (arch/x86/include/asm/sigframe.h).  A handler returns through the kernel's user page (`KUSER`),
-which is mapped in every space.
+which every space maps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FRAME_REGISTERS = (
 ).split()
 _UCONTEXT_HEAD = struct.Struct("<QQQiiQ")
 _SIGCONTEXT = struct.Struct("<18QHHHHQQQQQQ56x")
-"""struct sigcontext; the first of its reserved words holds the VAS that the thread was in."""
+"""struct sigcontext; its first reserved word holds the VAS that the thread was in."""
 _SIGINFO_HEAD, SIGINFO_BYTES = struct.Struct("<iiii"), 128
 UCONTEXT_BYTES = _UCONTEXT_HEAD.size + _SIGCONTEXT.size + 8
 USER_FLAGS = 0x0004_0DD5  # AC, OF, DF, TF, SF, ZF, AF, PF, CF: what a program may set
@@ -92,7 +92,7 @@ def restore(core: Core, frame: Frame) -> None:
 
 
 def on_alternate_stack(thread: Thread, rsp: int) -> bool:
-    """Is the thread on the stack that sigaltstack(2) named?"""
+    """Is the thread on its alternate stack (sigaltstack(2))?"""
     base, size = thread.alternate_stack
     return base < rsp <= base + size
 

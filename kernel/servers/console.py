@@ -1,8 +1,8 @@
 """The console server: descriptors 0, 1 and 2 of the first program lead here, and /dev/tty.
 
-The badge is the stream: 0 input, 1 output, 2 errors, 3 the terminal itself.  A stream that is no
-terminal on the host is none here: bytes as they are.  Those that are, are one terminal with one
-line discipline and one session that it controls (ioctl_tty(2), credentials(7), termios(3)).
+The badge is the stream: 0 input, 1 output, 2 errors, 3 the terminal itself.  If a stream is no
+terminal on the host, it is none here, and bytes pass unchanged.  All the others are one terminal,
+with one line discipline and one session (ioctl_tty(2), credentials(7), termios(3)).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Port, Reply
 from kernel.abi.nodes import POLLHUP, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
@@ -25,22 +26,23 @@ O_NOCTTY = 0o400
 TENTH = 100_000_000
 """Nanoseconds: the unit of VTIME."""
 LATE = 10_000_000
-"""A reader that comes back so long after its time was up is another one."""
+"""Nanoseconds: a read that comes later than this after its deadline is a new one."""
 CHANGES = (
-    *(termios.TCSETS, termios.TCSETSW, termios.TCSETSF, termios.TCFLSH, termios.TCSBRK),
-    *(termios.TCXONC, termios.TIOCSPGRP),
+    *(ioctls.TCSETS, ioctls.TCSETSW, ioctls.TCSETSF),
+    *(ioctls.TCFLSH, ioctls.TCSBRK, ioctls.TCXONC, ioctls.TIOCSPGRP),
 )
 """Requests that a process in the background may not make."""
+OF_SESSION = (ioctls.TIOCGPGRP, ioctls.TIOCSPGRP, ioctls.TIOCGSID, ioctls.TIOCNOTTY)
+"""Requests that only a process of the terminal's session may make."""
+DEVICE = 6
+"""What stat(2) says the terminal is on."""
 _WINDOW = struct.Struct("<HHHH")
 _INT = struct.Struct("<i")
 
 
 @dataclass(slots=True)
 class Console:
-    """`session` is the one that the terminal controls, `group` its foreground process group.
-
-    `deadlines`: until when, by VTIME, a process waits for a key; `typed` is when one came last.
-    """
+    """The terminal controls `session`; `group` is its foreground process group."""
 
     name: str = "console"
     discipline: Discipline = field(default_factory=Discipline)
@@ -49,7 +51,9 @@ class Console:
     window: tuple[int, int, int, int] = (24, 80, 0, 0)
     hung_up: bool = False
     typed: int = 0
+    """The time of the last key."""
     deadlines: dict[int, int] = field(default_factory=dict)
+    """Until when a process waits for a key, by VTIME."""
 
     def handle(self, message: Message, port: Port) -> Reply:
         match message.operation:
@@ -64,8 +68,9 @@ class Console:
                     raise KernelError(E.NOTTY)
                 return self._control(message, port)
             case "stat":
-                device = makedev(5, 0 if message.badge == TERMINAL else 1)
-                return Reply(words=Stat(6, 1, S_IFCHR | 0o620, 1, 0, 0, device, *[0] * 5))
+                special = makedev(5, 0 if message.badge == TERMINAL else 1)
+                mode = S_IFCHR | 0o620
+                return Reply(words=Stat(device=DEVICE, inode=1, mode=mode, special=special))
             case "open":
                 return self._open(message, port)
             case "path":
@@ -80,7 +85,7 @@ class Console:
         raise KernelError(E.INVAL)
 
     def restarted(self) -> Console:
-        """Whom the terminal belongs to and how it is set are not forgotten; keys are."""
+        """The session, the group and the settings stay; keys that no program has read are lost."""
         fresh = Console(session=self.session, group=self.group, window=self.window)
         fresh.discipline.settings = self.discipline.settings
         fresh.hung_up = self.hung_up
@@ -107,7 +112,7 @@ class Console:
         return data
 
     def _may_return(self, message: Message, count: int, port: Port) -> bool:
-        """Is there enough to read, or is the time of VMIN and VTIME over?"""
+        """Is there enough input (VMIN), or is the time of VTIME over?"""
         discipline = self.discipline
         if discipline.enough(count):
             return True
@@ -164,7 +169,7 @@ class Console:
     # What the keyboard does -------------------------------------------------------------------
 
     def interrupt(self, port: Port) -> None:
-        """Input has arrived, or the window has another size."""
+        """Input has arrived, or the window has a new size."""
         if port.console_is_terminal(INPUT):
             size = port.console_size()
             if size is not None and size != self.window[:2]:
@@ -193,10 +198,10 @@ class Console:
     # Job control ------------------------------------------------------------------------------
 
     def _stay_in_foreground(self, message: Message, port: Port, signal: int) -> None:
-        """A process of the session that is in the background is stopped.
+        """Stop a process of the session that is in the background.
 
-        One that takes no notice of the signal may write, but not read (EIO); nor may one of a
-        group that nobody could continue.
+        If it ignores or blocks the signal, it may write, but not read (EIO).  If nobody could
+        continue its group, it may do neither (EIO).
         """
         if message.session != self.session or message.group == self.group or not self.session:
             return
@@ -210,7 +215,7 @@ class Console:
         raise KernelError(E.AGAIN)
 
     def _open(self, message: Message, port: Port) -> Reply:
-        """A leader without a terminal gets this one by opening it, if nobody has it."""
+        """A session leader without a terminal gets this one by its open, if no session has it."""
         if message.badge == TERMINAL and (not self.session or message.session != self.session):
             raise KernelError(E.NXIO)
         leads = message.pid == message.session
@@ -220,7 +225,7 @@ class Console:
         return Reply(words=(message.badge, 0, 0))
 
     def _end_session(self, session: int, port: Port) -> Reply:
-        """Its leader has ended: the terminal is free, and who was in the foreground is told."""
+        """The leader has ended: the foreground group gets SIGHUP, and the terminal is free."""
         if session and session == self.session:
             self._hang_up(port)
             self.session = self.group = 0
@@ -238,27 +243,27 @@ class Console:
         if request in CHANGES:
             self._stay_in_foreground(message, port, SIGTTOU)
         match request:
-            case termios.TCGETS:
+            case ioctls.TCGETS:
                 return Reply(data=self.discipline.settings.pack())
-            case termios.TCSETS | termios.TCSETSW | termios.TCSETSF:
-                if request == termios.TCSETSF:
+            case ioctls.TCSETS | ioctls.TCSETSW | ioctls.TCSETSF:
+                if request == ioctls.TCSETSF:
                     self.discipline.flush_input()
                 self.discipline.set(Settings.unpack(message.data))
                 self._changed(port)
-            case termios.TIOCGWINSZ:
+            case ioctls.TIOCGWINSZ:
                 return Reply(data=_WINDOW.pack(*self.window))
-            case termios.TIOCSWINSZ:
+            case ioctls.TIOCSWINSZ:
                 if _WINDOW.unpack(message.data) != self.window:
                     self._resize(_WINDOW.unpack(message.data), port)
-            case termios.FIONREAD:
+            case ioctls.FIONREAD:
                 return Reply(data=_INT.pack(self.discipline.waiting()))
-            case termios.TIOCOUTQ:
+            case ioctls.TIOCOUTQ:
                 return Reply(data=_INT.pack(0))
-            case termios.TCFLSH:
+            case ioctls.TCFLSH:
                 self._flush(argument)
-            case termios.TCXONC:
+            case ioctls.TCXONC:
                 self._hold(argument, port)
-            case termios.TCSBRK:
+            case ioctls.TCSBRK:
                 pass  # there is no line to break
             case _:
                 return self._control_session(message, port)
@@ -271,7 +276,7 @@ class Console:
             self.discipline.flush_input()
 
     def _hold(self, action: int, port: Port) -> None:
-        """tcflow(3): suspend or restart output; input that nobody sends needs no stopping."""
+        """tcflow(3): suspend or restart output.  There is no line to suspend input on."""
         if not 0 <= action <= 3:
             raise KernelError(E.INVAL)
         if action < 2:
@@ -279,26 +284,21 @@ class Console:
             self._changed(port)
 
     def _control_session(self, message: Message, port: Port) -> Reply:
-        """Requests on whom the terminal controls."""
+        """Requests on the session and its foreground group."""
         request, own = message.words[0], bool(self.session) and message.session == self.session
-        if request == termios.TIOCSCTTY:
+        if request == ioctls.TIOCSCTTY:
             return self._take(message)
-        if request not in (
-            *(termios.TIOCGPGRP, termios.TIOCSPGRP, termios.TIOCGSID),
-            termios.TIOCNOTTY,
-        ):
+        if request not in OF_SESSION or not own:
             raise KernelError(E.NOTTY)
-        if not own:
-            raise KernelError(E.NOTTY)
-        if request == termios.TIOCSPGRP:
+        if request == ioctls.TIOCSPGRP:
             return self._put_in_foreground(_INT.unpack(message.data)[0], port)
-        if request == termios.TIOCNOTTY:
+        if request == ioctls.TIOCNOTTY:
             return self._end_session(message.pid, port)
-        number = self.group if request == termios.TIOCGPGRP else self.session
+        number = self.group if request == ioctls.TIOCGPGRP else self.session
         return Reply(data=_INT.pack(number))
 
     def _take(self, message: Message) -> Reply:
-        """TIOCSCTTY: only a leader without a terminal, or root by force, gets it."""
+        """TIOCSCTTY: a session leader without a terminal gets this one, or root by force."""
         if message.session == self.session and message.pid == message.session:
             return Reply()
         forced = message.uid == 0 and message.words[1] == 1

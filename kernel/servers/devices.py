@@ -1,4 +1,4 @@
-"""The device server: /dev/null and its kin (null(4), full(4), random(4)).
+"""The device server: /dev/null and the like (null(4), full(4), random(4)).
 
 The badge is the minor number of a character device of major 1.
 """
@@ -13,12 +13,14 @@ from kernel.abi.nodes import O_DIRECTORY, POLLIN, POLLOUT, S_IFCHR, Stat, makede
 
 MAJOR, NULL, ZERO, FULL, RANDOM, URANDOM = 1, 3, 5, 7, 8, 9
 NAMES = {b"null": NULL, b"zero": ZERO, b"full": FULL, b"random": RANDOM, b"urandom": URANDOM}
+DEVICE = 5
+"""What stat(2) says they are on."""
 MODE = S_IFCHR | 0o666
 
 
 @dataclass(slots=True)
 class Devices:
-    """Answers by the badge alone; it keeps nothing."""
+    """It answers by the badge alone, and keeps nothing."""
 
     name: str = "devices"
 
@@ -40,7 +42,8 @@ class Devices:
                 return Reply(POLLIN | POLLOUT)
             case "stat":
                 special = makedev(MAJOR, message.badge)
-                return Reply(words=Stat(5, message.badge, MODE, 1, 0, 0, special, *[0] * 5))
+                inode = message.badge
+                return Reply(words=Stat(device=DEVICE, inode=inode, mode=MODE, special=special))
             case "path":
                 names = {number: name for name, number in NAMES.items()}
                 return Reply(data=b"/dev/" + names[message.badge])

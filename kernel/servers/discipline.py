@@ -1,7 +1,7 @@
-"""The line discipline of a terminal: what is between the keys and a program's read (termios(3)).
+"""The line discipline of a terminal: it stands between the keys and a program's read (termios(3)).
 
-Pure logic on bytes: keys become lines, echo and signals; output is post-processed.  It follows
-Linux's N_TTY (drivers/tty/n_tty.c) where POSIX leaves a choice.
+It works on bytes alone: it makes lines, echo and signals of keys, and it processes output.  Where
+POSIX leaves a choice, it does what Linux's N_TTY does (drivers/tty/n_tty.c).
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ RUB_OUT = b"\b \b"
 
 @dataclass(slots=True)
 class Discipline:
-    """`lines` are complete and wait to be read; `line` is still being edited.
+    """`lines` are complete and wait for a read; an empty one is an end of file.  `line` is the one
+    that the user still edits.
 
-    An empty line is an end of file.  Outside canonical mode `lines` holds what there is, in
-    pieces of no meaning.  `column` is where the cursor is, `start` where the edited line began.
+    Outside canonical mode `lines` holds all input, and its division into pieces means nothing.
     """
 
     settings: Settings = field(default_factory=Settings)
     lines: list[bytes] = field(default_factory=list)
     line: bytearray = field(default_factory=bytearray)
     literal: bool = False
-    """The next key is taken as it is (LNEXT)."""
+    """The next key stands for itself (LNEXT)."""
     held: bool = False
     """STOP was typed: output waits for START."""
     column: int = 0
+    """Where the cursor is."""
     start: int = 0
+    """The column in which the edited line began."""
 
     # Settings ---------------------------------------------------------------------------------
 
     def set(self, settings: Settings) -> None:
-        """Change the settings; what was typed stays readable."""
+        """Change the settings; input that was typed before stays readable."""
         was_canonical, self.settings = self._has(termios.ICANON), settings
         if was_canonical and not self._has(termios.ICANON) and self.line:
             self.lines.append(bytes(self.line))
@@ -49,7 +51,7 @@ class Discipline:
             self.held = False
 
     def flush_input(self) -> None:
-        """Forget what was typed and not read."""
+        """Forget the input that no program has read."""
         self.lines.clear()
         self.line.clear()
         self.literal = False
@@ -60,7 +62,7 @@ class Discipline:
     # Input ------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> tuple[bytes, list[int]]:
-        """Keys were typed: what to show for them, and the signals that they mean."""
+        """Take keys; returns the bytes to show for them, and the signals that they send."""
         echo, signals = bytearray(), list[int]()
         for byte in data:
             shown, signal = self._key(byte)
@@ -100,7 +102,7 @@ class Discipline:
         return (self._edit(byte) if self._has(termios.ICANON) else self._insert(byte)), 0
 
     def _newline(self) -> bytes:
-        """RETURN as a newline: unlike a control character, it is shown as what it does."""
+        """RETURN as a newline: the screen shows the new line, and not ^M."""
         if self._has(termios.ICANON):
             return self._edit(NEWLINE)
         shown = self._insert(NEWLINE)
@@ -132,7 +134,7 @@ class Discipline:
         return self._type(byte, extended=extended)
 
     def _type(self, byte: int, *, extended: bool) -> bytes:
-        """A key that takes nothing away."""
+        """A key in canonical mode that erases nothing."""
         means = self.settings.is_character
         if extended and means(byte, termios.LNEXT):
             self.literal = True
@@ -158,7 +160,7 @@ class Discipline:
         self.line.clear()
 
     def _insert(self, byte: int) -> bytes:
-        """A key that means itself."""
+        """A key that stands for itself."""
         if not self._has(termios.ICANON):
             if self.waiting() >= MAX_LINE_BYTES:
                 return self._full()
@@ -188,7 +190,7 @@ class Discipline:
     def _last_character(self, end: int) -> int:
         """Where the character before `end` begins; in UTF-8 it may have several bytes.
 
-        `end` itself if there is none: bytes that only continue one are left alone.
+        `end` itself if there is none: a lone continuation byte is no character.
         """
         if not self.settings.input & termios.IUTF8:
             return max(0, end - 1)
@@ -198,7 +200,7 @@ class Discipline:
         return at if at >= 0 else end
 
     def _erase_word(self, _byte: int) -> bytes:
-        """Back over what is no word, and then over the word (letters, digits and _)."""
+        """Erase back to the start of a word (letters, digits and _), and what follows the word."""
         at, seen = len(self.line), False
         while at > 0:
             begin = self._last_character(at)
@@ -219,7 +221,7 @@ class Discipline:
         return self._echo(byte) + (self.process(b"\n") if self._has(termios.ECHOK) else b"")
 
     def _cut(self, at: int) -> bytes:
-        """Remove the end of the line from `at` on, on the screen too."""
+        """Remove the line from `at` on, also from the screen."""
         if not self._has(termios.ECHO):
             del self.line[at:]
             return b""
@@ -232,7 +234,7 @@ class Discipline:
         return bytes(shown)
 
     def _rub_out(self, begin: int) -> bytes:
-        """Remove the last character, which begins there, and its picture."""
+        """Remove the last character, which starts at `begin`, also from the screen."""
         first = self.line[begin]
         after = self._columns(begin)
         before = self._columns(len(self.line))
@@ -263,7 +265,7 @@ class Discipline:
         return shown + b"".join([self._echo(each) for each in self.line])
 
     def _echo(self, byte: int) -> bytes:
-        """What a key looks like: control characters as ^X, if ECHOCTL says so."""
+        """What the screen shows for a key: ^X for a control character, under ECHOCTL."""
         if not self._has(termios.ECHO):
             return b""
         control = byte < 32 or byte == 127
@@ -275,7 +277,7 @@ class Discipline:
     # Output -----------------------------------------------------------------------------------
 
     def process(self, data: bytes) -> bytes:
-        """What the screen gets for a program's output."""
+        """The bytes that go to the screen for a program's output."""
         out = bytearray()
         for byte in data:
             out += self._put(byte)
@@ -318,11 +320,11 @@ class Discipline:
         return sum(map(len, self.lines))
 
     def has_input(self) -> bool:
-        """Would a read return now, if there were no minimum?"""
+        """Is there anything to read?"""
         return bool(self.lines)
 
     def enough(self, count: int) -> bool:
-        """May a read of `count` bytes return, whatever the time?"""
+        """Is there enough for a read of `count` bytes, without regard to VTIME?"""
         if self._has(termios.ICANON):
             return bool(self.lines)
         minimum = self.settings.characters[termios.MIN]
@@ -331,7 +333,7 @@ class Discipline:
         return self.waiting() >= min(minimum, count)
 
     def read(self, count: int) -> bytes:
-        """Take up to `count` bytes; in canonical mode of one line only."""
+        """Take at most `count` bytes, in canonical mode of one line only."""
         if self._has(termios.ICANON):
             return self._take_line(count) if self.lines else b""
         data = b"".join(self.lines)
@@ -346,7 +348,7 @@ class Discipline:
 
 
 def _is_in_word(byte: int) -> bool:
-    """Letters and digits of Latin-1, and _, as Linux's ctype has them."""
+    """A letter or a digit of Latin-1, or _, as in Linux's ctype table."""
     if byte < 0x80:
         return chr(byte).isalnum() or byte == ord("_")
     return byte >= 0xC0 and byte not in (0xD7, 0xF7)

@@ -1,7 +1,7 @@
-"""The file server: a writable tree in memory, over what the host gave at boot.
+"""The file server: a writable tree in memory, with the files that the host gave at boot.
 
-A badge is an inode number; an open FIFO adds which ends it has.  Nothing is kept of an open file
-but a count, so a server that is started again goes on with all of them.
+A badge is an inode number; an open FIFO adds a bit for each end.  The server keeps a count of the
+opens of a node and nothing else of an open file, so a restarted server goes on with all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import MOVED, Message, Port, Reply
+from kernel.abi.message import Message, Port, Reply, moved
 from kernel.abi.nodes import (
     EXECUTE,
     KEEP,
@@ -57,13 +57,14 @@ NUMBER = READ_END - 1
 MAX_FILE_BYTES = 1 << 40
 RENAME_NOREPLACE = 1
 DEVICE = 1
+"""What stat(2) says the files are on."""
 RESERVE = 16
-"""One frame in so many is never used for files, so that they cannot starve programs."""
+"""Files leave one frame in 16 free, so that programs do not starve."""
 
 
 @dataclass(slots=True)
 class Files:
-    """Operations by name; each is a method."""
+    """Each operation is a method; `OPERATIONS` finds it by name."""
 
     tree: Tree = field(default_factory=Tree)
     name: str = "files"
@@ -74,18 +75,18 @@ class Files:
             raise KernelError(E.NOTTY if message.operation == "ioctl" else E.INVAL)
         try:
             return operation(self, message, port)
-        except Moved as moved:
-            return Reply(0, MOVED, (moved.badge,), moved.rest, (moved.endpoint,))
+        except Moved as away:
+            return moved(away.place, away.rest)
 
     def interrupt(self, port: Port) -> None:
         """It has no device."""
 
     def restarted(self) -> Files:
-        """The tree is what is stored."""
+        """The tree stays."""
         return Files(self.tree)
 
     def give(self, path: bytes, mode: int, content: bytes, owner: tuple[int, int] = (0, 0)) -> None:
-        """Before anything runs: put a file, link or directory at `path`, unless it is there."""
+        """At boot: put a file, link or directory at `path`, unless it is there."""
         at, names = self.tree[ROOT], [name for name in path.split(b"/") if name]
         for name in names[:-1]:
             at = self._given(at, name, S_IFDIR | 0o755, (0, 0))
@@ -96,7 +97,7 @@ class Files:
             node.given = node.given or content
 
     def mount(self, path: bytes, mode: int, endpoint: int, badge: int) -> None:
-        """Before anything runs: from `path` on, another server answers."""
+        """At boot: let another server answer from `path` on."""
         self.give(path, mode, b"")
         self.tree[self.number_of(path)].mount = endpoint, badge
 
@@ -109,8 +110,8 @@ class Files:
 
     def _given(self, directory: Inode, name: bytes, mode: int, owner: tuple[int, int]) -> Inode:
         if name not in directory.entries:
-            now = self.tree.born
-            self.tree.link(directory, name, self.tree.make(mode, *owner, now), now)
+            (uid, gid), now = owner, self.tree.born
+            self.tree.link(directory, name, self.tree.make(mode, uid, gid, now), now)
         return self.tree[directory.entries[name].number]
 
     # Inside -------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ class Files:
     def _unnamed(
         self, directory: Inode, flags: int, mode: int, message: Message, now: int
     ) -> Inode:
-        """O_TMPFILE: a file that never had a name."""
+        """O_TMPFILE: a file without a name."""
         if not directory.is_directory or not flags & O_ACCMODE:
             raise KernelError(E.INVAL if directory.is_directory else E.NOTDIR)
         self.tree.may_change(directory, message)
@@ -200,8 +201,8 @@ class Files:
         return self.tree.make(made, message.uid, message.gid, now)
 
     def _open_fifo(self, node: Inode, access: int, port: Port) -> Reply:
-        """Says what has been opened by now, so that whoever comes later is noticed by `_meet` even
-        if he has left again."""
+        """The reply says how often the other end was opened before.  So `_meet` notices an open
+        that comes later, even one that is closed again by then."""
         pipe = node.pipe = node.pipe or Pipe()
         ends = {0: READ_END, O_WRONLY: WRITE_END, O_RDWR: READ_END | WRITE_END}[access]
         pipe.enter(reads=bool(ends & READ_END), writes=bool(ends & WRITE_END))
@@ -209,7 +210,7 @@ class Files:
         return Reply(words=(node.number | ends, 0, 1 + self._others(pipe, ends)))
 
     def _others(self, pipe: Pipe, ends: int) -> int:
-        """How often the other end has been opened."""
+        """How often the other end was opened."""
         return pipe.writers_ever if ends & READ_END else pipe.readers_ever
 
     def _fifo_changed(self, node: Inode, port: Port) -> None:
@@ -217,7 +218,10 @@ class Files:
             port.changed(node.number | ends)
 
     def _meet(self, message: Message, port: Port) -> Reply:
-        """Has somebody been at the other end since the open?  Who opened both needs nobody."""
+        """Was the other end open at any time since this open?  -EAGAIN if not.
+
+        An open of both ends needs no other.
+        """
         pipe, (known,) = self._node(message).pipe, message.words
         if pipe is None or (pipe.readers and pipe.writers):
             return Reply()
@@ -329,12 +333,22 @@ class Files:
     def _stat(self, message: Message, port: Port) -> Reply:
         node = self._place(message, follow=not message.words[0]).existing()
         size = self._size(node, port)
-        blocks = 8 * port.pages(node.cap) if node.cap else -(-size // 4096) * 8
-        if node.kind != S_IFREG:
-            blocks = 0
-        numbers = (node.mode, node.links, node.uid, node.gid, node.special)
-        times = (node.accessed, node.modified, node.changed)
-        return Reply(words=Stat(DEVICE, node.number, *numbers, size, blocks, *times))
+        pages = port.pages(node.cap) if node.cap else -(-size // 4096)
+        found = Stat(
+            device=DEVICE,
+            inode=node.number,
+            mode=node.mode,
+            links=node.links,
+            uid=node.uid,
+            gid=node.gid,
+            special=node.special,
+            size_bytes=size,
+            blocks=8 * pages if node.kind == S_IFREG else 0,
+            accessed=node.accessed,
+            modified=node.modified,
+            changed=node.changed,
+        )
+        return Reply(words=found)
 
     def _access(self, message: Message, port: Port) -> Reply:
         mode, nofollow = message.words

@@ -1,6 +1,7 @@
-"""Trees of files that are made up at the moment they are read: what /proc and /sys have in common.
+"""What /proc and /sys have in common: trees of files that are made when they are read.
 
-Nothing can be changed and nothing is kept.  A badge says which node is meant; 0 is the root.
+Programs can change nothing there, and the server keeps nothing.  A badge names a node; 0 is the
+root.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import MOVED, Message, Port, Reply
+from kernel.abi.message import Message, Port, Reply, moved
 from kernel.abi.nodes import (
     O_ACCMODE,
     O_CREAT,
@@ -40,7 +41,7 @@ class Generated(ABC):
     above: tuple[int, int]
     device: ClassVar[int]
 
-    # What a tree is -----------------------------------------------------------------------------
+    # What each tree says of itself ---------------------------------------------------------------
 
     @abstractmethod
     def mode(self, badge: int) -> int:
@@ -48,7 +49,7 @@ class Generated(ABC):
 
     @abstractmethod
     def children(self, badge: int, port: Port) -> Iterator[tuple[int, bytes]]:
-        """(badge, name) of what is in a directory.  Raises ESRCH, ENOENT."""
+        """(badge, name) of each node in a directory.  Raises ESRCH, ENOENT."""
 
     @abstractmethod
     def parent(self, badge: int) -> int:
@@ -56,7 +57,7 @@ class Generated(ABC):
 
     @abstractmethod
     def path(self, badge: int) -> bytes:
-        """From the root of all."""
+        """The absolute path of a node."""
 
     @abstractmethod
     def content(self, badge: int, port: Port) -> bytes:
@@ -73,10 +74,9 @@ class Generated(ABC):
     def through(
         self, badge: int, rest: bytes, message: Message, port: Port, *, follow: bool
     ) -> int | Reply:
-        """Go on behind a link, whose target is a path from the root of all."""
+        """Go on with `rest` behind a link, whose target is an absolute path."""
         found = self.target(badge, message, port)
-        return Reply(0, MOVED, (self.above[1],), found + b"/" + rest if rest else found,
-                     (self.above[0],))  # fmt: skip
+        return moved(self.above, found + b"/" + rest if rest else found)
 
     def child(self, directory: int, name: bytes, port: Port) -> int:
         """Raises ENOENT."""
@@ -149,7 +149,7 @@ class Generated(ABC):
     def _walk(
         self, badge: int, path: bytes, message: Message, port: Port, *, follow: bool
     ) -> int | Reply:
-        """The badge that a path leads to, or where it goes on."""
+        """The badge that a path leads to, or the reply that says where the path goes on."""
         names = [name for name in path.split(b"/") if name]
         for i, name in enumerate(names):
             rest = b"/".join(names[i + 1 :])
@@ -159,7 +159,7 @@ class Generated(ABC):
                 badge = badge if name == b"." else self.parent(badge)
                 continue
             if name == b"..":
-                return Reply(0, MOVED, (self.above[1],), rest or b".", (self.above[0],))
+                return moved(self.above, rest or b".")
             badge = self.child(badge, name, port)
             if self.mode(badge) & S_IFMT == S_IFLNK and (rest or follow):
                 return self.through(badge, rest, message, port, follow=follow)
@@ -180,8 +180,18 @@ class Generated(ABC):
 
     def _stat(self, badge: int, mode: int, port: Port) -> Stat:
         links = 2 if mode & S_IFMT == S_IFDIR else 1
-        owner = self.owner(badge, port)
-        return Stat(self.device, badge + 1, mode, links, *owner, 0, 0, 0, *[port.now()] * 3)
+        (uid, gid), now = self.owner(badge, port), port.now()
+        return Stat(
+            device=self.device,
+            inode=badge + 1,
+            mode=mode,
+            links=links,
+            uid=uid,
+            gid=gid,
+            accessed=now,
+            modified=now,
+            changed=now,
+        )
 
     def _readdir(self, badge: int, cookie: int, room: int, port: Port) -> Reply:
         if self.mode(badge) & S_IFMT != S_IFDIR:

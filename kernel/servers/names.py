@@ -10,7 +10,7 @@ from kernel.abi.message import Message, Port, Reply
 
 @dataclass(slots=True)
 class Names:
-    """One flat space of names.  A name whose endpoint has ended can be taken again."""
+    """One flat space of names.  A name is free again when its endpoint has ended."""
 
     name: str = "names"
     endpoints: dict[bytes, int] = field(default_factory=dict)

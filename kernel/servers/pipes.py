@@ -8,17 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kernel.abi.errno import E, KernelError
+from kernel.abi.ioctls import FIONREAD
 from kernel.abi.message import Message, Port, Reply
 from kernel.abi.nodes import PIPE_BYTES, POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
 
+DEVICE = 9
+"""What stat(2) says the pipes are on."""
 ATOMIC_BYTES = 4_096
+"""PIPE_BUF: the pipe takes a write of at most this size whole, or not at all (pipe(7))."""
 EVENT_LIMIT = (1 << 64) - 1
-FIONREAD = 0x541B
 
 
 @dataclass(slots=True)
 class Pipe:
-    """Bytes on their way, how many opens each end has, and has ever had."""
+    """Bytes on their way.  `readers` and `writers` count the opens of each end now, the `_ever`
+    fields those since it was made."""
 
     buffer: bytearray = field(default_factory=bytearray)
     readers: int = 0
@@ -34,7 +38,7 @@ class Pipe:
         self.writers_ever += writes
 
     def read(self, count: int) -> bytes:
-        """What is there, up to `count` bytes; nothing at the end.  Raises EAGAIN."""
+        """At most `count` bytes; none at the end of the stream.  Raises EAGAIN."""
         if not self.buffer and self.writers and count:
             raise KernelError(E.AGAIN)
         data = bytes(self.buffer[:count])
@@ -42,7 +46,10 @@ class Pipe:
         return data
 
     def write(self, data: bytes) -> int:
-        """Take what fits, or a small write whole; returns how much.  Raises EAGAIN, EPIPE."""
+        """Take as many bytes as fit, and a small write whole; returns how many.
+
+        Raises EAGAIN, EPIPE.
+        """
         if not data:
             return 0
         if not self.readers:
@@ -127,7 +134,9 @@ class Pipes:
 
     def _stat(self, message: Message) -> Stat:
         number = message.badge >> 1
-        return Stat(9, number, S_IFIFO | 0o600, 1, message.uid, message.gid, *[0] * 6)
+        return Stat(
+            device=DEVICE, inode=number, mode=S_IFIFO | 0o600, uid=message.uid, gid=message.gid
+        )
 
     def _pipe(self, pipe: Pipe, message: Message, port: Port) -> Reply:
         writes = message.badge & 1

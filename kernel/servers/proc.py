@@ -1,7 +1,7 @@
-"""The process server: /proc (proc(5)), made up at the moment it is read.
+"""The process server: /proc (proc(5)), whose files are made when they are read.
 
-A badge is a pid and what of it is meant; pid 0 stands for the system.  Below /proc/PID/vas, which
-is as the RFC has it, the id of a VAS comes on top.
+A badge holds a pid and the number of a file there; pid 0 stands for the system.  Below
+/proc/PID/vas, which the RFC describes, a badge holds the id of a VAS too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import MOVED, Message, Port, ProcessInfo, Reply
+from kernel.abi.message import Message, Port, ProcessInfo, Reply, moved
 from kernel.servers.generated import DIRECTORY, FILE, LINK, Generated
 from kernel.servers.system import UTSNAME
 
@@ -71,9 +71,14 @@ def cpuinfo(port: Port) -> bytes:
 
 
 SYSTEM: dict[bytes, Callable[[Port], bytes]] = {
-    b"cpuinfo": cpuinfo, b"loadavg": loadavg, b"meminfo": meminfo, b"mounts": mounts,
-    b"stat": stat, b"uptime": uptime, b"version": version,
-}  # fmt: skip
+    b"cpuinfo": cpuinfo,
+    b"loadavg": loadavg,
+    b"meminfo": meminfo,
+    b"mounts": mounts,
+    b"stat": stat,
+    b"uptime": uptime,
+    b"version": version,
+}
 
 # Files of a process -------------------------------------------------------------------------------
 
@@ -84,16 +89,22 @@ def status(info: ProcessInfo, port: Port) -> bytes:
     mapped, resident = map(_pages_kib, port.pages_of(info.pid))
     ids = [f"{number}\t" * 3 + str(number) for number in (info.uid, info.gid)]
     rows = (
-        ("Name", info.name), ("State", f"{info.state} ({STATES[info.state]})"),
-        ("Tgid", info.pid), ("Pid", info.pid), ("PPid", info.parent), ("Uid", ids[0]),
-        ("Gid", ids[1]), ("VmSize", f"{mapped:>8} kB"), ("VmRSS", f"{resident:>8} kB"),
+        ("Name", info.name),
+        ("State", f"{info.state} ({STATES[info.state]})"),
+        ("Tgid", info.pid),
+        ("Pid", info.pid),
+        ("PPid", info.parent),
+        ("Uid", ids[0]),
+        ("Gid", ids[1]),
+        ("VmSize", f"{mapped:>8} kB"),
+        ("VmRSS", f"{resident:>8} kB"),
         ("Threads", len(info.threads)),
-    )  # fmt: skip
+    )
     return "".join(f"{name}:\t{value}\n" for name, value in rows).encode()
 
 
 def stat_of(info: ProcessInfo, port: Port) -> bytes:
-    """The 52 fields of proc_pid_stat(5); what is not known here is 0."""
+    """The 52 fields of proc_pid_stat(5); those that this kernel does not know are 0."""
     fields = [0] * 53
     fields[4], fields[5], fields[6] = info.parent, info.group, info.session
     fields[14] = info.instructions // CYCLES_PER_TICK_DIVISOR
@@ -140,7 +151,7 @@ def attached_status(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
 
 
 def attached_maps(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
-    """As the RFC's: v marks what is the VAS's, a what it took over from the process."""
+    """In the RFC's format: v marks the VAS's own regions, a those that come from the process."""
     lines = []
     for region in attachment["maps"]:
         rights = "".join(c if region["prot"] >> i & 1 else "-" for i, c in enumerate("rwx"))
@@ -152,8 +163,9 @@ def attached_maps(pid: int, vid: int, attachment: dict[str, Any]) -> bytes:
 
 
 _ATTACHED: dict[bytes, Callable[[int, int, dict[str, Any]], bytes]] = {
-    b"status": attached_status, b"maps": attached_maps,
-}  # fmt: skip
+    b"status": attached_status,
+    b"maps": attached_maps,
+}
 _ATTACHED_NAMES = [*_ATTACHED, b"vas"]
 
 LINKS = (b"cwd", b"exe", b"root")
@@ -164,12 +176,12 @@ _VAS_DIRECTORY = _PROCESS_NAMES.index(b"vas") + 1
 
 
 def _parts(badge: int) -> tuple[int, int, int]:
-    """The id of a VAS, a pid, and what of it."""
+    """The id of a VAS, a pid, and the number of a file."""
     return badge >> VID_SHIFT, badge >> PID_SHIFT & 0xFFFF_FFFF, badge & 0xFFFF
 
 
 def _open_at(info: ProcessInfo, fd: int) -> tuple[int, int]:
-    """Endpoint and badge of a descriptor.  ENOENT: it has been closed since its link was opened."""
+    """Endpoint and badge of a descriptor.  Raises ENOENT if it is closed by now."""
     for number, endpoint, badge, _ in info.descriptors:
         if number == fd:
             return endpoint, badge
@@ -268,7 +280,7 @@ class Proc(Generated):
     def through(
         self, badge: int, rest: bytes, message: Message, port: Port, *, follow: bool
     ) -> int | Reply:
-        """To a process, a path, or straight to an open thing."""
+        """A link here leads to a process, to a path, or straight to an open file."""
         if badge == SELF:
             return self._walk(message.pid << PID_SHIFT, rest, message, port, follow=follow)
         _, pid, what = _parts(badge)
@@ -278,7 +290,7 @@ class Proc(Generated):
             place = self._info(pid, port).cwd
         else:
             return Generated.through(self, badge, rest, message, port, follow=follow)
-        return Reply(0, MOVED, (place[1],), rest, (place[0],))
+        return moved(place, rest)
 
     def _info(self, pid: int, port: Port) -> ProcessInfo:
         info = port.process(pid)

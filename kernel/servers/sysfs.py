@@ -1,11 +1,11 @@
-"""The server of /sys, of which there is what the RFC puts there: all VASes and all segments.
+"""The server of /sys, which holds what the RFC puts there: all VASes and all segments.
 
     /sys/kernel/vas/ID/         name mode user group, and attached resident segments
     /sys/kernel/vas_segs/ID/    name mode user group region, and attached resident lockable
 
-As in the RFC the values stand without an end of line.  The files behind "and" are ours:
-`attached` counts attachments, `resident` pages that have a frame, `segments` lists the ids of
-those that a VAS shows.  A badge is an id and what of it is meant.
+As in the RFC, a value has no newline.  The files behind "and" are ours: `attached` counts
+attachments, `resident` counts pages that have a frame, and `segments` lists the ids of the segments
+that a VAS shows.  A badge holds an id and the number of a file there.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Sysfs(Generated):
             yield from ((id << ID_SHIFT | kind | i, name) for i, name in enumerate(names))
 
     def child(self, directory: int, name: bytes, port: Port) -> int:
-        """An id is found without listing all."""
+        """Find an id without a list of all of them."""
         if directory not in (VASES, SEGMENTS):
             return Generated.child(self, directory, name, port)
         if not name.isdigit() or len(name) > 6 or name != b"%d" % int(name):

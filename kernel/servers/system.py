@@ -1,4 +1,4 @@
-"""The system server: who this system is (uname)."""
+"""The system server: name and version of the system (uname(2))."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from kernel.abi.errno import E
 from kernel.abi.message import Message, Port, Reply
 
 UTSNAME = (b"Linux", b"vantage", b"4.11.0-vantage", b"#1 first class", b"x86_64", b"(none)")
-"""It says Linux because stock C libraries look for a version; 4.11 was current at the RFC."""
+"""Stock C libraries look for a version of Linux; 4.11 was the current one when the RFC came."""
 
 
 @dataclass(slots=True)
 class System:
-    """Answers with constants."""
+    """It answers with constants."""
 
     name: str = "system"
 

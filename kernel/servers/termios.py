@@ -1,6 +1,6 @@
-"""What a terminal is set to: struct termios, and the numbers of its flags and requests.
+"""The settings of a terminal: struct termios, and the numbers of its flags (termios(3)).
 
-Values are Linux's (include/uapi/asm-generic/termbits.h, ioctls.h); meanings are in termios(3).
+Values are Linux's (include/uapi/asm-generic/termbits.h).
 """
 
 from __future__ import annotations
@@ -17,20 +17,25 @@ INTR, QUIT, ERASE, KILL, EOF, TIME, MIN, SWTC, START, STOP, SUSP = range(11)
 EOL, REPRINT, DISCARD, WERASE, LNEXT, EOL2 = range(11, 17)
 CHARACTERS = 19
 
-TCGETS, TCSETS, TCSETSW, TCSETSF = 0x5401, 0x5402, 0x5403, 0x5404
-TCSBRK, TCXONC, TCFLSH = 0x5409, 0x540A, 0x540B
-TIOCSCTTY, TIOCGPGRP, TIOCSPGRP, TIOCOUTQ = 0x540E, 0x540F, 0x5410, 0x5411
-TIOCGWINSZ, TIOCSWINSZ, FIONREAD, TIOCNOTTY, TIOCGSID = 0x5413, 0x5414, 0x541B, 0x5422, 0x5429
-
 _LAYOUT = struct.Struct("<IIIIB19s")
-SIZE_BYTES = _LAYOUT.size
 DISABLED = 0
-"""A control character that is this does nothing (_POSIX_VDISABLE)."""
+"""A control character with this value is switched off (_POSIX_VDISABLE)."""
 
 _DEFAULT = {
-    INTR: 3, QUIT: 28, ERASE: 127, KILL: 21, EOF: 4, TIME: 0, MIN: 1, START: 17, STOP: 19,
-    SUSP: 26, REPRINT: 18, DISCARD: 15, WERASE: 23, LNEXT: 22,
-}  # fmt: skip
+    INTR: 3,
+    QUIT: 28,
+    ERASE: 127,
+    KILL: 21,
+    EOF: 4,
+    MIN: 1,
+    START: 17,
+    STOP: 19,
+    SUSP: 26,
+    REPRINT: 18,
+    DISCARD: 15,
+    WERASE: 23,
+    LNEXT: 22,
+}
 
 
 @dataclass(slots=True)
@@ -48,11 +53,11 @@ class Settings:
 
     @classmethod
     def unpack(cls, data: bytes) -> Settings:
-        return cls(*_LAYOUT.unpack(data[:SIZE_BYTES]))
+        return cls(*_LAYOUT.unpack(data[: _LAYOUT.size]))
 
     def pack(self) -> bytes:
-        shape = (self.input, self.output, self.control, self.local, self.line)
-        return _LAYOUT.pack(*shape, self.characters)
+        flags = (self.input, self.output, self.control, self.local)
+        return _LAYOUT.pack(*flags, self.line, self.characters)
 
     def is_character(self, byte: int, which: int) -> bool:
         """Is `byte` this control character, and not switched off?"""

@@ -1,7 +1,7 @@
-"""The tree of names: inodes, directories, and how a path leads to one.  path_resolution(7).
+"""The tree of names: inodes, directories, and how a path leads to an inode (path_resolution(7)).
 
-What must always hold: an inode's `links` is the number of names that lead to it (a directory's:
-2 and one for each directory in it); it exists while it has links or opens.
+Invariants: an inode's `links` is the number of names that lead to it; a directory's is 2, and one
+more for each directory in it.  An inode exists while it has links or opens.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from kernel.servers.pipes import Pipe
 MAX_INODES = 1 << 16
 ROOT = 1
 FIRST_COOKIE = 3
-"""Of a directory's own entries; 1 and 2 are "." and ".."."""
+"""The cookie of a directory's first entry; "." and ".." have 1 and 2."""
 
 
 class Moved(Exception):
-    """The path goes on at another server."""
+    """The path goes on at another server: from `place`, an endpoint and a badge, along `rest`."""
 
-    def __init__(self, endpoint: int, badge: int, rest: bytes) -> None:
-        super().__init__(endpoint, badge, rest)
-        self.endpoint, self.badge, self.rest = endpoint, badge, rest
+    def __init__(self, place: tuple[int, int], rest: bytes) -> None:
+        super().__init__(place, rest)
+        self.place, self.rest = place, rest
 
 
 @dataclass(slots=True)
@@ -49,11 +49,11 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Inode:
-    """A node of the tree.  `parent` and `name` say where it was last put.
+    """A node of the tree.  `parent` and `name` are its last name.
 
-    A directory has `entries`, a link its `target`, a FIFO a `pipe`; a mount leads to `mount`, an
-    endpoint and a badge there.  A regular file's bytes are the memory object `cap`, or `given`
-    until somebody asks for it.  Times in nanoseconds since the epoch.
+    A directory has `entries`, a link its `target`, and a FIFO a `pipe`.  A mount leads to `mount`:
+    an endpoint and a badge there.  The bytes of a regular file are the memory object `cap`; until
+    a program uses the file they are `given`.  Times in nanoseconds since the epoch.
     """
 
     number: int
@@ -95,15 +95,16 @@ class Inode:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a path leads: a name in a directory, and what it has there; `slash` ends the path.
+    """Where a path leads: to a name in a directory, and to the node with that name, if any.
 
-    The name is b"." or b".." where the path ends so, or leads to the start.
+    The name is b"." or b".." where the path ends so, or leads to its start.
     """
 
     parent: Inode
     name: bytes
     node: Inode | None
     slash: bool
+    """The path ends with a slash."""
 
     def existing(self) -> Inode:
         """Raises ENOENT."""
@@ -114,7 +115,7 @@ class Place:
 
 @dataclass(slots=True)
 class Tree:
-    """All inodes by number.  `born` is when the system booted: the time of what was given then."""
+    """All inodes by number.  `born` is the time of boot, and of the files that the host gave."""
 
     inodes: dict[int, Inode] = field(default_factory=dict)
     made: int = 0
@@ -146,9 +147,9 @@ class Tree:
     ) -> Place:
         """Follow `path` from `start`; only its last name may be missing.
 
-        `follow`: through a link at the end.  A slash there asks for a directory and goes through a
-        link in any case, unless what is wanted is the name itself (`by_name`).  Raises ENOENT,
-        ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, and `Moved`.
+        `follow`: go through a link at the end.  A slash at the end asks for a directory, and goes
+        through a link in any case, unless the caller wants the name itself (`by_name`).
+        Raises ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, and `Moved`.
         """
         node = self[ROOT] if path.startswith(b"/") else self[start]
         todo, slash = _names(path), path.endswith(b"/")
@@ -160,7 +161,7 @@ class Tree:
                 if child is None:
                     return Place(node, name, None, slash)
                 if child.mount is not None:
-                    raise Moved(*child.mount, _rest(todo, slash))
+                    raise Moved(child.mount, _rest(todo, slash))
                 if child.kind != S_IFLNK or not (todo or (not by_name and (follow or slash))):
                     parent, node = node, child
                     continue
@@ -181,7 +182,7 @@ class Tree:
         return Place(parent, name, node, slash)
 
     def step(self, directory: Inode, name: bytes, who: Message, *, last: bool) -> Inode | None:
-        """What `name` is in `directory`; None if it is the last of a path and missing."""
+        """The node with this name; None if it is missing and the last name of a path."""
         self.may_search(directory, who)
         if len(name) > MAX_NAME_BYTES:
             raise KernelError(E.NAMETOOLONG)
@@ -198,7 +199,7 @@ class Tree:
         check(directory, who, EXECUTE)
 
     def path(self, node: Inode) -> bytes:
-        """The absolute path of a node; what is gone says so, as in /proc/PID/fd on Linux."""
+        """The absolute path of a node; " (deleted)" marks one without a name, as on Linux."""
         names, at = [], node
         while at.number != ROOT:
             names.append(at.name)
@@ -207,7 +208,7 @@ class Tree:
         return b"/" + b"/".join(reversed(names)) + gone
 
     def is_within(self, node: Inode, ancestor: Inode) -> bool:
-        """Is directory `node` the other one, or somewhere below it?"""
+        """Is directory `node` the directory `ancestor`, or below it?"""
         while node is not ancestor and node.number != ROOT:
             node = self.inodes[node.parent]
         return node is ancestor
@@ -228,13 +229,13 @@ class Tree:
         return node
 
     def may_change(self, directory: Inode, who: Message) -> None:
-        """May `who` make and remove names in it?  Raises EACCES; ENOENT if it is gone itself."""
+        """May `who` make and remove names there?  Raises EACCES; ENOENT: it has no name itself."""
         if not directory.links:
             raise KernelError(E.NOENT)
         check(directory, who, WRITE | EXECUTE)
 
     def may_remove(self, directory: Inode, node: Inode, who: Message) -> None:
-        """Raises EACCES; EPERM: a sticky directory and somebody else's; EBUSY: a mount."""
+        """Raises EACCES; EPERM: another user's node in a sticky directory; EBUSY: a mount."""
         self.may_change(directory, who)
         if directory.mode & S_ISVTX and who.uid not in (0, node.uid, directory.uid):
             raise KernelError(E.PERM)
@@ -251,7 +252,7 @@ class Tree:
         directory.links += node.is_directory
 
     def unlink(self, directory: Inode, name: bytes, now: int) -> Inode:
-        """Take a name away; returns what it led to."""
+        """Remove a name; returns the node that it led to."""
         node = self.inodes[directory.entries.pop(name).number]
         directory.touch(now)
         node.changed = now
@@ -260,7 +261,7 @@ class Tree:
         return node
 
     def children(self, directory: Inode, cookie: int) -> Iterator[tuple[int, bytes, Inode]]:
-        """(cookie, name, node) of all that come behind `cookie`, "." and ".." first."""
+        """(cookie, name, node) of each entry behind `cookie`, "." and ".." first."""
         for own, name, number in ((1, b".", directory.number), (2, b"..", directory.parent)):
             if cookie < own:
                 yield own, name, self.inodes[number]
@@ -270,8 +271,10 @@ class Tree:
 
 
 def check(node: Inode, who: Message, wanted: int) -> None:
-    """Owner, group or others: the first that fits decides.  Root may all but execute what nobody
-    may.  Raises EACCES."""
+    """Raises EACCES unless `who` has the `wanted` rights: as owner, else as group, else as other.
+
+    Root may do anything, but not execute a file that nobody may execute.
+    """
     if who.uid == 0:
         may = node.is_directory or not wanted & EXECUTE or node.mode & 0o111
     else:
@@ -303,6 +306,6 @@ def _names(path: bytes) -> list[bytes]:
 
 
 def _rest(todo: list[bytes], slash: bool) -> bytes:
-    """What is left of a path, to go on with elsewhere."""
+    """What is left of a path."""
     rest = b"/".join(reversed(todo))
     return rest + b"/" if rest and slash else rest

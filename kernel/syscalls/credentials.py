@@ -1,7 +1,7 @@
-"""System calls on user and group ids: credentials(7), setresuid(2) and its kin.
+"""System calls on user and group ids: credentials(7), setresuid(2) and the like.
 
-A process of root (effective uid 0) may take any ids; another one may only exchange its real,
-effective and saved ids among each other.
+Root (effective uid 0) may take any ids.  Another process may only choose among its real, effective
+and saved ids.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Id, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Id, Int, Ptr, Size, syscall
 from kernel.task.credentials import NO_ID, Credentials
 from kernel.task.process import Thread
 
@@ -76,7 +76,8 @@ def setgid(k: Kernel, t: Thread, gid: Id) -> int:
 def setreuid(k: Kernel, t: Thread, real: Id, effective: Id) -> int:
     """Set the real and the effective uid, -1 to leave one.  EPERM: not one of the caller's.
 
-    The saved one follows if the real one is set, or the effective one to another than the real.
+    The saved one becomes the effective one, if the call sets the real one, or if it sets the
+    effective one to another id than the real one.
     """
     old = t.process.credentials
     if not old.is_root:
@@ -141,7 +142,7 @@ def getresgid(k: Kernel, t: Thread, real: Ptr, effective: Ptr, saved: Ptr) -> in
 
 @syscall(122)
 def setfsuid(k: Kernel, t: Thread, uid: Id) -> int:
-    """Set the uid that files are opened with, if the caller may; returns the one before."""
+    """Set the uid that counts for files, if the caller may; returns the old one."""
     old = t.process.credentials
     if uid != NO_ID and (
         old.is_root or uid in (old.real_uid, old.uid, old.saved_uid, old.file_uid)
@@ -152,7 +153,7 @@ def setfsuid(k: Kernel, t: Thread, uid: Id) -> int:
 
 @syscall(123)
 def setfsgid(k: Kernel, t: Thread, gid: Id) -> int:
-    """Set the gid that files are opened with, if the caller may; returns the one before."""
+    """Set the gid that counts for files, if the caller may; returns the old one."""
     old = t.process.credentials
     if gid != NO_ID and (
         old.is_root or gid in (old.real_gid, old.gid, old.saved_gid, old.file_gid)
@@ -187,11 +188,10 @@ def setgroups(k: Kernel, t: Thread, size: Size, groups: Ptr) -> int:
 
 
 def _become(t: Thread, new: Credentials) -> None:
-    """Another effective id ends the wish to be told of the parent's death (prctl(2))."""
+    """Set the credentials.  A new effective id clears PR_SET_PDEATHSIG (prctl(2))."""
     old, t.process.credentials = t.process.credentials, new
-    if (old.uid, old.gid, old.file_uid, old.file_gid) != (
-        *(new.uid, new.gid, new.file_uid, new.file_gid),
-    ):
+    before = (old.uid, old.gid, old.file_uid, old.file_gid)
+    if before != (new.uid, new.gid, new.file_uid, new.file_gid):
         t.process.death_signal = t.process.dumpable = 0
 
 
@@ -201,7 +201,7 @@ def _permit(wanted: int, own: tuple[int, ...]) -> None:
 
 
 def _users(old: Credentials, real: int, effective: int, saved: int) -> Credentials:
-    """The ids that are not -1 replaced; the file uid follows the effective one."""
+    """`old` with the uids that are not -1; the file uid becomes the effective one."""
     uid = old.uid if effective == NO_ID else effective
     real = old.real_uid if real == NO_ID else real
     saved = old.saved_uid if saved == NO_ID else saved

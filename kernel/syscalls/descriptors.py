@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
+from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, PIPE_BYTES
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Flags, Int, Long, Ptr, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, syscall
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
-F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1030, 1031, 1032
+F_DUPFD_CLOEXEC, F_GETPIPE_SZ = 1030, 1032
 FD_CLOEXEC = 1
 SETTABLE = O_APPEND | O_NONBLOCK
 O_DIRECT = 0o40000
@@ -19,7 +19,7 @@ CLOSE_RANGE_CLOEXEC = 4
 
 
 def install(k: Kernel, t: Thread, handle: Handle, *, closes_on_exec: bool) -> int:
-    """The lowest free number for a fresh handle, which is closed if there is none: EMFILE."""
+    """The lowest free number for a new handle.  Raises EMFILE, and then closes the handle."""
     try:
         return t.process.descriptors.add(handle, closes_on_exec=closes_on_exec)
     except KernelError:
@@ -40,12 +40,12 @@ def close_range(k: Kernel, t: Thread, first: Flags, last: Flags, flags: Flags) -
     """Close a range of descriptors, or with CLOSE_RANGE_CLOEXEC mark them.  EINVAL."""
     if first > last or flags & ~CLOSE_RANGE_CLOEXEC:
         raise KernelError(E.INVAL)
-    table = t.process.descriptors
-    for fd in [n for n in sorted(table.handles) if first <= n <= last]:
+    own = t.process.descriptors
+    for fd in [n for n in sorted(own.handles) if first <= n <= last]:
         if flags:
-            table.mark(fd, closes_on_exec=True)
+            own.mark(fd, closes_on_exec=True)
         else:
-            k.ipc.close(table.remove(fd))
+            k.ipc.close(own.remove(fd))
     return 0
 
 
@@ -57,7 +57,7 @@ def dup(k: Kernel, t: Thread, fd: Fd) -> int:
 
 @syscall(33)
 def dup2(k: Kernel, t: Thread, fd: Fd, new: Fd) -> int:
-    """As dup, at the number `new`, which is closed first; the same number stays.  EBADF."""
+    """As dup, but to the number `new`, which it closes first.  EBADF."""
     if fd == new:
         t.process.descriptors.get(fd)
         return new
@@ -73,13 +73,13 @@ def dup3(k: Kernel, t: Thread, fd: Fd, new: Fd, flags: Int) -> int:
 
 
 def _copy_to(k: Kernel, t: Thread, fd: int, new: int, *, closes_on_exec: bool) -> int:
-    table = t.process.descriptors
-    handle = table.get(fd)
-    if not 0 <= new < table.limit:
+    own = t.process.descriptors
+    handle = own.get(fd)
+    if not 0 <= new < own.limit:
         raise KernelError(E.BADF)
-    if new in table.handles:
-        k.ipc.close(table.remove(new))
-    table.put(new, handle, closes_on_exec=closes_on_exec)
+    if new in own.handles:
+        k.ipc.close(own.remove(new))
+    own.put(new, handle, closes_on_exec=closes_on_exec)
     return new
 
 
@@ -89,16 +89,16 @@ def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
 
     EBADF; EINVAL: unknown, or no such number; EMFILE.
     """
-    table = t.process.descriptors
-    handle = table.get(fd)
+    own = t.process.descriptors
+    handle = own.get(fd)
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
-        if not 0 <= arg < table.limit:
+        if not 0 <= arg < own.limit:
             raise KernelError(E.INVAL)
-        return table.add(handle, arg, closes_on_exec=command == F_DUPFD_CLOEXEC)
+        return own.add(handle, arg, closes_on_exec=command == F_DUPFD_CLOEXEC)
     if command == F_GETFD:
-        return int(fd in table.closes_on_exec)
+        return int(fd in own.closes_on_exec)
     if command == F_SETFD:
-        table.mark(fd, closes_on_exec=bool(arg & FD_CLOEXEC))
+        own.mark(fd, closes_on_exec=bool(arg & FD_CLOEXEC))
         return 0
     if command == F_GETFL:
         return handle.flags
@@ -125,8 +125,8 @@ def pipe2(k: Kernel, t: Thread, out: Ptr, flags: Int) -> int:
     badges = k.ipc.call(t, k.ipc.well_known.pipes, "pipe").words
     kept, on_exec = flags & O_NONBLOCK, bool(flags & O_CLOEXEC)
     reader, writer = (
-        Handle(k.ipc.well_known.pipes.endpoint, badge, 0, mode | kept)
-        for badge, mode in zip(badges, (0, O_WRONLY), strict=True)
+        Handle(k.ipc.well_known.pipes.endpoint, badge, flags=mode | kept)
+        for badge, mode in zip(badges, (O_RDONLY, O_WRONLY), strict=True)
     )
     try:
         first = install(k, t, reader, closes_on_exec=on_exec)

@@ -1,10 +1,10 @@
-"""System calls on futexes, and on what the kernel does to a thread's words when it ends."""
+"""System calls on futexes, and on the words that the kernel changes when a thread ends."""
 
 from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Flags, Int, Pid, Ptr, Size, syscall
+from kernel.syscalls.table import Flags, Int, Pid, Ptr, Size, syscall
 from kernel.syscalls.time import deadline_of
 from kernel.task import clock
 from kernel.task.process import Thread
@@ -15,13 +15,13 @@ COMMAND, CLOCK_REALTIME = 0x7F, 0x100
 ROBUST_HEAD_BYTES = 24
 
 
-@syscall(202)
+@syscall(202, restarts_timed=False)
 def futex(
     k: Kernel, t: Thread, uaddr: Ptr, op: Int, val: Flags, timeout: Ptr, uaddr2: Ptr, val3: Flags
 ) -> int:
-    """WAIT: sleep while *uaddr is val.  WAKE: wake val sleepers, returns how many; the _BITSET
-    forms for those whose bits meet val3.  REQUEUE, CMP_REQUEUE: wake val of them, and let as many
-    as `timeout` says wait at uaddr2.  WAKE_OP: change *uaddr2 as well, and wake there too.
+    """WAIT: sleep while *uaddr is val.  WAKE: wake at most val sleepers; returns how many.  The
+    _BITSET forms mean sleepers whose bits meet val3.  REQUEUE, CMP_REQUEUE: wake val of them, and
+    move at most `timeout` others to uaddr2.  WAKE_OP: change *uaddr2 too, and wake there too.
 
     EAGAIN: *uaddr was not val (CMP_REQUEUE: val3); ETIMEDOUT; EINTR; EFAULT; EINVAL: unaligned,
     no bits, or a bad count or time; ENOSYS: another op.
@@ -31,7 +31,9 @@ def futex(
         raise KernelError(E.NOSYS)
     if command in (WAIT, WAIT_BITSET):
         bits = val3 if command == WAIT_BITSET else futexes.ANY_BITS
-        return futexes.wait(k.alarms, t, uaddr, val, _deadline(k, t, op, timeout), bits)
+        return futexes.wait(
+            k.alarms, t, uaddr, val, deadline=_deadline(k, t, op, timeout), bits=bits
+        )
     if command in (WAKE, WAKE_BITSET):
         bits = val3 if command == WAKE_BITSET else futexes.ANY_BITS
         return futexes.wake(k.tasks, t, uaddr, _count(val), bits)
@@ -44,7 +46,7 @@ def futex(
 
 
 def _deadline(k: Kernel, t: Thread, op: int, timeout: int) -> int | None:
-    """WAIT has a duration, WAIT_BITSET a moment of one of two clocks."""
+    """When the wait ends, in cycles.  WAIT has a duration, WAIT_BITSET the time of a clock."""
     call = t.current_call()
     if call.deadline is not None or not timeout:
         return call.deadline
@@ -54,7 +56,7 @@ def _deadline(k: Kernel, t: Thread, op: int, timeout: int) -> int | None:
 
 
 def _count(register: int) -> int:
-    """Linux counts up to an int and looks afterwards, so that one is woken at least."""
+    """How many to wake: at least one, since Linux compares its int only after a wake."""
     number = (register & 0xFFFF_FFFF ^ 1 << 31) - (1 << 31)
     return max(1, number)
 
@@ -69,7 +71,8 @@ def _requeue(
         futexes.channel(t.space, word)
     if compares and t.space.read_u32(words[0]) != expected:
         raise KernelError(E.AGAIN)
-    return sum(futexes.requeue(k.tasks, t, *words, wakes, moves))
+    woken, moved = futexes.requeue(k.tasks, t, words[0], words[1], wakes=wakes, moves=moves)
+    return woken + moved
 
 
 @syscall(218)
@@ -90,7 +93,7 @@ def set_robust_list(k: Kernel, t: Thread, head: Ptr, size: Size) -> int:
 
 @syscall(274)
 def get_robust_list(k: Kernel, t: Thread, tid: Pid, head: Ptr, size: Ptr) -> int:
-    """Store where the list of a thread is.  ESRCH: no such thread; EPERM: not one's own; EFAULT."""
+    """Store where a thread's list is.  ESRCH: no such thread; EPERM: another user's; EFAULT."""
     target = k.tasks.threads.get(tid) if tid else t
     if target is None:
         raise KernelError(E.SRCH)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Reply
 from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
 from kernel.ipc import paths
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Flags, Int, Long, Ptr, Size, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, Size, syscall
 from kernel.task import limits
 from kernel.task.descriptors import Handle
 from kernel.task.process import Signal, Thread
@@ -22,29 +23,17 @@ SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE = range(5)
 SENDFILE_BYTES = 1 << 16
 _VECTOR = struct.Struct("<QQ")
 
-FIONREAD, FIONBIO, FIONCLEX, FIOCLEX = 0x541B, 0x5421, 0x5450, 0x5451
-TERMIOS_BYTES = 36
-IOCTLS = {
-    0x5401: (0, TERMIOS_BYTES),  # TCGETS
-    0x5402: (TERMIOS_BYTES, 0), 0x5403: (TERMIOS_BYTES, 0), 0x5404: (TERMIOS_BYTES, 0),  # TCSETS*
-    0x5409: (0, 0), 0x540A: (0, 0), 0x540B: (0, 0),  # TCSBRK, TCXONC, TCFLSH
-    0x540E: (0, 0), 0x540F: (0, 4), 0x5410: (4, 0),  # TIOCSCTTY, TIOCGPGRP, TIOCSPGRP
-    0x5413: (0, 8), 0x5414: (8, 0),  # TIOCGWINSZ, TIOCSWINSZ
-    0x5422: (0, 0), 0x5429: (0, 4),  # TIOCNOTTY, TIOCGSID
-    0x5411: (0, 4), FIONREAD: (0, 4),  # TIOCOUTQ
-}  # fmt: skip
-"""Bytes that a request reads and writes at its argument (ioctl_tty(2)); unknown ones: ENOTTY."""
-
 
 def ask(
     k: Kernel,
     t: Thread,
     handle: Handle,
     operation: str,
+    *,
     words: tuple[int, ...] = (),
     data: bytes = b"",
 ) -> Reply:
-    """A message to the server behind `handle`; waits if need be and the descriptor allows it."""
+    """Ask the server behind `handle`.  If it answers -EAGAIN and the descriptor blocks, wait."""
     if not k.ipc.serves_files(handle):
         raise KernelError(E.INVAL)
     try:
@@ -72,9 +61,9 @@ def writable(t: Thread, fd: int) -> Handle:
 
 
 def take(k: Kernel, t: Thread, handle: Handle, parts: list[tuple[int, int]]) -> int:
-    """Read at the file offset into buffers; it moves on once the bytes have arrived."""
+    """Read at the file offset into buffers; the offset moves by the bytes that arrived there."""
     room = min(sum(size for _, size in parts), MAX_TRANSFER_BYTES)
-    data = ask(k, t, handle, "read", (room, handle.offset)).data
+    data = ask(k, t, handle, "read", words=(room, handle.offset)).data
     done = scatter(t, parts, data)
     if handle.seekable:
         handle.offset += done
@@ -82,9 +71,9 @@ def take(k: Kernel, t: Thread, handle: Handle, parts: list[tuple[int, int]]) -> 
 
 
 def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = None) -> int:
-    """Write all of `data`, or what a non-blocking descriptor takes; returns how much.
+    """Write all of `data`, or what a non-blocking descriptor takes; returns how many bytes.
 
-    At `offset`, or at the file offset, which then moves on.  EPIPE comes with SIGPIPE.
+    Without `offset` it writes at the file offset, which moves.  SIGPIPE comes with EPIPE.
     """
     call = t.current_call()
     if limits.FSIZE in t.process.limits and handle.seekable:
@@ -94,7 +83,7 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
         if handle.flags & O_APPEND:
             at = -1
         try:
-            reply = ask(k, t, handle, "write", (at,), data[call.done :])
+            reply = ask(k, t, handle, "write", words=(at,), data=data[call.done :])
         except KernelError as error:
             if call.done:
                 return call.done
@@ -109,8 +98,8 @@ def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = 
 
 
 def _within_limit(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None) -> bytes:
-    """What RLIMIT_FSIZE lets through of a write.  Raises EFBIG if that is nothing."""
-    status = Stat(*paths.send(k.ipc, t, handle, b"", "stat", (0,))[0].words)
+    """The part of `data` that RLIMIT_FSIZE allows.  Raises EFBIG if that is nothing."""
+    status = _status(k, t, handle)
     start = handle.offset if offset is None else offset
     if handle.flags & O_APPEND:
         start = status.size_bytes
@@ -122,14 +111,19 @@ def _within_limit(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int
     return data[: limit - start]
 
 
+def _status(k: Kernel, t: Thread, handle: Handle) -> Stat:
+    reply, _ = paths.send(k.ipc, t, handle, b"", "stat", words=(0,))
+    return Stat(*reply.words)
+
+
 def too_large(k: Kernel, t: Thread) -> KernelError:
-    """To raise where a file would become larger than RLIMIT_FSIZE; SIGXFSZ comes with it."""
+    """The error to raise for a file beyond RLIMIT_FSIZE; sends SIGXFSZ too."""
     signals.send(k.tasks, t.process, Signal(signals.SIGXFSZ, signals.SI_USER), t)
     return KernelError(E.FBIG)
 
 
 def vectors(t: Thread, at: int, count: int) -> list[tuple[int, int]]:
-    """An array of struct iovec, cut off at what one call moves.  Raises EINVAL, EFAULT."""
+    """An array of struct iovec, as far as one call moves bytes.  Raises EINVAL, EFAULT."""
     if not 0 <= count <= MAX_VECTORS:
         raise KernelError(E.INVAL)
     found, room = [], MAX_TRANSFER_BYTES
@@ -142,7 +136,7 @@ def vectors(t: Thread, at: int, count: int) -> list[tuple[int, int]]:
 
 
 def gather(t: Thread, parts: list[tuple[int, int]]) -> bytes:
-    """What the buffers hold, up to one that cannot be read.  Raises EFAULT if that is the first."""
+    """The bytes of the buffers before the first bad one.  Raises EFAULT if there are none."""
     found = b""
     for base, size in parts:
         try:
@@ -155,7 +149,7 @@ def gather(t: Thread, parts: list[tuple[int, int]]) -> bytes:
 
 
 def scatter(t: Thread, parts: list[tuple[int, int]], data: bytes) -> int:
-    """Fill the buffers, up to one that cannot be written.  Raises EFAULT if that is the first."""
+    """Fill the buffers before the first bad one.  Raises EFAULT if there are none."""
     done = 0
     for base, size in parts:
         piece = data[done : done + size]
@@ -171,7 +165,7 @@ def scatter(t: Thread, parts: list[tuple[int, int]], data: bytes) -> int:
 
 
 def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: int) -> Handle:
-    """A file that is open for reading or writing at `offset`."""
+    """A descriptor with an offset, open for reading or writing.  Raises EBADF, EINVAL, ESPIPE."""
     if offset < 0:
         raise KernelError(E.INVAL)
     handle = open_for(t, fd)
@@ -200,7 +194,7 @@ def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
 def pread64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Read at `offset`; the file offset stays.  ESPIPE: not a file; EINVAL: negative."""
     handle = _at(t, readable, fd, offset)
-    data = ask(k, t, handle, "read", (min(count, MAX_TRANSFER_BYTES), offset)).data
+    data = ask(k, t, handle, "read", words=(min(count, MAX_TRANSFER_BYTES), offset)).data
     t.space.write(buf, data)
     return len(data)
 
@@ -231,7 +225,7 @@ def preadv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> 
     """Read into several buffers from `offset` on.  As pread64."""
     handle, parts = _at(t, readable, fd, offset), vectors(t, iov, count)
     room = sum(size for _, size in parts)
-    return scatter(t, parts, ask(k, t, handle, "read", (room, offset)).data)
+    return scatter(t, parts, ask(k, t, handle, "read", words=(room, offset)).data)
 
 
 @syscall(296, owner="files")
@@ -243,7 +237,7 @@ def pwritev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) ->
 
 @syscall(40, owner="files")
 def sendfile(k: Kernel, t: Thread, out: Fd, source: Fd, offset: Ptr, count: Size) -> int:
-    """Copy from a file to any descriptor; `offset` is where, and stands for the file offset.
+    """Copy from a file to any descriptor; *offset, if given, is used instead of the file offset.
 
     EBADF; EINVAL: the source is not a file; as read and write.
     """
@@ -253,7 +247,7 @@ def sendfile(k: Kernel, t: Thread, out: Fd, source: Fd, offset: Ptr, count: Size
     start = t.space.read_u64(offset) if offset else handle.offset
     if start > MAX_OFFSET:
         raise KernelError(E.INVAL)
-    data = ask(k, t, handle, "read", (min(count, SENDFILE_BYTES), start)).data
+    data = ask(k, t, handle, "read", words=(min(count, SENDFILE_BYTES), start)).data
     done = put(k, t, target, data) if data else 0
     if offset:
         t.space.write(offset, (start + done).to_bytes(8, "little"))
@@ -282,11 +276,10 @@ def lseek(k: Kernel, t: Thread, fd: Fd, offset: Long, whence: Int) -> int:
 
 
 def _from_the_end(k: Kernel, t: Thread, handle: Handle, offset: int, whence: int) -> int:
-    """A file is all data, with a hole behind it."""
+    """Where SEEK_END, SEEK_DATA or SEEK_HOLE leads: a file is all data, with a hole behind it."""
     if not SEEK_END <= whence <= SEEK_HOLE:
         raise KernelError(E.INVAL)
-    reply, _ = paths.send(k.ipc, t, handle, b"", "stat", (0,))
-    size = Stat(*reply.words).size_bytes
+    size = _status(k, t, handle).size_bytes
     if whence == SEEK_END:
         return size + offset
     if not 0 <= offset < size:
@@ -296,21 +289,21 @@ def _from_the_end(k: Kernel, t: Thread, handle: Handle, offset: int, whence: int
 
 @syscall(16, owner="files")
 def ioctl(k: Kernel, t: Thread, fd: Fd, request: Flags, arg: Ptr) -> int:
-    """Ask for what only some devices can.  EBADF; ENOTTY: it cannot do that; EFAULT; EINVAL."""
+    """Ask a device for what only some can do.  EBADF; ENOTTY: it cannot do that; EFAULT; EINVAL."""
     handle = t.process.descriptors.get(fd)
     if handle.flags & O_PATH:
         raise KernelError(E.BADF)
-    if request in (FIOCLEX, FIONCLEX):
-        t.process.descriptors.mark(fd, closes_on_exec=request == FIOCLEX)
+    if request in (ioctls.FIOCLEX, ioctls.FIONCLEX):
+        t.process.descriptors.mark(fd, closes_on_exec=request == ioctls.FIOCLEX)
         return 0
-    if request == FIONBIO:
+    if request == ioctls.FIONBIO:
         handle.set_blocking(blocks=not t.space.read_u32(arg))
         return 0
-    if request not in IOCTLS:
+    size = ioctls.READS.get(request)
+    if size is None:
         raise KernelError(E.NOTTY)
-    given, _ = IOCTLS[request]
-    data = t.space.read(arg, given) if given else b""
-    reply = ask(k, t, handle, "ioctl", (request, arg), data)
+    data = t.space.read(arg, size) if size else b""
+    reply = ask(k, t, handle, "ioctl", words=(request, arg), data=data)
     if reply.data:
         t.space.write(arg, reply.data)
     return reply.result

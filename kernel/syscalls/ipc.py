@@ -13,7 +13,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Reply
 from kernel.ipc.endpoints import Endpoint
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Long, Path, Ptr, syscall
+from kernel.syscalls.table import Fd, Long, Path, Ptr, syscall
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 
@@ -24,7 +24,7 @@ NO_CAP = -1
 
 @dataclass(slots=True)
 class UserMessage:
-    """A struct ipc_msg in the caller's memory, read and checked."""
+    """A struct ipc_msg in the memory of the calling program."""
 
     label: int
     words: tuple[int, ...]
@@ -35,8 +35,16 @@ class UserMessage:
 
     @classmethod
     def read(cls, t: Thread, at: int) -> UserMessage:
+        """Raises EFAULT; EINVAL: too much data."""
         fields = _LAYOUT.unpack(t.space.read(at, _LAYOUT.size))
-        message = cls(fields[0], fields[1:7], fields[7], fields[8], fields[9], fields[10])
+        message = cls(
+            label=fields[0],
+            words=fields[1:7],
+            data_at=fields[7],
+            data_bytes=fields[8],
+            capacity=fields[9],
+            cap=fields[10],
+        )
         if message.data_bytes > MAX_DATA_BYTES:
             raise KernelError(E.INVAL)
         return message
@@ -48,11 +56,11 @@ class UserMessage:
         return () if self.cap == NO_CAP else (t.process.descriptors.get(self.cap).endpoint,)
 
     def store(
-        self, k: Kernel, t: Thread, at: int, label: int, content: Message | Reply, pid: int
+        self, k: Kernel, t: Thread, at: int, content: Message | Reply, *, label: int, pid: int
     ) -> None:
-        """Overwrite the struct with what came; data that does not fit is cut off.
+        """Overwrite the struct with what came; data beyond the capacity is lost.
 
-        Whatever can fail comes before the descriptor is made.
+        The descriptor is made last, after all that can fail.
         """
         t.space.write(at, t.space.read(at, _LAYOUT.size))
         data = content.data[: self.capacity]
@@ -60,8 +68,8 @@ class UserMessage:
             t.space.write(self.data_at, data)
         words = (tuple(content.words) + (0,) * 6)[:6]
         cap = _install(k, t, content.caps[0]) if content.caps else NO_CAP
-        head = (label, *words, self.data_at, len(data), self.capacity)
-        t.space.write(at, _LAYOUT.pack(*head, cap, pid))
+        room = (self.data_at, len(data), self.capacity)
+        t.space.write(at, _LAYOUT.pack(label, *words, *room, cap, pid))
 
 
 def _install(k: Kernel, t: Thread, endpoint: int) -> int:
@@ -102,8 +110,9 @@ def ipc_call(k: Kernel, t: Thread, ep: Fd, msg: Ptr) -> int:
     EINTR; EFAULT.
     """
     handle, sent = _receivable(k, t, ep), UserMessage.read(t, msg)
-    reply = k.ipc.call(t, handle, sent.label, sent.words, sent.data(t), sent.caps(t))
-    sent.store(k, t, msg, reply.label, reply, 0)
+    data, caps = sent.data(t), sent.caps(t)
+    reply = k.ipc.call(t, handle, sent.label, words=sent.words, data=data, caps=caps)
+    sent.store(k, t, msg, reply, label=reply.label, pid=0)
     return 0
 
 
@@ -117,7 +126,7 @@ def _receive(k: Kernel, t: Thread, ep: int, msg: int) -> int:
     endpoint, room = _endpoint(k, t, ep), UserMessage.read(t, msg)
     message = k.ipc.next_message(endpoint)
     assert isinstance(message.operation, int)
-    room.store(k, t, msg, message.operation, message, message.pid)
+    room.store(k, t, msg, message, label=message.operation, pid=message.pid)
     k.ipc.take(endpoint, t.process)
     if message.one_way:
         k.ipc.reply(message.id, Reply())
@@ -137,7 +146,7 @@ def _reply(k: Kernel, t: Thread, token: int, msg: int) -> None:
     if not k.ipc.owes_reply(t.process, token):
         raise KernelError(E.INVAL)
     data, caps = answer.data(t), answer.caps(t)
-    k.ipc.reply(token, Reply(0, answer.label, answer.words, data, caps))
+    k.ipc.reply(token, Reply(label=answer.label, words=answer.words, data=data, caps=caps))
 
 
 @syscall(1204)
@@ -154,8 +163,8 @@ def ipc_reply_recv(k: Kernel, t: Thread, token: Long, ep: Fd, msg: Ptr) -> int:
 def ipc_send(k: Kernel, t: Thread, ep: Fd, msg: Ptr) -> int:
     """Send *msg and sleep until somebody has received it; there is no reply."""
     handle, sent = _receivable(k, t, ep), UserMessage.read(t, msg)
-    parts = (sent.words, sent.data(t), sent.caps(t))
-    k.ipc.call(t, handle, sent.label, *parts, one_way=True)
+    data, caps = sent.data(t), sent.caps(t)
+    k.ipc.call(t, handle, sent.label, words=sent.words, data=data, caps=caps, one_way=True)
     return 0
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Pid, syscall
+from kernel.syscalls.table import Pid, syscall
 from kernel.task.process import Process, Thread
 from kernel.wait import jobs
 
 
 @syscall(109)
 def setpgid(k: Kernel, t: Thread, pid: Pid, group: Pid) -> int:
-    """Put a process (0: the caller) into a group (0: one of its own), new or of its session.
+    """Put a process (0: the caller) into a group of its session, or a new one (0: its own pid).
 
     EINVAL: a negative group; ESRCH: neither the caller nor its child; EACCES: a child that has
     called execve; EPERM: a session leader, or another session.

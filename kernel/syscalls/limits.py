@@ -1,4 +1,4 @@
-"""System calls on resources: what a process may use, what it has used, what the machine has."""
+"""System calls on resources: what a process may use and has used, and what the machine has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.life.sigframe import ticks
 from kernel.sched.usage import process_usage, thread_usage
-from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
 from kernel.task import clock, limits
 from kernel.task.descriptors import MAX_DESCRIPTORS
 from kernel.task.process import Process, Thread, Usage
@@ -62,15 +62,18 @@ def _read_limit(t: Thread, at: int) -> tuple[int, int]:
 
 
 def _target(k: Kernel, t: Thread, pid: int) -> Process:
-    """Whose limits: all of a stranger's ids must be the caller's real ones, or it is root."""
+    """The process that `pid` names.  Raises ESRCH.
+
+    EPERM: one of its ids is not the caller's real one, and the caller is not root.
+    """
     thread = k.tasks.threads.get(pid) if pid else t
     if thread is None:
         raise KernelError(E.SRCH)
     mine, other = t.process.credentials, thread.process.credentials
-    same = {other.real_uid, other.uid, other.saved_uid} == {mine.real_uid} and {
-        other.real_gid, other.gid, other.saved_gid,
-    } == {mine.real_gid}  # fmt: skip
-    if thread.process is not t.process and not mine.is_root and not same:
+    same_user = {other.real_uid, other.uid, other.saved_uid} == {mine.real_uid}
+    same_group = {other.real_gid, other.gid, other.saved_gid} == {mine.real_gid}
+    may = thread.process is t.process or mine.is_root or (same_user and same_group)
+    if not may:
         raise KernelError(E.PERM)
     return thread.process
 
@@ -90,7 +93,7 @@ def _set(t: Thread, target: Process, kind: int, wanted: tuple[int, int]) -> None
 
 
 def pack_rusage(usage: Usage) -> bytes:
-    """A struct rusage: times and switches; the rest, which is not counted here, is 0."""
+    """A struct rusage: times and switches.  This kernel counts nothing else, so the rest is 0."""
     times = clock.cycles_to_timeval(usage.user) + clock.cycles_to_timeval(usage.system)
     return times.ljust(128, b"\0") + struct.pack("<qq", usage.waits, usage.pre_empted)
 
@@ -125,20 +128,9 @@ def times(k: Kernel, t: Thread, out: Ptr) -> int:
 def sysinfo(k: Kernel, t: Thread, out: Ptr) -> int:
     """Uptime, memory and number of threads, as struct sysinfo.  EFAULT."""
     total, free = len(k.memory.frames.refs), len(k.memory.frames.free)
-    fields = (
-        k.tasks.now() // CYCLES_PER_SECOND,
-        0,
-        0,
-        0,
-        total,
-        free,
-        0,
-        0,
-        0,
-        0,
-        len(k.tasks.threads),
-        0,
-        0,
+    uptime, loads, swap, high = k.tasks.now() // CYCLES_PER_SECOND, (0, 0, 0), (0, 0), (0, 0)
+    pages = (total, free, 0, 0, *swap)
+    t.space.write(
+        out, _SYSINFO.pack(uptime, *loads, *pages, len(k.tasks.threads), *high, PAGE_SIZE)
     )
-    t.space.write(out, _SYSINFO.pack(*fields, PAGE_SIZE))
     return 0

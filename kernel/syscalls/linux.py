@@ -54,4 +54,7 @@ _LATER = """
     futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal
 """  # from 424 on
 
+PROBED = frozenset(("rseq", "clone3"))
+"""C libraries try these first and do without them: that is nothing to report."""
+
 NAMES = dict(enumerate(_FIRST.split())) | dict(enumerate(_LATER.split(), 424))

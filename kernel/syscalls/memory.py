@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from dataclasses import dataclass
 
 from hw.memory import PAGE_MASK
 from kernel.abi.errno import E, KernelError
@@ -21,7 +22,7 @@ from kernel.mm.space import (
     Region,
     page_up,
 )
-from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
@@ -30,31 +31,43 @@ MAP_DENYWRITE, MAP_EXECUTABLE, MAP_LOCKED, MAP_NORESERVE = 0x800, 0x1000, 0x2000
 MAP_POPULATE, MAP_NONBLOCK, MAP_STACK, MAP_HUGETLB = 0x8000, 0x10000, 0x20000, 0x40000
 MAP_FIXED_NOREPLACE = 0x100000
 MAP_32BIT, MAP_ABOVE4G, MAP_HUGE_SIZES = 0x40, 0x80, 0x7C000000
-KNOWN_BY_VALIDATE = (
-    MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE
-    | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB
-    | MAP_32BIT | MAP_ABOVE4G | MAP_HUGE_SIZES
-)  # fmt: skip
+_PLACES = MAP_FIXED | MAP_32BIT | MAP_ABOVE4G | MAP_GROWSDOWN | MAP_STACK
+_PAGES = MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_HUGETLB | MAP_HUGE_SIZES
+_OLD = MAP_DENYWRITE | MAP_EXECUTABLE
+KNOWN_BY_VALIDATE = MAP_TYPE | MAP_ANONYMOUS | _PLACES | _PAGES | _OLD
+"""The flags that MAP_SHARED_VALIDATE accepts."""
 PROT_SEM, PROT_ALL = 8, PROT_READ | PROT_WRITE | PROT_EXEC
-_Shape = tuple[int, int, int]
-"""Start, end and rights of a mapping."""
 MAX_FILE_BYTES, MAX_BYTES = (1 << 63) - 1, 1 << 62
 _PAGE_LAYOUT = struct.Struct("<QQQQ")
 _REGION_LAYOUT = struct.Struct("<QQIIQ32s")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What mmap shall map: bounds, rights and the flags of the call."""
+
+    start: int
+    end: int
+    prot: int
+    flags: int
+
+    @property
+    def private(self) -> bool:
+        return self.flags & MAP_TYPE == MAP_PRIVATE
 
 
 @syscall(9)
 def mmap(
     k: Kernel, t: Thread, addr: Ptr, length: Size, prot: Int, flags: Int, fd: Fd, offset: Size
 ) -> int:
-    """Map `length` bytes of a file or of zero-filled memory, at `addr` if that is free or
-    MAP_FIXED is given; returns the address.
+    """Map `length` bytes of a file or of zero-filled memory, at `addr` if that is free or under
+    MAP_FIXED; returns the address.  Inside a VAS the mapping belongs to the VAS.
 
     EINVAL: no length, unaligned, or neither shared nor private; ENOMEM: no room; EPERM: too low;
     EEXIST: MAP_FIXED_NOREPLACE and something is there; EBADF; EACCES: the file is not open for
     that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP: unknown flags and
     MAP_SHARED_VALIDATE; EFAULT: an attached view shows something else there; EACCES: inside a
-    VAS that is attached for reading; EPERM: a segment is there.  Inside a VAS it is the VAS's.
+    VAS that is attached for reading; EPERM: a segment is there.
     """
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
@@ -70,11 +83,8 @@ def mmap(
         raise KernelError(E.OVERFLOW)
     start = _place(t, addr, size, flags)
     _check_kind(flags)
-    shape = (start, start + size, prot & PROT_ALL)
-    if anonymous:
-        region = _anonymous_region(k, shape, flags)
-    else:
-        region = _file_region(k, t, fd, shape, flags, offset)
+    wanted = _Wanted(start, start + size, prot & PROT_ALL, flags)
+    region = _anonymous(k, wanted) if anonymous else _of_file(k, t, wanted, fd, offset)
     if flags & MAP_FIXED:
         t.space.claim(start, start + size)
         t.space.unmap(start, start + size)
@@ -84,7 +94,7 @@ def mmap(
 
 
 def _place(t: Thread, addr: int, size: int, flags: int) -> int:
-    """Where the mapping goes; nothing has changed yet."""
+    """Where the mapping goes; it changes nothing yet.  Raises ENOMEM, EINVAL, EPERM, EEXIST."""
     if not flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
         return t.space.place(size, addr & ~PAGE_MASK)
     if addr + size > MAP_TOP:
@@ -109,45 +119,46 @@ def _check_kind(flags: int) -> None:
         raise KernelError(E.INVAL)
 
 
-def _file_region(k: Kernel, t: Thread, fd: int, shape: _Shape, flags: int, offset: int) -> Region:
+def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Region:
     """A region that shows a file.  Raises EACCES, ENODEV."""
-    handle, private = t.process.descriptors.get(fd), flags & MAP_TYPE == MAP_PRIVATE
-    mode, (start, end, prot) = handle.flags & O_ACCMODE, shape
-    if mode == O_WRONLY or (not private and prot & PROT_WRITE and mode != O_RDWR):
+    handle, start, end, prot = t.process.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
+    mode = handle.flags & O_ACCMODE
+    if mode == O_WRONLY or (not wanted.private and prot & PROT_WRITE and mode != O_RDWR):
         raise KernelError(E.ACCES)
     try:
-        reply = k.ipc.call(t, handle, "object", (prot, flags))
+        reply = k.ipc.call(t, handle, "object", words=(prot, wanted.flags))
     except KernelError as error:
         unknown = error.number in (E.INVAL, E.NOSYS)  # what the server does not serve
         raise KernelError(E.NODEV) if unknown else error from error
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
-    if private:
+    if wanted.private:
         return Region(start, end, prot, k.memory.objects.private(file, page))
     file.changed |= mode == O_RDWR
     fixed = 0 if mode == O_RDWR else STAYS_READ_ONLY
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
 
 
-def _anonymous_region(k: Kernel, shape: _Shape, flags: int) -> Region:
-    if flags & MAP_TYPE == MAP_PRIVATE:
-        return Region(*shape, k.memory.objects.anonymous())
-    return Region(*shape, k.memory.objects.shared(shape[1] - shape[0]), shared=True)
+def _anonymous(k: Kernel, wanted: _Wanted) -> Region:
+    start, end, prot = wanted.start, wanted.end, wanted.prot
+    if wanted.private:
+        return Region(start, end, prot, k.memory.objects.anonymous())
+    return Region(start, end, prot, k.memory.objects.shared(end - start), shared=True)
 
 
 def _make_resident(space: AddressSpace, region: Region, flags: int) -> None:
-    """MAP_LOCKED, MAP_POPULATE, and what mlockall said of mappings to come."""
+    """Obey MAP_LOCKED and MAP_POPULATE, and MCL_FUTURE of an earlier mlockall."""
     if flags & MAP_LOCKED or space.locks_new:
         region.flags |= LOCKED
     wanted = flags & MAP_POPULATE and not flags & MAP_NONBLOCK
     if wanted or (region.flags & LOCKED and not space.locks_new & MCL_ONFAULT):
-        with suppress(KernelError):  # mmap(2): it does not fail if that does
+        with suppress(KernelError):  # mmap(2) does not fail if this does
             residency.populate(space, region.start, region.end)
 
 
 @syscall(10)
 def mprotect(k: Kernel, t: Thread, addr: Ptr, length: Size, prot: Int) -> int:
-    """Change what may be done with a range.  EINVAL: unaligned, or unknown rights; ENOMEM: it has
-    holes; EACCES: stores to a shared file that is open for reading."""
+    """Change the rights of a range.  EINVAL: unaligned, or unknown rights; ENOMEM: it has holes;
+    EACCES: stores to a shared file that is open for reading."""
     if addr & PAGE_MASK:
         raise KernelError(E.INVAL)
     if not length:
@@ -162,7 +173,7 @@ def mprotect(k: Kernel, t: Thread, addr: Ptr, length: Size, prot: Int) -> int:
 
 @syscall(11)
 def munmap(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
-    """Remove whatever is mapped in a range.  EINVAL: unaligned, empty or outside user memory."""
+    """Remove all mappings from a range.  EINVAL: unaligned, empty or outside user memory."""
     if addr & PAGE_MASK or not length or addr + length > MAP_TOP:
         raise KernelError(E.INVAL)
     t.space.unmap(addr, addr + page_up(length))
@@ -173,15 +184,15 @@ def munmap(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
 def mremap(
     k: Kernel, t: Thread, old_address: Ptr, old_size: Size, new_size: Size, flags: Flags, new: Ptr
 ) -> int:
-    """Change the size of a mapping, or its place (MREMAP_MAYMOVE, MREMAP_FIXED); returns where it
-    is.  EINVAL: wrong flags or ranges; EFAULT: it is not one mapping; ENOMEM: no room."""
-    sizes = min(old_size, MAX_BYTES), min(new_size, MAX_BYTES)
-    return remap.remap(t.space, old_address, *sizes, flags, new)
+    """Change the size of a mapping, or its place (MREMAP_MAYMOVE, MREMAP_FIXED); returns its new
+    address.  EINVAL: wrong flags or ranges; EFAULT: it is not one mapping; ENOMEM: no room."""
+    old_size, new_size = min(old_size, MAX_BYTES), min(new_size, MAX_BYTES)
+    return remap.remap(t.space, old_address, old_size, new_size, flags=flags, target=new)
 
 
 @syscall(12)
 def brk(k: Kernel, t: Thread, addr: Ptr) -> int:
-    """Move the end of the heap to `addr`; returns where it is now, changed or not."""
+    """Move the end of the heap to `addr`; returns where it ends now, moved or not."""
     before = page_up(t.space.break_end)
     now = t.space.set_break(addr)
     heap = t.space.map.find(before)
@@ -205,18 +216,18 @@ def vantage_translate(k: Kernel, t: Thread, va: Ptr, out: Ptr) -> int:
 
 @syscall(1211)
 def vantage_region(k: Kernel, t: Thread, index: Size, out: Ptr) -> int:
-    """The `index`-th region of the caller's address space.  ENOENT: there are not so many."""
+    """The `index`-th region of the caller's address space.  ENOENT: there are fewer."""
     if index >= len(t.space.map):
         raise KernelError(E.NOENT)
     region = t.space.map.at(index)
     resident = t.space.resident_pages(region)
     name = region.name.encode()[:31]
-    shape = (region.start, region.end, region.prot, int(region.shared), resident, name)
-    t.space.write(out, _REGION_LAYOUT.pack(*shape))
+    rights = (region.prot, int(region.shared))
+    t.space.write(out, _REGION_LAYOUT.pack(region.start, region.end, *rights, resident, name))
     return 0
 
 
 @syscall(1212)
 def null_call(k: Kernel, t: Thread) -> int:
-    """Do nothing: what is left is the cost of a system call."""
+    """Do nothing, to measure the cost of a system call."""
     return 0

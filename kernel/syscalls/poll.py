@@ -1,4 +1,4 @@
-"""System calls that wait for the first of several files.  poll(2), select(2), epoll(7)."""
+"""System calls that wait until one of several files is ready.  poll(2), select(2), epoll(7)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from kernel.abi.nodes import (
     POLLWRNORM,
 )
 from kernel.kernel import Kernel
-from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
+from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
 from kernel.task.descriptors import MAX_DESCRIPTORS, Handle
 from kernel.task.process import Thread
@@ -36,11 +36,11 @@ CYCLES_PER_MILLISECOND = timespec_to_cycles(struct.pack("<qq", 0, 1_000_000))
 _POLLFD, _EVENT = struct.Struct("<iHH"), struct.Struct("<IQ")
 
 Wanted = tuple[Handle | None, int]
-"""A descriptor's handle, if it is open, and the events that are waited for."""
+"""The handle of a descriptor, None if it is not open, and the events to wait for."""
 
 
 def ready(k: Kernel, t: Thread, handle: Handle | None, events: int) -> int:
-    """Which of `events` are true of one descriptor now."""
+    """Those of `events` that have occurred on one descriptor."""
     if handle is None:
         return POLLNVAL
     if isinstance(handle, Epoll):
@@ -53,7 +53,7 @@ def ready(k: Kernel, t: Thread, handle: Handle | None, events: int) -> int:
 
 
 def wait(k: Kernel, t: Thread, wanted: Sequence[Wanted], timeout: int | None) -> list[int]:
-    """What is ready of each, waiting up to `timeout` cycles, or for ever, until something is."""
+    """What is ready of each.  Waits at most `timeout` cycles, or for ever, until something is."""
     call = t.current_call()
     k.ready.unwatch(t, call)
     masks = [ready(k, t, handle, events) for handle, events in wanted]
@@ -64,7 +64,7 @@ def wait(k: Kernel, t: Thread, wanted: Sequence[Wanted], timeout: int | None) ->
 
 
 def _borrow_mask(t: Thread, at: int, size_bytes: int) -> None:
-    """While it waits, these signals are blocked and no others.  Raises EINVAL, EFAULT."""
+    """While the call waits, block these signals and no others.  Raises EINVAL, EFAULT."""
     if at and size_bytes != 8:
         raise KernelError(E.INVAL)
     if at:
@@ -72,7 +72,7 @@ def _borrow_mask(t: Thread, at: int, size_bytes: int) -> None:
 
 
 def _is_over(k: Kernel, t: Thread, timeout: int | None) -> bool:
-    """Is the time to wait over?  Sets the alarm the first time."""
+    """Is the time to wait over?  The first call sets the alarm."""
     call = t.current_call()
     if timeout is None:
         return False
@@ -84,7 +84,7 @@ def _is_over(k: Kernel, t: Thread, timeout: int | None) -> bool:
 # poll ---------------------------------------------------------------------------------------------
 
 
-@syscall(7, owner="files")
+@syscall(7, owner="files", restarts=False)
 def poll(k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Int) -> int:
     """Wait until one of an array of struct pollfd is ready; returns how many are.
 
@@ -94,11 +94,11 @@ def poll(k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Int) -> int:
     return _poll(k, t, fds, count, limit)
 
 
-@syscall(271, owner="files")
+@syscall(271, owner="files", restarts=False)
 def ppoll(
     k: Kernel, t: Thread, fds: Ptr, count: Flags, timeout: Ptr, mask: Ptr, mask_size: Size
 ) -> int:
-    """As poll, with a struct timespec and the signals that are blocked while it waits."""
+    """As poll, with a struct timespec, and the signals to block while it waits."""
     limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
     _borrow_mask(t, mask, mask_size)
     return _poll(k, t, fds, count, limit)
@@ -123,13 +123,13 @@ _EVENTS = (POLLIN, POLLOUT, POLLPRI)
 _SETS = (POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI)
 
 
-@syscall(23, owner="files")
+@syscall(23, owner="files", restarts=False)
 def select(
     k: Kernel, t: Thread, count: Int, reads: Ptr, writes: Ptr, others: Ptr, timeout: Ptr
 ) -> int:
-    """Wait until one of three sets of descriptors is ready; returns how many are, and the sets.
+    """Wait until a descriptor in one of three sets is ready; leaves those, returns how many.
 
-    `timeout` is a struct timeval, and then holds what was left.  EBADF; EINVAL; EFAULT; EINTR.
+    `timeout` is a struct timeval, which gets the time that was left.  EBADF; EINVAL; EFAULT; EINTR.
     """
     limit = _timeval(t, timeout) if timeout else None
     found = _select(k, t, count, (reads, writes, others), limit)
@@ -149,7 +149,7 @@ def _timeval(t: Thread, at: int) -> int:
     return timespec_to_cycles(struct.pack("<qq", min(seconds, 1 << 40), microseconds * 1000))
 
 
-@syscall(270, owner="files")
+@syscall(270, owner="files", restarts=False)
 def pselect6(
     k: Kernel, t: Thread, count: Int, reads: Ptr, writes: Ptr, others: Ptr, timeout: Ptr, mask: Ptr
 ) -> int:
@@ -188,7 +188,7 @@ def _select(k: Kernel, t: Thread, count: int, sets: tuple[int, int, int], limit:
 
 @syscall(213)
 def epoll_create(k: Kernel, t: Thread, size: Int) -> int:
-    """As epoll_create1; the size must be positive and means nothing."""
+    """As epoll_create1.  `size` has no effect, but must be positive."""
     if size <= 0:
         raise KernelError(E.INVAL)
     return epoll_create1(k, t, 0)
@@ -213,7 +213,7 @@ def _instance(t: Thread, fd: int) -> Epoll:
 def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> int:
     """Add, change or remove what an instance watches.
 
-    EBADF; EINVAL: not an instance, or an instance in another; EPERM: a file, which is always ready;
+    EBADF; EINVAL: `epfd` is no instance, or `fd` is one; EPERM: a file, which is always ready;
     EEXIST; ENOENT; EFAULT.
     """
     handle = t.process.descriptors.get(fd)
@@ -245,37 +245,39 @@ def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> in
     return 0
 
 
-@syscall(232, owner="files")
+@syscall(232, owner="files", restarts=False, ended_by_stop=True)
 def epoll_wait(k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Int) -> int:
-    """Wait for what an instance watches; stores struct epoll_event, returns how many.
+    """Wait for what an instance watches; stores an array of struct epoll_event, returns its length.
 
     `timeout` in milliseconds, negative for ever.  EBADF; EINVAL; EFAULT; EINTR.
     """
     limit = None if timeout < 0 else timeout * CYCLES_PER_MILLISECOND
-    return _epoll_wait(k, t, epfd, events, count, limit)
+    return _epoll_wait(k, t, epfd, events, count=count, limit=limit)
 
 
-@syscall(281, owner="files")
+@syscall(281, owner="files", restarts=False, ended_by_stop=True)
 def epoll_pwait(
     k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Int, mask: Ptr
 ) -> int:
-    """As epoll_wait, with the signals that are blocked while it waits."""
+    """As epoll_wait, with the signals to block while it waits."""
     limit = None if timeout < 0 else timeout * CYCLES_PER_MILLISECOND
     _borrow_mask(t, mask, 8)
-    return _epoll_wait(k, t, epfd, events, count, limit)
+    return _epoll_wait(k, t, epfd, events, count=count, limit=limit)
 
 
-@syscall(441, owner="files")
+@syscall(441, owner="files", restarts=False, ended_by_stop=True)
 def epoll_pwait2(
     k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Ptr, mask: Ptr
 ) -> int:
     """As epoll_pwait, with a struct timespec."""
     limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
     _borrow_mask(t, mask, 8)
-    return _epoll_wait(k, t, epfd, events, count, limit)
+    return _epoll_wait(k, t, epfd, events, count=count, limit=limit)
 
 
-def _epoll_wait(k: Kernel, t: Thread, epfd: int, events: int, count: int, limit: int | None) -> int:
+def _epoll_wait(
+    k: Kernel, t: Thread, epfd: int, events: int, *, count: int, limit: int | None
+) -> int:
     epoll = _instance(t, epfd)
     if not 0 < count <= MAX_EVENTS:
         raise KernelError(E.INVAL)
@@ -285,14 +287,14 @@ def _epoll_wait(k: Kernel, t: Thread, epfd: int, events: int, count: int, limit:
     found = _report(k, t, epoll, count)
     if not found and not _is_over(k, t, limit):
         raise k.ready.wait_for_any(t, call, keys_of(epoll))
-    t.space.write(events, b"".join(_EVENT.pack(*pair) for pair in found))
+    t.space.write(events, b"".join(_EVENT.pack(mask, data) for mask, data in found))
     return len(found)
 
 
 def _report(
     k: Kernel, t: Thread, epoll: Epoll, room: int, *, peek: bool = False
 ) -> list[tuple[int, int]]:
-    """(events, data) of what is ready, as far as there is room; to `peek` reports nothing."""
+    """(events, data) of at most `room` ready descriptors; `peek`: they stay as they are."""
     found: list[tuple[int, int]] = []
     for fd, interest in list(epoll.interests.items()):
         if not interest.handle.holds:

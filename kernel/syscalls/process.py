@@ -1,4 +1,4 @@
-"""System calls on processes and threads: how they come, what they become, and how they end."""
+"""System calls on processes and threads: how they begin, what they run, and how they end."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from kernel.life.life import (
     Change,
     CloneRequest,
 )
-from kernel.syscalls import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
 from kernel.syscalls.limits import pack_rusage
+from kernel.syscalls.table import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
 from kernel.task.process import Thread
 from kernel.wait.signals import SIGCHLD
 
@@ -131,10 +131,10 @@ def wait4(k: Kernel, t: Thread, pid: Pid, status: Ptr, options: Flags, usage: Pt
 
 @syscall(247)
 def waitid(k: Kernel, t: Thread, kind: Int, id: Pid, info: Ptr, options: Flags, usage: Ptr) -> int:
-    """Wait as wait4 does, for the changes in `options` only, and learn of one as a siginfo_t.
+    """Wait as wait4 does, but only for the changes in `options`, and store one as a siginfo_t.
 
-    WNOWAIT leaves it to be waited for again.  ECHILD; EINVAL: no such kind or options; EINTR;
-    EFAULT.
+    WNOWAIT: the next wait can report the same change.
+    ECHILD; EINVAL: no such kind or options; EINTR; EFAULT.
     """
     if options & ~WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | WCONTINUED):
         raise KernelError(E.INVAL)
@@ -150,7 +150,7 @@ def waitid(k: Kernel, t: Thread, kind: Int, id: Pid, info: Ptr, options: Flags, 
 
 
 def _which(t: Thread, kind: int, id: int) -> int:
-    """waitid's choice of children in the manner of wait4."""
+    """Which children waitid means, as the `pid` of wait4."""
     if kind == P_ALL:
         return -1
     if kind == P_PID and id > 0:
@@ -161,11 +161,11 @@ def _which(t: Thread, kind: int, id: int) -> int:
 
 
 def _tell(t: Thread, info: int, change: Change) -> None:
-    """Store the fields of a siginfo_t; all zero if there is nothing to tell, errors too."""
+    """Store the fields of a siginfo_t; zeros if there is no change or an error."""
     if info:
         number = SIGCHLD if change.pid else 0
-        fields = (number, 0, change.code, 0, change.pid, change.uid, change.status)
-        t.space.write(info, _CHILD_INFO.pack(*fields))
+        child = (change.pid, change.uid, change.status)
+        t.space.write(info, _CHILD_INFO.pack(number, 0, change.code, 0, *child))
 
 
 @syscall(110)

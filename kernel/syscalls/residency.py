@@ -20,7 +20,7 @@ from kernel.mm.space import (
     covers,
     page_up,
 )
-from kernel.syscalls import Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 
 MADV_WILLNEED, MADV_DONTNEED, MADV_FREE, MADV_REMOVE = 3, 4, 8, 9
@@ -28,24 +28,27 @@ MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK = 10, 11, 18, 19
 MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_DONTNEED_LOCKED = 22, 23, 24
 HINTS = frozenset((0, 1, 2, MADV_WILLNEED, 12, 13, 14, 15, 16, 17, 20, 21))
 """NORMAL, RANDOM, SEQUENTIAL, WILLNEED, (UN)MERGEABLE, (NO)HUGEPAGE, DONTDUMP, DODUMP, COLD and
-PAGEOUT: right to ignore."""
+PAGEOUT: a kernel may ignore them."""
 MARKS = {
-    MADV_DONTFORK: (NOT_FORKED, 0), MADV_DOFORK: (0, NOT_FORKED),
-    MADV_WIPEONFORK: (WIPED_BY_FORK, 0), MADV_KEEPONFORK: (0, WIPED_BY_FORK),
-}  # fmt: skip
+    MADV_DONTFORK: (NOT_FORKED, 0),
+    MADV_DOFORK: (0, NOT_FORKED),
+    MADV_WIPEONFORK: (WIPED_BY_FORK, 0),
+    MADV_KEEPONFORK: (0, WIPED_BY_FORK),
+}
+"""Flags of a region that an advice sets, and those that it clears."""
 DROPS = frozenset((MADV_DONTNEED, MADV_FREE, MADV_DONTNEED_LOCKED))
 POPULATES = frozenset((MADV_POPULATE_READ, MADV_POPULATE_WRITE))
 KNOWN_ADVICE = HINTS | MARKS.keys() | DROPS | POPULATES | {MADV_REMOVE}
 MS_ASYNC, MS_INVALIDATE, MS_SYNC = 1, 2, 4
 MLOCK_ONFAULT, ADDRESS_MASK = 1, (1 << 64) - 1
 BARRIER_QUERY, BARRIERS = 0, 0x7F
-"""GLOBAL, GLOBAL_EXPEDITED, PRIVATE_EXPEDITED, PRIVATE_EXPEDITED_SYNC_CORE, and to register for
+"""GLOBAL, GLOBAL_EXPEDITED, PRIVATE_EXPEDITED, PRIVATE_EXPEDITED_SYNC_CORE, and registration for
 the last three."""
 REGISTRATION_FOR = {0x08: 0x10, 0x20: 0x40}
 
 
 def _range(addr: int, length: int) -> int:
-    """The end of a page-aligned range.  Raises EINVAL if it is none."""
+    """The end of a range.  Raises EINVAL if it is not page-aligned, or too long."""
     end = page_up(addr + length)
     if addr & PAGE_MASK or end > 1 << 64:
         raise KernelError(E.INVAL)
@@ -54,10 +57,10 @@ def _range(addr: int, length: int) -> int:
 
 @syscall(28)
 def madvise(k: Kernel, t: Thread, addr: Ptr, length: Size, advice: Int) -> int:
-    """Say what a range is used for.  MADV_DONTNEED and MADV_FREE forget private pages at once.
+    """Say how the program will use a range.  MADV_DONTNEED and MADV_FREE drop private pages.
 
-    EINVAL: unaligned, unknown advice, or not for such memory; ENOMEM: the range has holes, though
-    what is mapped was treated; EFAULT: a page to be populated lies behind the end of a file.
+    EINVAL: unaligned, unknown advice, or not for such memory; ENOMEM: the range has holes, but the
+    call has treated its mappings; EFAULT: a page to populate lies behind the end of a file.
     """
     if advice not in KNOWN_ADVICE:
         raise KernelError(E.INVAL)
@@ -93,13 +96,14 @@ def _advise(space: AddressSpace, start: int, end: int, advice: int) -> None:
     elif advice == MADV_REMOVE:
         residency.punch(space, start, end)
     elif advice in MARKS:
-        space.mark(start, end, *MARKS[advice])
+        added, removed = MARKS[advice]
+        space.mark(start, end, added, removed)
 
 
 @syscall(26)
 def msync(k: Kernel, t: Thread, addr: Ptr, length: Size, flags: Int) -> int:
-    """Files are their memory: nothing is to be written.  EINVAL: unaligned or wrong flags; EBUSY:
-    MS_INVALIDATE and a locked page; ENOMEM: the range has holes."""
+    """Write back files, which are memory here: nothing to do.  EINVAL: unaligned or wrong flags;
+    EBUSY: MS_INVALIDATE and a locked page; ENOMEM: the range has holes."""
     known, both = MS_ASYNC | MS_INVALIDATE | MS_SYNC, MS_ASYNC | MS_SYNC
     if flags & ~known or addr & PAGE_MASK or flags & both == both:
         raise KernelError(E.INVAL)
@@ -150,7 +154,7 @@ def mlock(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
 
 @syscall(325)
 def mlock2(k: Kernel, t: Thread, addr: Ptr, length: Size, flags: Flags) -> int:
-    """As mlock; MLOCK_ONFAULT keeps pages when they come, and brings none.  EINVAL: other flags."""
+    """As mlock, but MLOCK_ONFAULT locks a page at its first use.  EINVAL: other flags."""
     if flags & ~MLOCK_ONFAULT:
         raise KernelError(E.INVAL)
     return _lock(t.space, addr, length, on_fault=bool(flags))
@@ -164,7 +168,7 @@ def _lock(space: AddressSpace, addr: int, length: int, *, on_fault: bool) -> int
 
 
 def _pages_around(addr: int, length: int) -> tuple[int, int]:
-    """The pages that a range touches.  Lengths wrap, as on Linux; raises EINVAL past the end."""
+    """The pages that a range touches.  A length wraps, as on Linux.  Raises EINVAL past the end."""
     start = addr & ~PAGE_MASK
     end = start + (page_up(addr - start + length) & ADDRESS_MASK)
     if end > ADDRESS_MASK:
@@ -174,7 +178,7 @@ def _pages_around(addr: int, length: int) -> tuple[int, int]:
 
 @syscall(150)
 def munlock(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
-    """The range may leave memory again.  EINVAL; ENOMEM: it has holes."""
+    """Undo mlock for a range.  EINVAL; ENOMEM: it has holes."""
     start, end = _pages_around(addr, length)
     if end > start:
         residency.unlock(t.space, start, end)
@@ -183,15 +187,15 @@ def munlock(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
 
 @syscall(151)
 def mlockall(k: Kernel, t: Thread, flags: Int) -> int:
-    """Keep all mappings in memory: those there are (MCL_CURRENT), those to come (MCL_FUTURE), and
-    with MCL_ONFAULT only once they are used.  EINVAL: other flags."""
+    """Lock mappings in memory: all present ones (MCL_CURRENT), all later ones (MCL_FUTURE); with
+    MCL_ONFAULT a page only at its first use.  EINVAL: other flags."""
     known = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT
     if flags & ~known or not flags & (MCL_CURRENT | MCL_FUTURE):
         raise KernelError(E.INVAL)
     t.space.locks_new = flags if flags & MCL_FUTURE else 0
     if flags & MCL_CURRENT:
         for region in list(t.space.map):
-            with suppress(KernelError):  # as Linux: what cannot be had is no error here
+            with suppress(KernelError):  # as on Linux, a failure here is no error
                 t.space.mark(region.start, region.end, LOCKED)
                 if not flags & MCL_ONFAULT:
                     residency.populate(t.space, region.start, region.end)
@@ -209,9 +213,9 @@ def munlockall(k: Kernel, t: Thread) -> int:
 
 @syscall(324)
 def membarrier(k: Kernel, t: Thread, cmd: Int, flags: Flags, cpu_id: Int) -> int:
-    """Have every core's stores seen, which here they are at once; 0 asks for what there is.
+    """A memory barrier on all cores.  Stores are visible at once here, so it has nothing to do.
 
-    EINVAL: unknown; EPERM: not registered for it.
+    `cmd` 0 returns which commands exist.  EINVAL: unknown; EPERM: not registered for it.
     """
     if flags:
         raise KernelError(E.INVAL)

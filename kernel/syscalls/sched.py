@@ -1,6 +1,6 @@
-"""System calls on who runs, how much, and where: sched(7), getpriority(2), cpuset(7).
+"""System calls on scheduling: sched(7), getpriority(2), cpuset(7).
 
-As on Linux these are about threads, though their arguments are called pids.
+As on Linux, a `pid` means one thread here, not a process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.sched.policy import FOR_EVER
-from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
 from kernel.task.clock import cycles_to_timespec
 from kernel.task.process import SCHED_BATCH, SCHED_IDLE, SCHED_OTHER, Scheduling, Thread
 
@@ -20,7 +20,7 @@ SCHED_FIFO, SCHED_RR, SCHED_DEADLINE = 1, 2, 6
 RESET_ON_FORK = 0x4000_0000
 REAL_TIME_PRIORITIES = range(1, 100)
 MASK_BYTES = 8
-"""Of an affinity mask: Linux's cpumask_size() with up to 64 cores."""
+"""The size of an affinity mask, as Linux has it with at most 64 cores (cpumask_size())."""
 
 
 @syscall(24)
@@ -35,7 +35,7 @@ def sched_yield(k: Kernel, t: Thread) -> int:
 
 @syscall(140)
 def getpriority(k: Kernel, t: Thread, which: Int, who: Int) -> int:
-    """20 - nice of the least nice thread that is meant.  EINVAL; ESRCH: there is none."""
+    """20 - the lowest nice value among the threads.  EINVAL; ESRCH: there are none."""
     meant = _meant(k, t, which, who)
     if not meant:
         raise KernelError(E.SRCH)
@@ -46,10 +46,9 @@ def getpriority(k: Kernel, t: Thread, which: Int, who: Int) -> int:
 def setpriority(k: Kernel, t: Thread, which: Int, who: Int, nice: Int) -> int:
     """Set the nice value, -20 to 19, of a thread, a process group, or all threads of a user.
 
-    EPERM: another user's; EACCES: only root may be less nice than before; ESRCH; EINVAL.
+    EPERM: another user's; EACCES: a lower value, and not root; ESRCH; EINVAL.
     """
-    meant, error = _meant(k, t, which, who), E.SRCH
-    wanted = max(MIN_NICE, min(nice, MAX_NICE))
+    meant, wanted = _meant(k, t, which, who), max(MIN_NICE, min(nice, MAX_NICE))
     refused = []
     for thread in meant:
         if not _may_change(t, thread):
@@ -59,7 +58,7 @@ def setpriority(k: Kernel, t: Thread, which: Int, who: Int, nice: Int) -> int:
         else:
             k.tasks.set_scheduling(thread, replace(thread.scheduling, nice=wanted))
     if refused or not meant:
-        raise KernelError(refused[-1] if refused else error)
+        raise KernelError(refused[-1] if refused else E.SRCH)
     return 0
 
 
@@ -85,7 +84,7 @@ def _may_change(t: Thread, other: Thread) -> bool:
 
 
 def _thread(k: Kernel, t: Thread, pid: int) -> Thread:
-    """Whom `pid` names; 0 is the caller.  Raises ESRCH."""
+    """The thread that `pid` names; 0 is the caller.  Raises ESRCH."""
     thread = k.tasks.threads.get(pid) if pid else t
     if thread is None:
         raise KernelError(E.SRCH)
@@ -97,10 +96,10 @@ def _thread(k: Kernel, t: Thread, pid: int) -> Thread:
 
 @syscall(142)
 def sched_setparam(k: Kernel, t: Thread, pid: Pid, param: Ptr) -> int:
-    """Set the real-time priority, which without real-time classes must be 0."""
+    """Set the real-time priority.  It must be 0, since no thread has a real-time class here."""
     thread, priority = _with_priority(k, t, pid, param)
-    now = thread.scheduling
-    return _set_class(k, t, thread, now.policy, priority, reset=now.reset_on_fork)
+    _set_class(k, t, thread, thread.scheduling, priority=priority)
+    return 0
 
 
 @syscall(143)
@@ -117,15 +116,19 @@ def sched_getparam(k: Kernel, t: Thread, pid: Pid, param: Ptr) -> int:
 def sched_setscheduler(k: Kernel, t: Thread, pid: Pid, policy: Int, param: Ptr) -> int:
     """Set the class: SCHED_OTHER, SCHED_BATCH or SCHED_IDLE, perhaps with SCHED_RESET_ON_FORK.
 
-    EPERM: another user's, only root may leave SCHED_IDLE or take the flag back, and nobody may
-    have a real-time class here; EINVAL; ESRCH; EFAULT.
+    EPERM: another user's; a real-time class; or, unless root, away from SCHED_IDLE, or without
+    the flag again; EINVAL; ESRCH; EFAULT.
     """
     if policy < 0:
         raise KernelError(E.INVAL)
     thread, priority = _with_priority(k, t, pid, param)
-    return _set_class(
-        k, t, thread, policy & ~RESET_ON_FORK, priority, reset=bool(policy & RESET_ON_FORK)
+    wanted = replace(
+        thread.scheduling,
+        policy=policy & ~RESET_ON_FORK,
+        reset_on_fork=bool(policy & RESET_ON_FORK),
     )
+    _set_class(k, t, thread, wanted, priority=priority)
+    return 0
 
 
 def _with_priority(k: Kernel, t: Thread, pid: int, param: int) -> tuple[Thread, int]:
@@ -136,23 +139,20 @@ def _with_priority(k: Kernel, t: Thread, pid: int, param: int) -> tuple[Thread, 
     return _thread(k, t, pid), priority
 
 
-def _set_class(
-    k: Kernel, t: Thread, thread: Thread, policy: int, priority: int, *, reset: bool
-) -> int:
-    real_time = policy in (SCHED_FIFO, SCHED_RR)
-    if not real_time and policy not in (SCHED_OTHER, SCHED_BATCH, SCHED_IDLE):
+def _set_class(k: Kernel, t: Thread, thread: Thread, wanted: Scheduling, *, priority: int) -> None:
+    """Raises EINVAL: no such class, or a priority that it does not have; EPERM."""
+    now, real_time = thread.scheduling, wanted.policy in (SCHED_FIFO, SCHED_RR)
+    if not real_time and wanted.policy not in (SCHED_OTHER, SCHED_BATCH, SCHED_IDLE):
         raise KernelError(E.INVAL)
     if priority not in REAL_TIME_PRIORITIES if real_time else priority:
         raise KernelError(E.INVAL)
-    now = thread.scheduling
-    leaves_idle = now.policy == SCHED_IDLE != policy
-    takes_back = now.reset_on_fork and not reset
+    leaves_idle = now.policy == SCHED_IDLE != wanted.policy
+    takes_back = now.reset_on_fork and not wanted.reset_on_fork
     if real_time or not _may_change(t, thread):
         raise KernelError(E.PERM)
     if (leaves_idle or takes_back) and not _is_root(t):
         raise KernelError(E.PERM)
-    k.tasks.set_scheduling(thread, Scheduling(now.nice, policy, reset, now.affinity))
-    return 0
+    k.tasks.set_scheduling(thread, wanted)
 
 
 @syscall(145)
@@ -186,7 +186,7 @@ def _is_real_time(policy: int) -> bool:
 
 @syscall(148)
 def sched_rr_get_interval(k: Kernel, t: Thread, pid: Pid, interval: Ptr) -> int:
-    """Store the length of a slice, where an instruction takes a cycle; 0 means that it never ends.
+    """Store the length of a time slice (an instruction counts as a cycle); 0: it never ends.
 
     EINVAL; ESRCH; EFAULT.
     """
@@ -202,7 +202,7 @@ def sched_rr_get_interval(k: Kernel, t: Thread, pid: Pid, interval: Ptr) -> int:
 
 @syscall(203)
 def sched_setaffinity(k: Kernel, t: Thread, pid: Pid, length: Flags, mask: Ptr) -> int:
-    """Say which cores a thread may run on.  EPERM: another user's; EINVAL: none; ESRCH; EFAULT."""
+    """Set which cores a thread may run on.  EPERM: another user's; EINVAL: none; ESRCH; EFAULT."""
     size = min(length, MASK_BYTES)
     wanted = int.from_bytes(t.space.read(mask, size), "little") & _all_cores(k)
     thread = _thread(k, t, pid)

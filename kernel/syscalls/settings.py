@@ -1,4 +1,4 @@
-"""System calls by which a process says how it wants to be treated, and the like."""
+"""System calls by which a process sets its own attributes: prctl(2), personality(2), capget(2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.table import Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 from kernel.wait.signals import SIGNALS
 
@@ -58,7 +58,7 @@ def prctl(k: Kernel, t: Thread, option: Int, a: Size, b: Size, c: Size, d: Size)
 
 
 def _name(t: Thread, option: int, at: int) -> int:
-    """The name of a thread has up to 15 bytes; the first one's is that of its process."""
+    """The name of a thread has at most 15 bytes; the first thread shares it with its process."""
     if option == PR_GET_NAME:
         name = (t.name or t.process.name).encode(errors="surrogateescape")[: NAME_BYTES - 1]
         t.space.write(at, name.ljust(NAME_BYTES, b"\0"))
@@ -108,7 +108,7 @@ def getcpu(k: Kernel, t: Thread, cpu: Ptr, node: Ptr, cache: Ptr) -> int:
     return 0
 
 
-# Capabilities: root has all of them, and others none (capabilities(7)).
+# Capabilities: root has all of them, other users have none (capabilities(7)).
 
 
 @syscall(125)
@@ -125,7 +125,7 @@ def capget(k: Kernel, t: Thread, header: Ptr, data: Ptr) -> int:
 
 @syscall(126)
 def capset(k: Kernel, t: Thread, header: Ptr, data: Ptr) -> int:
-    """Set one's own capabilities: to what they are.  EPERM: to anything else; EINVAL; EFAULT."""
+    """Set the caller's capabilities.  EPERM: to anything but what they are; EINVAL; EFAULT."""
     pid = _cap_header(t, header)
     wanted = _CAP_DATA.unpack(t.space.read(data, _CAP_DATA.size))
     if pid not in (0, t.tid) or wanted != _capabilities(t):
@@ -144,7 +144,7 @@ def _cap_header(t: Thread, at: int) -> int:
 
 
 def _capabilities(t: Thread) -> tuple[int, ...]:
-    """Effective, permitted, inheritable: the low words, then the high ones."""
+    """Effective, permitted and inheritable ones: the low words, then the high words."""
     held = CAPABILITIES if t.process.credentials.is_root else 0
     low, high = held & 0xFFFF_FFFF, held >> 32
     return (low, low, 0, high, high, 0)

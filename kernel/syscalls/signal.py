@@ -7,7 +7,7 @@ import struct
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
 from kernel.life import delivery, sigframe
-from kernel.syscalls import Int, Pid, Ptr, Size, syscall
+from kernel.syscalls.table import Int, Pid, Ptr, Size, syscall
 from kernel.task.clock import timespec_to_cycles
 from kernel.task.process import Process, Signal, SignalAction, Thread
 from kernel.wait import signals
@@ -74,13 +74,13 @@ def rt_sigpending(k: Kernel, t: Thread, out: Ptr, mask_size: Size) -> int:
     return 0
 
 
-@syscall(128)
+@syscall(128, restarts=False, ended_by_stop=True)
 def rt_sigtimedwait(
     k: Kernel, t: Thread, wanted: Ptr, info: Ptr, timeout: Ptr, mask_size: Size
 ) -> int:
-    """Take one of the wanted signals, which are blocked as a rule, as soon as it is there.
+    """Wait for one of the wanted signals, which a program should block, and take it.
 
-    Returns its number.  EAGAIN: none came in time; EINTR: another one did; EINVAL; EFAULT.
+    Returns its number.  EAGAIN: none came in time; EINTR: another signal came; EINVAL; EFAULT.
     """
     if mask_size != MASK_BYTES:
         raise KernelError(E.INVAL)
@@ -100,18 +100,18 @@ def rt_sigtimedwait(
     raise Blocked(("signal", t.tid, 0))
 
 
-@syscall(130)
+@syscall(130, restarts=False)
 def rt_sigsuspend(k: Kernel, t: Thread, mask: Ptr, mask_size: Size) -> int:
-    """Sleep with another mask until a handler was called: always EINTR.  EINVAL; EFAULT."""
+    """Sleep with another mask until a handler has run: always EINTR.  EINVAL; EFAULT."""
     if mask_size != MASK_BYTES:
         raise KernelError(E.INVAL)
     signals.borrow_mask(t, t.space.read_u64(mask))
     raise Blocked(("signal", t.tid, 0))
 
 
-@syscall(34)
+@syscall(34, restarts=False)
 def pause(k: Kernel, t: Thread) -> int:
-    """Sleep until a handler was called: always EINTR."""
+    """Sleep until a handler has run: always EINTR."""
     raise Blocked(("signal", t.tid, 0))
 
 
@@ -120,9 +120,9 @@ def pause(k: Kernel, t: Thread) -> int:
 
 @syscall(62)
 def kill(k: Kernel, t: Thread, pid: Pid, number: Int) -> int:
-    """Send a signal to a process (pid > 0), one's group (0), a group (< -1) or everybody (-1).
+    """Send a signal to a process (pid > 0), the caller's group (0), a group (< -1) or all (-1).
 
-    Signal 0 only checks.  ESRCH: nobody there; EPERM: not one's own, and not root; EINVAL.
+    Signal 0 only checks.  ESRCH: no such process; EPERM: only other users', and not root; EINVAL.
     """
     _check_number(number)
     found = [p for p in k.tasks.processes.values() if _is_target(p, pid, t.process)]
@@ -164,8 +164,8 @@ def _to_thread(k: Kernel, t: Thread, pid: int, tid: int, signal: Signal) -> int:
 
 @syscall(129)
 def rt_sigqueueinfo(k: Kernel, t: Thread, pid: Pid, number: Int, info: Ptr) -> int:
-    """Send a signal with a siginfo_t of the caller's.  EPERM: one that the kernel or kill would
-    send, or not one's own process; ESRCH; EINVAL; EAGAIN: too many wait; EFAULT."""
+    """Send a signal with a siginfo_t of the caller's.  EPERM: a code of the kernel or of kill, or
+    another user's process; ESRCH; EINVAL; EAGAIN: too many are pending; EFAULT."""
     signal = _read_siginfo(t, number, info)
     if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
         raise KernelError(E.PERM)
@@ -193,7 +193,7 @@ def rt_tgsigqueueinfo(k: Kernel, t: Thread, pid: Pid, tid: Pid, number: Int, inf
 
 def _read_siginfo(t: Thread, number: int, at: int) -> Signal:
     _, _, code, _, pid, uid, value = _SIGINFO.unpack(t.space.read(at, _SIGINFO.size))
-    return Signal(number, code, pid, uid, value=value)
+    return Signal(number, code, pid=pid, uid=uid, value=value)
 
 
 @syscall(131, stops_guest=True)
@@ -234,7 +234,7 @@ def _check_number(number: int) -> None:
 
 
 def _from(t: Thread, number: int, code: int) -> Signal:
-    return Signal(number, code, t.process.pid, t.process.credentials.real_uid)
+    return Signal(number, code, pid=t.pid, uid=t.process.credentials.real_uid)
 
 
 def _is_target(process: Process, pid: int, sender: Process) -> bool:
@@ -246,8 +246,8 @@ def _is_target(process: Process, pid: int, sender: Process) -> bool:
 
 
 def _may_signal(sender: Process, target: Process, number: int) -> bool:
-    """One's real or effective uid is the target's real or saved one; SIGCONT reaches the whole
-    session (kill(2))."""
+    """Root may, and so may a sender whose real or effective uid is the target's real or saved one.
+    SIGCONT may go to the whole session (kill(2))."""
     mine, other = sender.credentials, target.credentials
     if mine.is_root or sender is target:
         return True

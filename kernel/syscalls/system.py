@@ -1,10 +1,10 @@
-"""System calls that say what this system is."""
+"""The system call that says what this system is."""
 
 from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.syscalls import Ptr, syscall
+from kernel.syscalls.table import Ptr, syscall
 from kernel.task.process import Thread
 
 UTSNAME_FIELD_BYTES = 65

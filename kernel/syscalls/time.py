@@ -8,7 +8,7 @@ from hw.costs import CYCLES_PER_SECOND
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
 from kernel.sched.usage import usage_of_clock
-from kernel.syscalls import Flags, Int, Ptr, syscall
+from kernel.syscalls.table import Flags, Int, Ptr, syscall
 from kernel.task import clock
 from kernel.task.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
 from kernel.task.process import Thread, Timer
@@ -56,7 +56,7 @@ def clock_getres(k: Kernel, t: Thread, which: Int, out: Ptr) -> int:
 
 @syscall(227)
 def clock_settime(k: Kernel, t: Thread, which: Int, new: Ptr) -> int:
-    """EPERM for the time of day, which the run decides; EINVAL: a clock that is never set."""
+    """Set a clock: nobody may.  EPERM: the time of day; EINVAL: any other clock; EFAULT."""
     if which != clock.REALTIME:
         raise KernelError(E.INVAL)
     timespec_to_cycles(t.space.read(new, 16))
@@ -86,37 +86,38 @@ def time(k: Kernel, t: Thread, out: Ptr) -> int:
 
 
 def deadline_of(k: Kernel, timespec: bytes, which: int, *, absolute: bool) -> int:
-    """The cycles at which a duration from now ends, or at which a clock shows this time."""
+    """In cycles: the end of a duration from now, or the moment when a clock shows this time."""
     cycles = timespec_to_cycles(timespec)
     if absolute:
         return cycles - clock.offset_seconds(which) * CYCLES_PER_SECOND
     return k.tasks.now() + cycles
 
 
-@syscall(35)
+@syscall(35, restarts=False)
 def nanosleep(k: Kernel, t: Thread, duration: Ptr, remaining: Ptr) -> int:
     """Sleep.  EINTR: a signal came, and `remaining` holds what was left; EINVAL; EFAULT."""
-    return _sleep(k, t, (clock.MONOTONIC, False), duration, remaining)
+    return _sleep(k, t, clock.MONOTONIC, duration, remaining, absolute=False)
 
 
-@syscall(230)
+@syscall(230, restarts=False)
 def clock_nanosleep(
     k: Kernel, t: Thread, which: Int, flags: Int, moment: Ptr, remaining: Ptr
 ) -> int:
     """Sleep for a time, or until a clock shows it (TIMER_ABSTIME).
 
     EINTR: a signal came, and for a duration `remaining` holds what was left; EINVAL: no such
-    clock or time; EOPNOTSUPP: a clock that nobody can sleep by; EFAULT.
+    clock or time; EOPNOTSUPP: no call can sleep by this clock; EFAULT.
     """
     if which not in clock.CLOCKS:
         raise KernelError(E.INVAL)
     if which not in SLEEPABLE:
         raise KernelError(E.OPNOTSUPP)
-    return _sleep(k, t, (which, bool(flags & TIMER_ABSTIME)), moment, remaining)
+    absolute = bool(flags & TIMER_ABSTIME)
+    return _sleep(k, t, which, moment, remaining, absolute=absolute)
 
 
-def _sleep(k: Kernel, t: Thread, how: tuple[int, bool], moment: int, remaining: int) -> int:
-    call, (which, absolute) = t.current_call(), how
+def _sleep(k: Kernel, t: Thread, which: int, moment: int, remaining: int, *, absolute: bool) -> int:
+    call = t.current_call()
     if call.deadline is None:
         timespec = t.space.read(moment, 16)
         k.alarms.wake(t, deadline_of(k, timespec, which, absolute=absolute))
@@ -134,7 +135,7 @@ def _sleep(k: Kernel, t: Thread, how: tuple[int, bool], moment: int, remaining: 
 
 @syscall(37)
 def alarm(k: Kernel, t: Thread, seconds: Flags) -> int:
-    """Send SIGALRM after some seconds, 0: never; returns those that an earlier alarm had left."""
+    """Send SIGALRM after `seconds`, 0: never; returns how many an earlier alarm had left."""
     old = _itimer(k, t, timers.REAL)
     left = old[0]
     _set_itimer(k, t, 0, seconds * CYCLES_PER_SECOND, 0)
@@ -178,7 +179,7 @@ def _set_itimer(k: Kernel, t: Thread, which: int, first: int, interval: int) -> 
     key, signal, by = ITIMERS[which]
     t.process.timers.pop(key, None)
     if first:
-        timer = Timer(signal, None, interval, by)
+        timer = Timer(signal, interval=interval, clock=by)
         timer.deadline = timers.reading(k.tasks, t.process, timer) + first
         timers.start(k.alarms, t.process, key, timer)
 
@@ -263,7 +264,7 @@ def timer_gettime(k: Kernel, t: Thread, number: Int, out: Ptr) -> int:
 
 @syscall(225)
 def timer_getoverrun(k: Kernel, t: Thread, number: Int) -> int:
-    """How often the timer rang beyond the signal that was taken last.  EINVAL: no such timer."""
+    """How often the timer rang again before its last signal was taken.  EINVAL: no such timer."""
     return _timer(t, number).overrun
 
 

@@ -1,4 +1,4 @@
-"""Time as programs see it: derived from the cycle clock, never from the host's."""
+"""Time, as programs see it.  All of it comes from the cycle clock, none from the host."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ BOOT_SECONDS = 1_489_443_240
 """CLOCK_REALTIME at boot: 13 March 2017, 22:14 UTC, when the RFC was posted."""
 
 REALTIME, MONOTONIC, PROCESS_TIME, THREAD_TIME = 0, 1, 2, 3
-REALTIME_COARSE, REALTIME_ALARM, BOOTTIME, BOOTTIME_ALARM, TAI = 5, 8, 7, 9, 11
+REALTIME_COARSE, BOOTTIME, REALTIME_ALARM, TAI = 5, 7, 8, 11
 CLOCKS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11)
-"""The clock ids of clock_gettime(2) that there are; 10 is none."""
+"""The clock ids of clock_gettime(2); 10 is none of them."""
 COARSE = (5, 6)
 OF_DAY = (REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI)
 USER_TIME = -1
-"""Not an id for programs: what ITIMER_VIRTUAL counts."""
+"""What ITIMER_VIRTUAL counts; programs have no id for it."""
 
 _TIMESPEC = struct.Struct("<qq")
 
@@ -41,7 +41,7 @@ def now_nanoseconds(cycles: int) -> int:
 
 
 def cycles_at(nanoseconds: int) -> int:
-    """When the cycle clock will show this time of day."""
+    """What the cycle clock shows at this time of day."""
     since_boot = nanoseconds - BOOT_SECONDS * NANOSECONDS
     return -(-since_boot * CYCLES_PER_SECOND // NANOSECONDS)
 
@@ -63,5 +63,5 @@ def timeval_to_cycles(data: bytes) -> int:
 
 
 def offset_seconds(clock: int) -> int:
-    """What a clock showed at boot."""
+    """What a clock shows at boot."""
     return BOOT_SECONDS if clock in OF_DAY else 0

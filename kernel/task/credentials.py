@@ -12,10 +12,10 @@ NO_ID = 0xFFFF_FFFF
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who a process acts as (credentials(7)).
+    """Who a process acts as.
 
-    `uid` and `gid` are the effective ids, which decide what is permitted; for files, `file_uid`
-    and `file_gid` do.  An id that is not given is the same as the effective one.
+    `uid` and `gid` are the effective ids, which decide what the process may do; for files,
+    `file_uid` and `file_gid` decide.  An id that is not given equals the effective one.
     """
 
     uid: int = 0
@@ -40,11 +40,11 @@ class Credentials:
 
     @property
     def is_changed(self) -> bool:
-        """Does it act as somebody else than who started it?"""
+        """Do the effective ids differ from the real ones?"""
         return (self.uid, self.gid) != (self.real_uid, self.real_gid)
 
     def running(self, mode: int, owner: int, group: int) -> Credentials:
-        """Who it is when it runs a file (execve(2)): S_ISUID and S_ISGID make it the file's."""
+        """What execve(2) of a file makes of them: S_ISUID and S_ISGID give the file's ids."""
         uid = owner if mode & S_ISUID else self.uid
         gid = group if mode & S_ISGID and mode & 0o010 else self.gid
         return replace(

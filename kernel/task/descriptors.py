@@ -13,10 +13,11 @@ MAX_DESCRIPTORS = 1024
 
 @dataclass(slots=True, eq=False)
 class Handle:
-    """An open file description (open(2)): `badge` is what the server behind `endpoint` knows it by.
+    """An open file description (open(2)), which descriptors of one or several processes share.
 
-    Descriptors of one process or of several share it, with its `flags` (access mode, O_APPEND,
-    O_NONBLOCK, O_PATH) and, if it is `seekable`, its `offset`; the last `holds` closes it.
+    The server behind `endpoint` knows it by its `badge`.  `flags` are the access mode, O_APPEND,
+    O_NONBLOCK and O_PATH.  Only a `seekable` one has an `offset`.  It is closed when no descriptor
+    `holds` it any more.
     """
 
     endpoint: int
@@ -28,7 +29,7 @@ class Handle:
 
     @property
     def blocks(self) -> bool:
-        """Does a call wait for what cannot be done yet?"""
+        """Does a call wait until the server can serve it?"""
         return not self.flags & O_NONBLOCK
 
     def set_blocking(self, *, blocks: bool) -> None:
@@ -37,16 +38,15 @@ class Handle:
 
 @dataclass(slots=True, eq=False)
 class Descriptors:
-    """The capability table of a process, with Linux's rule that the lowest number is next.
-
-    `closes_on_exec` holds the numbers that execve closes; no number below `first_free` is free;
-    `limit` is RLIMIT_NOFILE.
-    """
+    """The descriptors of a process: a capability table, where the lowest free number is next."""
 
     handles: dict[int, Handle] = field(default_factory=dict)
     closes_on_exec: set[int] = field(default_factory=set)
+    """The numbers that execve closes."""
     first_free: int = 0
+    """No number below it is free."""
     limit: int = field(default_factory=lambda: MAX_DESCRIPTORS)
+    """RLIMIT_NOFILE."""
 
     def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""
@@ -73,7 +73,7 @@ class Descriptors:
             self.closes_on_exec.add(number)
 
     def remove(self, number: int) -> Handle:
-        """Take a number out; whoever does so closes the handle.  Raises EBADF."""
+        """Free a number; the caller has to close the handle.  Raises EBADF."""
         handle = self.get(number)
         del self.handles[number]
         self.closes_on_exec.discard(number)
@@ -81,14 +81,14 @@ class Descriptors:
         return handle
 
     def mark(self, number: int, *, closes_on_exec: bool) -> None:
-        """Shall execve close it?"""
+        """Say whether execve closes a descriptor."""
         if closes_on_exec:
             self.closes_on_exec.add(number)
         else:
             self.closes_on_exec.discard(number)
 
     def copy(self) -> Descriptors:
-        """What fork gives to the child."""
+        """The table of a child after fork."""
         for handle in self.handles.values():
             handle.holds += 1
         held, closing = dict(self.handles), set(self.closes_on_exec)

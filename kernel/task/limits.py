@@ -1,4 +1,4 @@
-"""Resource limits: what a process may have at most (getrlimit(2))."""
+"""Resource limits: how much of each resource a process may use (getrlimit(2))."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ DEFAULTS = {
     NICE: (0, 0),
     RTPRIO: (0, 0),
 }
-"""Resource -> (soft, hard) at the start; the others are without limit."""
+"""Resource -> (soft, hard) at the start.  A resource that is not here has no limit."""
 
 
 def get(process: Process, kind: int) -> tuple[int, int]:
-    """(soft, hard)"""
+    """The soft and the hard limit."""
     return process.limits.get(kind) or DEFAULTS.get(kind, (INFINITY, INFINITY))
 
 
 def soft(process: Process, kind: int) -> int:
-    """What is enforced."""
+    """The limit that the kernel enforces."""
     return get(process, kind)[0]
 
 
 def put(process: Process, kind: int, limit: tuple[int, int]) -> None:
+    """Set the soft and the hard limit."""
     process.limits[kind] = limit
     if kind == NOFILE:
         process.descriptors.limit = limit[0]

@@ -102,7 +102,7 @@ class Timer:
         return self.clock not in (clock.USER_TIME, clock.PROCESS_TIME)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Process:
     """A process; it is a zombie from its last thread's end until its parent waits.
 

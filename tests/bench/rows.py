@@ -369,7 +369,7 @@ def linux_rows() -> Iterator[Row]:
 
 # Start ----------------------------------------------------------------------------------------
 
-EVERYTHING = "import userland.exec; from kernel.syscalls import load_all; load_all()"
+EVERYTHING = "import userland.exec"
 
 
 def start() -> Reading:

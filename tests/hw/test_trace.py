@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kernel.boot  # noqa: F401 - it declares all kinds of records
 from hw import trace
 from hw.trace import KINDS, MAGIC, RECORDS_PER_CHUNK, TAIL, VERSION, Record, Trace, TraceError
 from hw.trace import TraceFile as File
-from kernel.syscalls import load_all
 
-load_all()
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "B": st.integers(0, 2**8 - 1),
     "H": st.integers(0, 2**16 - 1),

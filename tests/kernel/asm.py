@@ -15,9 +15,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from kernel.syscalls import TABLE, load_all
-
-load_all()
+from kernel.syscalls import TABLE
 
 CODE, DATA = 0x40_0000, 0x60_0000
 PAGE = 4096

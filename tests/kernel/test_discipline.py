@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernel.abi import ioctls
 from kernel.servers import termios
 from kernel.servers.discipline import MAX_LINE_BYTES, Discipline
 from kernel.servers.termios import Settings
@@ -63,7 +64,7 @@ def at_the_host(wanted: Settings, keys: bytes) -> tuple[bytes, list[bytes]]:
 
     master, slave = pty.openpty()
     try:
-        fcntl.ioctl(slave, termios.TCSETS, wanted.pack())
+        fcntl.ioctl(slave, ioctls.TCSETS, wanted.pack())
         shown = b""
         for key in keys:
             os.write(master, bytes((key,)))

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from kernel import strace, syscalls
+from kernel import strace
 from kernel.abi.errno import E
 from kernel.strace import Strace, format_call
-from kernel.syscalls import TABLE, Flags, Int, Ptr, SystemCall, syscall
+from kernel.syscalls import TABLE, SystemCall
+from kernel.syscalls.table import Flags, Int, Long, Ptr, syscall
 from tests.kernel.asm import NUMBERS, Program
 from tests.kernel.system import ROOT, System, run_code
 from userland.build import FIRST_OF_OURS
@@ -88,7 +89,7 @@ def test_a_number_cannot_be_declared_twice() -> None:
         (Int, 0x8000_0000, -(1 << 31)),
         (Flags, 0xFFFF_FFFF_8000_0000, 0x8000_0000),
         (Ptr, 0xFFFF_FFFF_FFFF_FFFF, (1 << 64) - 1),
-        (syscalls.Long, 0xFFFF_FFFF_FFFF_FFFF, -1),
+        (Long, 0xFFFF_FFFF_FFFF_FFFF, -1),
     ],
 )
 def test_a_register_becomes_what_a_c_function_would_see(
@@ -194,3 +195,19 @@ def test_a_program_cannot_fill_the_kernels_memory_with_numbers_it_makes_up() -> 
     system = System(program, ram=4)
     system.run()
     assert len(system.kernel.unknown) <= 1024
+
+
+def test_the_calls_that_never_restart_are_those_of_signal_7() -> None:
+    """ "The following interfaces are never restarted", as far as they are here; since Linux 2.6.22
+    futex is one of them with a timeout only."""
+    polls = {"poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
+    waits = {"pause", "rt_sigsuspend", "rt_sigtimedwait", "nanosleep", "clock_nanosleep"}
+    assert {row.name for row in ROWS if not row.restarts} == polls | waits
+    assert {row.name for row in ROWS if not row.restarts_timed} == {"futex"}
+
+
+def test_the_calls_that_a_stop_ends_are_those_of_signal_7() -> None:
+    """ "Interruption of system calls and library functions by stop signals"; Linux 3.7 and earlier
+    had more of them."""
+    epolls = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
+    assert {row.name for row in ROWS if row.ended_by_stop} == epolls | {"rt_sigtimedwait"}

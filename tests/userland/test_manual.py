@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hw.host import UserError
-from kernel.syscalls import TABLE, load_all
-from kernel.syscalls.vas import NOTES
+from kernel.syscalls import TABLE
+from kernel.syscalls.vas_notes import NOTES
 from userland import manual
 
-load_all()  # whatever other tests have imported
 ROWS = sorted(TABLE.values(), key=lambda row: row.number)
 
 

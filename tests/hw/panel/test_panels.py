@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import kernel.boot  # noqa: F401 - it declares all kinds of records
 from hw.panel import axis
 from hw.panel.draw import (
     Box,
@@ -186,9 +187,7 @@ def test_every_moment_has_a_caption_of_one_sentence(folder: Path, program: str) 
 
 def test_a_record_of_any_kind_has_a_caption() -> None:
     from hw.trace import KINDS, Record
-    from kernel.syscalls import load_all
 
-    load_all()
     moment = view_at(COPY_ON_WRITE).moment
     for kind in KINDS.values():
         values = tuple(b"x" if code == "s" else 1 for code in kind.codes)
@@ -209,9 +208,7 @@ def test_the_caption_of_a_copy_on_write_names_both_frames() -> None:
 
 def test_the_caption_of_a_conflict_tells_who_failed_and_why() -> None:
     from hw.trace import KINDS, Record
-    from kernel.syscalls import load_all
 
-    load_all()
     moment = view_at(COPY_ON_WRITE).moment
     grown = (1, 0x40_6000, 0x40_8000, b"[heap]", 0x40_6000, 0x40_9000, b"[heap]")
     moment.last = Record(KINDS["conflict"], 0, 0, grown)

@@ -1,0 +1,76 @@
+"""What the manual says about virtual address spaces beyond the single calls."""
+
+from __future__ import annotations
+
+NOTES: dict[str, tuple[str, ...]] = {
+    "How views follow each other (--vas-sync)": (
+        "subtree (default): a view shares page-table subtrees with its process and with the VAS, "
+        "at the highest level whose span has one owner. There is one heap, one mapping, one page, "
+        "whatever view it is changed in.",
+        "forward: a view has tables of its own; every change is pushed into them at once and is "
+        "counted (vas_ctl, VAS_CTL_PUSHED). What programs see is the same as under subtree.",
+        "rfc: a view is a copy, brought up to date at each switch by timestamps of regions, as in "
+        "the RFC. A heap that grew, in either view, makes the next switch fail with EFAULT; what "
+        "the process unmaps lives on in the view; a page first touched inside is another one "
+        "outside; readers can add mappings, and the second of them cannot detach. What is mapped "
+        "inside becomes the VAS's, and its owner pays for it, only at detach or exit.",
+    ),
+    "Who may be in a VAS at the same time (--vas-sharing)": (
+        "attach (default): one writer alone or any number of readers, decided when something is "
+        "attached and held until it is detached; EBUSY for a caller that comes too late.",
+        "switch: any process may attach. vas_switch takes the reader/writer lock of every "
+        "lockable segment (vas_seg_ctl) in the order of their ids, having given up those of the "
+        "VAS that it leaves, and sleeps until it has them; only SIGKILL ends that sleep. Threads "
+        "get a lock in the order in which they came, but a reader waits for writers only. A "
+        "thread that is made inside is in the same critical section. Switching away, exit, exec "
+        "and death by a signal release them.",
+    ),
+    "What the RFC left open": (
+        "A signal handler runs in the view that the signal found. The frame remembers it, so a "
+        "handler may switch, and its return leads back; if the VAS is not attached any more, or "
+        "has a registered entry, the return is a SIGSEGV.",
+        "fork copies the process's own memory and nothing of a VAS: the child is at home with "
+        "nothing attached. If its code or stack was in the VAS, it faults at once.",
+        "vfork borrows the parent's view until exec or exit. A thread made inside a VAS starts "
+        "there.",
+        "exec and exit switch back and detach everything; a VAS and a segment stay until deleted.",
+        "A thread whose stack was mapped inside a VAS faults at its first push after it has "
+        "switched away: it must change to a stack of its process first.",
+        "Two processes with their stacks at one place share a VAS without harm, since each view "
+        "shows its own process's stack. A segment in that place is a layout conflict.",
+        "malloc takes memory by brk, which is the process's in every view, or by mmap, which is "
+        "the VAS's when it is made inside: its lists are lost to others. A vas_heap (vas.h) keeps "
+        "its lists in the segment that it manages.",
+        "A futex is known by the memory that it lies in, so in a segment it is one futex in every "
+        "process and every view.",
+        "Who pays: every frame of a VAS, of its tables, and of a segment is charged to its owner, "
+        "dead or alive, up to --vas-limit (root has none). At the limit calls answer ENOMEM, and "
+        "a touch kills the process, as it does when memory is short. Of the 65,535 ids of each "
+        "kind a user owns 32,767 at most, VASes and segments together.",
+        "What a compartment does not stop: code that was hijacked can call vas_switch itself. "
+        "vas_entry closes that way in, and a forged signal frame does not open it again. But a "
+        "process that may attach the VAS anew, after a fork for instance, has no entry to pass: "
+        "take the rights away.",
+    ),
+    "Where this is not what the RFC does": (
+        "The numbers are 1000 + the RFC's. pid 0 is the caller.",
+        "vas_seg_attach and vas_seg_detach take vid 0, the process's own space.",
+        "Attaching to or detaching from another user's process is EACCES, unless by root.",
+        "setattr needs the owner or root; only root changes the owner, and the group only to "
+        "one's own; else EACCES. vas_seg_detach needs write on the VAS.",
+        "vas_detach is EBUSY while any thread is inside, not just the caller.",
+        "Through an attachment for reading nobody maps, unmaps or protects the VAS's memory: "
+        "EACCES. On x86 what may be written may be read, so O_WRONLY shows as O_RDWR does.",
+        "A segment's pages are sealed, as by mseal(2): munmap, mprotect and mmap over them are "
+        "EPERM.",
+        "mmap with MAP_FIXED where an attached view shows something else is EFAULT; brk stays "
+        "where it is; a stack does not grow there.",
+        "Too many attachments (65,535 of one VAS, segment or process) are EBUSY.",
+        "Under subtree and forward, vas_switch and vas_detach never answer EFAULT.",
+        "A layout conflict is EFAULT, and the kernel's log and the trace name the two regions.",
+        "/sys/kernel/vas/ID has besides the RFC's files attached, resident, segments; vas_segs/ID "
+        "has attached, resident and lockable. In /proc/PID/vas/VID/maps, v marks what is the "
+        "VAS's and a what is the process's.",
+    ),
+}
+"""What `run.py manual vas` prints in front of the calls."""
