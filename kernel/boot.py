@@ -17,8 +17,9 @@ from kernel.abi.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.choose import Chooser
 from kernel.kernel import Kernel
 from kernel.life.life import FIRST
+from kernel.mm.eager import EagerObjects
 from kernel.mm.frames import OWNERS
-from kernel.mm.replace import CLOCK, Replacement
+from kernel.mm.replace import CLOCK, Replacement, replacement_of
 from kernel.mm.replace import POLICIES as REPLACEMENTS
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
@@ -175,10 +176,11 @@ def boot(
     kernel.vases.choose(config.vas_sync, config.vas_sharing)
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8
-    kernel.objects.eager = config.eager
+    if config.eager:
+        kernel.objects = EagerObjects(kernel.frames)
     machine.connect(kernel.traps)
     if config.machine.swap_mib:
-        kernel.frames.replacement = Replacement(kernel, config.replace)
+        kernel.objects.pager = Replacement(kernel.objects, kernel.shootdowns, config.replace)
     console = kernel.ipc.attach(Console()).id
     kernel.console_input = Handle(console, INPUT, 1)
     kernel.console, kernel.console_errors = Handle(console, OUTPUT, 1), Handle(console, ERRORS, 1)
@@ -260,7 +262,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "pcids": kernel.pcids, "seed": kernel.chooser.seed, "sched": kernel.policy.name,
         "vas_sync": kernel.vases.sync.name, "vas_sharing": kernel.vases.sharing.name,
         "swap_mib": config.swap_mib, "eager": kernel.objects.eager,
-        "replace": kernel.frames.replacement.policy if kernel.frames.replacement else "none",
+        "replace": pager.policy if (pager := replacement_of(kernel.objects)) else "none",
     }  # fmt: skip
 
 

@@ -533,7 +533,7 @@ class Kernel:
 
     def for_space(self, *, runs: bool = True) -> tuple[int, Objects, Shootdowns, int]:
         """What every address space is made of; none `runs` that only views show."""
-        self.frames.reserve(TABLES_OF_A_SPACE)
+        self.objects.reserve(TABLES_OF_A_SPACE)
         self.machine.charge(costs.RECORD_CREATE)
         kuser_pfn = self.kuser_pfn if runs else 0
         return self.new_space_id(), self.objects, self.shootdowns, kuser_pfn

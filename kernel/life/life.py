@@ -12,6 +12,7 @@ from kernel.abi.errno import Blocked, E, KernelError
 from kernel.abi.message import Reply
 from kernel.ipc import paths
 from kernel.life import elf
+from kernel.mm import file_pages
 from kernel.mm.objects import MemoryObject
 from kernel.mm.space import AddressSpace
 from kernel.task import clock, limits
@@ -264,7 +265,7 @@ class Life:
         for _ in range(MAX_INTERPRETERS):
             at = paths.start(self.kernel, thread, paths.AT_FDCWD, path)
             reply, _ = paths.send(self.kernel, thread, at, path, "image")
-            head = self.kernel.ipc.published[reply.caps[0]].load(0, SCRIPT_HEAD_BYTES)
+            head = file_pages.load(self.kernel.ipc.published[reply.caps[0]], 0, SCRIPT_HEAD_BYTES)
             if not head.startswith(b"#!"):
                 return reply, arguments
             words = head[2:].partition(b"\n")[0].strip().split(None, 1)
@@ -289,7 +290,7 @@ class Life:
         credentials: Credentials,
     ) -> tuple[int, dict[str, int]]:
         """Entry point and first registers of a program loaded into `space`."""
-        image = elf.parse(file.content())
+        image = elf.parse(file_pages.content(file))
         name = arguments[0].decode(errors="replace") if arguments else ""
         elf.load(space, image, file, name)
         random = self.kernel.chooser.bytes(16)

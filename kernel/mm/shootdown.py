@@ -174,7 +174,7 @@ class Shootdowns:
             if targets:
                 self._interrupt(space, pages, frames, targets)
                 return
-        self.release(space.objects.table, frames)
+        self.release(space.objects.frames, frames)
 
     def release(self, table: Frames, frames: list[int]) -> None:
         """Nothing maps `frames` any more: give them back, once no shootdown is under way.
@@ -218,7 +218,7 @@ class Shootdowns:
     def _finish(self, down: Shootdown) -> list[Thread]:
         del self.open[down.id]
         frames, self.limbo = self.limbo + down.frames, []
-        self.release(down.space.objects.table, frames)
+        self.release(down.space.objects.frames, frames)
         if self.machine.trace:
             self.machine.trace.emit(SHOOTDOWN_DONE, down.id)
         seat = down.initiator

@@ -16,7 +16,8 @@ from hw import costs
 from hw.paging import ADDRESS, A, D, P, W
 from kernel.abi.errno import E, KernelError
 from kernel.mm.pagetable import PROT_EXEC, PROT_WRITE
-from kernel.mm.space import CREATED, OF_TASK, OF_VAS, AddressSpace, Region
+from kernel.mm.regions import CREATED, OF_TASK, OF_VAS, Region
+from kernel.mm.space import AddressSpace
 from kernel.vas.view import ForwardView, View
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class CopiedView(AddressSpace):
         """Copy a region of `source` here; its pages come at the first fault, code at once."""
         if self.map.busy(region.start, region.end):
             raise self.conflict(region, self.map.overlapping(region.start, region.end)[0])
-        twin = region.object if region.shared else self.objects.twin(region.object)
+        twin = region.object if region.shared else region.object.twin()
         prot = region.prot
         if origin == OF_VAS and not self.writable:
             prot &= ~PROT_WRITE
@@ -223,7 +224,7 @@ class Rfc:
     def _replace(self, region: Region, target: AddressSpace, found: Region) -> Region:
         origin = found.origin
         target.remove(found.start, found.end)
-        twin = region.object if region.shared else target.objects.twin(region.object)
+        twin = region.object if region.shared else region.object.twin()
         return target.map_region(replace(region, object=twin, origin=origin, lazy=False))
 
     def detach(self, attachment: Attachment) -> None:
@@ -239,7 +240,7 @@ class Rfc:
         for region in new:
             memory, pages = region.object, region.end - region.start >> 12
             if not region.shared:
-                memory = view.objects.carve(memory, region.page, pages)
+                memory = memory.carve(region.page, pages)
             memory.pay_from(attachment.vas.account)
             duplicate(view, space, space.map_region(replace(region, object=memory)))
 
@@ -267,7 +268,7 @@ class Rfc:
 
 def find_reference(space: AddressSpace, region: Region) -> Region | None:
     """The RFC's look-up of a region's counterpart: the same bounds, or a stack's same end."""
-    space.objects.table.machine.charge(costs.REGION_FIND)
+    space.objects.frames.machine.charge(costs.REGION_FIND)
     found = space.map.find(region.start) or space.map.next_above(region.start)
     if found is None or found.end != region.end:
         return None
@@ -286,7 +287,7 @@ def duplicate(source: AddressSpace, target: AddressSpace, region: Region) -> int
         if original is None:
             continue
         pfn = (entry & ADDRESS) >> 12
-        if not region.shared and original.object.frames.get(original.object_page(va)) == pfn:
+        if not region.shared and original.object.pages.get(original.object_page(va)) == pfn:
             released += region.object.adopt(region.object_page(va), pfn)
             original.duplicated = region.duplicated = True
         entry &= ~(A | D) if region.prot & PROT_WRITE else ~(A | D | W)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hw import costs, trace
 from kernel.abi.errno import E, KernelError
 from kernel.mm.frames import Account
+from kernel.mm.layout import MAP_LOWEST, MAP_TOP
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_READ, PROT_WRITE
-from kernel.mm.space import MAP_LOWEST, MAP_TOP, AddressSpace, Conflict, Region
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace, Conflict
 from kernel.task.process import Credentials, Process, Thread
 from kernel.vas import listing as vas_listing
 from kernel.vas.records import (
@@ -149,7 +151,7 @@ class Vases:
         except KernelError:
             self.vas_ids.give(vid)
             raise
-        account.frames += len(space.table.used)
+        account.charged += len(space.table.used)
         account.owned += 1
         space.table.account = account
         space.base = space.hint = own_slot(vid)
@@ -199,7 +201,7 @@ class Vases:
         """Regions of one object become regions of one copy."""
         original = region.object
         if original.id not in twins:
-            twin = twins[original.id] = self.kernel.objects.twin(original)
+            twin = twins[original.id] = original.twin()
             twin.account = vas.account
             vas.space.map_region(replace(region, object=twin))
             original.copy_into(twin)
@@ -211,8 +213,8 @@ class Vases:
         account = self.account(uid)
         if isinstance(named, Vas):
             table = named.space.table
-            named.account.frames -= len(table.used)
-            account.frames += len(table.used)
+            named.account.charged -= len(table.used)
+            account.charged += len(table.used)
             table.account = account
             for region in named.space.map:
                 if region.object.account is named.account and not region.segment:

@@ -26,9 +26,10 @@ from hw import costs, trace
 from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, ERR_WRITE, P, W
 from kernel.abi.errno import E, KernelError
+from kernel.mm.layout import KUSER
 from kernel.mm.pagetable import LEAVES, TABLE_FLAGS, PageTable, span
-from kernel.mm.regions import RegionMap
-from kernel.mm.space import KUSER, SPACE, AddressSpace, Region
+from kernel.mm.regions import Owner, Region, RegionMap
+from kernel.mm.space import SPACE, AddressSpace, Onlooker
 
 PUSH = trace.declare(
     "push", "space:Q layer:Q va:Q level:B", "A table entry was written into a view as well."
@@ -71,8 +72,9 @@ class LayeredMap(RegionMap):
         found = (layer.map.overlapping(start, end) for layer in self.layers)
         return sorted(chain.from_iterable(found), key=_START)
 
-    def busy(self, start: int, end: int) -> bool:
-        return any(layer.map.busy(start, end) for layer in self.layers)
+    def first_in(self, start: int, end: int) -> Region | None:
+        found = (layer.map.first_in(start, end) for layer in self.layers)
+        return min((region for region in found if region), key=_START, default=None)
 
     def at(self, index: int) -> Region:
         return list(self)[index]
@@ -221,7 +223,7 @@ class CopiedTable(PageTable):
     def make_room(self, owner: AddressSpace, start: int, end: int) -> None:
         """Nothing is shared, so nothing is in the way."""
 
-    def fill(self, layer: AddressSpace, va: int) -> None:
+    def fill(self, layer: Owner, va: int) -> None:
         """Copy a layer's leaf.  Raises ENOMEM."""
         mask = next(mirror.mask for other, mirror in self.layers if other is layer)
         self.set(va, layer.table.lookup(va) & mask)
@@ -268,7 +270,7 @@ class View(AddressSpace):
             raise
 
     def _new_table(self) -> SharedTable | CopiedTable:
-        return SharedTable(self.objects.table, space=self.id)
+        return SharedTable(self.objects.frames, space=self.id)
 
     @property
     def home(self) -> AddressSpace:
@@ -296,7 +298,7 @@ class View(AddressSpace):
     def _check_places(self, layer: AddressSpace) -> None:
         for shown in self.shows:
             few, many = sorted((layer, shown), key=lambda space: len(space.map))
-            self.objects.table.machine.charge(costs.REGION_FIND, len(few.map))
+            self.objects.frames.machine.charge(costs.REGION_FIND, len(few.map))
             for region in few.map:
                 if many.map.busy(region.start, region.end):
                     other = many.map.overlapping(region.start, region.end)[0]
@@ -334,7 +336,7 @@ class View(AddressSpace):
         if other is not None:
             raise self.conflict(Region(start, end, 0, other.object), other)
 
-    def clash(self, start: int, end: int, but: View | None = None) -> Region | None:
+    def clash(self, start: int, end: int, but: Onlooker | None = None) -> Region | None:
         """What other views of these layers show in a range."""
         for layer in self.shows:
             other = layer.clash(start, end, but=self)
@@ -437,7 +439,7 @@ class ForwardView(View):
     forwarded: int = 0
 
     def _new_table(self) -> SharedTable | CopiedTable:
-        return CopiedTable(self.objects.table, space=self.id)
+        return CopiedTable(self.objects.frames, space=self.id)
 
     def fault(self, page: int, error: int) -> bool:
         # BEGIN SOLUTION lab6.forward
@@ -448,10 +450,10 @@ class ForwardView(View):
         # END SOLUTION lab6.forward
         # PROMPT lab6.forward: let the layer resolve the fault, then copy its leaf.
 
-    def _fill(self, layer: AddressSpace, page: int) -> None:
+    def _fill(self, layer: Owner, page: int) -> None:
         """Copy the leaf, unless making room for its tables took it away again."""
         assert isinstance(self.table, CopiedTable)
-        self.objects.table.reserve(TABLES_OF_A_LEAF)
+        self.objects.reserve(TABLES_OF_A_LEAF)
         if layer.table.lookup(page) & P:
             self.table.fill(layer, page)
 
@@ -466,7 +468,7 @@ class ForwardView(View):
     def resized(self, region: Region) -> None:
         """The thread's idea: a resize reaches every view at once.  Counted, since it costs."""
         self.forwarded += 1
-        self.objects.table.machine.charge(costs.REGION_CHANGE)
+        self.objects.frames.machine.charge(costs.REGION_CHANGE)
         self._emit(FORWARD, region.start, region.end)
 
 
