@@ -125,6 +125,11 @@ class Machine:
         """Bill the current core."""
         self.core.charge(primitive, times)
 
+    def emit(self, kind: trace.Kind, *values: object) -> None:
+        """Record that `kind` happened now, on the current core, if there is a trace."""
+        if self.trace:
+            self.trace.emit(kind, *values)
+
     def send_ipi(self, target: int, message: int) -> None:
         """Interrupt another core; it takes the message at its next turn."""
         self.charge(costs.IPI_SEND)

@@ -21,7 +21,7 @@ from kernel.ipc.endpoints import WellKnown
 from kernel.kernel import Kernel, assemble
 from kernel.life.life import FIRST
 from kernel.mm.frames import OWNERS
-from kernel.mm.replace import CLOCK, Replacement
+from kernel.mm.replace import CLOCK, Replacement, replacement_of
 from kernel.mm.replace import POLICIES as REPLACEMENTS
 from kernel.port import CorePort
 from kernel.sched import POLICIES
@@ -177,15 +177,16 @@ def boot(
     """
     machine = Machine(config.machine, sink, source, memory=memory)
     chooser = Chooser(config.seed)
-    kernel = assemble(machine, chooser, POLICIES[config.sched](chooser), config.pcids)
+    kernel = assemble(
+        machine, chooser, POLICIES[config.sched](chooser), config.pcids, eager=config.eager
+    )
     machine.connect(Traps(kernel))
     kernel.vases.choose(config.vas_sync, config.vas_sharing)
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8
-    kernel.memory.objects.eager = config.eager
     if config.machine.swap_mib:
-        frames, shootdowns = kernel.memory.frames, kernel.memory.shootdowns
-        frames.replacement = Replacement(frames, shootdowns, config.replace)
+        objects, shootdowns = kernel.memory.objects, kernel.memory.shootdowns
+        objects.pager = Replacement(objects, shootdowns, config.replace)
     _start_servers(kernel, config.user, programs, given)
     return kernel
 
@@ -282,7 +283,7 @@ def run_to_end(kernel: Kernel, process: Process) -> int:
 
 def describe(kernel: Kernel) -> dict[str, Any]:
     """The configuration, as a trace header carries it."""
-    config, replacement = kernel.machine.config, kernel.memory.frames.replacement
+    config, replacement = kernel.machine.config, replacement_of(kernel.memory.objects)
     return {
         "cpus": config.cpus,
         "ram_mib": config.ram_mib,

@@ -16,10 +16,11 @@ from kernel import vas_invariants
 from kernel.abi.errno import Panic
 from kernel.kernel import Kernel
 from kernel.mm import frames as owners
-from kernel.mm.objects import MemoryObject
-from kernel.mm.replace import IN_FILE, Away
+from kernel.mm.layout import KUSER
+from kernel.mm.objects import Away, MemoryObject
+from kernel.mm.replace import IN_FILE, replacement_of
 from kernel.mm.shootdown import CoreTlb, generation
-from kernel.mm.space import KUSER, AddressSpace
+from kernel.mm.space import AddressSpace
 from kernel.task.process import BLOCKED, READY, RUNNING
 
 
@@ -72,7 +73,7 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
     holders = Counter(range(kernel.machine.first_free_frame))
     holders[kernel.memory.kuser_pfn] += 1
     for made in live_objects(kernel).values():
-        holders.update(made.frames.values())
+        holders.update(made.pages.values())
     for space in live_spaces(kernel):
         holders.update(space.table.used.keys())
     for down in kernel.memory.shootdowns.open.values():
@@ -90,16 +91,16 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
 
 def paged_out(kernel: Kernel) -> Iterator[str]:
     """A page is in memory or out, in all objects that share it alike; blocks are held or free."""
-    objects, pager = live_objects(kernel), kernel.memory.frames.replacement
+    objects, pager = live_objects(kernel), replacement_of(kernel.memory.objects)
     known = pager.queue.keys() | pager.locked.keys() if pager else set()
     holds: Counter[Away] = Counter()
     for made in objects.values():
         holds.update(made.paged_out.values())
-        for page in sorted(made.paged_out.keys() & made.frames.keys()):
+        for page in sorted(made.paged_out.keys() & made.pages.keys()):
             yield f"page {page:#x} of object {made.id} is in memory and paged out"
         if [m for m in made.family if m is made] != [made]:
             yield f"object {made.id} is not once in its family"
-        for pfn in sorted(set(made.frames.values()) - known if pager else ()):
+        for pfn in sorted(set(made.pages.values()) - known if pager else ()):
             yield f"frame {pfn:#x} of object {made.id} could never leave memory"
     for away, count in holds.items():
         if away.holds != count:
@@ -133,14 +134,14 @@ def _leaf(space: AddressSpace, va: int, entry: int) -> Iterator[str]:
         yield f"{where}: a leaf and no region"
         return
     page, pfn, made = region.object_page(va), (entry & ADDRESS) >> 12, region.object
-    own = made.frames.get(page)
+    own = made.pages.get(page)
     shown = own
     if own is None and made.source is not None:
-        shown = made.source.frames.get(page + made.source_page)
+        shown = made.source.pages.get(page + made.source_page)
     if shown != pfn:
         yield f"{where}: the leaf shows frame {pfn:#x}, the object holds {shown}"
     shared = (
-        region.shared or region.duplicated or (own == pfn and space.objects.table.refs[pfn] == 1)
+        region.shared or region.duplicated or (own == pfn and space.objects.frames.refs[pfn] == 1)
     )
     if entry & W and not (region.prot & 2 and shared):
         yield f"{where}: writable, though a store must fault first"

@@ -65,9 +65,11 @@ class Kernel:
     """Called after every trap and every turn; tests put `invariants.check` here."""
 
 
-def assemble(machine: Machine, chooser: Chooser, policy: Policy, pcids: int) -> Kernel:
+def assemble(
+    machine: Machine, chooser: Chooser, policy: Policy, pcids: int, *, eager: bool = False
+) -> Kernel:
     """A kernel with no servers and no processes."""
-    log, memory = Log(machine), Memory(machine, pcids)
+    log, memory = Log(machine), Memory(machine, pcids, eager)
     machine.memory.write(memory.kuser_pfn << 12, TRAMPOLINE)
     tasks = Tasks(machine, chooser, policy, memory.shootdowns)
     ready, alarms = Readiness(tasks), Alarms(tasks)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hw.devices import TERMINAL
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import ProcessInfo
-from kernel.mm.space import AddressSpace, Region
+from kernel.mm import file_pages, truncate
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace
 from kernel.task.clock import cycles_at, now_nanoseconds
 from kernel.task.descriptors import Handle
 from kernel.task.process import READY, RUNNING, Process
@@ -47,19 +49,19 @@ class CorePort:
         return made.id
 
     def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
-        return self.kernel.ipc.published[cap].load(offset, size_bytes)
+        return file_pages.load(self.kernel.ipc.published[cap], offset, size_bytes)
 
     def store(self, cap: int, offset: int, data: bytes) -> None:
-        self.kernel.ipc.published[cap].store(offset, data)
+        file_pages.store(self.kernel.ipc.published[cap], offset, data)
 
     def resize(self, cap: int, size_bytes: int) -> None:
-        self.kernel.ipc.published[cap].resize(size_bytes)
+        truncate.resize(self.kernel.ipc.published[cap], size_bytes)
 
     def size(self, cap: int) -> int:
         return self.kernel.ipc.published[cap].size_bytes or 0
 
     def pages(self, cap: int) -> int:
-        return len(self.kernel.ipc.published[cap].frames)
+        return len(self.kernel.ipc.published[cap].pages)
 
     def drop(self, cap: int) -> None:
         for pfn in self.kernel.ipc.published.pop(cap).drop():

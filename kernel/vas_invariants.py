@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from hw import paging
 from hw.paging import A, D, W
 from kernel.kernel import Kernel
+from kernel.mm.layout import KUSER
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import span
-from kernel.mm.space import KUSER, AddressSpace
+from kernel.mm.space import AddressSpace
 from kernel.vas.forward import CopiedTable
 from kernel.vas.records import WRITE, Named, Segment, Vas
 from kernel.vas.sharing import AtAttach, AtSwitch
@@ -69,7 +70,7 @@ def _tables(view: LayeredView) -> Iterator[str]:
         yield f"view {view.id}: its own tables are not those that it counts"
     for layer in view.shows:
         for key in (ROOT, *table.own):
-            if view.id not in layer.table.mirrors.get(key, {}):
+            if view.id not in layer.table.watchers.get(key, {}):
                 yield f"space {layer.id} does not tell view {view.id} of table {key:#x}"
         for region in layer.map:
             yield from _mixed(view, table, layer, region.start, region.end)
@@ -163,9 +164,9 @@ def _accounts(kernel: Kernel) -> Iterator[str]:
             if region.object.account is vas.account and not region.segment:
                 objects[region.object.id] = (vas, region.object)
     for named, made in objects.values():
-        owed[named.user] += len(made.frames) + len(made.paged_out)
+        owed[named.user] += len(made.pages) + len(made.paged_out)
     for uid, account in vases.accounts.items():
-        if account.frames != owed[uid]:
-            yield f"user {uid} pays for {account.frames} frames and has {owed[uid]}"
+        if account.charged != owed[uid]:
+            yield f"user {uid} pays for {account.charged} frames and has {owed[uid]}"
         if account.owned != owned[uid]:
             yield f"user {uid} should own {owned[uid]} VASes and segments, not {account.owned}"

@@ -31,7 +31,7 @@ from hw.trace import Kind, Trace
 from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
-from kernel.mm.space import STACK_BYTES, STACK_TOP
+from kernel.mm.layout import STACK_BYTES, STACK_TOP
 from kernel.task.process import Process
 from labs.evidence import Look
 from userland.programs import built_in, read_program

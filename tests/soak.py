@@ -150,7 +150,7 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
     _delete_orphans(kernel)
     invariants.check(kernel)
     files = [*kernel.held_files, *kernel.ipc.published.values()]
-    kept = {pfn for file in files for pfn in file.frames.values()}
+    kept = {pfn for file in files for pfn in file.pages.values()}
     lost = set(kernel.memory.frames.used()) - used_before - kept
     if lost:
         raise AssertionError(f"{len(lost)} frames were not given back: {sorted(lost)[:8]}")

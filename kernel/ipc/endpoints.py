@@ -297,13 +297,12 @@ class Endpoints:
         machine = self.machine
         machine.charge(costs.MESSAGE)
         if machine.trace:
-            operation = str(message.operation).encode()
-            shape = (message.id, message.endpoint, message.pid, message.badge)
-            machine.trace.emit(MESSAGE, *shape, operation, len(message.data))
+            name, size_bytes = str(message.operation).encode(), len(message.data)
+            endpoint, pid, badge = message.endpoint, message.pid, message.badge
+            machine.trace.emit(MESSAGE, message.id, endpoint, pid, badge, name, size_bytes)
 
     def _emit_reply(self, message_id: int, reply: Reply) -> None:
-        if self.machine.trace:
-            self.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
+        self.machine.emit(REPLY, message_id, reply.result, len(reply.data))
 
     def _serve(self, name: str, message: Message) -> Reply:
         """A Python server's answer; whatever else it raises is its death, and only its own."""

@@ -19,17 +19,11 @@ from elftools.elf.structs import ELFStructs
 
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel.abi.errno import E, KernelError
+from kernel.mm.layout import MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP, page_up
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
-from kernel.mm.space import (
-    MAP_LOWEST,
-    MAP_TOP,
-    STACK_BYTES,
-    STACK_TOP,
-    AddressSpace,
-    Region,
-    page_up,
-)
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace
 from kernel.task.credentials import Credentials
 
 PIE_BASE = 0x5555_5555_4000
@@ -162,8 +156,8 @@ def _zero_tail(space: AddressSpace, start: int, end: int) -> None:
     assert region is not None
     if not space.objects.eager:
         space.show(region, page, write=True)
-    pfn = region.object.frames[region.object_page(page)]
-    memory = space.objects.table.machine.memory
+    pfn = region.object.pages[region.object_page(page)]
+    memory = space.objects.frames.machine.memory
     memory.write((pfn << 12) + (start & PAGE_MASK), bytes(end - start))
 
 

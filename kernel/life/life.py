@@ -14,6 +14,7 @@ from kernel.choose import Chooser
 from kernel.ipc import paths
 from kernel.ipc.endpoints import Endpoints
 from kernel.life import elf
+from kernel.mm import file_pages
 from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.space import AddressSpace
@@ -225,7 +226,7 @@ class Life:
         process.space.users += 1
         self.tasks.threads[tid] = thread
         parent = process.parent.pid if process.parent else 0
-        self._emit(THREAD_NEW, tid, process.pid, parent, space.id, process.name.encode())
+        self.machine.emit(THREAD_NEW, tid, process.pid, parent, space.id, process.name.encode())
         return thread
 
     def _home(self) -> Handle:
@@ -276,7 +277,7 @@ class Life:
         thread.rip, thread.registers = image
         self.tasks.unload(thread)
         self.tasks.wake(("vfork", process.pid, 0))
-        self._emit(EXEC, process.pid, space.id, path)
+        self.machine.emit(EXEC, process.pid, space.id, path)
 
     def _program(
         self, thread: Thread, path: bytes, arguments: list[bytes]
@@ -285,7 +286,7 @@ class Life:
         for _ in range(MAX_INTERPRETERS):
             at = paths.start(self.ipc, thread, paths.AT_FDCWD, path)
             reply, _ = paths.send(self.ipc, thread, at, path, "image")
-            head = self.ipc.published[reply.caps[0]].load(0, SCRIPT_HEAD_BYTES)
+            head = file_pages.load(self.ipc.published[reply.caps[0]], 0, SCRIPT_HEAD_BYTES)
             if not head.startswith(b"#!"):
                 return reply, arguments
             words = head[2:].partition(b"\n")[0].strip().split(None, 1)
@@ -310,7 +311,7 @@ class Life:
         credentials: Credentials,
     ) -> tuple[int, dict[str, int]]:
         """Entry point and first registers of a program loaded into `space`."""
-        image = elf.parse(file.content())
+        image = elf.parse(file_pages.content(file))
         name = arguments[0].decode(errors="replace") if arguments else ""
         elf.load(space, image, file, name)
         random = self.chooser.bytes(16)
@@ -401,7 +402,7 @@ class Life:
         thread.turn_began = None
         thread.process.threads.remove(thread)
         del self.tasks.threads[thread.tid]
-        self._emit(THREAD_END, thread.tid, thread.pid, status)
+        self.machine.emit(THREAD_END, thread.tid, thread.pid, status)
 
     def _announce_end(self, thread: Thread) -> None:
         """CLONE_CHILD_CLEARTID: zero the word and wake who waits for it (a join)."""
@@ -443,30 +444,32 @@ class Life:
 
     def _change_of(self, child: Process, options: int) -> Change | None:
         """The news of a child; it is none any more, unless WNOWAIT is given."""
-        about, keep = (child.credentials.real_uid,), bool(options & WNOWAIT)
+        keep = bool(options & WNOWAIT)
         if child.zombie:
             if not options & WEXITED:
                 return None
             told, usage = signals.of_child(child), child.usage + child.children_usage
-            return Change(child.pid, told.code, told.status, *about, child.exit_status, usage)
+            return _change(child, told.code, told.status, child.exit_status, usage)
         usage = process_usage(self.tasks, child) + child.children_usage
         if options & WSTOPPED and child.stop_is_news:
             child.stop_is_news = keep
             number = child.stopped
-            return Change(child.pid, signals.CLD_STOPPED, number, *about, number << 8 | 0x7F, usage)
+            return _change(child, signals.CLD_STOPPED, number, number << 8 | 0x7F, usage)
         if options & WCONTINUED and child.continue_is_news:
             child.continue_is_news = keep
-            number = signals.SIGCONT
-            return Change(child.pid, signals.CLD_CONTINUED, number, *about, 0xFFFF, usage)
+            return _change(child, signals.CLD_CONTINUED, signals.SIGCONT, 0xFFFF, usage)
         return None
 
     def _reap(self, parent: Process, child: Process) -> None:
         parent.children.remove(child)
         del self.tasks.processes[child.pid]
 
-    def _emit(self, kind: trace.Kind, *values: object) -> None:
-        if self.machine.trace:
-            self.machine.trace.emit(kind, *values)
+
+def _change(child: Process, code: int, status: int, wait_status: int, usage: Usage) -> Change:
+    uid = child.credentials.real_uid
+    return Change(
+        pid=child.pid, code=code, status=status, uid=uid, wait_status=wait_status, usage=usage
+    )
 
 
 def _check_flags(flags: int) -> None:

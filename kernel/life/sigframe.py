@@ -15,7 +15,7 @@ from hw.costs import CYCLES_PER_SECOND
 from hw.cpu import Core
 from hw.fpu import FXSAVE_BYTES
 from kernel.abi.errno import E, KernelError
-from kernel.mm.space import KUSER
+from kernel.mm.layout import KUSER
 from kernel.task.process import Signal, SignalAction, Thread
 
 SA_ONSTACK = 0x0800_0000

@@ -1,21 +1,17 @@
 """Frames: who holds each 4 KiB of physical memory, and how many times.
 
-What must always hold (checked by `kernel.invariants`): the count of a frame equals the number
-of memory objects and page tables that hold it; a free frame has count 0 and is on the free
-list exactly once; a frame that is handed out is zero or is overwritten at once.
+Invariants (`kernel.invariants` checks them): the count of a frame is the number of memory objects
+and page tables that hold it; a free frame has count 0 and is on the free list exactly once.  A
+frame that is handed out holds zeroes, or its new owner overwrites it at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.machine import Machine
 from kernel.abi.errno import E, KernelError, Panic
-
-if TYPE_CHECKING:
-    from kernel.mm.replace import Replacement
 
 FREE, MACHINE, TABLE, ANONYMOUS, FILE, SEGMENT, KERNEL = range(7)
 OWNERS = ("free", "machine", "page table", "anonymous", "file", "segment", "kernel")
@@ -27,16 +23,20 @@ FRAME = trace.declare(
 
 @dataclass(slots=True)
 class Account:
-    """Frames that one user pays for beyond the life of his processes; `limit` None: no end."""
+    """The frames that one user pays for beyond the life of his processes.
+
+    `limit` is the most frames that he may have; None: no limit.
+    """
 
     limit: int | None
-    frames: int = 0
+    charged: int = 0
+    """The frames that he has."""
     owned: int = 0
-    """VASes and segments, of which an empty segment takes no frame."""
+    """His VASes and segments.  An empty segment takes no frame, but counts here."""
 
     def admit(self) -> None:
-        """May there be one frame more?  Raises ENOMEM at the limit."""
-        if self.limit is not None and self.frames >= self.limit:
+        """May the user have one frame more?  Raises ENOMEM at the limit."""
+        if self.limit is not None and self.charged >= self.limit:
             raise KernelError(E.NOMEM)
 
 
@@ -50,8 +50,6 @@ class Frames:
     free: list[int] = field(init=False)
     fresh: bytearray = field(init=False)
     """1 for a frame that was never handed out: memory starts as zeroes."""
-    replacement: Replacement | None = None
-    """Who takes pages out of memory when it is short; nobody without a paging disk."""
 
     def __post_init__(self) -> None:
         count, first = self.machine.memory.frames, self.machine.first_free_frame
@@ -74,21 +72,11 @@ class Frames:
                 self.machine.memory.zero_frame(pfn)
             self.machine.charge(costs.FRAME_ZERO)
         self.fresh[pfn] = 0
-        if self.machine.trace:
-            self.machine.trace.emit(FRAME, pfn, 0, 1, FREE, owner)
+        self.machine.emit(FRAME, pfn, 0, 1, FREE, owner)
         return pfn
 
-    def reserve(self, count: int) -> None:
-        """Have `count` frames free if that can be done.
-
-        Pages leave memory here and nowhere else: whoever takes frames calls this first, while
-        it holds no frame number and is in the middle of no table.
-        """
-        if self.replacement is not None and len(self.free) < count:
-            self.replacement.make_room(count)
-
     def copy(self, source: int, owner: int) -> int:
-        """A new frame with the contents of `source`."""
+        """A new frame with the contents of `source`.  Raises ENOMEM."""
         pfn = self.allocate(owner, zero=False)
         self.machine.memory.copy_frame(source, pfn)
         self.machine.charge(costs.FRAME_COPY)
@@ -100,9 +88,8 @@ class Frames:
         if not count:
             raise Panic(f"frame {pfn:#x} is free and was shared")
         self.refs[pfn] = count + 1
-        if self.machine.trace:
-            owner = self.owners[pfn]
-            self.machine.trace.emit(FRAME, pfn, count, count + 1, owner, owner)
+        owner = self.owners[pfn]
+        self.machine.emit(FRAME, pfn, count, count + 1, owner, owner)
 
     def release(self, pfn: int) -> None:
         """One holder less; the last one frees the frame."""
@@ -114,8 +101,7 @@ class Frames:
         if count == 1:
             self.owners[pfn] = FREE
             self.free.append(pfn)
-        if self.machine.trace:
-            self.machine.trace.emit(FRAME, pfn, count, count - 1, owner, self.owners[pfn])
+        self.machine.emit(FRAME, pfn, count, count - 1, owner, self.owners[pfn])
 
     def used(self) -> list[int]:
         """Every frame that is not free, in order."""

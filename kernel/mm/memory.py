@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hw import costs
 from hw.machine import Machine
 from kernel.mm import frames
+from kernel.mm.eager import EagerObjects
 from kernel.mm.frames import Frames
 from kernel.mm.objects import Objects
 from kernel.mm.shootdown import Shootdowns
@@ -21,6 +22,7 @@ class Memory:
 
     machine: Machine
     pcids: int
+    eager: bool
     frames: Frames = field(init=False)
     objects: Objects = field(init=False)
     shootdowns: Shootdowns = field(init=False)
@@ -29,7 +31,7 @@ class Memory:
 
     def __post_init__(self) -> None:
         self.frames = Frames(self.machine)
-        self.objects = Objects(self.frames)
+        self.objects = EagerObjects(self.frames) if self.eager else Objects(self.frames)
         self.shootdowns = Shootdowns(self.machine, self.frames, self.pcids)
         self.kuser_pfn = self.frames.allocate(frames.KERNEL)
 
@@ -39,7 +41,7 @@ class Memory:
 
     def for_space(self, *, runs: bool = True) -> tuple[int, Objects, Shootdowns, int]:
         """What every address space is made of.  Nobody `runs` in one that only views show."""
-        self.frames.reserve(TABLES_OF_A_SPACE)
+        self.objects.reserve(TABLES_OF_A_SPACE)
         self.machine.charge(costs.RECORD_CREATE)
         kuser_pfn = self.kuser_pfn if runs else 0
         return self.new_space_id(), self.objects, self.shootdowns, kuser_pfn

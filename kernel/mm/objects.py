@@ -1,8 +1,8 @@
 """Memory objects: the one idea under all memory.
 
-An object is a sequence of pages, each absent, in a frame, or paged out (`kernel.mm.replace`).
-Anonymous memory, a program file, shared memory and a VAS segment are all this class.  They
-differ in who names them, who may open them, and when they die:
+An object is a sequence of pages.  Each is absent, in a frame, or paged out.  Anonymous memory, a
+program file, shared memory and a VAS segment are all this class.  They differ in who names them,
+who may open them, and when they die:
 
     kind        pages come from      named by              dies with
     anonymous   zeroes               nobody                its last region
@@ -13,49 +13,82 @@ differ in who names them, who may open them, and when they die:
 
 Shared anonymous memory is a file without content whose size is that of its mapping, as on Linux.
 
-Copy-on-write: fork gives the child a second object that holds the same frames, so a frame with
-more than one reference is shared and is copied by the first who writes to it.  All such objects
-are one `family`, and what they share has the same page number in each of them.
+Copy-on-write: fork gives the child a second object that holds the same frames.  A frame with more
+than one reference is shared, and the first who stores to it gets a copy.  All such objects are one
+`family`.  A page that they share has the same page number in each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import ClassVar, Protocol
 
 from hw import costs
-from hw.memory import PAGE_MASK, PAGE_SIZE
-from kernel.abi.errno import KernelError
+from hw.memory import PAGE_SIZE
 from kernel.mm import frames as owner_tags
-from kernel.mm import rmap
 from kernel.mm.frames import Account, Frames
 
-if TYPE_CHECKING:
-    from kernel.mm.replace import Away, Replacement
-    from kernel.mm.space import Region
+
+class Mapping(Protocol):
+    """What an object knows of a region that maps it: pages from `page` on, at `start`..`end`."""
+
+    start: int
+    end: int
+    page: int
+
+
+@dataclass(slots=True, eq=False)
+class Away:
+    """A page that is not in memory: its disk block, how many objects hold it, when it left."""
+
+    block: int
+    holds: int
+    left: int
+
+
+class Pager(Protocol):
+    """What takes pages out of memory when frames are short, and brings them back."""
+
+    def make_room(self, count: int) -> None:
+        """Have `count` frames free if that can be done."""
+
+    def arrived(self, pfn: int, memory_object: MemoryObject, page: int) -> None:
+        """A page of an object is in this frame now."""
+
+    def page_in(self, memory_object: MemoryObject, page: int) -> int:
+        """Bring a page back; returns its frame.  Raises ENOMEM."""
+
+    def content(self, memory_object: MemoryObject, page: int) -> bytes:
+        """What a page that is paged out holds; it stays where it is."""
+
+    def let_go(self, away: Away) -> None:
+        """One object less needs a page that is paged out."""
+
+    def unlocked(self) -> None:
+        """Pages may leave memory that were locked."""
 
 
 @dataclass(slots=True, eq=False)
 class MemoryObject:
-    """`frames[i]` is the frame of page `i`, if it has one.
+    """`pages[i]` is the frame of page `i`, if it has one.
 
     `paged_out` has the pages that are in no frame because memory was short.  `source` and
     `source_page` say where the pages of a private copy come from; `copies` are a file's private
-    copies.  `regions` lists every region that maps the object; `holds` counts those and whoever
-    else keeps it alive.  `data` is a file's first content, put into frames page by page; only a
-    file has a size.  `account` is who pays for the pages where their process may be gone: VAS and
-    segment memory.
+    copies.  `regions` lists every region that maps the object.  `holds` counts the regions and all
+    others that keep the object alive.  `data` is a file's first content, put into frames page by
+    page; only a file has a size.  `account` pays for the pages of VASes and segments, whose
+    process may be gone.
     """
 
     id: int
-    table: Frames
+    objects: Objects
     owner: int
     data: bytes = b""
     source: MemoryObject | None = None
     source_page: int = 0
-    frames: dict[int, int] = field(default_factory=dict)
-    regions: list[Region] = field(default_factory=list)
+    pages: dict[int, int] = field(default_factory=dict)
+    regions: list[Mapping] = field(default_factory=list)
     holds: int = 0
     size_bytes: int | None = None
     account: Account | None = None
@@ -66,78 +99,61 @@ class MemoryObject:
     copies: list[MemoryObject] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.table.machine.charge(costs.RECORD_CREATE)
+        self.objects.frames.machine.charge(costs.RECORD_CREATE)
         self.family.append(self)
         if self.source is not None:
             self.source.holds += 1
             self.source.copies.append(self)
 
-    # A file's content -------------------------------------------------------------------------
+    # Pages ------------------------------------------------------------------------------------
 
-    def content(self) -> bytes:
-        """All of a file."""
-        return self.load(0, self.size_bytes or 0) if self.changed else self.data
+    def frame_to_read(self, page: int) -> int:
+        """The frame that shows a page: the object's own, or the source's where it has none."""
+        pfn = self.pages.get(page)
+        if pfn is not None:
+            return pfn
+        if page in self.paged_out:
+            return self._pager.page_in(self, page)
+        if self.source is not None and self.source.backs(page + self.source_page):
+            return self.source.frame_to_read(page + self.source_page)
+        return self._fill(page)
 
-    def load(self, offset: int, size_bytes: int) -> bytes:
-        """The bytes of a file from `offset` on, up to its end; takes no frames."""
-        assert self.size_bytes is not None
-        if not self.changed:
-            return self.data[offset : offset + size_bytes]
-        end = min(offset + size_bytes, self.size_bytes)
-        return b"".join([self._peek(at, room) for at, room in pieces(offset, end - offset)])
-
-    def _peek(self, offset: int, size_bytes: int) -> bytes:
-        pfn = self.frames.get(offset >> 12)
-        if pfn is None and offset >> 12 in self.paged_out:
-            content = self._replacement.content(self, offset >> 12)
-            return content[offset & PAGE_MASK :][:size_bytes]
-        if pfn is None:
-            return self.data[offset : offset + size_bytes].ljust(size_bytes, b"\0")
-        return self.table.machine.memory.read(pfn << 12 | offset & PAGE_MASK, size_bytes)
-
-    def store(self, offset: int, data: bytes) -> None:
-        """Change a file, which grows to hold `data`.  Raises ENOMEM, perhaps with a part stored."""
-        assert self.size_bytes is not None
-        done = 0
-        for at, room in pieces(offset, len(data)):
-            self.table.reserve(2)
-            pfn = self.frame_to_write(at >> 12, shared=True)
-            pa = pfn << 12 | at & PAGE_MASK
-            self.table.machine.memory.write(pa, data[done : done + room])
-            done += room
-            self.size_bytes = max(self.size_bytes, at + room)
-
-    def resize(self, size_bytes: int) -> None:
-        """Cut a file off at `size_bytes`, or let it grow by a hole that reads as zeroes."""
-        assert self.size_bytes is not None
+    def frame_to_write(self, page: int, *, shared: bool) -> int:
+        """The frame to store into: the object's own, and no other object's unless `shared`."""
         self.changed = True
-        if size_bytes < self.size_bytes:
-            self.data = self.data[:size_bytes]
-            self._cut(size_bytes + PAGE_MASK >> 12)
-            page, tail = size_bytes >> 12, bytes(-size_bytes & PAGE_MASK)
-            if tail and (page in self.frames or page in self.paged_out):
-                self.store(size_bytes, tail)
-        self.size_bytes = size_bytes
+        if page in self.paged_out:
+            self._pager.page_in(self, page)
+        if page not in self.pages:
+            return self._own(page)
+        # BEGIN SOLUTION lab3.cow
+        frames, pfn = self.objects.frames, self.pages[page]
+        if not shared and frames.refs[pfn] > 1:
+            self._put(page, frames.copy(pfn, self.owner))
+            frames.release(pfn)
+        return self.pages[page]
+        # END SOLUTION lab3.cow
+        # PROMPT lab3.cow: copy the frame on the first store to a shared page.
 
-    def _cut(self, first: int) -> None:
-        """Forget every page from `first` on; private copies of them go too, as on Linux."""
-        for copy in self.copies:
-            copy._cut(first - copy.source_page)
-        self._forget([page for page in (*self.frames, *self.paged_out) if page >= first])
+    def _own(self, page: int) -> int:
+        """A page's first frame of its own, with what a load found there; for a store."""
+        # BEGIN SOLUTION lab3.private
+        if self.source is None or not self.source.backs(page + self.source_page):
+            return self._fill(page)
+        pfn = self.source.frame_to_read(page + self.source_page)
+        self._admit()
+        self._put(page, self.objects.frames.copy(pfn, self.owner))
+        self._charge(1)
+        return self.pages[page]
+        # END SOLUTION lab3.private
+        # PROMPT lab3.private: zeroes or a file's content, or a copy of the source's frame.
 
-    def punch(self, first: int, end: int) -> None:
-        """The pages of a range hold zeroes again."""
-        start, stop = first * PAGE_SIZE, min(end * PAGE_SIZE, len(self.data))
-        if start < stop:
-            self.data = self.data[:start] + bytes(stop - start) + self.data[stop:]
-        own = (*self.frames, *self.paged_out)
-        self._forget([page for page in own if first <= page < end])
+    def backs(self, page: int) -> bool:
+        """True if the object has content of its own for this page, and not just zeroes."""
+        return self.has(page) or page * PAGE_SIZE < len(self.data)
 
-    def _forget(self, pages: list[int]) -> None:
-        rmap.unmap(self, pages)
-        for page in pages:
-            for pfn in self.discard(page, 1):
-                self.table.release(pfn)
+    def has(self, page: int) -> bool:
+        """True if the page is the object's own, in memory or not."""
+        return page in self.pages or page in self.paged_out
 
     def reaches(self, page: int) -> bool:
         """False for a page that lies wholly behind the end of the file it would come from."""
@@ -145,130 +161,66 @@ class MemoryObject:
             return self.source.reaches(page + self.source_page)
         return self.size_bytes is None or page << 12 < self.size_bytes
 
-    # Pages ------------------------------------------------------------------------------------
-
-    def frame_to_read(self, page: int) -> int:
-        """The frame that shows page `page`, taken from the source where this has no own."""
-        pfn = self.frames.get(page)
-        if pfn is not None:
-            return pfn
-        if page in self.paged_out:
-            return self._replacement.page_in(self, page)
-        if self.source is not None and self.source.backs(page + self.source_page):
-            return self.source.frame_to_read(page + self.source_page)
-        return self._fill(page)
-
-    def frame_to_write(self, page: int, *, shared: bool) -> int:
-        """The frame to store into: of its own, and under a private mapping of nobody else's."""
-        self.changed = True
-        if page in self.paged_out:
-            self._replacement.page_in(self, page)
-        if page not in self.frames:
-            return self._own(page)
-        # BEGIN SOLUTION lab3.cow
-        pfn = self.frames[page]
-        if not shared and self.table.refs[pfn] > 1:
-            self._put(page, self.table.copy(pfn, self.owner))
-            self.table.release(pfn)
-        return self.frames[page]
-        # END SOLUTION lab3.cow
-        # PROMPT lab3.cow: copy the frame on the first store to a shared page.
-
-    def _own(self, page: int) -> int:
-        """The first frame of its own for a page: what was to be read there, to be stored into."""
-        # BEGIN SOLUTION lab3.private
-        if self.source is None or not self.source.backs(page + self.source_page):
-            return self._fill(page)
-        pfn = self.source.frame_to_read(page + self.source_page)
-        self._admit()
-        self._put(page, self.table.copy(pfn, self.owner))
-        self._charge(1)
-        return self.frames[page]
-        # END SOLUTION lab3.private
-        # PROMPT lab3.private: zeroes or a file's content, or a copy of the source's frame.
-
-    def copy_into(self, other: MemoryObject) -> None:
-        """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
-        for page in (*self.frames, *self.paged_out):
-            self.table.reserve(2)
-            other._admit()
-            other._put(page, self.table.copy(self.frame_to_read(page), other.owner))
-            other._charge(1)
-
-    def backs(self, page: int) -> bool:
-        """True if the object has content of its own for this page, and not just zeroes."""
-        return self.has(page) or page * PAGE_SIZE < len(self.data)
-
-    def first_content(self, page: int) -> bytes:
-        """What the page held before anybody changed it."""
-        return self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE].ljust(PAGE_SIZE, b"\0")
-
-    def has(self, page: int) -> bool:
-        """True if the page is the object's own, in memory or not."""
-        return page in self.frames or page in self.paged_out
-
     def _fill(self, page: int) -> int:
         """A new frame with the first content: zeroes, where there is no `data`."""
         content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
+        frames = self.objects.frames
         self._admit()
-        pfn = self.table.allocate(self.owner)
+        pfn = frames.allocate(self.owner)
         self._charge(1)
         if content:
-            self.table.machine.memory.write(pfn * PAGE_SIZE, content)
+            frames.machine.memory.write(pfn * PAGE_SIZE, content)
         self._put(page, pfn)
         return pfn
 
-    def pay_from(self, account: Account) -> None:
-        """From now on `account` pays for every page of the object."""
-        count = len(self.frames) + len(self.paged_out)
-        self._charge(-count)
-        self.account = account
-        self._charge(count)
-
-    def _admit(self) -> None:
-        if self.account is not None:
-            self.account.admit()
-
-    def _charge(self, count: int) -> None:
-        if self.account is not None:
-            self.account.frames += count
-
     def _put(self, page: int, pfn: int) -> None:
-        self.frames[page] = pfn
-        if self.table.replacement is not None:
-            self.table.replacement.arrived(pfn, self, page)
+        self.pages[page] = pfn
+        if self.objects.pager is not None:
+            self.objects.pager.arrived(pfn, self, page)
 
-    @property
-    def _replacement(self) -> Replacement:
-        assert self.table.replacement is not None
-        return self.table.replacement
+    # Relatives ----------------------------------------------------------------------------------
 
-    def clone(self, id: int) -> MemoryObject:
+    def clone(self) -> MemoryObject:
         """A second object with the same pages: what fork makes of private memory."""
-        for pfn in self.frames.values():
-            self.table.hold(pfn)
+        for pfn in self.pages.values():
+            self.objects.frames.hold(pfn)
         for away in self.paged_out.values():
             away.holds += 1
-        return self._relative(id, dict(self.frames), dict(self.paged_out))
+        return self._relative(dict(self.pages), dict(self.paged_out))
 
-    def carve(self, id: int, first_page: int, pages: int) -> MemoryObject:
-        """A second object that takes a range of pages over, which keep their numbers."""
-        frames = {page: self.frames.pop(page) for page in _within(self.frames, first_page, pages)}
-        gone = _within(self.paged_out, first_page, pages)
-        carved = self._relative(id, frames, {page: self.paged_out.pop(page) for page in gone})
+    def carve(self, first_page: int, pages: int) -> MemoryObject:
+        """A second object that takes a range of pages over: what mremap makes of private memory.
+        The pages keep their numbers."""
+        taken = {page: self.pages.pop(page) for page in _within(self.pages, first_page, pages)}
+        away = _within(self.paged_out, first_page, pages)
+        carved = self._relative(taken, {page: self.paged_out.pop(page) for page in away})
         carved.account = self.account
         return carved
 
-    def twin(self, id: int) -> MemoryObject:
+    def twin(self) -> MemoryObject:
         """A second object that comes from the same source and has no pages yet."""
-        return self._relative(id, {}, {})
+        return self._relative({}, {})
+
+    def _relative(self, pages: dict[int, int], paged_out: dict[int, Away]) -> MemoryObject:
+        return MemoryObject(
+            self.objects.next_id(),
+            self.objects,
+            self.owner,
+            data=self.data,
+            source=self.source,
+            source_page=self.source_page,
+            pages=pages,
+            size_bytes=self.size_bytes,
+            paged_out=paged_out,
+            family=self.family,
+        )
 
     def adopt(self, page: int, pfn: int) -> list[int]:
         """Show a frame of a relative too; returns the frame that this showed before."""
-        old = self.frames.get(page)
+        old = self.pages.get(page)
         if old == pfn:
             return []
-        self.table.hold(pfn)
+        self.objects.frames.hold(pfn)
         self._put(page, pfn)
         return [] if old is None else [old]
 
@@ -279,20 +231,22 @@ class MemoryObject:
                 self.paged_out[page] = other.paged_out[page]
                 self.paged_out[page].holds += 1
 
-    def _relative(
-        self, id: int, frames: dict[int, int], paged_out: dict[int, Away]
-    ) -> MemoryObject:
-        shape = (id, self.table, self.owner, self.data, self.source, self.source_page, frames)
-        relative = MemoryObject(*shape, paged_out=paged_out, family=self.family)
-        relative.size_bytes = self.size_bytes
-        return relative
+    def copy_into(self, other: MemoryObject) -> None:
+        """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
+        for page in (*self.pages, *self.paged_out):
+            self.objects.reserve(2)
+            other._admit()
+            other._put(page, self.objects.frames.copy(self.frame_to_read(page), other.owner))
+            other._charge(1)
+
+    # The end ------------------------------------------------------------------------------------
 
     def discard(self, first_page: int, pages: int) -> list[int]:
         """Forget the pages of a range; the caller releases their frames when it is safe."""
         away = _within(self.paged_out, first_page, pages)
         for page in away:
-            self._replacement.let_go(self.paged_out.pop(page))
-        gone = [self.frames.pop(page) for page in _within(self.frames, first_page, pages)]
+            self._pager.let_go(self.paged_out.pop(page))
+        gone = [self.pages.pop(page) for page in _within(self.pages, first_page, pages)]
         self._charge(-len(gone) - len(away))
         return gone
 
@@ -301,11 +255,11 @@ class MemoryObject:
         self.holds -= 1
         if self.holds:
             return []
-        gone = list(self.frames.values())
+        gone = list(self.pages.values())
         self._charge(-len(gone) - len(self.paged_out))
-        self.frames.clear()
+        self.pages.clear()
         for away in self.paged_out.values():
-            self._replacement.let_go(away)
+            self._pager.let_go(away)
         self.paged_out.clear()
         self.family.remove(self)
         if self.source is not None:
@@ -314,99 +268,91 @@ class MemoryObject:
             self.source = None
         return gone
 
+    # Who pays, and what is not in memory --------------------------------------------------------
+
+    def pay_from(self, account: Account) -> None:
+        """From now on `account` pays for every page of the object."""
+        count = len(self.pages) + len(self.paged_out)
+        self._charge(-count)
+        self.account = account
+        self._charge(count)
+
+    def _admit(self) -> None:
+        if self.account is not None:
+            self.account.admit()
+
+    def _charge(self, count: int) -> None:
+        if self.account is not None:
+            self.account.charged += count
+
+    def first_content(self, page: int) -> bytes:
+        """What the page held before anybody changed it."""
+        return self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE].ljust(PAGE_SIZE, b"\0")
+
+    @property
+    def _pager(self) -> Pager:
+        assert self.objects.pager is not None
+        return self.objects.pager
+
 
 @dataclass(slots=True)
 class Objects:
     """All memory objects of the system are made here, with ids that are never used again."""
 
-    table: Frames
-    made: int = 0
+    frames: Frames
+    pager: Pager | None = None
+    """None: there is no paging disk, and no page leaves memory."""
+    last_id: int = 0
     changes: int = 0
     """How many changes of regions there have been: the clock of `Region.changed`."""
-    eager: bool = False
-    """Nothing is put off: a region's pages get their frames with it, and private ones are copies
-    from the start, as in the systems before paging (`--eager`)."""
+    faults: int = 0
+    """How many pages were shown on demand."""
+    eager: ClassVar[bool] = False
+    """Does a region get its frames at once (`kernel.mm.eager`)?"""
+
+    def next_id(self) -> int:
+        self.last_id += 1
+        return self.last_id
+
+    def reserve(self, count: int) -> None:
+        """Have `count` frames free if that can be done.
+
+        Pages leave memory only here.  A caller that will take frames calls this first, before it
+        holds any frame number and before it walks any table.
+        """
+        if self.pager is not None and len(self.frames.free) < count:
+            self.pager.make_room(count)
 
     def anonymous(self) -> MemoryObject:
         """Zero-filled memory."""
-        return self._make(owner_tags.ANONYMOUS)
+        return MemoryObject(self.next_id(), self, owner_tags.ANONYMOUS)
 
     def file(self, data: bytes) -> MemoryObject:
         """The contents of a file."""
-        made = self._make(owner_tags.FILE, data)
-        made.size_bytes = len(data)
-        return made
+        size = len(data)
+        return MemoryObject(self.next_id(), self, owner_tags.FILE, data=data, size_bytes=size)
 
     def shared(self, size_bytes: int) -> MemoryObject:
-        """Zero-filled memory to be mapped by many; behind `size_bytes` there is nothing."""
-        made = self._make(owner_tags.ANONYMOUS)
-        made.size_bytes = size_bytes
-        return made
-
-    def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
-        """A private copy of `source` from page `source_page` on; pages are copied when written."""
-        owner = owner_tags.ANONYMOUS
-        if self.eager:
-            return self._copy_of_file(source, source_page << 12)
-        self.made += 1
-        return MemoryObject(self.made, self.table, owner, b"", source, source_page)
+        """Zero-filled memory for several mappings; behind `size_bytes` there is nothing."""
+        return MemoryObject(self.next_id(), self, owner_tags.ANONYMOUS, size_bytes=size_bytes)
 
     def segment(self) -> MemoryObject:
         """Zero-filled memory that has a name and outlives processes."""
-        return self._make(owner_tags.SEGMENT)
+        return MemoryObject(self.next_id(), self, owner_tags.SEGMENT)
 
-    def twin(self, original: MemoryObject) -> MemoryObject:
-        """An object with the same source and no pages yet."""
-        self.made += 1
-        return original.twin(self.made)
+    def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
+        """A private copy of `source` from page `source_page` on; a store copies its page."""
+        return MemoryObject(
+            self.next_id(), self, owner_tags.ANONYMOUS, source=source, source_page=source_page
+        )
 
     def clone(self, original: MemoryObject) -> MemoryObject:
         """What fork makes of private memory.  Raises ENOMEM, only if eager."""
-        if self.eager:
-            return self._copy(original)
-        self.made += 1
-        return original.clone(self.made)
-
-    def _copy(self, original: MemoryObject) -> MemoryObject:
-        copy = self.twin(original)
-        copy.holds += 1
-        try:
-            original.copy_into(copy)
-        except KernelError:
-            for pfn in copy.drop():
-                self.table.release(pfn)
-            raise
-        copy.holds -= 1
-        return copy
-
-    def _copy_of_file(self, file: MemoryObject, offset: int) -> MemoryObject:
-        """The file's content from `offset` on, as it is now."""
-        size = max((file.size_bytes or 0) - offset, 0)
-        made = self._make(owner_tags.ANONYMOUS, file.load(offset, size))
-        made.size_bytes = size
-        return made
-
-    def carve(self, original: MemoryObject, first_page: int, pages: int) -> MemoryObject:
-        """What mremap makes of private memory that moves."""
-        self.made += 1
-        return original.carve(self.made, first_page, pages)
-
-    def _make(self, owner: int, data: bytes = b"") -> MemoryObject:
-        self.made += 1
-        return MemoryObject(self.made, self.table, owner, data)
+        return original.clone()
 
 
-def _within(pages: Mapping[int, object], first: int, count: int) -> list[int]:
-    """The keys of `pages` in a range, whichever of the two is smaller."""
+def _within(pages: Dictionary[int, object], first: int, count: int) -> list[int]:
+    """The keys of `pages` in a range; it looks through the shorter of the two."""
     if count < len(pages):
         return [page for page in range(first, first + count) if page in pages]
     return [page for page in pages if first <= page < first + count]
-
-
-def pieces(start: int, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """A range cut at page boundaries, as (start, bytes)."""
-    end = start + size_bytes
-    while start < end:
-        room = min(PAGE_SIZE - (start & PAGE_MASK), end - start)
-        yield start, room
-        start += room

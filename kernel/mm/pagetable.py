@@ -1,22 +1,19 @@
 """Page tables: the words in physical memory that the walker reads.
 
-One `PageTable` is the tree under one PML4.  Tables are frames, allocated when first needed and
-freed when their last entry goes.
+One `PageTable` is the tree under one PML4.  Tables are frames: the kernel allocates one when it
+first needs it, and frees it when its last entry goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hw import costs, trace
 from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, NX, P, U, W
 from kernel.mm.frames import TABLE, Account, Frames
-
-if TYPE_CHECKING:
-    from kernel.vas.tables import Mirror
 
 PTE = trace.declare(
     "pte", "pml4:Q table:Q index:H level:B old:Q new:Q", "A page-table entry was written."
@@ -28,8 +25,17 @@ TABLE_FLAGS = P | W | U
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 LEAVES = -1
-"""Stands for all tables of leaves together, where others stand for themselves."""
-NOBODY: dict[int, Mirror] = {}
+"""The key of all tables of leaves together; `span` is the key of one table."""
+
+
+class Watcher(Protocol):
+    """Who hears of the entries that are written into a table."""
+
+    def write(self, va: int, level: int, old: int, entry: int) -> None:
+        """The entry for `va` in the table of this level was `old` and is `entry` now."""
+
+
+NOBODY: dict[int, Watcher] = {}
 
 
 def leaf_flags(prot: int, *, writable: bool) -> int:
@@ -52,9 +58,9 @@ class PageTable:
     span: int = -1
     """The 2 MiB span that was last written to, and the word index of its table."""
     span_slot: int = 0
-    mirrors: dict[int, dict[int, Mirror]] = field(default_factory=dict)
-    """Who must hear of entries that are written here: by `span` of the table or `LEAVES`, and by
-    id of the view."""
+    watchers: dict[int, dict[int, Watcher]] = field(default_factory=dict)
+    """Who hears of what is written here: by `span` of the table or `LEAVES`, and by id of the
+    view."""
     account: Account | None = None
     """Who pays for the tables, if anybody."""
 
@@ -63,6 +69,7 @@ class PageTable:
 
     @property
     def root_pa(self) -> int:
+        """The physical address of the PML4, for CR3."""
         return self.root_pfn << 12
 
     def lookup(self, va: int) -> int:
@@ -76,9 +83,9 @@ class PageTable:
         return self.frames.machine.memory.words[path[4 - level]] if len(path) > 4 - level else 0
 
     def set(self, va: int, entry: int) -> int:
-        """Write the leaf entry for `va` (not 0), making tables as needed; returns the old one.
+        """Write the leaf entry for `va` (not 0), and make the tables that it needs.
 
-        Raises ENOMEM, and then nothing has changed but for empty tables.
+        Returns the old entry.  Raises ENOMEM; then empty tables may be all that has changed.
         """
         if va >> 21 != self.span:
             self.span_slot = self._make_tables(va)
@@ -175,7 +182,7 @@ class PageTable:
             self.account.admit()
         pfn = self.frames.allocate(TABLE)
         if self.account:
-            self.account.frames += 1
+            self.account.charged += 1
         self.frames.machine.charge(costs.TABLE_ALLOCATE)
         self.used[pfn] = 0
         return pfn
@@ -183,7 +190,7 @@ class PageTable:
     def _free_table(self, pfn: int) -> None:
         self.frames.release(pfn)
         if self.account:
-            self.account.frames -= 1
+            self.account.charged -= 1
 
     def _write(self, va: int, slot: int, level: int, entry: int) -> int:
         machine = self.frames.machine
@@ -198,27 +205,27 @@ class PageTable:
             machine.trace.emit(
                 PTE, self.root_pa, table << 12, slot % WORDS_PER_PAGE, level, old, entry
             )
-        if self.mirrors:
+        if self.watchers:
             self._tell(va, level, old, entry)
         return old
 
     def _tell(self, va: int, level: int, old: int, entry: int) -> None:
-        for mirror in self.mirrors.get(span(level, va), NOBODY).values():
-            mirror.write(va, level, old, entry)
+        for watcher in self.watchers.get(span(level, va), NOBODY).values():
+            watcher.write(va, level, old, entry)
         if level == 1:
-            for mirror in self.mirrors.get(LEAVES, NOBODY).values():
-                mirror.write(va, level, old, entry)
+            for watcher in self.watchers.get(LEAVES, NOBODY).values():
+                watcher.write(va, level, old, entry)
 
-    def watch(self, key: int, view: int, mirror: Mirror) -> None:
-        """From now on the view hears of what is written into this table."""
-        self.mirrors.setdefault(key, {})[view] = mirror
+    def watch(self, key: int, view: int, watcher: Watcher) -> None:
+        """From now on the view hears of what is written into the tables of this key."""
+        self.watchers.setdefault(key, {})[view] = watcher
 
     def unwatch(self, key: int, view: int) -> None:
         """Undo `watch`."""
-        watchers = self.mirrors[key]
+        watchers = self.watchers[key]
         del watchers[view]
         if not watchers:
-            del self.mirrors[key]
+            del self.watchers[key]
 
 
 def span(level: int, va: int) -> int:

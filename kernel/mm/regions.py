@@ -1,14 +1,98 @@
-"""Regions in the order of their addresses, for looking one up."""
+"""Regions: what a space shows where, and the map that finds a region by its address."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from kernel.mm.space import Region
+from hw.paging import ERR_FETCH, ERR_WRITE
+from kernel.mm.objects import MemoryObject
+from kernel.mm.pagetable import PROT_EXEC, PROT_WRITE, PageTable
+
+LOCKED, NOT_FORKED, WIPED_BY_FORK, STAYS_READ_ONLY = 1, 2, 4, 8
+"""Flags of a region: its pages never leave memory; a child does not get it; a child gets zeroes;
+it shows a file that was opened for reading only."""
+
+CREATED, OF_TASK, OF_VAS = range(3)
+"""Whom a region was copied from."""
+
+
+class Owner(Protocol):
+    """What a region asks of the address space that it is in."""
+
+    id: int
+    table: PageTable
+
+    def invalidate(self, pages: list[int], pfns: list[int]) -> None:
+        """The leaves of `pages` have changed; `pfns` are released once no TLB has them."""
+
+    def extend(self, region: Region, end: int) -> None:
+        """Let a region reach up to `end`.  Raises EPERM, EFAULT, ENOMEM."""
+
+    def show(self, region: Region, page: int, *, write: bool) -> None:
+        """Put the frame that the region shows at `page` into the tables."""
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """The pages `start`..`end` show `object` from its page `page` on.
+
+    A shared region stores into the object; a private one copies shared frames first.
+    `floor` is how far down a growing stack may reach, else 0.  `segment` is the VAS segment that
+    the region shows: such a region is sealed, as by mseal(2).  `changed`: when, in steps of
+    `Objects.changes`.  Only the sync policy `rfc`, which copies regions, uses the rest: whom from
+    (`origin`), whether the pages are still to come (`lazy`), whether frames are shared without
+    copy-on-write (`duplicated`).
+    """
+
+    start: int
+    end: int
+    prot: int
+    object: MemoryObject
+    page: int = 0
+    shared: bool = False
+    name: str = ""
+    floor: int = 0
+    flags: int = 0
+    segment: int = 0
+    changed: int = 0
+    origin: int = CREATED
+    lazy: bool = False
+    duplicated: bool = False
+    space: Owner = field(init=False)
+
+    def __str__(self) -> str:
+        return f"{self.name or 'a mapping'} at {self.start:#x}-{self.end:#x}"
+
+    def object_page(self, va: int) -> int:
+        """The page of the object that the region shows at `va`."""
+        return self.page + (va - self.start >> 12)
+
+    def allows(self, error: int) -> bool:
+        """May a program make the access that faulted with this error code?"""
+        if error & ERR_FETCH:
+            return bool(self.prot & PROT_EXEC)
+        if error & ERR_WRITE:
+            return bool(self.prot & PROT_WRITE)
+        return bool(self.prot)
+
+    def is_past_end(self, va: int) -> bool:
+        """True where the file that the region shows has ended before this page: SIGBUS."""
+        memory_object = self.object
+        if memory_object.size_bytes is None and memory_object.source is None:
+            return False
+        return not memory_object.reaches(self.object_page(va))
+
+    def is_continued_by(self, after: Region) -> bool:
+        """Could this region and the one behind it be one region?"""
+        return (
+            after.object is self.object
+            and after.page == self.object_page(after.start)
+            and (after.prot, after.shared, after.name, after.floor, after.flags, after.origin)
+            == (self.prot, self.shared, self.name, self.floor, self.flags, self.origin)
+        )
 
 
 @dataclass(slots=True)
@@ -32,19 +116,25 @@ class RegionMap:
         return None
 
     def overlapping(self, start: int, end: int) -> list[Region]:
+        """Every region with a page in the range, in order."""
         first = bisect_right(self.starts, start)
         if first and self.regions[first - 1].end > start:
             first -= 1
         return self.regions[first : bisect_left(self.starts, end)]
 
-    def busy(self, start: int, end: int) -> bool:
-        """Is anything mapped in the range?"""
+    def first_in(self, start: int, end: int) -> Region | None:
+        """The lowest region with a page in the range."""
         i = bisect_right(self.starts, start)
         if i and self.regions[i - 1].end > start:
-            return True
-        return i < len(self.starts) and self.starts[i] < end
+            return self.regions[i - 1]
+        return self.regions[i] if i < len(self.starts) and self.starts[i] < end else None
+
+    def busy(self, start: int, end: int) -> bool:
+        """Is anything mapped in the range?"""
+        return self.first_in(start, end) is not None
 
     def at(self, index: int) -> Region:
+        """The region with this place in the order."""
         return self.regions[index]
 
     def next_above(self, va: int) -> Region | None:
@@ -53,11 +143,13 @@ class RegionMap:
         return self.regions[i] if i < len(self.regions) else None
 
     def add(self, region: Region) -> None:
+        """Put a region where none is."""
         i = bisect_left(self.starts, region.start)
         self.starts.insert(i, region.start)
         self.regions.insert(i, region)
 
     def remove(self, region: Region) -> None:
+        """Take a region out."""
         i = bisect_left(self.starts, region.start)
         del self.starts[i], self.regions[i]
 
@@ -65,3 +157,13 @@ class RegionMap:
         """Move a region's start; it must stay between its neighbours."""
         self.starts[bisect_left(self.starts, region.start)] = start
         region.start = start
+
+
+def covers(regions: list[Region], start: int, end: int) -> bool:
+    """True if these regions, in order, leave no hole in a range."""
+    at = start
+    for region in regions:
+        if region.start > at:
+            return False
+        at = region.end
+    return at >= end

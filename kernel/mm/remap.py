@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hw.memory import PAGE_MASK
 from kernel.abi.errno import E, KernelError
-from kernel.mm.space import MAP_LOWEST, MAP_TOP, AddressSpace, Region, page_up
+from kernel.mm.layout import MAP_LOWEST, MAP_TOP, page_up
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace
 
 MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
 
@@ -14,8 +16,8 @@ def remap(
 ) -> int:
     """What mremap does; returns where the mapping is now.
 
-    Raises EINVAL, EFAULT (not one mapping), ENOMEM.  As on Linux, what lies at a fixed target is
-    gone even if the call then fails.
+    Raises EINVAL, EFAULT (not one mapping), ENOMEM.  As on Linux, a fixed target loses its
+    mappings even if the call then fails.
     """
     if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) or old & PAGE_MASK:
         raise KernelError(E.INVAL)
@@ -34,7 +36,7 @@ def remap(
         old_bytes = new_bytes
     if not flags & MREMAP_FIXED and old_bytes == new_bytes:
         return old
-    return _resize(space, old, old_bytes, new_bytes, flags, target)
+    return _resize(space, old, old_bytes, new_bytes, flags=flags, target=target)
 
 
 def _check_target(old: int, old_bytes: int, new_bytes: int, flags: int, target: int) -> None:
@@ -49,7 +51,7 @@ def _check_target(old: int, old_bytes: int, new_bytes: int, flags: int, target: 
 
 
 def _resize(
-    space: AddressSpace, old: int, old_bytes: int, new_bytes: int, flags: int, target: int
+    space: AddressSpace, old: int, old_bytes: int, new_bytes: int, *, flags: int, target: int
 ) -> int:
     """Grow a mapping in place, or have it elsewhere."""
     region = space.map.find(old)
@@ -81,5 +83,15 @@ def _duplicate(space: AddressSpace, old: int, target: int, size_bytes: int) -> N
     """An old size of 0: show shared memory a second time."""
     region = space.map.find(old)
     assert region is not None
-    shape = (target, target + size_bytes, region.prot, region.object, region.object_page(old))
-    space.map_region(Region(*shape, region.shared, region.name, 0, region.flags))
+    space.map_region(
+        Region(
+            start=target,
+            end=target + size_bytes,
+            prot=region.prot,
+            object=region.object,
+            page=region.object_page(old),
+            shared=region.shared,
+            name=region.name,
+            flags=region.flags,
+        )
+    )

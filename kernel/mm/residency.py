@@ -5,8 +5,10 @@ from __future__ import annotations
 from hw.memory import PAGE_SIZE
 from hw.paging import P, W
 from kernel.abi.errno import E, KernelError
+from kernel.mm import truncate
 from kernel.mm.pagetable import PROT_WRITE
-from kernel.mm.space import LOCKED, AddressSpace, Region, covers
+from kernel.mm.regions import LOCKED, Region, covers
+from kernel.mm.space import AddressSpace
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
@@ -14,7 +16,7 @@ MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 def populate(space: AddressSpace, start: int, end: int, *, write: bool | None = None) -> None:
     """Give every page of a range its frame, as accesses would; holes are left out.
 
-    `write` None: private pages that can be written get frames of their own, and others are read.
+    `write` None: a private page that can be written gets a frame of its own, and others are read.
     Raises EINVAL for what may not be accessed, EFAULT behind the end of a file, ENOMEM.
     """
     for region in list(space.map.overlapping(start, end)):
@@ -32,41 +34,44 @@ def populate(space: AddressSpace, start: int, end: int, *, write: bool | None = 
 
 
 def drop(space: AddressSpace, start: int, end: int) -> None:
-    """Private pages are forgotten, and shared ones are not shown until they are used again."""
+    """Forget private pages, and hide shared ones until their next use."""
     space.check_change(start, end)
     for region in space.map.overlapping(start, end):
         owner, first, last = region.space, max(start, region.start), min(end, region.end)
-        frames: list[int] = []
+        pfns: list[int] = []
         if not region.shared:
-            frames = region.object.discard(region.object_page(first), last - first >> 12)
-        owner.shootdowns.invalidate(owner, owner.table.clear_range(first, last), frames)
+            pfns = region.object.discard(region.object_page(first), last - first >> 12)
+        owner.invalidate(owner.table.clear_range(first, last), pfns)
 
 
 def punch(space: AddressSpace, start: int, end: int) -> None:
-    """Shared pages read as zeroes from now on, for everybody.  Raises EINVAL, EACCES."""
+    """From now on these shared pages read as zeroes, in every space.  Raises EINVAL, EACCES."""
     space.check_change(start, end)
     for region in space.map.overlapping(start, end):
         if not region.shared:
             raise KernelError(E.INVAL)
         if not region.prot & PROT_WRITE:
             raise KernelError(E.ACCES)
-        first = region.object_page(max(start, region.start))
-        region.object.punch(first, first + (min(end, region.end) - max(start, region.start) >> 12))
+        first, last = max(start, region.start), min(end, region.end)
+        page = region.object_page(first)
+        truncate.punch(region.object, page, page + (last - first >> 12))
 
 
 def is_resident(space: AddressSpace, region: Region, va: int) -> bool:
     """Could the page be read without waiting for a disk, and does it have a frame?"""
-    made, page = region.object, region.object_page(va)
-    if page in made.frames:
+    memory_object, page = region.object, region.object_page(va)
+    if page in memory_object.pages:
         return True
-    source = made.source
-    return source is not None and not made.has(page) and page + made.source_page in source.frames
+    source = memory_object.source
+    if source is None or memory_object.has(page):
+        return False
+    return page + memory_object.source_page in source.pages
 
 
 def lock(space: AddressSpace, start: int, end: int, *, on_fault: bool) -> None:
     """Keep a range in memory from now on; bring it there first, unless `on_fault`.
 
-    Raises ENOMEM: holes, or pages that cannot be had.
+    Raises ENOMEM if the range has holes, or a page cannot be had.
     """
     if not covers(space.map.overlapping(start, end), start, end):
         raise KernelError(E.NOMEM)

@@ -1,15 +1,7 @@
 """Address spaces: regions of memory objects, page tables that follow them, faults in between.
 
-    0x0000_0000_0001_0000   lowest address that may be mapped
-    0x0000_0000_0040_0000   programs (static, not position-independent)
-    0x0000_5555_5555_0000   programs (position-independent), their heap behind them
-    0x0000_7f00_0000_0000   mappings without a wished address, upwards
-    0x0000_7fff_ffff_e000   the stack's end; it grows down by up to 8 MiB
-    0x0000_7fff_ffff_e000   one page of kernel code that users may run (global): `KUSER`
-    0x0000_7fff_ffff_f000   never mapped
-
-A space may be shown by views (`kernel.vas.view`) together with other spaces: what it maps must then
-be free in all of those, and a view is told before a range becomes this space's.
+Views (`kernel.vas.view`) may show a space together with other spaces.  What the space maps must be
+free in all of those, and each view hears of a range before it becomes this space's.
 
 Invariant: a page has a present leaf only if a region covers it, and the leaf's frame is the one
 that the region's object (or its source) holds for that page.
@@ -18,32 +10,38 @@ that the region's object (or its source) holds for that page.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hw import costs, trace
-from hw.memory import PAGE_MASK, PAGE_SIZE
-from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, USER_TOP, A, D, G, P, U, W
+from hw.memory import PAGE_SIZE
+from hw.paging import ADDRESS, ERR_WRITE, A, D, G, P, U, W
 from kernel.abi.errno import E, KernelError
+from kernel.mm.layout import (
+    KUSER,
+    MAP_BASE,
+    MAP_LOWEST,
+    MAP_TOP,
+    STACK_GUARD_PAGES,
+    page_up,
+)
 from kernel.mm.objects import MemoryObject, Objects
-from kernel.mm.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE, PageTable, leaf_flags
-from kernel.mm.regions import RegionMap
-from kernel.mm.shootdown import TAG_ANY
+from kernel.mm.pagetable import PROT_READ, PROT_WRITE, PageTable, leaf_flags
+from kernel.mm.regions import (
+    LOCKED,
+    NOT_FORKED,
+    STAYS_READ_ONLY,
+    WIPED_BY_FORK,
+    Region,
+    RegionMap,
+    covers,
+)
+from kernel.mm.shootdown import TAG_ANY, Shootdowns
 from kernel.mm.usermem import UserMemory
 
-if TYPE_CHECKING:
-    from kernel.mm.shootdown import Shootdowns
-    from kernel.vas.view import LayeredView
-
-KUSER = USER_TOP - PAGE_SIZE
-MAP_LOWEST, MAP_TOP, MAP_BASE = 0x1_0000, KUSER, 0x7F00_0000_0000
-STACK_TOP, STACK_BYTES, STACK_GUARD_PAGES = KUSER, 8 << 20, 16
-LOCKED, NOT_FORKED, WIPED_BY_FORK, STAYS_READ_ONLY = 1, 2, 4, 8
-"""Flags of a region: its pages never leave memory; a child does not get it; a child gets zeroes;
-it shows a file that was opened for reading only."""
 SPLIT_FRAMES = 6
-"""What making room in one view takes at most: three tables at either end of a range."""
+"""The most frames that making room in one view takes: three tables at either end of a range."""
 FAULT_FRAMES = 5
-"""What one fault takes at most: a page of a file, a copy of it, and three tables."""
+"""The most frames that one fault takes: a page of a file, a copy of it, and three tables."""
 MAX_REGIONS = 65_530  # as Linux's vm.max_map_count
 
 REGION = trace.declare(
@@ -59,57 +57,18 @@ CONFLICT = trace.declare(
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
 
 
-CREATED, OF_TASK, OF_VAS = range(3)
-"""Whom a region was copied from."""
+class Onlooker(Protocol):
+    """A view that shows this space together with others."""
 
+    @property
+    def shows(self) -> tuple[AddressSpace, ...]:
+        """The spaces that the view shows."""
 
-@dataclass(slots=True, eq=False)
-class Region:
-    """Pages `start`..`end` show `object` from its page `page` on.
+    def make_room(self, owner: AddressSpace, start: int, end: int) -> None:
+        """`owner` is about to map a range.  Raises ENOMEM."""
 
-    A shared region stores into the object; a private one copies shared frames first.
-    `floor` is how far down a growing stack may reach, else 0.  `segment` is the VAS segment that
-    it shows: such a region is sealed, as by mseal(2).  `changed`: when, in steps of `Objects`.
-    The rest is of the sync policy `rfc` alone, which copies regions: whom from (`origin`), whether
-    the pages are still to come (`lazy`), whether frames are shared without copy-on-write.
-    """
-
-    start: int
-    end: int
-    prot: int
-    object: MemoryObject
-    page: int = 0
-    shared: bool = False
-    name: str = ""
-    floor: int = 0
-    flags: int = 0
-    segment: int = 0
-    changed: int = 0
-    origin: int = CREATED
-    lazy: bool = False
-    duplicated: bool = False
-    space: AddressSpace = field(init=False)
-
-    def __str__(self) -> str:
-        return f"{self.name or 'a mapping'} at {self.start:#x}-{self.end:#x}"
-
-    def object_page(self, va: int) -> int:
-        return self.page + (va - self.start >> 12)
-
-    def allows(self, error: int) -> bool:
-        """May a program make the access that faulted with this error code?"""
-        if error & ERR_FETCH:
-            return bool(self.prot & PROT_EXEC)
-        if error & ERR_WRITE:
-            return bool(self.prot & PROT_WRITE)
-        return bool(self.prot)
-
-    def is_past_end(self, va: int) -> bool:
-        """True where the file that the region shows has ended before this page: SIGBUS."""
-        made = self.object
-        if made.size_bytes is None and made.source is None:
-            return False
-        return not made.reaches(self.object_page(va))
+    def resized(self, region: Region) -> None:
+        """A region of a space that the view shows has changed."""
 
 
 class Conflict(KernelError):
@@ -125,7 +84,7 @@ class AddressSpace(UserMemory):
     """What one or more threads see.  `id` is never used again; `kuser_pfn` 0: nobody runs here.
 
     `generation` counts invalidations: a core whose tag for this space is older must flush.
-    `shows`: a view's layers; `views`: the views that have this space as one, by id.  `vid` is
+    `shows`: a view's layers; `views`: the views that have this space as a layer, by id.  `vid` is
     what `active_vas` answers.  `users` are the threads whose home this is, or who are in the view.
     """
 
@@ -142,7 +101,7 @@ class AddressSpace(UserMemory):
     base: int = MAP_BASE
     hint: int = MAP_BASE
     shows: tuple[AddressSpace, ...] = ()
-    views: dict[int, LayeredView] = field(default_factory=dict)
+    views: dict[int, Onlooker] = field(default_factory=dict)
     vid: int = 0
     tagging: int = TAG_ANY
     changed: int = 0
@@ -153,7 +112,7 @@ class AddressSpace(UserMemory):
     """membarrier: the commands that the process has registered for."""
 
     def __post_init__(self) -> None:
-        self.table = PageTable(self.objects.table)
+        self.table = PageTable(self.objects.frames)
         self.hint = self.base
         if not self.kuser_pfn:
             self._emit(SPACE, self.table.root_pa, 1)
@@ -167,14 +126,20 @@ class AddressSpace(UserMemory):
 
     @property
     def root_pa(self) -> int:
-        """Where its top-level page table is."""
+        """The physical address of the top-level page table, for CR3."""
         return self.table.root_pa
+
+    def invalidate(self, pages: list[int], pfns: list[int]) -> None:
+        """The leaves of `pages` have changed; `pfns` are released once no TLB has them."""
+        self.shootdowns.invalidate(self, pages, pfns)
 
     # Mapping ------------------------------------------------------------------------------
 
     def map_region(self, region: Region) -> Region:
-        """Add a region where nothing is mapped.  Raises ENOMEM past the limit of regions, and where
-        the eager kernel has no frames for it."""
+        """Add a region where nothing is mapped.
+
+        Raises ENOMEM past the limit of regions, and where the eager kernel has no frames for it.
+        """
         self._add(region)
         self._appear(region.start, region.end)
         return region
@@ -199,7 +164,7 @@ class AddressSpace(UserMemory):
             raise
 
     def _populate(self, start: int, end: int) -> None:
-        """Eager: what a process has for itself gets its frames now.  Raises ENOMEM."""
+        """Eager: a space in which threads run gets its frames now.  Raises ENOMEM."""
         if not (self.objects.eager and self.kuser_pfn):
             return
         for region in self.map.overlapping(start, end):
@@ -223,12 +188,13 @@ class AddressSpace(UserMemory):
                 return start
         raise KernelError(E.NOMEM)
 
-    def clash(self, start: int, end: int, but: LayeredView | None = None) -> Region | None:
-        """What a view shows in a range that is not this space's, and so cannot be."""
+    def clash(self, start: int, end: int, but: Onlooker | None = None) -> Region | None:
+        """What a view shows of another space in a range: this space cannot have it there."""
         for view in self.views.values():
             for layer in view.shows if view is not but else ():
-                if layer is not self and layer.map.busy(start, end):
-                    return layer.map.overlapping(start, end)[0]
+                other = layer.map.first_in(start, end) if layer is not self else None
+                if other is not None:
+                    return other
         return None
 
     def claim(self, start: int, end: int, region: Region | None = None) -> None:
@@ -240,13 +206,20 @@ class AddressSpace(UserMemory):
         if other is not None:
             raise self.conflict(region or Region(start, end, 0, other.object), other)
         for view in self.views.values():
-            self.objects.table.reserve(SPLIT_FRAMES)
+            self.objects.reserve(SPLIT_FRAMES)
             view.make_room(self, start, end)
+
+    def check_free(self, region: Region, regions: RegionMap | None = None) -> None:
+        """Raises EFAULT if one of `regions`, else of this space's, is where `region` is to go."""
+        there = self.map if regions is None else regions
+        other = there.first_in(region.start, region.end)
+        if other is not None:
+            raise self.conflict(region, other)
 
     def conflict(self, region: Region, other: Region) -> Conflict:
         """The error for two regions that want one place; the trace names them."""
-        ours = (region.start, region.end, region.name.encode())
-        self._emit(CONFLICT, *ours, other.start, other.end, other.name.encode())
+        ours, theirs = region.name.encode(), other.name.encode()
+        self._emit(CONFLICT, region.start, region.end, ours, other.start, other.end, theirs)
         return Conflict(f"{region} overlaps {other}")
 
     def _first_fit(self, lowest: int, size_bytes: int) -> int | None:
@@ -276,10 +249,10 @@ class AddressSpace(UserMemory):
 
     def remove(self, start: int, end: int) -> None:
         """As `unmap`, segments too."""
-        frames: list[int] = []
+        pfns: list[int] = []
         for region in self._isolate(start, end):
-            frames += self._remove(region)
-        self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
+            pfns += self._remove(region)
+        self.invalidate(self.table.clear_range(start, end), pfns)
         if self.base <= start < self.hint:
             self.hint = start
 
@@ -302,7 +275,7 @@ class AddressSpace(UserMemory):
                 stale += self._reprotect(region)
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
-        self.shootdowns.invalidate(self, stale, [])
+        self.invalidate(stale, [])
         self._populate(start, end)
 
     def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
@@ -333,11 +306,21 @@ class AddressSpace(UserMemory):
         (region,) = self._isolate(start, end)
         memory = region.object
         if not region.shared:
-            memory = self.objects.carve(memory, region.page, end - start >> 12)
-        shape = (target, new_end, region.prot, memory, region.page, region.shared, region.name)
-        self.map_region(Region(*shape, 0, region.flags))
-        frames = self._remove(region)
-        self.shootdowns.invalidate(self, self.table.clear_range(start, end), frames)
+            memory = memory.carve(region.page, end - start >> 12)
+        self.map_region(
+            Region(
+                start=target,
+                end=new_end,
+                prot=region.prot,
+                object=memory,
+                page=region.page,
+                shared=region.shared,
+                name=region.name,
+                flags=region.flags,
+            )
+        )
+        pfns = self._remove(region)
+        self.invalidate(self.table.clear_range(start, end), pfns)
 
     def _reprotect(self, region: Region) -> list[int]:
         """Make the leaves of a region follow it; returns what a TLB may have wrong."""
@@ -362,7 +345,7 @@ class AddressSpace(UserMemory):
                 return self.break_end
             self.unmap(new_top, old_top)
         elif new_top > old_top:
-            if self.map.overlapping(old_top, new_top + PAGE_SIZE):
+            if self.map.busy(old_top, new_top + PAGE_SIZE):
                 return self.break_end
             if self.views:
                 if self.clash(old_top, new_top + PAGE_SIZE):
@@ -405,7 +388,7 @@ class AddressSpace(UserMemory):
         """Make one region of this one and those behind it that continue it."""
         while self.map.find(region.start) is region:
             after = self.map.find(region.end)
-            if after is None or not _continues(region, after):
+            if after is None or not region.is_continued_by(after):
                 return
             self._forget(after)
             after.object.drop()
@@ -416,10 +399,10 @@ class AddressSpace(UserMemory):
         """Take a region out; returns the frames to release once no TLB can have them."""
         self._forget(region)
         self._unlocked(region.flags)
-        frames = []
+        pfns = []
         if not region.shared:  # what is shared stays until its object dies
-            frames = region.object.discard(region.page, region.end - region.start >> 12)
-        return frames + region.object.drop()
+            pfns = region.object.discard(region.page, region.end - region.start >> 12)
+        return pfns + region.object.drop()
 
     def _forget(self, region: Region) -> None:
         self.map.remove(region)
@@ -443,10 +426,9 @@ class AddressSpace(UserMemory):
 
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
-        index, frames = region.object_page(page), self.objects.table
-        if frames.replacement is not None:
-            frames.replacement.faults += 1
-            frames.reserve(FAULT_FRAMES)
+        index = region.object_page(page)
+        self.objects.faults += 1
+        self.objects.reserve(FAULT_FRAMES)
         if write:
             pfn = region.object.frame_to_write(index, shared=region.shared)
         else:
@@ -454,14 +436,17 @@ class AddressSpace(UserMemory):
         flags = leaf_flags(region.prot, writable=self._may_store(region, page, pfn))
         old = self.table.set(page, pfn << 12 | flags)
         if old & P and (old & ADDRESS) >> 12 != pfn:
-            self.shootdowns.invalidate(self, [page], [])
+            self.invalidate([page], [])
 
     def _may_store(self, region: Region, page: int, pfn: int) -> bool:
-        """True if a store needs no fault first: the frame is shared on purpose, or all its own."""
+        """True if a store needs no fault first.
+
+        The region is shared, or its object is the one holder of the frame.
+        """
         if region.shared:
             return True
-        own = region.object.frames.get(region.object_page(page)) == pfn
-        return own and self.objects.table.refs[pfn] == 1
+        own = region.object.pages.get(region.object_page(page)) == pfn
+        return own and self.objects.frames.refs[pfn] == 1
 
     def _grow_stack(self, page: int) -> Region | None:
         """The stack, which now reaches down to `page`; None if it may not.
@@ -491,7 +476,7 @@ class AddressSpace(UserMemory):
 
     def fork(self, id: int) -> AddressSpace:
         """A copy-on-write copy; eager: a copy.  Raises ENOMEM, and then the copy is gone again."""
-        self.objects.table.reserve(len(self.table.used))
+        self.objects.reserve(len(self.table.used))
         child = AddressSpace(id, self.objects, self.shootdowns, self.kuser_pfn)
         child.break_start, child.break_end, child.hint = self.break_start, self.break_end, self.hint
         twins: dict[int, MemoryObject] = {}
@@ -512,7 +497,7 @@ class AddressSpace(UserMemory):
             child.destroy()
             raise
         finally:
-            self.shootdowns.invalidate(self, stale, [])
+            self.invalidate(stale, [])
         return child
 
     def _share_leaves(self, region: Region, child: AddressSpace, stale: list[int]) -> None:
@@ -528,19 +513,19 @@ class AddressSpace(UserMemory):
         # PROMPT lab3.fork: give the child the parent's frames, so that the next store faults.
 
     def destroy(self) -> None:
-        """Nobody uses the space any more: give everything back."""
-        frames: list[int] = []
+        """No thread uses the space any more: give everything back."""
+        pfns: list[int] = []
         for region in list(self.map):
-            frames += self._remove(region)
+            pfns += self._remove(region)
         self.generation += 1
         self.table.free()
         self._emit(SPACE, self.table.root_pa, 0)
         self.forget_root()
-        self.shootdowns.release(frames)
+        self.shootdowns.release(pfns)
 
     def forget_root(self) -> None:
         """The tables are gone."""
-        for core in self.objects.table.machine.cores:
+        for core in self.machine.cores:
             core.mmu.forget(self.table.root_pa)
 
     def resident_pages(self, region: Region) -> int:
@@ -549,47 +534,24 @@ class AddressSpace(UserMemory):
 
     def _unlocked(self, flags: int) -> None:
         """These flags were taken from a region: pages may leave memory that could not before."""
-        replacement = self.objects.table.replacement
-        if flags & LOCKED and replacement is not None:
-            replacement.unlocked()
+        if flags & LOCKED and self.objects.pager is not None:
+            self.objects.pager.unlocked()
 
     def _changed(self, region: Region) -> None:
-        self.objects.table.machine.charge(costs.REGION_CHANGE)
+        self.machine.charge(costs.REGION_CHANGE)
         self.objects.changes += 1
         region.changed = self.changed = self.objects.changes
         for view in self.views.values():
             view.resized(region)
-        shape = (region.start, region.end, region.prot, region.shared)
-        self._emit(REGION, *shape, region.object.id, region.page, region.name.encode())
+        self._emit_region(region, region.prot, region.shared, region.name)
 
     def _gone(self, region: Region) -> None:
-        self._emit(REGION, region.start, region.end, 255, 0, region.object.id, region.page, b"")
+        self._emit_region(region, 255, False, "")
+
+    def _emit_region(self, region: Region, prot: int, shared: bool, name: str) -> None:
+        start, end, page = region.start, region.end, region.page
+        self._emit(REGION, start, end, prot, shared, region.object.id, page, name.encode())
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
-        machine = self.objects.table.machine
-        if machine.trace:
-            machine.trace.emit(kind, self.id, *values)
-
-
-def page_up(va: int) -> int:
-    """Round up to a page boundary."""
-    return va + PAGE_MASK & ~PAGE_MASK
-
-
-def _continues(region: Region, after: Region) -> bool:
-    return (
-        after.object is region.object
-        and after.page == region.object_page(after.start)
-        and (after.prot, after.shared, after.name, after.floor, after.flags, after.origin)
-        == (region.prot, region.shared, region.name, region.floor, region.flags, region.origin)
-    )
-
-
-def covers(regions: list[Region], start: int, end: int) -> bool:
-    """True if these regions, in order, leave no hole in a range."""
-    at = start
-    for region in regions:
-        if region.start > at:
-            return False
-        at = region.end
-    return at >= end
+        """A record whose first field is the space."""
+        self.machine.emit(kind, self.id, *values)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hw import costs
+from hw.machine import Machine
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import ADDRESS, ERR_WRITE, USER_TOP, A, D, P, U, W
 from kernel.abi.errno import E, KernelError
-from kernel.mm.objects import Objects, pieces
-
-if TYPE_CHECKING:
-    from kernel.mm.pagetable import PageTable
+from kernel.mm.layout import pieces
+from kernel.mm.objects import Objects
+from kernel.mm.pagetable import PageTable
 
 
 class UserMemory:
@@ -21,14 +19,19 @@ class UserMemory:
     objects: Objects
     table: PageTable
 
+    @property
+    def machine(self) -> Machine:
+        """The machine whose memory this is."""
+        return self.objects.frames.machine
+
     def fault(self, page: int, error: int) -> bool:
-        """Make an access possible, if that may be."""
+        """Make an access to `page` possible, if a region allows it."""
         raise NotImplementedError
 
     def read(self, va: int, size_bytes: int) -> bytes:
         """Copy in.  Raises EFAULT."""
         self._check_range(va, size_bytes)
-        memory, parts = self.objects.table.machine.memory, []
+        memory, parts = self.machine.memory, []
         for at, room in pieces(va, size_bytes):
             pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
             parts.append(memory.read(pa, room))
@@ -37,14 +40,17 @@ class UserMemory:
     def write(self, va: int, data: bytes) -> None:
         """Copy out.  Raises EFAULT, perhaps after some pages were written."""
         self._check_range(va, len(data))
-        memory, done = self.objects.table.machine.memory, 0
+        memory, done = self.machine.memory, 0
         for at, room in pieces(va, len(data)):
             pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
             memory.write(pa, data[done : done + room])
             done += room
 
     def read_string(self, va: int, limit_bytes: int) -> bytes:
-        """A NUL-terminated string without its NUL.  Raises EFAULT, or ENAMETOOLONG past `limit`."""
+        """A NUL-terminated string without its NUL.
+
+        Raises EFAULT, or ENAMETOOLONG past `limit_bytes`.
+        """
         found = b""
         while len(found) <= limit_bytes:
             room = PAGE_SIZE - (va + len(found) & PAGE_MASK)
@@ -55,7 +61,7 @@ class UserMemory:
         raise KernelError(E.NAMETOOLONG)
 
     def read_name(self, va: int, limit_bytes: int) -> bytes:
-        """A string like `read_string`, but cut off at the limit instead.  Raises EFAULT."""
+        """As `read_string`, but a longer string is cut off at the limit.  Raises EFAULT."""
         found = b""
         while len(found) < limit_bytes:
             at = va + len(found)
@@ -67,8 +73,8 @@ class UserMemory:
         return found
 
     def peek_string(self, va: int, limit_bytes: int = 256) -> bytes:
-        """What can be seen of a string without changing anything: for the trace."""
-        memory, found = self.objects.table.machine.memory, b""
+        """What the tables show of a string now: for the trace, which may change nothing."""
+        memory, found = self.machine.memory, b""
         while len(found) < limit_bytes:
             at = va + len(found)
             entry = self.table.lookup(at & ~PAGE_MASK)
@@ -82,18 +88,20 @@ class UserMemory:
         return found
 
     def read_u64(self, va: int) -> int:
+        """Copy a word of 8 bytes in.  Raises EFAULT."""
         return int.from_bytes(self.read(va, 8), "little")
 
     def read_u32(self, va: int) -> int:
+        """Copy a word of 4 bytes in.  Raises EFAULT."""
         return int.from_bytes(self.read(va, 4), "little")
 
     def _check_range(self, va: int, size_bytes: int) -> None:
         if va + size_bytes > USER_TOP:
             raise KernelError(E.FAULT)
-        self.objects.table.machine.charge(costs.USER_COPY_LINE, (size_bytes + 63) >> 6)
+        self.machine.charge(costs.USER_COPY_LINE, (size_bytes + 63) >> 6)
 
     def _user_frame(self, va: int, error: int) -> int:
-        """The frame behind `va`, for the kernel to act on as the user; sets A and D as it would."""
+        """The frame behind `va`, with the user's rights; sets A and D as the CPU would."""
         wanted = P | U | (W if error else 0)
         page = va & ~PAGE_MASK
         entry = self.table.lookup(page)

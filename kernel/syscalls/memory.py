@@ -11,17 +11,11 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.nodes import O_ACCMODE, O_PATH, O_RDWR, O_WRONLY
 from kernel.kernel import Kernel
 from kernel.mm import remap, residency
+from kernel.mm.layout import MAP_LOWEST, MAP_TOP, page_up
 from kernel.mm.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
+from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
 from kernel.mm.residency import MCL_ONFAULT
-from kernel.mm.space import (
-    LOCKED,
-    MAP_LOWEST,
-    MAP_TOP,
-    STAYS_READ_ONLY,
-    AddressSpace,
-    Region,
-    page_up,
-)
+from kernel.mm.space import AddressSpace
 from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 

@@ -9,17 +9,10 @@ from hw.paging import USER_TOP
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.mm import residency
+from kernel.mm.layout import MAP_TOP, page_up
+from kernel.mm.regions import LOCKED, NOT_FORKED, WIPED_BY_FORK, Region, covers
 from kernel.mm.residency import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT
-from kernel.mm.space import (
-    LOCKED,
-    MAP_TOP,
-    NOT_FORKED,
-    WIPED_BY_FORK,
-    AddressSpace,
-    Region,
-    covers,
-    page_up,
-)
+from kernel.mm.space import AddressSpace
 from kernel.syscalls.table import Flags, Int, Ptr, Size, syscall
 from kernel.task.process import Thread
 

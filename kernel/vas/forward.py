@@ -11,8 +11,10 @@ from typing import ClassVar
 
 from hw import costs, trace
 from hw.paging import P
+from kernel.mm.layout import KUSER
 from kernel.mm.pagetable import LEAVES
-from kernel.mm.space import KUSER, AddressSpace, Region
+from kernel.mm.regions import Owner, Region
+from kernel.mm.space import AddressSpace
 from kernel.vas.records import Vas
 from kernel.vas.sync import Layered
 from kernel.vas.tables import PUSH, Mirror, ViewTable
@@ -35,7 +37,7 @@ class CopiedTable(ViewTable):
     def make_room(self, owner: AddressSpace, start: int, end: int) -> None:
         """Nothing is shared, so nothing is in the way."""
 
-    def fill(self, layer: AddressSpace, va: int) -> None:
+    def fill(self, layer: Owner, va: int) -> None:
         """Copy a layer's leaf.  Raises ENOMEM."""
         mask = next(mirror.mask for other, mirror in self.layers if other is layer)
         self.set(va, layer.table.lookup(va) & mask)
@@ -69,7 +71,7 @@ class ForwardView(LayeredView):
     forwarded: int = 0
 
     def _new_table(self) -> ViewTable:
-        return CopiedTable(self.objects.table, space=self.id)
+        return CopiedTable(self.objects.frames, space=self.id)
 
     def fault(self, page: int, error: int) -> bool:
         # BEGIN SOLUTION lab6.forward
@@ -80,10 +82,10 @@ class ForwardView(LayeredView):
         # END SOLUTION lab6.forward
         # PROMPT lab6.forward: let the layer resolve the fault, then copy its leaf.
 
-    def _fill(self, layer: AddressSpace, page: int) -> None:
+    def _fill(self, layer: Owner, page: int) -> None:
         """Copy the leaf, unless making room for its tables took it away again."""
         assert isinstance(self.table, CopiedTable)
-        self.objects.table.reserve(TABLES_OF_A_LEAF)
+        self.objects.reserve(TABLES_OF_A_LEAF)
         if layer.table.lookup(page) & P:
             self.table.fill(layer, page)
 
@@ -98,7 +100,7 @@ class ForwardView(LayeredView):
     def resized(self, region: Region) -> None:
         """The thread's idea: a resize reaches every view at once.  Counted, since it costs."""
         self.forwarded += 1
-        self.objects.table.machine.charge(costs.REGION_CHANGE)
+        self.objects.frames.machine.charge(costs.REGION_CHANGE)
         self._emit(FORWARD, region.start, region.end)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel.mm.pagetable import PROT_WRITE
-from kernel.mm.space import OF_TASK, Region
+from kernel.mm.regions import OF_TASK, Region
 from kernel.task.process import Process
 from kernel.vas.records import WRITE, Attachment, Named, Segment, Vas, pages
 from kernel.vas.vases import Vases
@@ -33,7 +33,7 @@ def listing(vases: Vases) -> dict[str, Any]:
             p.pid: of_process(vases, p) for p in processes if p.space.id in vases.holdings
         },
         "accounts": {
-            uid: {"frames": account.frames, "limit": account.limit}
+            uid: {"frames": account.charged, "limit": account.limit}
             for uid, account in vases.accounts.items()
         },
     }
@@ -45,7 +45,7 @@ def of_vas(vas: Vas) -> dict[str, Any]:
     return _head(vas) | {
         "segments": dict(vas.segments),
         "maps": [_region(region) for region in vas.space.map],
-        "resident": sum(len(made.frames) for made in own.values()),
+        "resident": sum(len(made.pages) for made in own.values()),
         "attached": vas.attached,
         "inside": sum(a.view.users for a in vas.attachments.values()),
     }
@@ -57,7 +57,7 @@ def of_segment(segment: Segment) -> dict[str, Any]:
         "start": segment.start,
         "end": segment.end,
         "pages": pages(segment),
-        "resident": len(segment.object.frames),
+        "resident": len(segment.object.pages),
         "lockable": segment.lockable,
         "holders": dict(segment.holders),
         "waiting": list(segment.queue),

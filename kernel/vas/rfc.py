@@ -15,7 +15,8 @@ from hw.paging import ADDRESS, A, D, P, W
 from kernel.abi.errno import E, KernelError
 from kernel.mm.memory import Memory
 from kernel.mm.pagetable import PROT_EXEC, PROT_WRITE
-from kernel.mm.space import CREATED, OF_TASK, OF_VAS, AddressSpace, Region
+from kernel.mm.regions import CREATED, OF_TASK, OF_VAS, Region
+from kernel.mm.space import AddressSpace
 from kernel.vas.records import Attachment, Vas
 from kernel.vas.view import View
 
@@ -36,9 +37,8 @@ class CopiedView(View):
 
     def copy(self, source: AddressSpace, region: Region, origin: int) -> Region:
         """Copy a region of `source` here; its pages come at the first fault, code at once."""
-        if self.map.busy(region.start, region.end):
-            raise self.conflict(region, self.map.overlapping(region.start, region.end)[0])
-        twin = region.object if region.shared else self.objects.twin(region.object)
+        self.check_free(region)
+        twin = region.object if region.shared else region.object.twin()
         prot = region.prot
         if origin == OF_VAS and not self.writable:
             prot &= ~PROT_WRITE
@@ -137,7 +137,7 @@ class Rfc:
     def _replace(self, region: Region, target: AddressSpace, found: Region) -> Region:
         origin = found.origin
         target.remove(found.start, found.end)
-        twin = region.object if region.shared else target.objects.twin(region.object)
+        twin = region.object if region.shared else region.object.twin()
         return target.map_region(replace(region, object=twin, origin=origin, lazy=False))
 
     def detach(self, attachment: Attachment) -> None:
@@ -146,22 +146,18 @@ class Rfc:
         assert isinstance(view, CopiedView)
         new = [r for r in view.map if r.origin == CREATED and r.segment not in attachment.segments]
         for region in new:
-            if space.map.busy(region.start, region.end):
-                raise view.conflict(region, space.map.overlapping(region.start, region.end)[0])
+            view.check_free(region, space.map)
         for region in [r for r in view.map if r.origin == OF_VAS and not r.segment]:
             self._update(view, region, space, find_reference(space, region))
         for region in new:
             memory, pages = region.object, region.end - region.start >> 12
             if not region.shared:
-                memory = view.objects.carve(memory, region.page, pages)
+                memory = memory.carve(region.page, pages)
             memory.pay_from(attachment.vas.account)
             duplicate(view, space, space.map_region(replace(region, object=memory)))
 
     def show_private(self, attachment: Attachment, region: Region) -> None:
-        view = attachment.view
-        if view.map.busy(region.start, region.end):
-            raise view.conflict(region, view.map.overlapping(region.start, region.end)[0])
-        view.map_region(region)
+        attachment.view.map_region(region)
 
     def hide_private(self, attachment: Attachment, start: int, end: int) -> None:
         attachment.view.remove(start, end)
@@ -181,7 +177,7 @@ class Rfc:
 
 def find_reference(space: AddressSpace, region: Region) -> Region | None:
     """The RFC's look-up of a region's counterpart: the same bounds, or a stack's same end."""
-    space.objects.table.machine.charge(costs.REGION_FIND)
+    space.objects.frames.machine.charge(costs.REGION_FIND)
     found = space.map.find(region.start) or space.map.next_above(region.start)
     if found is None or found.end != region.end:
         return None
@@ -200,7 +196,7 @@ def duplicate(source: AddressSpace, target: AddressSpace, region: Region) -> int
         if original is None:
             continue
         pfn = (entry & ADDRESS) >> 12
-        if not region.shared and original.object.frames.get(original.object_page(va)) == pfn:
+        if not region.shared and original.object.pages.get(original.object_page(va)) == pfn:
             released += region.object.adopt(region.object_page(va), pfn)
             original.duplicated = region.duplicated = True
         entry &= ~(A | D) if region.prot & PROT_WRITE else ~(A | D | W)
@@ -209,7 +205,7 @@ def duplicate(source: AddressSpace, target: AddressSpace, region: Region) -> int
             stale.append(va)
     if not region.shared:
         for original in source.map.overlapping(region.start, region.end):
-            shape = (original.page, original.end - original.start >> 12)
-            region.object.adopt_paged_out(original.object, *shape)
+            pages = original.end - original.start >> 12
+            region.object.adopt_paged_out(original.object, original.page, pages)
     target.shootdowns.invalidate(target, stale, released)
     return count

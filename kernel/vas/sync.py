@@ -11,7 +11,8 @@ from typing import ClassVar, Protocol
 
 from kernel.abi.errno import KernelError
 from kernel.mm.memory import Memory
-from kernel.mm.space import AddressSpace, Region
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace
 from kernel.vas.records import Attachment, Vas
 from kernel.vas.view import LayeredView, View
 

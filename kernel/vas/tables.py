@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from hw import trace
 from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, P, W
+from kernel.mm.layout import KUSER
 from kernel.mm.pagetable import TABLE_FLAGS, PageTable, span
-from kernel.mm.space import KUSER, AddressSpace
+from kernel.mm.space import AddressSpace
 
 PUSH = trace.declare(
     "push", "space:Q layer:Q va:Q level:B", "A table entry was written into a view as well."

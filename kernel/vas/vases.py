@@ -16,10 +16,12 @@ from hw.machine import Machine
 from kernel.abi.errno import E, KernelError
 from kernel.log import Log
 from kernel.mm.frames import Account
+from kernel.mm.layout import MAP_LOWEST, MAP_TOP
 from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_READ, PROT_WRITE
-from kernel.mm.space import MAP_LOWEST, MAP_TOP, AddressSpace, Conflict, Region
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace, Conflict
 from kernel.sched.tasks import Tasks
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Thread
@@ -155,14 +157,14 @@ class Vases:
         except KernelError:
             self.vas_ids.give(vid)
             raise
-        account.frames += len(space.table.used)
+        account.charged += len(space.table.used)
         account.owned += 1
         space.table.account = account
         space.base = space.hint = own_slot(vid)
         common = (vid, name, mode & MODE_MASK, who.uid, who.gid, account)
         made = self.vases[vid] = Vas(*common, space=space)
         self.vas_names[name] = vid
-        self._emit(VAS, vid, space.id, 1, name)
+        self.machine.emit(VAS, vid, space.id, 1, name)
         return made
 
     def delete(self, who: Credentials, vid: int) -> None:
@@ -177,7 +179,7 @@ class Vases:
         del self.vases[vid], self.vas_names[vas.name]
         vas.account.owned -= 1
         self.vas_ids.give(vid)
-        self._emit(VAS, vid, vas.space.id, 0, vas.name)
+        self.machine.emit(VAS, vid, vas.space.id, 0, vas.name)
 
     def clone(self, who: Credentials, vid: int, name: bytes, mode: int) -> Vas:
         """A VAS with the same segments and a copy of the memory.
@@ -205,7 +207,7 @@ class Vases:
         """Regions of one object become regions of one copy."""
         original = region.object
         if original.id not in twins:
-            twin = twins[original.id] = self.memory.objects.twin(original)
+            twin = twins[original.id] = original.twin()
             twin.account = vas.account
             vas.space.map_region(replace(region, object=twin))
             original.copy_into(twin)
@@ -217,8 +219,8 @@ class Vases:
         account = self.account(uid)
         if isinstance(named, Vas):
             table = named.space.table
-            named.account.frames -= len(table.used)
-            account.frames += len(table.used)
+            named.account.charged -= len(table.used)
+            account.charged += len(table.used)
             table.account = account
             for region in named.space.map:
                 if region.object.account is named.account and not region.segment:
@@ -252,7 +254,7 @@ class Vases:
         segment = Segment(*common, start=start, end=end, object=made)
         self.segments[sid] = segment
         self.segment_names[name] = sid
-        self._emit(SEGMENT, sid, start, end, made.id, 1, name)
+        self.machine.emit(SEGMENT, sid, start, end, made.id, 1, name)
         return segment
 
     def delete_segment(self, who: Credentials, sid: int) -> None:
@@ -265,8 +267,8 @@ class Vases:
         del self.segments[sid], self.segment_names[segment.name]
         segment.account.owned -= 1
         self.segment_ids.give(sid)
-        shape = (segment.start, segment.end, segment.object.id)
-        self._emit(SEGMENT, sid, *shape, 0, segment.name)
+        start, end, object_id = segment.start, segment.end, segment.object.id
+        self.machine.emit(SEGMENT, sid, start, end, object_id, 0, segment.name)
 
     def clone_segment(self, who: Credentials, sid: int, name: bytes, mode: int) -> Segment:
         """A segment at the same place with a copy of the contents."""
@@ -283,9 +285,16 @@ class Vases:
 
     def _region(self, segment: Segment, kind: int) -> Region:
         prot = PROT_READ | (PROT_WRITE if kind & WRITE else 0)
-        shape = (segment.start, segment.end, prot, segment.object)
         name = f"[segment {segment.name.decode(errors='replace')}]"
-        return Region(*shape, shared=True, name=name, segment=segment.id)
+        return Region(
+            segment.start,
+            segment.end,
+            prot,
+            segment.object,
+            shared=True,
+            name=name,
+            segment=segment.id,
+        )
 
     # Segments in VASes ------------------------------------------------------------------------
 
@@ -306,13 +315,15 @@ class Vases:
 
     def _link(self, vas: Vas, segment: Segment, kind: int) -> None:
         self.sharing.admit(segment, kind)
-        if vas.space.map.busy(segment.start, segment.end):
-            other = vas.space.map.overlapping(segment.start, segment.end)[0]
-            raise self._told(vas.space.conflict(self._region(segment, kind), other))
+        region = self._region(segment, kind)
+        try:
+            vas.space.check_free(region)
+        except Conflict as conflict:
+            raise self._told(conflict) from None
         segment.take(kind)
-        vas.space.map_region(self._region(segment, kind))
+        vas.space.map_region(region)
         vas.segments[segment.id] = kind
-        self._emit(SEG_ATTACH, segment.id, vas.id, 0, kind, 1)
+        self.machine.emit(SEG_ATTACH, segment.id, vas.id, 0, kind, 1)
 
     def _attach_to_home(self, home: AddressSpace, segment: Segment, kind: int) -> None:
         """vid 0: the process's own space, which no view or switch is needed to see."""
@@ -322,14 +333,13 @@ class Vases:
         self.sharing.admit(segment, kind)
         region = self._region(segment, kind)
         try:
-            if home.map.busy(region.start, region.end):
-                raise home.conflict(region, home.map.overlapping(region.start, region.end)[0])
+            home.check_free(region)
             home.map_region(region)
         except Conflict as conflict:
             raise self._told(conflict) from None
         segment.take(kind)
         held.segments[segment.id] = kind
-        self._emit(SEG_ATTACH, segment.id, 0, home.id, kind, 1)
+        self.machine.emit(SEG_ATTACH, segment.id, 0, home.id, kind, 1)
 
     def detach_segment(self, process: Process, vid: int, sid: int) -> None:
         """Raises EINVAL, EACCES, EBUSY."""
@@ -348,13 +358,13 @@ class Vases:
         segment = self.segments[sid]
         segment.count(vas.segments.pop(sid), -1)
         vas.space.remove(segment.start, segment.end)
-        self._emit(SEG_ATTACH, sid, vas.id, 0, 0, 0)
+        self.machine.emit(SEG_ATTACH, sid, vas.id, 0, 0, 0)
 
     def _detach_from_home(self, home: AddressSpace, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(self.held(home).segments.pop(sid), -1)
         home.remove(segment.start, segment.end)
-        self._emit(SEG_ATTACH, sid, 0, home.id, 0, 0)
+        self.machine.emit(SEG_ATTACH, sid, 0, home.id, 0, 0)
 
     def attach_privately(self, process: Process, vid: int, sid: int, kind: int) -> None:
         """Show a segment in one attachment alone.
@@ -368,15 +378,13 @@ class Vases:
         self.sharing.admit(segment, kind)
         region = self._region(segment, kind)
         try:
-            if attachment.view.map.busy(region.start, region.end):
-                other = attachment.view.map.overlapping(region.start, region.end)[0]
-                raise attachment.view.conflict(region, other)
+            attachment.view.check_free(region)
             self.sync.show_private(attachment, region)
         except Conflict as conflict:
             raise self._told(conflict) from None
         segment.take(kind)
         attachment.segments[sid] = kind
-        self._emit(SEG_ATTACH, sid, vid, attachment.home.id, kind, 1)
+        self.machine.emit(SEG_ATTACH, sid, vid, attachment.home.id, kind, 1)
 
     def detach_privately(self, process: Process, vid: int, sid: int) -> None:
         """Raises EINVAL."""
@@ -388,7 +396,7 @@ class Vases:
         segment = self.segments[sid]
         segment.count(attachment.segments.pop(sid), -1)
         self.sync.hide_private(attachment, segment.start, segment.end)
-        self._emit(SEG_ATTACH, sid, attachment.vas.id, attachment.home.id, 0, 0)
+        self.machine.emit(SEG_ATTACH, sid, attachment.vas.id, attachment.home.id, 0, 0)
 
     # Attach and detach ------------------------------------------------------------------------
 
@@ -415,7 +423,7 @@ class Vases:
         self.machine.charge(costs.RECORD_CREATE)
         attachment = Attachment(vas, home, kind, view)
         held.attachments[vid] = vas.attachments[home.id] = attachment
-        self._emit(VAS_ATTACH, home.id, vid, view.id, kind, 1)
+        self.machine.emit(VAS_ATTACH, home.id, vid, view.id, kind, 1)
         # END SOLUTION lab5.attach
         # PROMPT lab5.attach: check who may, make the view, and remember it at both ends.
 
@@ -451,7 +459,7 @@ class Vases:
             attachment.private.destroy()
         del self.holdings[home.id].attachments[vas.id], vas.attachments[home.id]
         vas.count(attachment.kind, -1)
-        self._emit(VAS_ATTACH, home.id, vas.id, attachment.view.id, attachment.kind, 0)
+        self.machine.emit(VAS_ATTACH, home.id, vas.id, attachment.view.id, attachment.kind, 0)
 
     def abandon(self, home: AddressSpace) -> None:
         """The last thread of `home` is gone: whatever it had attached is not any more."""
@@ -516,8 +524,7 @@ class Vases:
         if target is not home:
             target.users += 1
         thread.space = target
-        if self.machine.trace:
-            self.machine.trace.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
+        self.machine.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
 
     def leave(self, thread: Thread) -> None:
         """The thread ends or runs another program: it is inside no VAS any more."""
@@ -553,10 +560,6 @@ class Vases:
         if isinstance(error, Conflict):
             self.log.say(f"layout conflict: {error.text}")
         return error
-
-    def _emit(self, kind: trace.Kind, *values: object) -> None:
-        if self.machine.trace:
-            self.machine.trace.emit(kind, *values)
 
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from operator import attrgetter
 from hw import costs
 from hw.paging import ERR_WRITE, W
 from kernel.abi.errno import E, KernelError
-from kernel.mm.regions import RegionMap
-from kernel.mm.space import SPACE, AddressSpace, Region
+from kernel.mm.regions import Region, RegionMap
+from kernel.mm.space import SPACE, AddressSpace, Onlooker
 from kernel.vas.tables import ALL_BITS, Mirror, SharedTable, ViewTable
 
 _START = attrgetter("start")
@@ -53,8 +53,9 @@ class LayeredMap(RegionMap):
         found = (layer.map.overlapping(start, end) for layer in self.layers)
         return sorted(chain.from_iterable(found), key=_START)
 
-    def busy(self, start: int, end: int) -> bool:
-        return any(layer.map.busy(start, end) for layer in self.layers)
+    def first_in(self, start: int, end: int) -> Region | None:
+        found = (layer.map.first_in(start, end) for layer in self.layers)
+        return min((region for region in found if region), key=_START, default=None)
 
     def at(self, index: int) -> Region:
         return list(self)[index]
@@ -99,7 +100,7 @@ class LayeredView(View):
             raise
 
     def _new_table(self) -> ViewTable:
-        return SharedTable(self.objects.table, space=self.id)
+        return SharedTable(self.objects.frames, space=self.id)
 
     @property
     def tables(self) -> ViewTable:
@@ -123,11 +124,9 @@ class LayeredView(View):
     def _check_places(self, layer: AddressSpace) -> None:
         for shown in self.shows:
             few, many = sorted((layer, shown), key=lambda space: len(space.map))
-            self.objects.table.machine.charge(costs.REGION_FIND, len(few.map))
+            self.objects.frames.machine.charge(costs.REGION_FIND, len(few.map))
             for region in few.map:
-                if many.map.busy(region.start, region.end):
-                    other = many.map.overlapping(region.start, region.end)[0]
-                    raise self.conflict(region, other)
+                self.check_free(region, many.map)
 
     def owner(self, va: int) -> AddressSpace:
         """The layer that `va` belongs to; home, where nothing is mapped."""
@@ -161,7 +160,7 @@ class LayeredView(View):
         if other is not None:
             raise self.conflict(Region(start, end, 0, other.object), other)
 
-    def clash(self, start: int, end: int, but: View | None = None) -> Region | None:
+    def clash(self, start: int, end: int, but: Onlooker | None = None) -> Region | None:
         """What other views of these layers show in a range."""
         for layer in self.shows:
             other = layer.clash(start, end, but=self)

@@ -20,7 +20,7 @@ def secret(kernel: Kernel, _: int) -> tuple[int, str]:
     """Where the vault is, and the first bytes in its frame, in hex."""
     (vas,) = kernel.vases.vases.values()
     (region,) = vas.space.map
-    pa = region.object.frames[region.page] << 12
+    pa = region.object.pages[region.page] << 12
     return region.start, kernel.machine.memory.read(pa, SECRET_BYTES).hex()
 
 

@@ -47,7 +47,7 @@ def _row(
     va = int(root, 16)
     pfn = (space.table.lookup(va & ~0xFFF) & ADDRESS) >> 12 if space else 0
     segment = next(iter(kernel.vases.segments.values()))
-    held = segment.object.frames.get(va - segment.start >> 12, 0)
+    held = segment.object.pages.get(va - segment.start >> 12, 0)
     said = {"pid": int(pid), "did": what, "nodes": int(nodes), "root": va, "sum": int(total, 16)}
     return {**said, "words": words.split(), "alive": alive, "pfn": pfn, "held": held}
 

@@ -11,7 +11,8 @@ from kernel import invariants
 from kernel.abi.errno import E, KernelError
 from kernel.boot import spawn
 from kernel.life import elf
-from kernel.mm.space import MAP_TOP, STACK_BYTES, STACK_TOP, Region
+from kernel.mm.layout import MAP_TOP, STACK_BYTES, STACK_TOP
+from kernel.mm.regions import Region
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process
 from tests import soak

@@ -59,7 +59,7 @@ def test_everything_is_given_back_at_the_end(name: str, cpus: int) -> None:
     invariants.check(kernel)
     for vid in list(kernel.vases.vases):
         kernel.vases.delete(Credentials(), vid)
-    files = sum(len(made.frames) for made in invariants.live_objects(kernel).values())
+    files = sum(len(made.pages) for made in invariants.live_objects(kernel).values())
     reserved = kernel.machine.first_free_frame
     assert len(kernel.memory.frames.used()) == reserved + 1 + files
     assert not kernel.tasks.threads
@@ -102,7 +102,7 @@ def a_page(system: System) -> tuple[int, int]:
 
 def test_it_sees_a_count_too_high_and_one_too_low(system: System) -> None:
     frames = system.kernel.memory.frames
-    pfn = next(iter(some_object(system).frames.values()))
+    pfn = next(iter(some_object(system).pages.values()))
     frames.refs[pfn] += 1
     assert f"frame {pfn:#x} should have refcount 1, has 2" in broken(system.kernel)
     frames.refs[pfn] -= 2

@@ -9,7 +9,9 @@ from kernel import invariants
 from kernel.abi.errno import E, KernelError
 from kernel.life import life
 from kernel.mm import space
-from kernel.mm.space import MAP_BASE, MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP, AddressSpace
+from kernel.mm.layout import KUSER, MAP_BASE, MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace
 from tests.kernel.asm import Program
 from tests.kernel.system import System, run_code, still
 
@@ -221,10 +223,10 @@ def test_there_is_no_page_below_or_above_a_region() -> None:
     view = still().thread.space
     assert not view.fault(HERE, 0)
     assert not view.fault(0, 0)
-    assert not view.fault(space.KUSER + PAGE, 0)
+    assert not view.fault(KUSER + PAGE, 0)
 
 
-def stack(system: System) -> space.Region:
+def stack(system: System) -> Region:
     return next(r for r in system.thread.space.map if r.name == "[stack]")
 
 
@@ -279,7 +281,7 @@ def fork(parent: AddressSpace, system: System) -> AddressSpace:
 
 def refs(view: AddressSpace, va: int) -> int:
     entry = view.table.lookup(va)
-    return view.objects.table.refs[entry >> 12 & 0xFFFFF]
+    return view.objects.frames.refs[entry >> 12 & 0xFFFFF]
 
 
 @pytest.mark.parametrize("writer", ["child", "parent"])

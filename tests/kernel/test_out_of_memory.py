@@ -69,7 +69,7 @@ def run_starved(frames_left: int, cpus: int) -> Run:
     run = system.run()
     give_back(system, taken)
     invariants.check(system.kernel)
-    files = sum(len(o.frames) for o in invariants.live_objects(system.kernel).values())
+    files = sum(len(o.pages) for o in invariants.live_objects(system.kernel).values())
     assert (
         len(system.kernel.memory.frames.used())
         == system.kernel.machine.first_free_frame + 1 + files

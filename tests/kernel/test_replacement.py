@@ -12,7 +12,9 @@ from hw.trace import Kind, Trace
 from kernel import checkpoint, invariants, turns
 from kernel.abi.errno import E, KernelError, Panic
 from kernel.life import life
-from kernel.mm.replace import IN_FILE, PAGE_IN, PAGE_OUT, PAGING, POLICIES, Away
+from kernel.mm import file_pages, truncate
+from kernel.mm.objects import Away
+from kernel.mm.replace import IN_FILE, PAGE_IN, PAGE_OUT, PAGING, POLICIES, replacement_of
 from kernel.mm.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
 from kernel.mm.space import AddressSpace
 from kernel.port import CorePort
@@ -138,9 +140,9 @@ def test_code_is_dropped_and_not_written_since_its_file_has_it() -> None:
     system.thread.space.read(code.start, 1)
     source = code.object.source
     assert source is not None
-    assert source.frames
+    assert source.pages
     everything_out(system)
-    assert not source.frames
+    assert not source.pages
     assert {away.block for away in source.paged_out.values()} == {IN_FILE}
     assert system.thread.space.read(code.start, 2) == bytes.fromhex("ebfe")
 
@@ -150,18 +152,18 @@ def test_a_file_that_was_changed_goes_to_the_disk() -> None:
     port = CorePort(system.kernel, 0)
     cap = port.publish(b"a" * PAGE * 2)
     file = system.kernel.ipc.published[cap]
-    file.store(10, b"changed")
+    file_pages.store(file, 10, b"changed")
     everything_out(system)
     (away,) = file.paged_out.values()
     assert away.block != IN_FILE
-    assert file.load(8, 11) == b"aachangedaa"
-    assert not file.frames, "to look at a file takes no frames"
-    file.resize(12)
+    assert file_pages.load(file, 8, 11) == b"aachangedaa"
+    assert not file.pages, "to look at a file takes no frames"
+    truncate.resize(file, 12)
     everything_out(system)
-    file.resize(20)
-    assert file.load(0, 99) == b"a" * 10 + b"ch" + bytes(8)
-    file.store(0, b"b")
-    assert file.load(0, 3) == b"baa"
+    truncate.resize(file, 20)
+    assert file_pages.load(file, 0, 99) == b"a" * 10 + b"ch" + bytes(8)
+    file_pages.store(file, 0, b"b")
+    assert file_pages.load(file, 0, 3) == b"baa"
     port.drop(cap)
     invariants.check(system.kernel)
 
@@ -423,7 +425,7 @@ def test_a_checkpoint_holds_what_is_out_of_memory() -> None:
     turns.run(other, lambda: first.zombie)
     assert written == whole.written
     assert other.machine.core.state.cycles == whole.kernel.machine.core.state.cycles
-    replacement = other.memory.frames.replacement
+    replacement = replacement_of(other.memory.objects)
     assert replacement is not None
     assert replacement.outs == pager(whole).outs
 
@@ -437,7 +439,7 @@ def test_two_runs_page_alike(cpus: int) -> None:
 
 def test_without_a_disk_nothing_ever_leaves() -> None:
     system = still(ram=1)
-    assert system.kernel.memory.frames.replacement is None
+    assert replacement_of(system.kernel.memory.objects) is None
     assert system.kernel.machine.disk.count == 0
     assert MachineConfig(swap_mib=3).swap_mib << 20 == 3 * 256 * PAGE_SIZE
     with pytest.raises(ValueError, match="--swap takes 0 to 65536 MiB, not -1"):
@@ -473,9 +475,9 @@ def test_the_checker_sees_what_is_wrong_with_pages_that_are_out() -> None:
     made.paged_out[index + 1] = Away(IN_FILE, 1, 0)
     assert "is in memory and paged out" in broken(system)
     del made.paged_out[index + 1]
-    entry = pager(system).queue.pop(made.frames[index + 1])
+    entry = pager(system).queue.pop(made.pages[index + 1])
     assert "could never leave memory" in broken(system)
-    pager(system).queue[made.frames[index + 1]] = entry
+    pager(system).queue[made.pages[index + 1]] = entry
     made.family.append(made)
     assert "is not once in its family" in broken(system)
     made.family.pop()

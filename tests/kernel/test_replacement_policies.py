@@ -11,7 +11,7 @@ from kernel.mm.replace import CLOCK, FIFO, POLICIES
 from kernel.mm.residency import MCL_CURRENT
 from tests.kernel.asm import Program
 from tests.kernel.system import System, still
-from tests.kernel.tight import ANON, FIXED, HERE, PAGE, PRIVATE, RW, faults_on, pager, squeeze
+from tests.kernel.tight import ANON, FIXED, HERE, PAGE, PRIVATE, RW, faults_on, squeeze
 
 BELADY = (1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5)
 """Belady, Nelson and Shedler, "An anomaly in space-time characteristics of certain programs
@@ -140,9 +140,9 @@ def test_any_string_of_accesses_faults_as_in_the_models(string: list[int], frame
         squeeze(system, frames)
         faults = []
         for page in string:
-            before = pager(system).faults
+            before = system.kernel.memory.objects.faults
             system.thread.space.read(HERE + page * PAGE, 1)
-            if pager(system).faults != before:
+            if system.kernel.memory.objects.faults != before:
                 faults.append(page)
         assert faults == MODELS[policy](string, frames)
         invariants.check(system.kernel)

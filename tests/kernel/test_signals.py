@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from kernel.abi.errno import E
-from kernel.mm.space import KUSER
+from kernel.mm.layout import KUSER
 from tests.kernel.asm import DATA, Program, Value
 from tests.kernel.system import Run, System, run_code
 

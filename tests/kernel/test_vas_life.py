@@ -384,16 +384,16 @@ def test_an_orphan_hog_ends_in_enomem_and_others_go_on() -> None:
         assert world.ask("vas_seg_attach", 0, sid, RW) == 0
         for page in range(16):
             at = HERE + (made - 1) * 16 * PAGE + page * PAGE
-            if account.frames < 256:
+            if account.charged < 256:
                 world.thread.space.write(at, b"x")
         assert world.ask("vas_seg_detach", 0, sid) == 0
-    assert (sid, made, account.frames) == (-E.NOMEM, 16, 256)
+    assert (sid, made, account.charged) == (-E.NOMEM, 16, 256)
     child = world.fork(OTHER)
     assert world.segment("other", THERE, thread=child) == 17
     world.kernel.life.exit_process(child.process, 0)
     assert world.ask("vas_seg_delete", 3) == 0
     assert world.segment("again", THERE) == 3
-    assert account.frames == 240
+    assert account.charged == 240
     orphans = [s for s in listing(world.kernel.vases)["segments"] if s["orphan"]]
     assert len(orphans) == 17
     invariants.check(world.kernel)
@@ -431,10 +431,10 @@ def test_root_gives_a_vas_away_and_the_new_owner_pays() -> None:
     vid = world.inside()
     at = world.map(HERE)
     world.thread.space.write(at, b"x")
-    before = world.kernel.vases.account(1000).frames
+    before = world.kernel.vases.account(1000).charged
     world.kernel.vases.give(world.kernel.vases.vases[vid], 1002)
-    assert world.kernel.vases.account(1000).frames == 0
-    assert world.kernel.vases.account(1002).frames == before
+    assert world.kernel.vases.account(1000).charged == 0
+    assert world.kernel.vases.account(1002).charged == before
     invariants.check(world.kernel)
 
 
@@ -577,8 +577,8 @@ def test_everything_is_given_back_when_all_is_over() -> None:
     system = System(program, ram=4, checked=True)
     system.run()
     kernel = system.kernel
-    files = sum(len(made.frames) for made in invariants.live_objects(kernel).values())
+    files = sum(len(made.pages) for made in invariants.live_objects(kernel).values())
     assert len(kernel.memory.frames.used()) == kernel.machine.first_free_frame + 1 + files
     assert not kernel.vases.holdings
-    assert not any(account.frames for account in kernel.vases.accounts.values())
+    assert not any(account.charged for account in kernel.vases.accounts.values())
     assert not [t for t in kernel.tasks.threads.values() if t.state == BLOCKED]

@@ -6,6 +6,7 @@ import pytest
 
 from kernel import invariants
 from kernel.abi.errno import E
+from kernel.mm.replace import replacement_of
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, RW, THERE, R, World
@@ -153,7 +154,7 @@ def test_pages_of_process_and_vas_leave_memory_and_come_back(sync: str, mmu: str
     run = system.run()
     assert run.status == 0
     assert int.from_bytes(run.output, "little") == pages * (pages + 1)
-    pager = system.kernel.memory.frames.replacement
+    pager = replacement_of(system.kernel.memory.objects)
     assert pager is not None
     assert pager.outs > 100, "most of it was away"
     invariants.check(system.kernel)

@@ -585,9 +585,9 @@ class Pair(RuleBasedStateMachine):
         for sid in list(self.segments):
             self.kernel.vases.delete_segment(ROOT, sid)
         invariants.check(self.kernel)
-        files = sum(len(made.frames) for made in invariants.live_objects(self.kernel).values())
+        files = sum(len(made.pages) for made in invariants.live_objects(self.kernel).values())
         assert self.frames() == self.kernel.machine.first_free_frame + 1 + files
-        assert not any(account.frames for account in self.kernel.vases.accounts.values())
+        assert not any(account.charged for account in self.kernel.vases.accounts.values())
 
 
 @pytest.mark.parametrize("pcid", [True, False])

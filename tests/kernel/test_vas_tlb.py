@@ -124,7 +124,7 @@ def test_a_segment_in_the_process_s_own_space_and_its_deletion_in_the_window(
     sid = cores.segment()
     assert cores.ask("vas_seg_attach", 0, sid, RW) == 0
     cores.both_use(HERE, cores.outside, cores.inside_thread)
-    pfn = cores.kernel.vases.segments[sid].object.frames[0]
+    pfn = cores.kernel.vases.segments[sid].object.pages[0]
     cores.does(cores.outside, "vas_seg_detach", 0, sid)
     cores.does(cores.outside, "vas_seg_delete", sid)
     assert cores.kernel.memory.frames.refs[pfn] == 1, "the window: nobody else may have it"
@@ -195,7 +195,7 @@ def test_a_resize_against_a_fault_in_another_view_is_a_window_and_no_more(
     cores.both_use(top, cores.outside, cores.inside_thread)
     region = cores.process.space.map.find(top)
     assert region is not None
-    pfn = region.object.frames[region.object_page(top)]
+    pfn = region.object.pages[region.object_page(top)]
     cores.does(cores.outside, "brk", top)
     assert cores.touch(1, top) == 7, "the window"
     assert cores.touch(1, top + PAGE) is None, "a fault in it finds no region"

@@ -7,7 +7,8 @@ import pytest
 from hw import costs
 from hw.paging import P, W
 from kernel import invariants
-from kernel.mm.space import AddressSpace, Region
+from kernel.mm.regions import Region
+from kernel.mm.space import AddressSpace
 from kernel.vas.records import own_slot
 from kernel.vas.tables import SharedTable
 from kernel.vas.view import View

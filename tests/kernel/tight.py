@@ -6,7 +6,7 @@ from typing import Any
 
 from kernel.abi.errno import KernelError
 from kernel.boot import spawn
-from kernel.mm.replace import Replacement
+from kernel.mm.replace import Replacement, replacement_of
 from kernel.mm.residency import MCL_CURRENT
 from kernel.mm.space import FAULT_FRAMES
 from kernel.task.credentials import Credentials
@@ -21,7 +21,7 @@ SPARE = FAULT_FRAMES - 1
 
 
 def pager(system: System) -> Replacement:
-    found = system.kernel.memory.frames.replacement
+    found = replacement_of(system.kernel.memory.objects)
     assert found is not None
     return found
 
