@@ -13,35 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hw import costs, fpu
+from hw.calibration import calibrate
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
     FETCH_ACCESS,
     GENERAL_REGISTERS,
-    PROT_EXEC,
-    PROT_READ,
-    PROT_WRITE,
     Engine,
     FillEntry,
-    calibrate,
 )
 from hw.memory import PhysicalMemory
 from hw.mmu import Mmu, MmuState
-from hw.paging import (
-    ERR_FETCH,
-    FETCH,
-    NX,
-    READ,
-    WRITE,
-    PageFault,
-    W,
-    is_canonical,
-    page_frame,
-    walk,
-)  # fmt: skip
+from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, page_frame, walk
+from hw.shadow import Shadow
 from hw.tlb import Entry
 from hw.trace import Trace
 
@@ -50,13 +37,6 @@ GENERAL_PROTECTION, PAGE_FAULT, FPU, SIMD = 13, 14, 16, 19
 USER_VECTORS = (BREAKPOINT, OVERFLOW)
 """The vectors that INT n may name in ring 3; any other is a general protection fault."""
 INT_BYTES = 2
-FLUSH_SINGLY = 3
-"""Up to so many pages are dropped one by one from the emulator's own cache."""
-FOLLOW_PAGES, FOLLOW_SINGLY = 64, 8
-"""When CR3 changes, so many pages are looked at one by one, and so many dropped."""
-ASKED_TOO_OFTEN = 2_000
-"""So many hits that the emulator had to ask for show that its own cache is too small.  It grows
-when it is flushed while well filled, so it is: no entry of ours changes."""
 
 RESUME, LEAVE, REFUSE = range(3)
 """Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
@@ -99,8 +79,42 @@ class CoreState:
     """How often each primitive of the cost table was charged."""
 
 
+class Trap(NamedTuple):
+    """An exception that stopped the guest."""
+
+    vector: int
+    error: int
+    va: int
+
+
+@dataclass(slots=True)
+class Stretch:
+    """One run of the emulator, from its entry to what stopped it."""
+
+    alone: bool = False
+    """It has one instruction only."""
+    restarts: bool = False
+    """Its last instruction stores into code: it must begin again, alone."""
+    trap: Trap | None = None
+    rip_after: int | None = None
+    """Where the guest goes on, if not where the emulator says."""
+    begun: int | None = None
+    """How many instructions had begun, if the emulator went on after the last one."""
+    unretired: int = 0
+    """1 if the last instruction did not retire."""
+    charged: int = 0
+    """How many instructions are on the clock already."""
+    undo: dict[str, int] | None = None
+    """Registers to restore: the emulator carried out an instruction that was refused."""
+    failure: BaseException | None = None
+    """What a vector raised."""
+
+
 class Core:
-    """One CPU.  `silicon` lets the emulator translate instead of the model MMU."""
+    """One CPU.  `silicon` lets the emulator translate instead of the model MMU.
+
+    `shadows` has one entry for each core made so far; this core adds its own.
+    """
 
     def __init__(
         self,
@@ -108,13 +122,12 @@ class Core:
         memory: PhysicalMemory,
         *,
         silicon: bool,
-        peers: list[Core],
+        shadows: list[Shadow],
     ) -> None:
         self.state = state
         self.memory = memory
         self.vectors: Vectors
         self.silicon = silicon
-        self.peers = peers
         self.trace: Trace | None = None
         self.costs = [row.cycles for row in costs.TABLE]
         self.leave = False
@@ -125,23 +138,12 @@ class Core:
         self.stepper: Callable[[int], int] | None = None
         """Runs up to so many instructions in the way of a debugger, and tells how many retired."""
         self.aborted = False
-        self.code_is_stale = False
         self._engines: dict[bool, Engine] = {}
         self.engine = self._engine(counted=True)
-        self.mmu = Mmu(state.mmu, memory.words, self.charge, self._shrink)
+        self.shadow = Shadow(self.engine, memory, state.mmu, shadows)
+        self.mmu = Mmu(state.mmu, memory.words, self.charge, self.shadow.shrink)
         self._scratch = bytearray(self.engine.fresh_context)
-        self._writable: set[int] = set()
-        """Frames that the emulator may store into without asking."""
-        self._given: dict[int, tuple[int, int]] = {}
-        """Pages that the emulator may have in its own cache: frame, and PROT_* bits."""
-        self._pending: tuple[int, int, int] | None = None
-        self._rip_after: int | None = None
-        self._begun: int | None = None
-        self._undo: dict[str, int] = {}
-        self._unretired = 0
-        self._seen = 0
-        self._restarts = self._alone = False
-        self._failure: BaseException | None = None
+        self._stretch = Stretch()
 
     # The clock ------------------------------------------------------------------------------
 
@@ -155,9 +157,9 @@ class Core:
 
     def _retire(self, begun: int) -> None:
         """Charge the instructions since the last look at the counter."""
-        new = begun - self._seen
+        new = begun - self._stretch.charged
         if new > 0:
-            self._seen = begun
+            self._stretch.charged = begun
             state = self.state
             state.instructions += new
             state.counts[costs.INSTRUCTION] += new
@@ -176,13 +178,13 @@ class Core:
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            self._choose_engine(counted or self._restarts)
+            self._choose_engine(counted or self._stretch.restarts)
             left -= self.stepper(left) if self.stepper else self._enter(left if counted else 0)
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure
-            if self._pending is not None:
-                left -= self._deliver(*self._pending)
+            stretch = self._stretch
+            if stretch.failure is not None:
+                raise stretch.failure
+            if stretch.trap is not None:
+                left -= self._deliver(*stretch.trap)
         self.pausing = False
         return left
 
@@ -192,7 +194,7 @@ class Core:
 
     def begun(self) -> int:
         """Instructions so far, the one included that now runs."""
-        return self.state.instructions + self.engine.count() - self._seen
+        return self.state.instructions + self.engine.count() - self._stretch.charged
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (pa, bytes) just before an instruction stores into `first`..`last`."""
@@ -207,55 +209,38 @@ class Core:
     def _enter(self, budget: int) -> int:
         """One run of the emulator; returns how many instructions retired."""
         engine = self.engine
-        self._refresh_code()
-        self._pending, self._unretired, self._seen = None, 0, 0
-        self._rip_after = self._begun = None
-        self._alone, self._restarts = self._restarts, False
-        status = engine.run(self.state.rip, budget, alone=self._alone)
+        self.shadow.refresh_code()
+        stretch = self._stretch = Stretch(alone=self._stretch.restarts)
+        status = engine.run(self.state.rip, budget, alone=stretch.alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
                 f"core {self.state.id}: {engine.describe(status)} at {engine.rip():#x}"
             )
-        self.state.rip = engine.rip() if self._rip_after is None else self._rip_after
-        begun = engine.count() if self._begun is None else self._begun
-        if self._undo:
-            engine.set_registers(self._undo)
-            self._undo = {}
-        if self._pending is not None:
-            self._settle(*self._pending)
-        retired = min(begun, budget) - self._unretired if budget else 0
+        self.state.rip = engine.rip() if stretch.rip_after is None else stretch.rip_after
+        begun = engine.count() if stretch.begun is None else stretch.begun
+        if stretch.undo:
+            engine.set_registers(stretch.undo)
+        if stretch.trap is not None:
+            self._settle(stretch, stretch.trap)
+        retired = min(begun, budget) - stretch.unretired if budget else 0
         self._retire(retired)
         return retired
 
-    def _refresh_code(self) -> None:
-        """Drop translations of code that was changed under them, before running on."""
-        code = self.memory.code
-        if code.was_written:
-            code.was_written = False
-            if not self.silicon:  # there the next fetch would not tell
-                code.fetched.clear()
-            for core in self.peers:
-                core.code_is_stale = False
-                core.engine.flush_code()
-                core._shrink()
-        elif self.code_is_stale:
-            self.code_is_stale = False
-            self.engine.flush_code()
-            self._shrink()
-
-    def _settle(self, vector: int, error: int, va: int) -> None:
+    def _settle(self, stretch: Stretch, trap: Trap) -> None:
         """Complete what is known of the exception that stopped the guest."""
+        vector, error, va = trap
         if vector == PAGE_FAULT:
             va = self.engine.fault_address()
         if self.silicon or vector != PAGE_FAULT:
             code = self.engine.finish_exception(self._scratch)
             if vector == PAGE_FAULT:
                 error = code
-                self._unretired = 0 if error & ERR_FETCH else 1
-        self._pending = (vector, error, va)
+                stretch.unretired = 0 if error & ERR_FETCH else 1
+        stretch.trap = Trap(vector, error, va)
 
     def _deliver(self, vector: int, error: int, va: int) -> int:
         """Act on the exception that stopped the guest; returns how many instructions retired."""
+        self._stretch.trap = None
         if vector == GENERAL_PROTECTION and self._emulate_timestamp():
             return 1
         if self.silicon or vector != PAGE_FAULT:
@@ -319,8 +304,7 @@ class Core:
             return
         self.engine.save(self._scratch)
         self.engine = self._engine(counted)
-        self.engine.flush_code()
-        self._shrink()
+        self.shadow.use(self.engine)
         self.engine.restore(self._scratch)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
@@ -371,7 +355,7 @@ class Core:
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
         else:
-            self._follow()
+            self.shadow.follow()
 
     def invlpg(self, va: int, pcid: int) -> None:
         """Drop one page's translation."""
@@ -389,58 +373,23 @@ class Core:
         else:
             drop()
 
-    def _shrink(self, gone: list[Entry] | None = None) -> None:
-        """The emulator must not translate by itself any more what has left the TLBs."""
-        if gone is None or len(gone) > FLUSH_SINGLY:
-            self._writable.clear()
-            self._given.clear()
-            self.mmu.hits = 0
-            self.engine.flush_tlb()
-        else:
-            for entry in gone:
-                if self._given.pop(entry.vpn, None):
-                    self.engine.flush_page(entry.vpn << 12)
-
-    def _follow(self) -> None:
-        """CR3 has changed.  What the TLBs have alike under the new tag the emulator may keep, and
-        a view shares most pages with the process: that makes a switch of views cheap."""
-        given = self._given if len(self._given) <= FOLLOW_PAGES else {}
-        stale = [vpn for vpn, known in given.items() if not self._is_cached(vpn, *known)]
-        if not given or len(stale) > FOLLOW_SINGLY:
-            self._shrink()
-            return
-        for vpn in stale:
-            del self._given[vpn]
-            self.engine.flush_page(vpn << 12)
-
-    def _is_cached(self, vpn: int, pfn: int, rights: int) -> bool:
-        """Do the TLBs lead from `vpn` to `pfn` with these rights, under the current tag?"""
-        state = self.state.mmu
-        if rights & PROT_EXEC:
-            code = state.itlb.lookup(vpn, state.pcid)
-            if code is None or code.pfn != pfn or code.rights & NX:
-                return False
-        if rights & PROT_READ:
-            data = state.dtlb.lookup(vpn, state.pcid)
-            if data is None or data.pfn != pfn:
-                return False
-            return not rights & PROT_WRITE or bool(data.dirty and data.rights & W)
-        return True
-
     # Hooks: called by the emulator while the guest runs ---------------------------------------
 
     def on_fill(self, _uc: int, va: int, access: int, entry_address: int, _: int) -> bool:
         """The emulator has no translation for the page at `va`."""
         try:
             kind = _ACCESS[access]
-            entry = self.mmu.hit(va >> 12, kind) or self._translate(va, kind)
-            if entry is None:
-                return False
-            if self.mmu.hits > ASKED_TOO_OFTEN:
-                self._shrink()
-            rights = self._emulator_rights(va >> 12, entry, kind)
-            if self.memory.code.was_written and not self._alone:  # begin again, without old code
-                self._unretired, self._restarts = 0 if kind == FETCH else 1, True
+            entry = self.mmu.hit(va >> 12, kind)
+            if entry is not None:
+                self.shadow.asked_for_a_hit()
+            else:
+                entry = self._translate(va, kind)
+                if entry is None:
+                    return False
+            rights = self.shadow.give(va >> 12, entry, kind)
+            if self.memory.code.was_written and not self._stretch.alone:
+                self._stretch.restarts = True  # begin again, without old code
+                self._stretch.unretired = 0 if kind == FETCH else 1
                 return False
             out = FillEntry.from_address(entry_address)
             out.paddr, out.perms = entry.pfn << 12, rights
@@ -454,8 +403,8 @@ class Core:
             begun = self.engine.count()
             self._retire(begun if kind == FETCH else begun - 1)
         if not is_canonical(va):
-            self._pending = (GENERAL_PROTECTION, 0, 0)
-            self._unretired = 0 if kind == FETCH else 1
+            self._stretch.trap = Trap(GENERAL_PROTECTION, 0, 0)
+            self._stretch.unretired = 0 if kind == FETCH else 1
             return None
         while True:
             try:
@@ -466,54 +415,16 @@ class Core:
 
     def _fault(self, fault: PageFault) -> bool:
         """True if the kernel resolved it on the spot."""
-        self._unretired = 0 if fault.error & ERR_FETCH else 1
+        stretch = self._stretch
+        stretch.unretired = 0 if fault.error & ERR_FETCH else 1
         self.charge(costs.EXCEPTION)
         answer = self.vectors.page_fault(self, fault.va, fault.error)
         if answer == RESUME and not self.memory.code.was_written:
-            self._unretired = 0
+            stretch.unretired = 0
             return True
         if answer == REFUSE:
-            self._pending = (PAGE_FAULT, fault.error, fault.va)
+            stretch.trap = Trap(PAGE_FAULT, fault.error, fault.va)
         return False
-
-    def _emulator_rights(self, vpn: int, entry: Entry, kind: int) -> int:
-        """What the emulator may do by itself from now on: what both TLBs allow together."""
-        state, pfn, rights = self.state.mmu, entry.pfn, 0
-        data: Entry | None = entry
-        if kind == FETCH:
-            data = state.dtlb.lookup(vpn, state.pcid)
-        if not entry.rights & NX:
-            code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
-            if code is not None and code.pfn == pfn:
-                rights = PROT_EXEC
-                self._fetches(pfn)
-        if data is not None and data.pfn == pfn:
-            rights |= PROT_READ
-            if data.dirty and data.rights & W:
-                rights |= PROT_WRITE
-                self._writable.add(pfn)
-                if pfn in self.memory.code.fetched:
-                    self._code_may_change(by_another_page=not rights & PROT_EXEC)
-        self._given[vpn] = pfn, rights
-        return rights
-
-    def _fetches(self, pfn: int) -> None:
-        """Code comes from this frame from now on; who may store into it must ask again."""
-        if pfn not in self.memory.code.fetched:
-            self.memory.code.fetched.add(pfn)
-        for core in self.peers:
-            if pfn in core._writable:
-                core._shrink()
-
-    def _code_may_change(self, *, by_another_page: bool) -> None:
-        """This core can store into code from now on.  It notices that by itself where the code
-        runs at the same address; other cores, and other addresses, need a fresh start."""
-        if by_another_page:
-            self.memory.code.was_written = True
-            return
-        for core in self.peers:
-            if core is not self:
-                core.code_is_stale = True
 
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""
@@ -526,13 +437,13 @@ class Core:
             state.cycles += self.costs[costs.SYSCALL]
             result = self.vectors.syscall(self, number, a, b, c, d, e, f)
             if result is None:
-                self._rip_after = rip
+                self._stretch.rip_after = rip
                 self.leave = True
                 engine.stop()
                 return
             engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
             if self.leave or self.pausing or self.memory.code.was_written:
-                self._rip_after = rip + SYSCALL_BYTES
+                self._stretch.rip_after = rip + SYSCALL_BYTES
                 engine.stop()
         except BaseException as failure:
             self._fail(failure)
@@ -579,21 +490,22 @@ class Core:
     def _refuse_instruction(self) -> None:
         """A protection fault for an instruction that the emulator goes on to execute: what it
         does to the registers is undone."""
-        self._undo = self.registers()
-        self._undo["rip"] = self.engine.rip()
-        self._except(GENERAL_PROTECTION, rip=self._undo["rip"])
-        self._begun = self.engine.count()
+        rip = self.engine.rip()
+        self._except(GENERAL_PROTECTION, rip=rip)
+        self._stretch.undo = {**self.registers(), "rip": rip}
+        self._stretch.begun = self.engine.count()
 
     def _except(
         self, vector: int, error: int = 0, rip: int | None = None, *, retired: bool = False
     ) -> None:
         """Stop the guest for an exception; `rip` where the emulator's own is not the right one."""
-        self._pending, self._rip_after = (vector, error, 0), rip
-        self._unretired = 0 if retired or vector in USER_VECTORS else 1
+        stretch = self._stretch
+        stretch.trap, stretch.rip_after = Trap(vector, error, 0), rip
+        stretch.unretired = 0 if retired or vector in USER_VECTORS else 1
         self.engine.stop()
 
     def _fail(self, failure: BaseException) -> bool:
         """Keep what a vector raised until the emulator has let go."""
-        self._failure = self._failure or failure
+        self._stretch.failure = self._stretch.failure or failure
         self.engine.stop()
         return False

@@ -82,8 +82,6 @@ class Mmu:
         self.words = words
         self.charge = charge
         self.on_shrink = on_shrink
-        self.hits = 0
-        """How often the emulator asked for what was there: not a count of all hits."""
         self.trace: trace.Trace | None = None
 
     def translate(self, vpn: int, access: int) -> Entry:
@@ -104,7 +102,6 @@ class Mmu:
             access == READ
             or (not entry.rights & NX if access == FETCH else entry.dirty and entry.rights & W)
         ):
-            self.hits += 1
             return entry
         return None
 
