@@ -83,8 +83,14 @@ def calibrate() -> Calibration:
     silicon = _probe_engine(silicon=True)
     faults = {_load(0x7000_0000): 4, _store(0x7000_0000): 6}
     error_code = _only(_context_cells(silicon, faults), "error code")
-    cpu = _cpu_offset(model)
-    return Calibration(count, fault_address, old_exception, error_code, cpu, is_software)
+    return Calibration(
+        count_offset=count,
+        fault_address_offset=fault_address,
+        old_exception_offset=old_exception,
+        error_code_offset=error_code,
+        cpu_offset=_cpu_offset(model),
+        is_software_offset=is_software,
+    )
 
 
 def _cpu_offset(engine: Engine) -> int:

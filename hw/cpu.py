@@ -1,12 +1,12 @@
 """A core: runs user code in ring 3, and hands every trap to the kernel's vectors.
 
-    guest --SYSCALL-->  Vectors.syscall      answered without leaving the guest, if it can be
+    guest --SYSCALL-->  Vectors.syscall      answered while the guest stays in, where possible
           --#PF------>  Vectors.page_fault   the same, on the model MMU
           --others--->  Vectors.exception    the guest has stopped
           --budget--->  `run` returns: the timer interrupt
 
-Intel SDM vol. 3A, 6.15 lists the exceptions.  The kernel itself never runs on a core: it is
-Python, and acts on the core from outside.
+Intel SDM vol. 3A, 6.15 lists the exceptions.  The kernel itself never runs on a core.  It is
+Python code that acts on the core from outside.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class Vectors(Protocol):
     def syscall(
         self, core: Core, number: int, a: int, b: int, c: int, d: int, e: int, f: int
     ) -> int | None:
-        """The result for RAX, or None: the guest is left with the call unfinished."""
+        """The result for RAX, or None: the core leaves the guest, and the call is unfinished."""
 
     def page_fault(self, core: Core, page: int, error: int) -> int:
         """Try to resolve a fault anywhere in the page at `page`: RESUME, LEAVE or REFUSE."""
 
     def exception(self, core: Core, vector: int, error: int, va: int) -> None:
-        """An exception at `core.rip` that the program must answer for; `va` of a page fault."""
+        """The program has caused an exception at `state.rip`.  A page fault tells its `va`."""
 
 
 @dataclass(slots=True)
@@ -131,12 +131,12 @@ class Core:
         self.trace: Trace | None = None
         self.costs = [row.cycles for row in costs.TABLE]
         self.leave = False
-        """The kernel wants the guest left after the trap it is handling."""
+        """The kernel asks to leave the guest after the trap that it is handling."""
         self.pausing = False
-        """Leave the guest in the middle of its turn: after this system call, or at the next
-        one, since a fault is resolved in the middle of an instruction."""
+        """Leave the guest in the middle of its turn: after this system call or at the next one.
+        A fault cannot end a turn, since the kernel resolves it in the middle of an instruction."""
         self.stepper: Callable[[int], int] | None = None
-        """Runs up to so many instructions in the way of a debugger, and tells how many retired."""
+        """A debugger's way to run at most N instructions.  It returns how many retired."""
         self.aborted = False
         self._engines: dict[bool, Engine] = {}
         self.engine = self._engine(counted=True)
@@ -172,8 +172,8 @@ class Core:
     def run(self, budget_instructions: int, *, counted: bool = True) -> int:
         """Run user code from `state.rip`; returns the instructions left of the budget.
 
-        0 left means that the timer went off.  Returns earlier when a vector asked to leave or
-        `abort` was called.  Uncounted runs have no budget and return it whole.
+        0 left means that the timer went off.  `run` returns earlier when a vector asks to leave,
+        or on `abort`.  Uncounted runs have no budget and return it whole.
         """
         self.leave = False
         left = budget_instructions
@@ -189,11 +189,11 @@ class Core:
         return left
 
     def step(self, instructions: int = 1) -> int:
-        """Up to so many instructions; returns how many retired: 0 if the first was refused."""
+        """Run at most N instructions; returns how many retired: 0 if the first was refused."""
         return self._enter(instructions)
 
     def begun(self) -> int:
-        """Instructions so far, the one included that now runs."""
+        """How many instructions have begun, including the one that runs now."""
         return self.state.instructions + self.engine.count() - self._stretch.charged
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
@@ -202,7 +202,7 @@ class Core:
             engine.watch_stores(note, first, last)
 
     def abort(self) -> None:
-        """Leave the guest soon, from any host thread.  Only for the user's own interrupt."""
+        """Leave the guest soon, for the user's Ctrl-C only.  Any host thread may call this."""
         self.aborted = True
         self.engine.stop()
 
@@ -251,7 +251,7 @@ class Core:
         return 0
 
     def _emulate_timestamp(self) -> bool:
-        """RDTSC traps, so that it answers with the cycle clock and not with host time."""
+        """RDTSC traps.  It answers with the cycle clock: host time differs each run."""
         state = self.state
         if self.code_at(state.rip, len(RDTSC)) != RDTSC:
             return False
@@ -262,7 +262,7 @@ class Core:
         return True
 
     def code_at(self, va: int, size_bytes: int) -> bytes:
-        """Up to `size_bytes` of code at `va`, as far as it can be fetched."""
+        """At most `size_bytes` of code at `va`: as much as the tables let a program fetch."""
         code = b""
         while len(code) < size_bytes:
             at = va + len(code)
@@ -281,7 +281,7 @@ class Core:
         return bytearray(self.engine.fresh_context)
 
     def save(self, context: bytearray) -> None:
-        """Save all user-visible CPU state but RIP, which is `state.rip`."""
+        """Save all user-visible CPU state except RIP, which is `state.rip`."""
         self.charge(costs.CONTEXT_SAVE)
         self.engine.save(context)
 
@@ -294,7 +294,7 @@ class Core:
             self.engine.set_cr3(self.state.mmu.cr3)
 
     def resume(self, context: bytearray) -> None:
-        """Load the context that this core held when its state was saved; RIP is in the state."""
+        """Load the context that a checkpoint kept of this core.  RIP is in the state."""
         self.engine.restore(context)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
@@ -324,7 +324,7 @@ class Core:
         self.engine.answer_syscall(result, self.state.rip, flags)
 
     def copy_context(self, context: bytearray) -> None:
-        """As `save`, but only to look: nothing is charged."""
+        """As `save`, for an observer: nothing is charged."""
         self.engine.save(context)
 
     def fpu_image(self) -> bytes:
@@ -398,7 +398,7 @@ class Core:
             return self._fail(failure)
 
     def _translate(self, va: int, kind: int) -> Entry | None:
-        """The entry for an access, after as many faults as it takes; None: leave the guest."""
+        """The entry for an access.  The kernel resolves faults first; None: leave the guest."""
         if self.engine.counted:
             begun = self.engine.count()
             self._retire(begun if kind == FETCH else begun - 1)
@@ -414,7 +414,7 @@ class Core:
                     return None
 
     def _fault(self, fault: PageFault) -> bool:
-        """True if the kernel resolved it on the spot."""
+        """Tell the kernel.  Returns True if it resolved the fault at once."""
         stretch = self._stretch
         stretch.unretired = 0 if fault.error & ERR_FETCH else 1
         self.charge(costs.EXCEPTION)
@@ -488,8 +488,8 @@ class Core:
         self._refuse_instruction()
 
     def _refuse_instruction(self) -> None:
-        """A protection fault for an instruction that the emulator goes on to execute: what it
-        does to the registers is undone."""
+        """Raise a protection fault.  The emulator still executes the instruction, so the core
+        restores the registers afterwards."""
         rip = self.engine.rip()
         self._except(GENERAL_PROTECTION, rip=rip)
         self._stretch.undo = {**self.registers(), "rip": rip}
@@ -498,7 +498,7 @@ class Core:
     def _except(
         self, vector: int, error: int = 0, rip: int | None = None, *, retired: bool = False
     ) -> None:
-        """Stop the guest for an exception; `rip` where the emulator's own is not the right one."""
+        """Stop the guest for an exception; `rip` where the emulator's own is wrong."""
         stretch = self._stretch
         stretch.trap, stretch.rip_after = Trap(vector, error, 0), rip
         stretch.unretired = 0 if retired or vector in USER_VECTORS else 1

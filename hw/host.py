@@ -1,7 +1,7 @@
 """Everything that differs between hosts: signals, terminals, locks, folders, processes.
 
-But for `hw/terminal.py`, the one module that may import `signal`, `termios`, `fcntl` or `msvcrt`.
-It needs nothing but the standard library, so that `run.py` can use it before an environment exists.
+Only this module and `hw/terminal.py` may import `signal`, `termios`, `fcntl` or `msvcrt`.
+It needs nothing but the standard library, because `run.py` uses it before an environment exists.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DEFAULT_SIZE = os.terminal_size((80, 24))
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can put right: what is wrong, and the remedy.
+    """A mistake that the user can correct: what is wrong, and the remedy.
 
     `run.py` prints it as one sentence and exits with status 2.
     """
@@ -50,9 +50,9 @@ class UserError(Exception):
 
 
 def read_own_memory(address: int, size_bytes: int) -> bytes:
-    """What this process has at `address`, or b"" where nothing is mapped or the host cannot tell.
+    """The bytes of this process at `address`; b"" if nothing is mapped or the host cannot tell.
 
-    Unlike a read through a pointer, a wrong address is not the end of the process.
+    A wrong address does not end the process, as a read through a pointer would.
     """
     try:
         with open("/proc/self/mem", "rb", buffering=0) as memory:
@@ -63,7 +63,7 @@ def read_own_memory(address: int, size_bytes: int) -> bytes:
 
 
 def limit_memory(size_bytes: int) -> None:
-    """Let this process have no more address space than that, where the host can say so."""
+    """Limit the address space of this process, where the host can do that."""
     if sys.platform == "linux":
         import resource
 
@@ -74,11 +74,11 @@ def limit_memory(size_bytes: int) -> None:
 
 # Signals ------------------------------------------------------------------------------------
 
-# How long the main thread sleeps before it looks whether a signal arrived elsewhere. A lock
-# wait is woken by signals on POSIX but not on Windows, where this is the delay of a Ctrl-C.
 SIGNAL_POLL_SECONDS = 0.2
+"""How long the main thread sleeps before it looks again for a signal.  On POSIX a signal ends the
+wait for a lock.  On Windows it does not, and this is the delay of a Ctrl-C."""
 PATIENCE_POLLS = 15
-"""So many polls after a signal whatever still runs is in a loop of its own."""
+"""Work that still runs this many polls after a signal is in a loop that `abort` does not reach."""
 
 STOP_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -88,13 +88,12 @@ STOP_SIGNALS = [
 def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
     """Run `work` in a thread of its own while the main thread owns the signals.
 
-    A Ctrl-C calls `abort()`, which must make `work` end soon and be harmless when repeated,
-    for it is called again until `work` has ended; then KeyboardInterrupt is raised. From the
-    second Ctrl-C on, or when the first has had no effect for PATIENCE_POLLS, `work` is also sent
-    a KeyboardInterrupt, for the case that it is caught in a Python loop that `abort` does not
-    reach, such as a student's. SIGTERM and SIGHUP do the
-    same and end in SystemExit, so that `finally` clauses always run. What `work` raises is
-    raised here. In any thread but the main one, this is simply `work()`.
+    A Ctrl-C calls `abort()` again and again until `work` has ended, and then raises
+    KeyboardInterrupt here. `abort` must make `work` end soon, and a repeated call must do no harm.
+    A Python loop that `abort` does not reach, such as a student's, gets a KeyboardInterrupt of its
+    own: at the second Ctrl-C, or after PATIENCE_POLLS. SIGTERM and SIGHUP do the same and raise
+    SystemExit, so `finally` clauses always run. What `work` raises is raised here. In a thread
+    other than the main one, this is simply `work()`.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -124,12 +123,12 @@ def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
 
 
 def ignore_interrupts() -> None:
-    """A Ctrl-C at the terminal is meant for another process that has it."""
+    """Leave a Ctrl-C to the process that owns the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Worker(Generic[T]):
-    """One call in one thread, and what came of it."""
+    """One call in one thread, and its result."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -153,7 +152,7 @@ class _Worker(Generic[T]):
             self._running.release()
 
     def ended_within(self, seconds: float) -> bool:
-        """An interrupt may end the thread just before its `release`: look at the thread too."""
+        """Has the work ended?  An interrupt may end the thread just before its `release`."""
         return self._running.acquire(timeout=seconds) or not self._thread.is_alive()
 
     def interrupt(self) -> None:
@@ -171,7 +170,7 @@ class _Worker(Generic[T]):
 def _handling(
     numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Signals that were ignored before (nohup) stay ignored."""
+    """Handle these signals.  Those that were ignored before (nohup) stay ignored."""
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
     try:
@@ -187,14 +186,14 @@ def _handling(
 
 
 def call_in_our_place(command: list[str]) -> int:
-    """For a host without exec (Windows). The console sends a Ctrl-C to both processes; it is
-    the child's to handle."""
+    """Run the command on a host without exec (Windows). The console sends a Ctrl-C to both
+    processes, and the child handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return subprocess.call(command)
 
 
 def wait_a_little() -> None:
-    """A tenth of a second, for something that another process is about to do."""
+    """Sleep for a tenth of a second, until another process has done its part."""
     time.sleep(0.1)
 
 
@@ -205,9 +204,9 @@ def wait_a_little() -> None:
 def file_lock(path: str | Path, waiting: Callable[[], None] | None = None) -> Iterator[int]:
     """Hold the lock file `path`; `waiting` is called once if another process holds it.
 
-    The lock ends with the process, however it ends. Yields the descriptor: a child that
-    inherits it keeps the lock if this process is killed. Where the file system knows no
-    locks (some network homes), there is none.
+    The lock ends with the process. Yields the descriptor: a child that inherits it keeps the
+    lock if this process is killed. On a file system without locks (some network homes), nothing
+    is locked.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -236,7 +235,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def user_cache_folder(name: str) -> Path:
-    """Where this host wants programs to keep what can be made again. It may not exist yet."""
+    """The folder for files that a program can make again. It may not exist yet."""
     home = Path(os.path.expanduser("~"))
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
@@ -251,7 +250,7 @@ def user_cache_folder(name: str) -> Path:
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
-    """Also False for what Python has when there is no console at all: None, or closed."""
+    """Is it a terminal?  Without a console, Python has None or a closed stream here."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
@@ -267,14 +266,14 @@ def terminal_size() -> os.terminal_size:
 
 
 def wants_colour(stream: IO[Any]) -> bool:
-    """Colour is for terminals whose owner has not declined it (https://no-color.org)."""
+    """Colour is for terminals, unless the user declines it (https://no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return is_terminal(stream) and _understands_escapes(stream)
 
 
 def _understands_escapes(stream: IO[Any]) -> bool:
-    """Windows consoles must be asked first; elsewhere every terminal understands them."""
+    """A Windows console must be switched on first; other terminals understand escapes."""
     if sys.platform == "win32":
         kernel32 = ctypes.WinDLL("kernel32")
         handle = msvcrt.get_osfhandle(stream.fileno())
@@ -295,7 +294,7 @@ def has_display() -> bool:
 
 
 class Keyboard:
-    """Reads standard input as bytes as they come, without waiting for a whole line."""
+    """Reads standard input as bytes, without waiting for a whole line."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -303,7 +302,7 @@ class Keyboard:
     def read(self, timeout_seconds: float) -> bytes | None:
         """What has been typed; None if nothing was within the timeout; b"" at the end.
 
-        A Windows pipe cannot be waited for: there the timeout is as long as it takes.
+        A Windows pipe has no timeout: there the call returns when bytes come.
         """
         if sys.platform == "win32":
             if os.isatty(self._descriptor):

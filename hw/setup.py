@@ -19,7 +19,7 @@ from hw.host import UserError, file_lock, has_display, is_terminal, terminal_siz
 
 NEEDED_BYTES = 500 << 20
 
-# A word in the output of a failed step, the reason that it stands for, and the remedy.
+# A word in the output of a failed step, the reason that it means, and the remedy.
 REASONS = (
     ("No space left", "the disk is full", "free 500 MB and start again"),
     ("MATCH THE HASHES", "a package is not the one in the lock", "use an honest package mirror"),
@@ -36,7 +36,7 @@ REASONS = (
 
 @contextlib.contextmanager
 def environment_to_build(folder: str) -> Iterator[None]:
-    """Hold the environment alone; what the disk refuses becomes a UserError."""
+    """Hold the environment's lock.  An error of the disk becomes a UserError."""
     lock = Path(folder, ".lock")
     try:
         for finding in _examine_owner(folder):
@@ -75,7 +75,7 @@ def install(python: str, lock: str) -> None:
 
 
 def step(command: list[str]) -> None:
-    """Run one step of the set-up; what it prints is shown only where it explains a failure."""
+    """Run one step of the set-up.  Its output is shown only if it explains a failure."""
     done = subprocess.run(
         command,
         check=False,
@@ -124,8 +124,10 @@ class Finding(NamedTuple):
 
 
 def doctor(folder: str, python: str | None) -> int:
-    """Print what is right and wrong with this host and with the environment in `folder`, whose
-    interpreter is `python`, or None if it must be made first. Returns the exit status."""
+    """Print what is right and wrong with this host and with the environment in `folder`.
+
+    `python` is its interpreter; None: the environment must be made first. Returns the exit status.
+    """
     found = [*_examine_host(), *(_examine_packages(python) if python else _examine_room(folder))]
     for level, what, remedy in found:
         print(f"{level:<6} {what}" + (f"; {remedy}" if remedy else ""))
@@ -147,7 +149,7 @@ def _examine_host() -> Iterator[Finding]:
 
 
 def _examine_packages(python: str) -> Iterator[Finding]:
-    """Whether that Python can run an instruction on the emulator."""
+    """Can that Python run an instruction on the emulator?"""
     command = [python, "-I", "-c", PROBE]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode == 0:
@@ -159,7 +161,7 @@ def _examine_packages(python: str) -> Iterator[Finding]:
 
 
 def _examine_room(folder: str) -> Iterator[Finding]:
-    """Whether an environment can be made in `folder`, which may not exist yet."""
+    """Can an environment be made in `folder`?  It may not exist yet."""
     state = "is out of date or unfinished" if Path(folder).exists() else "does not exist yet"
     yield Finding("note", f"the environment {folder} {state}", "the next command makes it")
     yield from _examine_owner(folder)
@@ -176,7 +178,7 @@ def _examine_room(folder: str) -> Iterator[Finding]:
 
 
 def _examine_owner(folder: str) -> Iterator[Finding]:
-    """Whoever has made an environment of their own in that place keeps it."""
+    """An environment that the user made in that place is left alone."""
     if os.path.exists(folder) and os.listdir(folder) and not Path(folder, ".lock").exists():
         remedy = "move it away, or activate it and set VANTAGE_ENV=active"
         yield Finding("WRONG", f"{folder} was not made by run.py", remedy)

@@ -51,7 +51,14 @@ class Bare:
     """(vector, error, address, rip) of each."""
 
     def __post_init__(self) -> None:
-        config = MachineConfig(self.cpus, 4, self.mmu, self.itlb, self.dtlb, self.pcid)
+        config = MachineConfig(
+            cpus=self.cpus,
+            ram_mib=4,
+            mmu=self.mmu,
+            itlb=self.itlb,
+            dtlb=self.dtlb,
+            pcid=self.pcid,
+        )
         self.machine = Machine(config, lambda _: None)
         self.machine.connect(self)
         self.core = self.machine.cores[0]
