@@ -12,17 +12,14 @@ from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.memory import PhysicalMemory
 from hw.trace import Trace
-from kernel import signals
+from kernel.abi.errno import E
+from kernel.abi.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.choose import Chooser
-from kernel.clock import now_nanoseconds
-from kernel.errno import E
-from kernel.frames import OWNERS
 from kernel.kernel import Kernel
-from kernel.life import FIRST
-from kernel.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
-from kernel.process import Credentials, Handle, Process
-from kernel.replace import CLOCK, Replacement
-from kernel.replace import POLICIES as REPLACEMENTS
+from kernel.life.life import FIRST
+from kernel.mm.frames import OWNERS
+from kernel.mm.replace import CLOCK, Replacement
+from kernel.mm.replace import POLICIES as REPLACEMENTS
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
 from kernel.servers.console import Console
@@ -37,7 +34,10 @@ from kernel.servers.system import System
 from kernel.servers.tree import ROOT, Tree
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, load_all
-from kernel.vases import SHARINGS, SYNCS
+from kernel.task.clock import now_nanoseconds
+from kernel.task.process import Credentials, Handle, Process
+from kernel.vas.vases import SHARINGS, SYNCS
+from kernel.wait import signals
 
 HOME = b"/home/user"
 ACCOUNTS = {
@@ -63,9 +63,9 @@ class Config:
     """Whom the first program runs as."""
     sched: str = RoundRobin.name
     vas_sync: str = "subtree"
-    """How the views of a process follow each other: `kernel.sync`."""
+    """How the views of a process follow each other: `kernel.vas.sync`."""
     vas_sharing: str = "attach"
-    """Who may be in a VAS at the same time: `kernel.sharing`."""
+    """Who may be in a VAS at the same time: `kernel.vas.sharing`."""
     vas_limit_mib: int | None = None
     """How much VAS and segment memory a user may own; None: half of the memory."""
     replace: str = CLOCK

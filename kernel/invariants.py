@@ -12,15 +12,15 @@ from hw import paging
 from hw.cpu import Core
 from hw.paging import ADDRESS, NX, PageFault, W
 from hw.tlb import GLOBAL, Entry
-from kernel import frames as owners
 from kernel import vas_invariants
-from kernel.errno import Panic
+from kernel.abi.errno import Panic
 from kernel.kernel import Kernel
-from kernel.objects import MemoryObject
-from kernel.process import BLOCKED, READY, RUNNING
-from kernel.replace import IN_FILE, Away
-from kernel.shootdown import Seat, generation
-from kernel.space import KUSER, AddressSpace
+from kernel.mm import frames as owners
+from kernel.mm.objects import MemoryObject
+from kernel.mm.replace import IN_FILE, Away
+from kernel.mm.shootdown import Seat, generation
+from kernel.mm.space import KUSER, AddressSpace
+from kernel.task.process import BLOCKED, READY, RUNNING
 
 
 def check(kernel: Kernel) -> None:

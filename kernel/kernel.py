@@ -12,23 +12,24 @@ from dataclasses import dataclass, field
 from hw import costs, trace
 from hw.cpu import Core
 from hw.machine import FAST, Machine
-from kernel import frames, signals, timers
-from kernel.alarms import Alarms
+from kernel.abi.errno import Channel
 from kernel.choose import SCHEDULE, Chooser
-from kernel.errno import Channel
-from kernel.frames import Frames
-from kernel.ipc import Ipc
-from kernel.life import Life
-from kernel.objects import MemoryObject, Objects
-from kernel.process import BLOCKED, READY, RUNNING, Handle, Process, Scheduling, Signal, Thread
-from kernel.ready import Readiness
+from kernel.ipc.endpoints import Ipc
+from kernel.life.life import Life
+from kernel.life.sigframe import TRAMPOLINE
+from kernel.mm import frames
+from kernel.mm.frames import Frames
+from kernel.mm.objects import MemoryObject, Objects
+from kernel.mm.shootdown import Seat, Shootdowns
+from kernel.mm.space import AddressSpace
 from kernel.sched.policy import Policy, slice_length
-from kernel.shootdown import Seat, Shootdowns
-from kernel.sigframe import TRAMPOLINE
-from kernel.signals import SIGKILL
-from kernel.space import AddressSpace
+from kernel.task.process import BLOCKED, READY, RUNNING, Handle, Process, Scheduling, Signal, Thread
 from kernel.trap import Traps
-from kernel.vases import Vases
+from kernel.vas.vases import Vases
+from kernel.wait import signals, timers
+from kernel.wait.alarms import Alarms
+from kernel.wait.ready import Readiness
+from kernel.wait.signals import SIGKILL
 
 TURN_INSTRUCTIONS = 4_000
 """How long a core runs before another one, whose clock is behind, gets its turn."""

@@ -1,4 +1,4 @@
-"""What the core does for Python servers: the other side of `kernel.message.Port`."""
+"""What the core does for Python servers: the other side of `kernel.abi.message.Port`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hw.devices import TERMINAL
-from kernel import jobs, signals, vas_listing
-from kernel.clock import cycles_at, now_nanoseconds
-from kernel.errno import E, KernelError
-from kernel.message import ProcessInfo
-from kernel.process import READY, RUNNING, Handle, Process
-from kernel.space import AddressSpace, Region
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import ProcessInfo
+from kernel.mm.space import AddressSpace, Region
+from kernel.task.clock import cycles_at, now_nanoseconds
+from kernel.task.process import READY, RUNNING, Handle, Process
+from kernel.vas import listing as vas_listing
+from kernel.wait import jobs, signals
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel

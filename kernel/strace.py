@@ -7,12 +7,13 @@ from typing import Any
 
 from hw.paging import explain_error
 from hw.trace import Kind
-from kernel import signals, trap
-from kernel.errno import E
-from kernel.life import EXEC, THREAD_END
-from kernel.space import CONFLICT
+from kernel import trap
+from kernel.abi.errno import E
+from kernel.life.life import EXEC, THREAD_END
+from kernel.mm.space import CONFLICT
 from kernel.syscalls import TABLE, ArgumentType
-from kernel.vases import VAS_SWITCH
+from kernel.vas.vases import VAS_SWITCH
+from kernel.wait import signals
 
 ACTIONS = ("killed", "ignored", "handler called", "stopped")
 

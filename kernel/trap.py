@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.cpu import LEAVE, REFUSE, RESUME, Core
-from kernel import signals
-from kernel.errno import Blocked, E, KernelError
-from kernel.process import DEAD, Call, Registers, Thread
-from kernel.signals import SA_RESTART
+from kernel.abi.errno import Blocked, E, KernelError
 from kernel.syscalls import TABLE, SystemCall
 from kernel.syscalls.linux import NAMES
+from kernel.task.process import DEAD, Call, Registers, Thread
+from kernel.wait import signals
+from kernel.wait.signals import SA_RESTART
 
 if TYPE_CHECKING:
     from kernel.kernel import Kernel
-    from kernel.shootdown import Seat
+    from kernel.mm.shootdown import Seat
 
 SYSCALL = trace.declare(
     "syscall",

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from hw import paging
 from hw.paging import A, D, W
 from kernel.kernel import Kernel
-from kernel.objects import MemoryObject
-from kernel.pagetable import span
-from kernel.sharing import AtAttach, AtSwitch
-from kernel.space import KUSER, AddressSpace
-from kernel.vas import WRITE, Named, Segment, Vas
-from kernel.view import ROOT, CopiedTable, SharedTable, View
+from kernel.mm.objects import MemoryObject
+from kernel.mm.pagetable import span
+from kernel.mm.space import KUSER, AddressSpace
+from kernel.vas.records import WRITE, Named, Segment, Vas
+from kernel.vas.sharing import AtAttach, AtSwitch
+from kernel.vas.view import ROOT, CopiedTable, SharedTable, View
 
 
 def views(kernel: Kernel) -> Iterator[str]:

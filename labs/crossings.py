@@ -25,8 +25,8 @@ from hw.machine import EXACT, MachineConfig
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, run_to_end, spawn, trace_header
 from kernel.kernel import Kernel
-from kernel.process import Process
 from kernel.syscalls import TABLE
+from kernel.task.process import Process
 from kernel.trap import SYSCALL
 from userland.programs import read_program
 

@@ -30,8 +30,8 @@ from hw.tlb import GLOBAL, Entry, Tlb
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
-from kernel.process import Process
-from kernel.space import STACK_BYTES, STACK_TOP
+from kernel.mm.space import STACK_BYTES, STACK_TOP
+from kernel.task.process import Process
 from labs.evidence import Look
 from userland.programs import built_in, read_program
 

@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 
 from hw.trace import Kind, Trace
 from kernel.boot import boot, run_to_end, spawn, trace_header
-from kernel.frames import FRAME
 from kernel.kernel import LOG, Kernel
-from kernel.signals import KILLS, SIGNAL, name
+from kernel.mm.frames import FRAME
 from kernel.syscalls import TABLE
 from kernel.trap import SYSCALL
+from kernel.wait.signals import KILLS, SIGNAL, name
 from labs.demo import Options, cannot_play
 from userland.programs import built_in, describe, read_program
 

@@ -16,7 +16,7 @@ from hw.panel import command as panel_command
 from hw.tlb import GLOBAL, Tlb
 from kernel.boot import Config, add_machine_options, boot, spawn
 from kernel.kernel import Kernel
-from kernel.process import Process
+from kernel.task.process import Process
 from labs.demo import scenes_of
 from userland.exec import configuration
 from userland.gallery import record

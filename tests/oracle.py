@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hw.machine import FAST
-from kernel.process import Credentials
+from kernel.task.process import Credentials
 from tests.kernel.system import System
 
 IS_LINUX = sys.platform == "linux" and platform.machine() == "x86_64"

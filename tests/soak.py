@@ -23,19 +23,20 @@ from typing import TypeVar
 from hw import host
 from hw.machine import MachineConfig
 from hw.trace import Trace
-from kernel import invariants, signals
+from kernel import invariants
+from kernel.abi.errno import KernelError
 from kernel.boot import Config, boot, record, spawn, trace_header
 from kernel.choose import DATA, Chooser
-from kernel.errno import KernelError
 from kernel.kernel import Deadlock, Kernel
-from kernel.process import Credentials, Process, Signal
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
 from kernel.servers.files import Files
 from kernel.servers.pipes import Pipes
-from kernel.signals import SIGKILL
 from kernel.syscalls import TABLE, load_all
+from kernel.task.process import Credentials, Process, Signal
+from kernel.wait import signals
+from kernel.wait.signals import SIGKILL
 from labs.grading import grade_one
 from labs.lab import all_labs
 from tests.bench import guest

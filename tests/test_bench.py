@@ -9,7 +9,7 @@ import pytest
 from hw.host import UserError
 from hw.machine import MachineConfig
 from kernel import invariants
-from kernel.errno import Panic
+from kernel.abi.errno import Panic
 from tests import bench, soak
 from tests.bench import guest, rows
 from tests.bench.floor import Bare, Faulting, PublicApi, Switching

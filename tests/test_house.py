@@ -38,7 +38,7 @@ TOP_LEVEL = {
     *(".ci", ".git", ".gitignore", ".gitattributes"),
 }
 
-FOR_SERVERS = {"kernel.message", "kernel.errno", "kernel.nodes", "kernel.servers"}
+FOR_SERVERS = {"kernel.abi.message", "kernel.abi.errno", "kernel.abi.nodes", "kernel.servers"}
 
 HOST = {
     *("hw/host.py", "hw/terminal.py"),
@@ -240,7 +240,7 @@ EXAMPLES: list[tuple[Rule, str, str, bool]] = [
     (
         servers_know_the_core_by_its_messages_only,
         "kernel/servers/x.py",
-        "import dataclasses\nfrom kernel import errno\nfrom kernel.message import Call\n"
+        "import dataclasses\nfrom kernel.abi import errno\nfrom kernel.abi.message import Call\n"
         "from . import names",
         False,
     ),

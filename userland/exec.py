@@ -14,12 +14,12 @@ from typing import Any, BinaryIO, TextIO
 from hw.host import UserError, is_terminal, run_interruptible
 from hw.terminal import GuestTerminal, guest_terminal
 from hw.trace import Trace
-from kernel import signals
+from kernel.abi.errno import E, KernelError
 from kernel.boot import Config, add_machine_options, boot, config_from, spawn, trace_header
-from kernel.errno import E, KernelError
 from kernel.kernel import Deadlock, Kernel
-from kernel.process import Process
 from kernel.strace import Strace, error_name
+from kernel.task.process import Process
+from kernel.wait import signals
 from userland.live import Link, beside_panel, is_possible, narrating, trace_file
 from userland.programs import built_in, describe, read_program
 

@@ -25,7 +25,7 @@ from hw.panel.verbs import SAY, VERBS
 from hw.trace import Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
-from kernel.process import Process
+from kernel.task.process import Process
 from userland import again
 from userland.again import Past
 

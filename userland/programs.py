@@ -11,9 +11,9 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from hw.host import UserError
-from kernel import elf
-from kernel.errno import KernelError
-from kernel.pagetable import PROT_EXEC
+from kernel.abi.errno import KernelError
+from kernel.life import elf
+from kernel.mm.pagetable import PROT_EXEC
 
 BIN = Path(__file__).parent / "bin"
 DAMAGE = (ELFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hw.host import UserError
-from kernel.nodes import Given
+from kernel.abi.nodes import Given
 
 
 def read_tree(folder: Path) -> list[Given]:

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from hw.host import UserError
+from kernel.abi.errno import KernelError
+from kernel.abi.nodes import S_IFLNK, Given
 from kernel.boot import Config, add_machine_options, boot, spawn
-from kernel.errno import KernelError
-from kernel.nodes import S_IFLNK, Given
 from kernel.strace import error_name
 from userland.exec import (
     CANNOT_RUN,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernel.choose import SCHEDULE
-from kernel.process import SCHED_OTHER, Thread
 from kernel.sched.order import Order
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
 from kernel.sched.weights import VIRTUAL, weight
+from kernel.task.process import SCHED_OTHER, Thread
 
 LAG_INSTRUCTIONS = 2 * SLICE_INSTRUCTIONS
 """What a sleeping thread may be owed, or owe (Linux, update_entity_lag)."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernel.choose import SCHEDULE
-from kernel.process import SCHED_OTHER, Thread
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
+from kernel.task.process import SCHED_OTHER, Thread
 
 LEVELS = 4
 BOOST_INSTRUCTIONS = 200 * SLICE_INSTRUCTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
-from kernel.process import Thread
+from kernel.task.process import Thread
 
 
 @dataclass(slots=True)

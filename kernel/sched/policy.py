@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernel.choose import SCHEDULE, SLICE, Chooser
-from kernel.process import Thread
+from kernel.task.process import Thread
 
 SLICE_INSTRUCTIONS = 20_000
 """The usual length of a time slice."""

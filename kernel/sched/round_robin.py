@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kernel.process import Thread
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
+from kernel.task.process import Thread
 
 
 @dataclass(slots=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from kernel.choose import SCHEDULE
-from kernel.process import Thread
 from kernel.sched.order import Order
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
 from kernel.sched.weights import VIRTUAL, weight
+from kernel.task.process import Thread
 
 CREDIT_INSTRUCTIONS = 2 * SLICE_INSTRUCTIONS
 """A thread may be so far behind the others; what it lacks beyond that, it has lost."""

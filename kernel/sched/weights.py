@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel.process import SCHED_IDLE, Thread
+from kernel.task.process import SCHED_IDLE, Thread
 
 WEIGHTS = (
     *(88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916),

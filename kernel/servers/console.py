@@ -10,9 +10,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from kernel.errno import E, KernelError
-from kernel.message import Message, Port, Reply
-from kernel.nodes import POLLHUP, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Message, Port, Reply
+from kernel.abi.nodes import POLLHUP, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
 from kernel.servers import termios
 from kernel.servers.discipline import Discipline
 from kernel.servers.termios import Settings

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernel.errno import E, KernelError
-from kernel.message import Message, Port, Reply
-from kernel.nodes import O_DIRECTORY, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Message, Port, Reply
+from kernel.abi.nodes import O_DIRECTORY, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
 
 MAJOR, NULL, ZERO, FULL, RANDOM, URANDOM = 1, 3, 5, 7, 8, 9
 NAMES = {b"null": NULL, b"zero": ZERO, b"full": FULL, b"random": RANDOM, b"urandom": URANDOM}

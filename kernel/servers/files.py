@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kernel.errno import E, KernelError
-from kernel.message import MOVED, Message, Port, Reply
-from kernel.nodes import (
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import MOVED, Message, Port, Reply
+from kernel.abi.nodes import (
     EXECUTE,
     KEEP,
     NOW,

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kernel.errno import E, KernelError
-from kernel.message import MOVED, Message, Port, Reply
-from kernel.nodes import (
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import MOVED, Message, Port, Reply
+from kernel.abi.nodes import (
     O_ACCMODE,
     O_CREAT,
     O_DIRECTORY,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kernel.errno import E
-from kernel.message import Message, Port, Reply
+from kernel.abi.errno import E
+from kernel.abi.message import Message, Port, Reply
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kernel.errno import E, KernelError
-from kernel.message import Message, Port, Reply
-from kernel.nodes import PIPE_BYTES, POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Message, Port, Reply
+from kernel.abi.nodes import PIPE_BYTES, POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
 
 ATOMIC_BYTES = 4_096
 EVENT_LIMIT = (1 << 64) - 1

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kernel.errno import E, KernelError
-from kernel.message import MOVED, Message, Port, ProcessInfo, Reply
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import MOVED, Message, Port, ProcessInfo, Reply
 from kernel.servers.generated import DIRECTORY, FILE, LINK, Generated
 from kernel.servers.system import UTSNAME
 

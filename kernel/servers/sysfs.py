@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kernel.errno import E, KernelError
-from kernel.message import Message, Port
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Message, Port
 from kernel.servers.generated import DIRECTORY, FILE, Generated
 
 ROOT, KERNEL, VASES, SEGMENTS = range(4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernel.errno import E
-from kernel.message import Message, Port, Reply
+from kernel.abi.errno import E
+from kernel.abi.message import Message, Port, Reply
 
 UTSNAME = (b"Linux", b"vantage", b"4.11.0-vantage", b"#1 first class", b"x86_64", b"(none)")
 """It says Linux because stock C libraries look for a version; 4.11 was current at the RFC."""

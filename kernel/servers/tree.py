@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kernel.errno import E, KernelError
-from kernel.message import Message
-from kernel.nodes import (
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Message
+from kernel.abi.nodes import (
     EXECUTE,
     MAX_LINKS,
     MAX_NAME_BYTES,

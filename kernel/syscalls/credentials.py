@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import NO_ID, Credentials, Thread
 from kernel.syscalls import Id, Int, Ptr, Size, syscall
+from kernel.task.process import NO_ID, Credentials, Thread
 
 MAX_GROUPS = 65_536
 

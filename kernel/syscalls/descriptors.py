@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
+from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
 from kernel.kernel import Kernel
-from kernel.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_WRONLY, PIPE_BYTES
-from kernel.process import Handle, Thread
 from kernel.syscalls import Fd, Flags, Int, Long, Ptr, syscall
+from kernel.task.process import Handle, Thread
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
 F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1030, 1031, 1032

@@ -1,7 +1,7 @@
 """System calls on names: files, directories, links, and what is known of them.
 
 The old forms are the *at forms from the current directory.  How a path is followed from server to
-server is in `kernel.paths`; what is allowed, the servers decide.
+server is in `kernel.ipc.paths`; what is allowed, the servers decide.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from kernel import limits, paths
-from kernel.clock import NANOSECONDS
-from kernel.errno import E, KernelError
-from kernel.kernel import Kernel
-from kernel.message import Reply
-from kernel.nodes import (
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Reply
+from kernel.abi.nodes import (
     KEEP,
     NOW,
     O_ACCMODE,
@@ -28,11 +25,15 @@ from kernel.nodes import (
     O_WRONLY,
     Stat,
 )
-from kernel.paths import AT_FDCWD
-from kernel.process import Thread
+from kernel.ipc import paths
+from kernel.ipc.paths import AT_FDCWD
+from kernel.kernel import Kernel
 from kernel.syscalls import Fd, Flags, Id, Int, Long, Path, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
 from kernel.syscalls.io import MAX_TRANSFER_BYTES, too_large
+from kernel.task import limits
+from kernel.task.clock import NANOSECONDS
+from kernel.task.process import Thread
 
 AT_SYMLINK_NOFOLLOW, AT_REMOVEDIR, AT_EACCESS = 0x100, 0x200, 0x200
 AT_SYMLINK_FOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH = 0x400, 0x800, 0x1000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kernel import clock
-from kernel import futex as futexes
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Thread
 from kernel.syscalls import Flags, Int, Pid, Ptr, Size, syscall
 from kernel.syscalls.time import deadline_of
+from kernel.task import clock
+from kernel.task.process import Thread
+from kernel.wait import futex as futexes
 
 WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET = 0, 1, 3, 4, 5, 9, 10
 COMMAND, CLOCK_REALTIME = 0x7F, 0x100

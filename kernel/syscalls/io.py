@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from kernel import limits, paths, signals
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Reply
+from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
+from kernel.ipc import paths
 from kernel.kernel import Kernel
-from kernel.message import Reply
-from kernel.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
-from kernel.process import Handle, Signal, Thread
 from kernel.syscalls import Fd, Flags, Int, Long, Ptr, Size, syscall
+from kernel.task import limits
+from kernel.task.process import Handle, Signal, Thread
+from kernel.wait import signals
 
 MAX_TRANSFER_BYTES, MAX_VECTORS = 1 << 20, 1024
 MAX_OFFSET = (1 << 63) - 1

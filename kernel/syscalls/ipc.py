@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from kernel.errno import E, KernelError
-from kernel.ipc import Endpoint
+from kernel.abi.errno import E, KernelError
+from kernel.abi.message import Message, Reply
+from kernel.ipc.endpoints import Endpoint
 from kernel.kernel import Kernel
-from kernel.message import Message, Reply
-from kernel.process import Handle, Thread
 from kernel.syscalls import Fd, Long, Path, Ptr, syscall
+from kernel.task.process import Handle, Thread
 
 _LAYOUT = struct.Struct("<7QQQQii")
 MAX_DATA_BYTES, MAX_NAME_BYTES = 1 << 16, 255

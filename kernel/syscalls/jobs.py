@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kernel import jobs
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Process, Thread
 from kernel.syscalls import Pid, syscall
+from kernel.task.process import Process, Thread
+from kernel.wait import jobs
 
 
 @syscall(109)

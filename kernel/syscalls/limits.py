@@ -6,12 +6,12 @@ import struct
 
 from hw.costs import CYCLES_PER_SECOND
 from hw.memory import PAGE_SIZE
-from kernel import clock, limits
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import MAX_DESCRIPTORS, Process, Thread, Usage
-from kernel.sigframe import ticks
+from kernel.life.sigframe import ticks
 from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+from kernel.task import clock, limits
+from kernel.task.process import MAX_DESCRIPTORS, Process, Thread, Usage
 
 RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD = 0, -1, 1
 _LIMIT = struct.Struct("<QQ")

@@ -6,14 +6,13 @@ import struct
 from contextlib import suppress
 
 from hw.memory import PAGE_MASK
-from kernel import remap, residency
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
+from kernel.abi.nodes import O_ACCMODE, O_PATH, O_RDWR, O_WRONLY
 from kernel.kernel import Kernel
-from kernel.nodes import O_ACCMODE, O_PATH, O_RDWR, O_WRONLY
-from kernel.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
-from kernel.process import Thread
-from kernel.residency import MCL_ONFAULT
-from kernel.space import (
+from kernel.mm import remap, residency
+from kernel.mm.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
+from kernel.mm.residency import MCL_ONFAULT
+from kernel.mm.space import (
     LOCKED,
     MAP_LOWEST,
     MAP_TOP,
@@ -23,6 +22,7 @@ from kernel.space import (
     page_up,
 )
 from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
+from kernel.task.process import Thread
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
 MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100

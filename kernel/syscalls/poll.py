@@ -5,11 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from kernel import signals
-from kernel.clock import cycles_to_timespec, timespec_to_cycles
-from kernel.errno import E, KernelError
-from kernel.kernel import Kernel
-from kernel.nodes import (
+from kernel.abi.errno import E, KernelError
+from kernel.abi.nodes import (
     O_CLOEXEC,
     POLLERR,
     POLLHUP,
@@ -20,10 +17,13 @@ from kernel.nodes import (
     POLLRDNORM,
     POLLWRNORM,
 )
-from kernel.process import MAX_DESCRIPTORS, Handle, Thread
-from kernel.ready import Epoll, Interest, keys_of
+from kernel.kernel import Kernel
 from kernel.syscalls import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.syscalls.descriptors import install
+from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
+from kernel.task.process import MAX_DESCRIPTORS, Handle, Thread
+from kernel.wait import signals
+from kernel.wait.ready import Epoll, Interest, keys_of
 
 ALWAYS = POLLERR | POLLHUP
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 
-from kernel import paths
-from kernel.errno import Blocked, E, KernelError
+from kernel.abi.errno import Blocked, E, KernelError
+from kernel.ipc import paths
 from kernel.kernel import Kernel
-from kernel.life import (
+from kernel.life.life import (
     CLONE_VFORK,
     CLONE_VM,
     WALL,
@@ -20,10 +20,10 @@ from kernel.life import (
     Change,
     CloneRequest,
 )
-from kernel.process import Thread
-from kernel.signals import SIGCHLD
 from kernel.syscalls import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
 from kernel.syscalls.limits import pack_rusage
+from kernel.task.process import Thread
+from kernel.wait.signals import SIGCHLD
 
 MAX_STRING_BYTES, MAX_ARGUMENTS = 1 << 17, 4096
 P_ALL, P_PID, P_PGID = 0, 1, 2

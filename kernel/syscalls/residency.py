@@ -6,12 +6,11 @@ from contextlib import suppress
 
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import USER_TOP
-from kernel import residency
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Thread
-from kernel.residency import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT
-from kernel.space import (
+from kernel.mm import residency
+from kernel.mm.residency import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT
+from kernel.mm.space import (
     LOCKED,
     MAP_TOP,
     NOT_FORKED,
@@ -22,6 +21,7 @@ from kernel.space import (
     page_up,
 )
 from kernel.syscalls import Flags, Int, Ptr, Size, syscall
+from kernel.task.process import Thread
 
 MADV_WILLNEED, MADV_DONTNEED, MADV_FREE, MADV_REMOVE = 3, 4, 8, 9
 MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK = 10, 11, 18, 19

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kernel.clock import cycles_to_timespec
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import SCHED_BATCH, SCHED_IDLE, SCHED_OTHER, Scheduling, Thread
 from kernel.sched.policy import FOR_EVER
 from kernel.syscalls import Flags, Int, Pid, Ptr, syscall
+from kernel.task.clock import cycles_to_timespec
+from kernel.task.process import SCHED_BATCH, SCHED_IDLE, SCHED_OTHER, Scheduling, Thread
 
 PRIO_PROCESS, PRIO_PGRP, PRIO_USER = range(3)
 MIN_NICE, MAX_NICE = -20, 19

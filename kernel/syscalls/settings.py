@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Thread
-from kernel.signals import SIGNALS
 from kernel.syscalls import Flags, Int, Ptr, Size, syscall
+from kernel.task.process import Thread
+from kernel.wait.signals import SIGNALS
 
 ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
 PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE = 1, 2, 3, 4

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 
-from kernel import sigframe, signals
-from kernel.clock import timespec_to_cycles
-from kernel.errno import Blocked, E, KernelError
+from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Process, Signal, SignalAction, Thread
-from kernel.signals import SI_TKILL, SI_USER, SIGCONT, SIGNALS, UNBLOCKABLE
+from kernel.life import sigframe
 from kernel.syscalls import Int, Pid, Ptr, Size, syscall
+from kernel.task.clock import timespec_to_cycles
+from kernel.task.process import Process, Signal, SignalAction, Thread
+from kernel.wait import signals
+from kernel.wait.signals import SI_TKILL, SI_USER, SIGCONT, SIGNALS, UNBLOCKABLE
 
 SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
 MASK_BYTES, MIN_STACK_BYTES = 8, 2048

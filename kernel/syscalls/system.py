@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Thread
 from kernel.syscalls import Ptr, syscall
+from kernel.task.process import Thread
 
 UTSNAME_FIELD_BYTES = 65
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 
 from hw.costs import CYCLES_PER_SECOND
-from kernel import clock, timers
-from kernel.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
-from kernel.errno import Blocked, E, KernelError
+from kernel.abi.errno import Blocked, E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Thread, Timer
-from kernel.signals import SIGALRM, SIGNALS, SIGPROF, SIGVTALRM
 from kernel.syscalls import Flags, Int, Ptr, syscall
+from kernel.task import clock
+from kernel.task.clock import BOOT_SECONDS, cycles_to_timespec, timespec_to_cycles
+from kernel.task.process import Thread, Timer
+from kernel.wait import timers
+from kernel.wait.signals import SIGALRM, SIGNALS, SIGPROF, SIGVTALRM
 
 TIMER_ABSTIME = 1
 SLEEPABLE = (clock.REALTIME, clock.MONOTONIC, clock.BOOTTIME, clock.TAI)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 
-from kernel.errno import E, KernelError
+from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
-from kernel.process import Thread
-from kernel.shootdown import TAG_KEPT, TAG_NONE
+from kernel.mm.shootdown import TAG_KEPT, TAG_NONE
 from kernel.syscalls import Flags, Int, Path, Pid, Ptr, syscall
-from kernel.vas import MODE_MASK, TYPES, Named
+from kernel.task.process import Thread
+from kernel.vas.records import MODE_MASK, TYPES, Named
 
 MAX_NAME_BYTES = 255
 _ATTRIBUTES = struct.Struct("<III")

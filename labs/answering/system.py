@@ -16,11 +16,11 @@ from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
 from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.trace import Kind, Trace
-from kernel import signals
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Deadlock, Kernel
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
+from kernel.wait import signals
 from userland.programs import built_in, describe, read_program
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernel.boot import boot, run_to_end, spawn
-from kernel.vases import SYNCS
+from kernel.vas.vases import SYNCS
 from labs.demo import Demo, Options, Result, paragraph
 from userland.programs import built_in, describe, read_program
 

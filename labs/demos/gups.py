@@ -15,8 +15,8 @@ from hw import costs
 from hw.trace import Kind, Trace
 from kernel.boot import Config, boot, run_to_end, spawn, trace_header
 from kernel.kernel import Kernel
-from kernel.process import Process
 from kernel.syscalls import TABLE
+from kernel.task.process import Process
 from kernel.trap import SYSCALL
 from labs.crossings import host_clock
 from labs.demo import Demo, Options, Result, cannot_play, paragraph

@@ -16,7 +16,7 @@ from typing import Any
 from hw.memory import PAGE_SIZE
 from hw.paging import ADDRESS, P
 from kernel.kernel import Kernel
-from kernel.space import AddressSpace
+from kernel.mm.space import AddressSpace
 from kernel.strace import error_name
 from labs.demo import Demo, Options, Result, paragraph
 from labs.stage import Act, play

@@ -19,8 +19,8 @@ from hw.cpu import Core
 from hw.machine import EXACT
 from kernel.boot import Config, boot, run_to_end, spawn
 from kernel.kernel import Kernel
-from kernel.process import Process
 from kernel.syscalls import TABLE
+from kernel.task.process import Process
 from labs.crossings import MARK, host_clock
 from labs.demo import Demo, Options, Result
 from userland.programs import describe, read_program

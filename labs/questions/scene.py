@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from kernel.errno import E
+from kernel.abi.errno import E
 from labs.evidence import END, Expectation
 from labs.judge import Question
 from userland.programs import describe, read_program

@@ -25,8 +25,8 @@ from hw.engine import (
     FillEntry,
 )
 from hw.memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from kernel import elf
 from kernel.kernel import ALONE_INSTRUCTIONS
+from kernel.life import elf
 
 STACK_TOP, STACK_BYTES, MMAP_BASE = 0x7FFF_FFFF_E000, 1 << 20, 0x7F00_0000_0000
 FIRST_FRAME = 16

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.process import Credentials
+from kernel.task.process import Credentials
 from tests.oracle import ROOT, USER, empty_folder, inside, needs_linux, on_host
 from userland import build
 

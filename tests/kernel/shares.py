@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kernel.choose import Chooser
-from kernel.process import Process, Scheduling, Thread
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy, slice_length
+from kernel.task.process import Process, Scheduling, Thread
 from tests.kernel.asm import Program
 from tests.kernel.system import System, still
 

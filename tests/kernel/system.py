@@ -15,13 +15,14 @@ from typing import Any
 from hw import costs, paging
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
-from kernel import invariants, signals, trap
+from kernel import invariants, trap
+from kernel.abi.errno import KernelError
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.errno import KernelError
 from kernel.kernel import LOG, Kernel
-from kernel.life import Life
-from kernel.process import Call, Credentials, Process, Thread
+from kernel.life.life import Life
 from kernel.syscalls import TABLE
+from kernel.task.process import Call, Credentials, Process, Thread
+from kernel.wait import signals
 from tests.kernel.asm import NUMBERS, Program
 from userland.programs import built_in, read_program
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernel import invariants
-from kernel.errno import Panic
+from kernel.abi.errno import Panic
 from kernel.kernel import Kernel
 from tests.kernel.system import System
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from kernel import elf, invariants
+from kernel import invariants
+from kernel.abi.errno import E, KernelError
 from kernel.boot import spawn
-from kernel.errno import E, KernelError
-from kernel.process import Credentials, Process
-from kernel.space import MAP_TOP, STACK_BYTES, STACK_TOP, Region
+from kernel.life import elf
+from kernel.mm.space import MAP_TOP, STACK_BYTES, STACK_TOP, Region
+from kernel.task.process import Credentials, Process
 from tests import soak
 from tests.kernel.asm import (
     CODE,

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kernel import invariants
-from kernel.process import Credentials
+from kernel.task.process import Credentials
 from tests.kernel.system import still
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "l", "l/a", "m"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kernel import futex, life
-from kernel.errno import E
+from kernel.abi.errno import E
+from kernel.life import life
+from kernel.wait import futex
 from tests.kernel.asm import Program
 from tests.kernel.system import run_code, still
 

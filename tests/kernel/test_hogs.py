@@ -9,11 +9,12 @@ import pytest
 
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
-from kernel import limits, trap
+from kernel import trap
+from kernel.abi.errno import E
 from kernel.boot import Config, boot, spawn, trace_header
-from kernel.errno import E
-from kernel.process import MAX_DESCRIPTORS, MAX_TASKS, Credentials
 from kernel.syscalls import TABLE
+from kernel.task import limits
+from kernel.task.process import MAX_DESCRIPTORS, MAX_TASKS, Credentials
 from tests.kernel.asm import Program
 from tests.soak import run_and_clear
 

@@ -8,12 +8,12 @@ import pytest
 
 from hw.paging import NX, W
 from kernel import invariants
-from kernel.errno import Panic
+from kernel.abi.errno import Panic
 from kernel.kernel import Kernel
-from kernel.objects import MemoryObject
-from kernel.pagetable import PageTable
-from kernel.process import BLOCKED, Credentials
-from kernel.space import AddressSpace
+from kernel.mm.objects import MemoryObject
+from kernel.mm.pagetable import PageTable
+from kernel.mm.space import AddressSpace
+from kernel.task.process import BLOCKED, Credentials
 from tests.kernel.system import SMALL, System
 
 SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "pages": ("40",)}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kernel import process
-from kernel.errno import E
-from kernel.message import Message, Port, Reply, Server
+from kernel.abi.errno import E
+from kernel.abi.message import Message, Port, Reply, Server
+from kernel.task import process
 from tests.kernel.asm import Program
 from tests.kernel.system import System, boot_program, run_code, still
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hw.paging import ERR_FETCH, ERR_WRITE, A, D, W
-from kernel import invariants, life, space
-from kernel.errno import E, KernelError
-from kernel.space import MAP_BASE, MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP, AddressSpace
+from kernel import invariants
+from kernel.abi.errno import E, KernelError
+from kernel.life import life
+from kernel.mm import space
+from kernel.mm.space import MAP_BASE, MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP, AddressSpace
 from tests.kernel.asm import Program
 from tests.kernel.system import System, run_code, still
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kernel.process import Credentials
+from kernel.task.process import Credentials
 from tests.kernel.system import ROOT, System
 from tests.oracle import ROOT as ROOT_USER
 from tests.oracle import USER, empty_folder, needs_linux, on_host

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kernel import invariants
+from kernel.abi.errno import E, KernelError
 from kernel.boot import spawn
-from kernel.errno import E, KernelError
-from kernel.process import Credentials, Process
+from kernel.task.process import Credentials, Process
 from tests.kernel.asm import Program
 from tests.kernel.system import BUILT_IN, Run, System, still
 

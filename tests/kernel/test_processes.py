@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kernel import invariants, life, process
-from kernel.errno import E
-from kernel.process import Credentials
+from kernel import invariants
+from kernel.abi.errno import E
+from kernel.life import life
+from kernel.task import process
+from kernel.task.process import Credentials
 from tests.kernel.asm import Part, Program, R, X, write_elf
 from tests.kernel.system import System, boot_program, run_code, still
 

@@ -9,12 +9,13 @@ import pytest
 from hw.machine import MachineConfig
 from hw.memory import PAGE_SIZE
 from hw.trace import Kind, Trace
-from kernel import checkpoint, invariants, life
-from kernel.errno import E, KernelError, Panic
+from kernel import checkpoint, invariants
+from kernel.abi.errno import E, KernelError, Panic
+from kernel.life import life
+from kernel.mm.replace import IN_FILE, PAGE_IN, PAGE_OUT, PAGING, POLICIES, Away
+from kernel.mm.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
+from kernel.mm.space import AddressSpace
 from kernel.port import CorePort
-from kernel.replace import IN_FILE, PAGE_IN, PAGE_OUT, PAGING, POLICIES, Away
-from kernel.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
-from kernel.space import AddressSpace
 from tests.kernel.asm import Program
 from tests.kernel.system import SMALL, System, boot_program, still
 from tests.kernel.tight import (

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel import invariants
-from kernel.replace import CLOCK, FIFO, POLICIES
-from kernel.residency import MCL_CURRENT
+from kernel.mm.replace import CLOCK, FIFO, POLICIES
+from kernel.mm.residency import MCL_CURRENT
 from tests.kernel.asm import Program
 from tests.kernel.system import System, still
 from tests.kernel.tight import ANON, FIXED, HERE, PAGE, PRIVATE, RW, faults_on, pager, squeeze

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernel.choose import Chooser
-from kernel.life import CloneRequest
+from kernel.life.life import CloneRequest
 from kernel.sched.policy import SLICE_INSTRUCTIONS, slice_length
 from kernel.sched.round_robin import RoundRobin
 from tests.kernel.asm import Program

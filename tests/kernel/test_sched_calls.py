@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from kernel.clock import timespec_to_cycles
-from kernel.errno import E
-from kernel.life import CloneRequest
-from kernel.process import Credentials, Scheduling, Thread
+from kernel.abi.errno import E
+from kernel.life.life import CloneRequest
 from kernel.sched import POLICIES
+from kernel.task.clock import timespec_to_cycles
+from kernel.task.process import Credentials, Scheduling, Thread
 from tests.kernel.asm import DATA, NUMBERS, Program
 from tests.kernel.system import System, run_code, run_python, still
 

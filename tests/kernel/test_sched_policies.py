@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.choose import Chooser
-from kernel.process import SCHED_BATCH, SCHED_IDLE, Scheduling, Thread
 from kernel.sched import POLICIES
 from kernel.sched.eevdf import LAG_INSTRUCTIONS, Eevdf
 from kernel.sched.mlfq import BOOST_INSTRUCTIONS, LEVELS, Mlfq
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
 from kernel.sched.stride import Stride
 from kernel.sched.weights import WEIGHTS, weight
+from kernel.task.process import SCHED_BATCH, SCHED_IDLE, Scheduling, Thread
 from tests.kernel.shares import (
     PRE_EMPTIVE,
     PROPORTIONAL,

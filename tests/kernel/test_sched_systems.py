@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from hw.trace import Kind
-from kernel import checkpoint, clock, invariants
+from kernel import checkpoint, invariants
 from kernel.kernel import LEVEL, PICK
-from kernel.process import Credentials
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import weight
 from kernel.syscalls.limits import pack_rusage
+from kernel.task import clock
+from kernel.task.process import Credentials
 from tests.kernel.asm import At, Program
 from tests.kernel.shares import (
     PRE_EMPTIVE,

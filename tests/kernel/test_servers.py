@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kernel import invariants
-from kernel.errno import E
-from kernel.message import Message, Port, Reply, Server
-from kernel.nodes import O_NOFOLLOW, O_PATH
+from kernel.abi.errno import E
+from kernel.abi.message import Message, Port, Reply, Server
+from kernel.abi.nodes import O_NOFOLLOW, O_PATH
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 

@@ -8,12 +8,13 @@ import pytest
 
 from hw.machine import IPI_SENT, IPI_TAKEN, MachineConfig
 from hw.trace import Kind, Trace
-from kernel import invariants, signals
+from kernel import invariants
 from kernel.boot import Config, boot, run_to_end, spawn
-from kernel.frames import FRAME, FREE
 from kernel.kernel import Kernel
-from kernel.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
-from kernel.signals import SIGSEGV
+from kernel.mm.frames import FRAME, FREE
+from kernel.mm.shootdown import SHOOTDOWN, SHOOTDOWN_DONE
+from kernel.wait import signals
+from kernel.wait.signals import SIGSEGV
 from tests.kernel.asm import Program
 
 HERE, PAGE = 0x7E00_0000_0000, 4096

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from kernel.errno import E
-from kernel.space import KUSER
+from kernel.abi.errno import E
+from kernel.mm.space import KUSER
 from tests.kernel.asm import DATA, Program, Value
 from tests.kernel.system import Run, System, run_code
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel import invariants, life
-from kernel.errno import E, KernelError
-from kernel.process import Thread
-from kernel.space import AddressSpace
+from kernel import invariants
+from kernel.abi.errno import E, KernelError
+from kernel.life import life
+from kernel.mm.space import AddressSpace
+from kernel.task.process import Thread
 from tests.kernel.system import still
 from tests.kernel.tight import pager
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel.errno import E
+from kernel.abi.errno import E
 from tests.kernel.asm import Program
 from tests.kernel.system import run_code
 

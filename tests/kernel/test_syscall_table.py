@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from kernel import strace, syscalls
-from kernel.errno import E
+from kernel.abi.errno import E
 from kernel.strace import Strace, format_call
 from kernel.syscalls import TABLE, Flags, Int, Ptr, SystemCall, syscall
 from tests.kernel.asm import NUMBERS, Program

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hw.devices import Arrival, Event
-from kernel.process import Credentials
+from kernel.task.process import Credentials
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 from tests.kernel.test_native import MACHINES, build

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from kernel import invariants
-from kernel.process import Credentials
 from kernel.strace import error_name
 from kernel.syscalls import TABLE, SystemCall
-from kernel.vas import MAX_ATTACHMENTS
+from kernel.task.process import Credentials
+from kernel.vas.records import MAX_ATTACHMENTS
 from tests.kernel.asm import NUMBERS
 from tests.kernel.vas_world import GROUP, HERE, OTHER, OWNER, PAGE, RW, THERE, R, World
 

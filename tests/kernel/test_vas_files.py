@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernel.errno import E
-from kernel.vases import SYNCS
+from kernel.abi.errno import E
+from kernel.vas.vases import SYNCS
 from tests.kernel.vas_world import HERE, OWNER, PAGE, RW, THERE, R, World
 
 O_WRONLY = 1

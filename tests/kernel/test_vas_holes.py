@@ -7,8 +7,8 @@ import re
 import pytest
 
 from kernel import invariants
-from kernel.errno import E, KernelError
-from kernel.space import CONFLICT
+from kernel.abi.errno import E, KernelError
+from kernel.mm.space import CONFLICT
 from kernel.strace import Strace
 from tests.kernel.asm import At, Program
 from tests.kernel.system import System

@@ -8,10 +8,10 @@ from itertools import product
 import pytest
 
 from kernel import invariants
+from kernel.abi.errno import E
 from kernel.checkpoint import load, save
-from kernel.errno import E
-from kernel.process import BLOCKED
-from kernel.signals import SIGKILL, SIGSEGV
+from kernel.task.process import BLOCKED
+from kernel.wait.signals import SIGKILL, SIGSEGV
 from tests.kernel.asm import Program
 from tests.kernel.system import Run, System
 from tests.kernel.vas_world import HERE, OTHER, PAGE, RW, THERE, R, World
@@ -399,7 +399,7 @@ def test_an_orphan_hog_ends_in_enomem_and_others_go_on() -> None:
 
 
 def test_a_user_cannot_take_all_ids_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel.vases.MAX_OWNED", 4)
+    monkeypatch.setattr("kernel.vas.vases.MAX_OWNED", 4)
     world = World()
     vid, sids = world.vas("v"), [world.segment(f"s{i}", HERE) for i in range(3)]
     assert (vid, sids) == (1, [1, 2, 3])

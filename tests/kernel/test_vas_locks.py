@@ -8,9 +8,9 @@ from itertools import permutations
 import pytest
 
 from kernel import invariants
-from kernel.errno import Blocked, E, KernelError
-from kernel.process import BLOCKED, Thread
-from kernel.signals import SIGKILL, SIGSEGV
+from kernel.abi.errno import Blocked, E, KernelError
+from kernel.task.process import BLOCKED, Thread
+from kernel.wait.signals import SIGKILL, SIGSEGV
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 from tests.kernel.vas_world import HERE, PAGE, RW, R, World

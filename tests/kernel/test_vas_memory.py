@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernel import invariants
-from kernel.errno import E
+from kernel.abi.errno import E
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, RW, THERE, R, World

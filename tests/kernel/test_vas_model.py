@@ -19,10 +19,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from kernel import invariants, life
-from kernel.errno import E
+from kernel import invariants
+from kernel.abi.errno import E
 from kernel.kernel import Kernel
-from kernel.process import Credentials, Process, Thread
+from kernel.life import life
+from kernel.task.process import Credentials, Process, Thread
 from tests.kernel.vas_pages import Home, Page, Shared
 from tests.kernel.vas_world import World
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kernel import invariants
+from kernel.abi.errno import E
 from kernel.boot import Config
-from kernel.errno import E
-from kernel.process import Credentials
+from kernel.task.process import Credentials
 from tests.kernel.vas_world import GROUP, OTHER, OWNER, ROOT, RW, THERE, R, W, World
 
 # Rights -----------------------------------------------------------------------------------------

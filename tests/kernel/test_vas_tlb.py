@@ -11,11 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from hw.machine import IPI_TAKEN
-from kernel import signals
-from kernel.frames import FRAME, FREE
-from kernel.process import Thread
-from kernel.shootdown import SHOOTDOWN, SHOOTDOWN_DONE, TAG_KEPT, TAG_NONE
-from kernel.signals import SIGSEGV
+from kernel.mm.frames import FRAME, FREE
+from kernel.mm.shootdown import SHOOTDOWN, SHOOTDOWN_DONE, TAG_KEPT, TAG_NONE
+from kernel.task.process import Thread
+from kernel.wait import signals
+from kernel.wait.signals import SIGSEGV
 from tests.kernel.asm import Program
 from tests.kernel.test_shootdown import observed
 from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, RW, THERE, R, World

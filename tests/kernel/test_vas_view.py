@@ -7,9 +7,9 @@ import pytest
 from hw import costs
 from hw.paging import P, W
 from kernel import invariants
-from kernel.space import AddressSpace, Region
-from kernel.vas import own_slot
-from kernel.view import SharedTable, View
+from kernel.mm.space import AddressSpace, Region
+from kernel.vas.records import own_slot
+from kernel.vas.view import SharedTable, View
 from tests.kernel.vas_world import HERE, PAGE, RW, R, World
 
 BESIDE = 0x68_0000

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from kernel.abi.errno import KernelError
 from kernel.boot import spawn
-from kernel.errno import KernelError
-from kernel.process import Credentials, Thread
-from kernel.replace import Replacement
-from kernel.residency import MCL_CURRENT
-from kernel.space import FAULT_FRAMES
+from kernel.mm.replace import Replacement
+from kernel.mm.residency import MCL_CURRENT
+from kernel.mm.space import FAULT_FRAMES
+from kernel.task.process import Credentials, Thread
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 

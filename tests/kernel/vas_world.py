@@ -6,8 +6,9 @@ from typing import Any
 
 from hw.cpu import REFUSE
 from hw.paging import READ, WRITE, PageFault
-from kernel import invariants, life
-from kernel.process import READY, RUNNING, Credentials, Process, Thread
+from kernel import invariants
+from kernel.life import life
+from kernel.task.process import READY, RUNNING, Credentials, Process, Thread
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 

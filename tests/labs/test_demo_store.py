@@ -11,9 +11,9 @@ import pytest
 from hw.trace import Kind, Trace
 from kernel import invariants
 from kernel.boot import Config, trace_header
-from kernel.process import Signal
-from kernel.sharing import SEG_LOCK, AtSwitch
-from kernel.signals import SIGKILL, send
+from kernel.task.process import Signal
+from kernel.vas.sharing import SEG_LOCK, AtSwitch
+from kernel.wait.signals import SIGKILL, send
 from labs.demo import Options
 from labs.demos import store
 from labs.demos.store import GETS, MESSAGES, SETS, SWITCH, Case

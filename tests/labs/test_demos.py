@@ -12,7 +12,7 @@ from hw.host import UserError
 from hw.machine import MachineConfig
 from hw.trace import TraceFile
 from kernel.boot import Config
-from kernel.vases import SYNCS
+from kernel.vas.vases import SYNCS
 from labs import demo
 from labs.demo import Options
 

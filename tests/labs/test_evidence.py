@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hw.trace import Kind, Trace
-from kernel.frames import ANONYMOUS, FRAME, FREE, OWNERS, TABLE
-from kernel.replace import PAGE_OUT
+from kernel.mm.frames import ANONYMOUS, FRAME, FREE, OWNERS, TABLE
+from kernel.mm.replace import PAGE_OUT
 from labs.evidence import Evidence, Expectation
 from labs.questions.paging import BELADY, simulate
 

@@ -20,7 +20,7 @@ from hw.trace import Trace
 from kernel import checkpoint
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
-from kernel.process import Process
+from kernel.task.process import Process
 from userland import again, live
 from userland import exec as exec_command
 from userland.live import Link

@@ -19,7 +19,7 @@ from hw.panel.session import Session
 from hw.trace import Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
-from kernel.process import Process
+from kernel.task.process import Process
 from userland.live import Link
 from userland.programs import built_in, read_program
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kernel.vases import SYNCS
+from kernel.vas.vases import SYNCS
 from tests.kernel.system import boot_program
 
 SEEDS = pytest.mark.parametrize("seed", [1, 2, 7])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel.vases import SYNCS
+from kernel.vas.vases import SYNCS
 from tests.kernel.system import Run, System
 
 SET_UP = "vas create lib 640; vasseg create books 0x100000000000 64K; vas attach lib books rw; "

@@ -1,0 +1,282 @@
+"""Endpoints: where messages are sent, by programs and by the core, and received.
+
+Sending is synchronous: the sender blocks until its message was taken, a caller until it was
+answered.  An endpoint is served either by threads that call `ipc_recv` or by a Python server;
+who sends cannot tell which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hw import costs, trace
+from kernel.abi.errno import Blocked, E, KernelError
+from kernel.abi.message import Message, Reply, Server
+from kernel.mm.objects import MemoryObject
+from kernel.port import CorePort
+from kernel.task.process import Call, Handle, Process, Thread
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+MESSAGE = trace.declare(
+    "message", "id:Q endpoint:Q pid:Q badge:Q operation:s bytes:Q", "A message was sent."
+)
+REPLY = trace.declare("reply", "id:Q result:q bytes:Q", "A message was answered.")
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """`queue` holds messages that nobody has taken; `server` names who handles them at once."""
+
+    id: int
+    server: str = ""
+    queue: list[Message] = field(default_factory=list)
+    handle: Handle = field(init=False)
+    """What all descriptors for a program's endpoint share: the last one ends it."""
+
+    def __post_init__(self) -> None:
+        self.handle = Handle(self.id, 0)
+
+
+@dataclass(slots=True)
+class Ipc:
+    """All endpoints, and the messages that wait for an answer."""
+
+    kernel: Kernel
+    endpoints: dict[int, Endpoint] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    callers: dict[int, Thread] = field(default_factory=dict)
+    """Who waits for the reply to a message."""
+    received: dict[int, int] = field(default_factory=dict)
+    """The process that has taken a message and owes the reply."""
+    ports: dict[str, CorePort] = field(default_factory=dict)
+    published: dict[int, MemoryObject] = field(default_factory=dict)
+    """The memory objects that servers made, by their capability ids."""
+    restarts: list[str] = field(default_factory=list)
+    """The servers that had to be started again."""
+    made: int = 0
+
+    # Endpoints ------------------------------------------------------------------------------
+
+    def create(self, server: str = "") -> Endpoint:
+        self.made += 1
+        endpoint = self.endpoints[self.made] = Endpoint(self.made, server)
+        return endpoint
+
+    def attach(self, server: Server) -> Endpoint:
+        """A Python server starts; returns its endpoint."""
+        endpoint = self.create(server.name)
+        self.servers[server.name] = server
+        self.ports[server.name] = CorePort(self.kernel, endpoint.id)
+        return endpoint
+
+    def restart(self, name: str, why: str) -> None:
+        """A server has died; another one takes its place behind the same endpoint.
+
+        What it stores stays, so open files go on; what only it knew is gone.
+        """
+        self.restarts.append(name)
+        self.kernel.log(f"the server {name!r} died ({why}) and was started again")
+        self.servers[name] = self.servers[name].restarted()
+        self.kernel.ready.server_restarted(self.ports[name].endpoint)
+
+    def close(self, handle: Handle) -> None:
+        """A descriptor goes; the last one tells the server, or ends a program's endpoint."""
+        handle.holds -= 1
+        if handle.holds:
+            return
+        self.kernel.ready.closed(handle)
+        endpoint = self.endpoints.get(handle.endpoint)
+        if endpoint is not None and endpoint.server:
+            farewell = Message(0, endpoint.id, 0, 0, 0, handle.badge, "close")
+            self._emit_message(farewell)
+            self._serve(endpoint.server, farewell)
+        elif endpoint is not None:
+            self._end(endpoint)
+
+    def _end(self, endpoint: Endpoint) -> None:
+        """Nobody can reach the endpoint any more: whoever waits for it learns that."""
+        del self.endpoints[endpoint.id]
+        for message in endpoint.queue:
+            self.reply(message.id, Reply(-E.PIPE))
+        self.kernel.wake(("receive", endpoint.id, 0))
+
+    # Calls by the core and by programs ---------------------------------------------------------
+
+    def call(
+        self,
+        thread: Thread,
+        handle: Handle,
+        operation: str | int,
+        words: tuple[int, ...] = (),
+        data: bytes = b"",
+        caps: tuple[int, ...] = (),
+        *,
+        one_way: bool = False,
+        as_real: bool = False,
+    ) -> Reply:
+        """Send and wait for the answer.  Raises `Blocked` until it is there, and then
+        `KernelError` for a server's error.  The system call is executed again when it comes.
+
+        `as_real`: in the name of the caller's real user and group.
+        """
+        call = self.kernel.traps.current_call(thread)
+        if call.used == len(call.replies) and not call.message:
+            endpoint = self.endpoints.get(handle.endpoint)
+            if endpoint is None:
+                raise KernelError(E.PIPE)
+            content = (words, data, caps, one_way, as_real)
+            message = self._message(thread, endpoint, handle.badge, operation, *content)
+            if endpoint.server:
+                call.replies.append(self._answered_at_once(message, endpoint))
+            else:
+                call.message, call.endpoint = message.id, endpoint.id
+                self.callers[message.id] = thread
+                self._deliver(message, endpoint)
+        if call.used == len(call.replies):
+            raise Blocked(("reply", call.message, 0))
+        reply = call.replies[call.used]
+        call.used += 1
+        if reply.result < 0:
+            raise KernelError(E(-reply.result))
+        return reply
+
+    def serves_files(self, handle: Handle) -> bool:
+        """Is there a server of ours behind it, and not a program or nothing?"""
+        endpoint = self.endpoints.get(handle.endpoint)
+        return endpoint is not None and endpoint.server != ""
+
+    def node(self, endpoint: int, badge: int) -> Handle:
+        """A passing reference to a server's node; nobody closes it."""
+        return Handle(endpoint, badge)
+
+    def ask(self, endpoint: int, badge: int, operation: str, words: tuple[int, ...] = ()) -> Reply:
+        """The core's own question to a Python server, on nobody's behalf."""
+        self.made += 1
+        name = self.endpoints[endpoint].server
+        return self._serve(name, Message(self.made, endpoint, 0, 0, 0, badge, operation, words))
+
+    def reply(self, message_id: int, reply: Reply) -> None:
+        """Answer a message; a caller that is gone misses nothing."""
+        thread = self.callers.pop(message_id, None)
+        self.received.pop(message_id, None)
+        self._emit_reply(message_id, reply)
+        if thread is None or thread.call is None or thread.call.message != message_id:
+            return
+        self.kernel.machine.charge(costs.MESSAGE)
+        thread.call.message = 0
+        thread.call.replies.append(reply)
+        self.kernel.wake(("reply", message_id, 0))
+
+    def next_message(self, endpoint: Endpoint) -> Message:
+        """The oldest message of a program's endpoint.  Raises `Blocked` if there is none."""
+        if not endpoint.queue:
+            raise Blocked(("receive", endpoint.id, 0))
+        return endpoint.queue[0]
+
+    def take(self, endpoint: Endpoint, process: Process) -> None:
+        """`process` has received the oldest message, and owes the reply."""
+        self.received[endpoint.queue.pop(0).id] = process.pid
+
+    def owes_reply(self, process: Process, message_id: int) -> bool:
+        """Has this process received the message, and not answered it?"""
+        return self.received.get(message_id) == process.pid
+
+    def abandon(self, process: Process) -> None:
+        """A process ends: whoever waits for its replies learns that there will be none."""
+        owed = [number for number, pid in self.received.items() if pid == process.pid]
+        for endpoint in list(self.endpoints.values()):
+            if endpoint.queue and not self._can_be_served(endpoint):
+                owed += [message.id for message in endpoint.queue]
+                endpoint.queue.clear()
+        for number in owed:
+            self.reply(number, Reply(-E.PIPE))
+
+    def _can_be_served(self, endpoint: Endpoint) -> bool:
+        """Is there a thread that could receive from it: one that does not itself wait there?"""
+        waiting = {message.id for message in endpoint.queue}
+        return any(
+            thread.call is None or thread.call.message not in waiting
+            for process in self.kernel.processes.values()
+            if endpoint.handle in process.descriptors.handles.values()
+            for thread in process.threads
+        )
+
+    def cancel(self, thread: Thread, call: Call) -> None:
+        """The caller was interrupted or killed: it waits for nothing any more."""
+        self.kernel.ready.unwatch(thread, call)
+        if call.opened is not None:
+            self.close(call.opened)
+        if self.callers.pop(call.message, None) is None:
+            return
+        endpoint = self.endpoints.get(call.endpoint)
+        if endpoint is not None:
+            endpoint.queue = [m for m in endpoint.queue if m.id != call.message]
+
+    def interrupt(self, server: str) -> None:
+        """A device of `server` has something new."""
+        self.servers[server].interrupt(self.ports[server])
+
+    # Inside ---------------------------------------------------------------------------------
+
+    def _message(
+        self,
+        thread: Thread,
+        endpoint: Endpoint,
+        badge: int,
+        operation: str | int,
+        words: tuple[int, ...],
+        data: bytes,
+        caps: tuple[int, ...],
+        one_way: bool,
+        as_real: bool,
+    ) -> Message:
+        self.made += 1
+        sender = thread.process
+        who = sender.credentials
+        uid, gid = (who.real_uid, who.real_gid) if as_real else (who.file_uid, who.file_gid)
+        return Message(
+            self.made, endpoint.id, sender.pid, uid, gid, badge, operation, words, data,
+            caps, one_way, who.groups, sender.group, sender.session, sender.umask,
+        )  # fmt: skip
+
+    def _deliver(self, message: Message, endpoint: Endpoint) -> None:
+        """Put it where the threads of a program find it."""
+        self._emit_message(message)
+        endpoint.queue.append(message)
+        # All of them: one that is woken may end before it has taken the message.
+        self.kernel.wake(("receive", endpoint.id, 0))
+
+    def _answered_at_once(self, message: Message, endpoint: Endpoint) -> Reply:
+        """There and back, as Python servers are asked: nobody has to wait or to be woken."""
+        self._emit_message(message)
+        reply = self._serve(endpoint.server, message)
+        self._emit_reply(message.id, reply)
+        self.kernel.machine.charge(costs.MESSAGE)
+        return reply
+
+    def _emit_message(self, message: Message) -> None:
+        machine = self.kernel.machine
+        machine.charge(costs.MESSAGE)
+        if machine.trace:
+            operation = str(message.operation).encode()
+            shape = (message.id, message.endpoint, message.pid, message.badge)
+            machine.trace.emit(MESSAGE, *shape, operation, len(message.data))
+
+    def _emit_reply(self, message_id: int, reply: Reply) -> None:
+        if self.kernel.machine.trace:
+            self.kernel.machine.trace.emit(REPLY, message_id, reply.result, len(reply.data))
+
+    def _serve(self, name: str, message: Message) -> Reply:
+        """A Python server's answer; whatever else it raises is its death, and only its own."""
+        try:
+            return self.servers[name].handle(message, self.ports[name])
+        except KernelError as error:
+            return Reply(-error.number)
+        except Exception as error:
+            if self.kernel.debug:
+                raise
+            self.restart(name, f"{type(error).__name__}: {error}")
+            return Reply(-E.IO)

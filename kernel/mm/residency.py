@@ -1,0 +1,86 @@
+"""Which pages of a range are in memory, and must be: madvise, mlock, mincore, MAP_POPULATE."""
+
+from __future__ import annotations
+
+from hw.memory import PAGE_SIZE
+from hw.paging import P, W
+from kernel.abi.errno import E, KernelError
+from kernel.mm.pagetable import PROT_WRITE
+from kernel.mm.space import LOCKED, AddressSpace, Region, covers
+
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+
+
+def populate(space: AddressSpace, start: int, end: int, *, write: bool | None = None) -> None:
+    """Give every page of a range its frame, as accesses would; holes are left out.
+
+    `write` None: private pages that can be written get frames of their own, and others are read.
+    Raises EINVAL for what may not be accessed, EFAULT behind the end of a file, ENOMEM.
+    """
+    for region in list(space.map.overlapping(start, end)):
+        store = write
+        if store is None:
+            store = bool(region.prot & PROT_WRITE) and not region.shared
+        if not region.prot or (store and not region.prot & PROT_WRITE):
+            raise KernelError(E.INVAL)
+        for va in range(max(start, region.start), min(end, region.end), PAGE_SIZE):
+            wanted = P | (W if store else 0)
+            if space.table.lookup(va) & wanted != wanted:
+                if region.is_past_end(va):
+                    raise KernelError(E.FAULT)
+                space.show(region, va, write=store)
+
+
+def drop(space: AddressSpace, start: int, end: int) -> None:
+    """Private pages are forgotten, and shared ones are not shown until they are used again."""
+    space.check_change(start, end)
+    for region in space.map.overlapping(start, end):
+        owner, first, last = region.space, max(start, region.start), min(end, region.end)
+        frames: list[int] = []
+        if not region.shared:
+            frames = region.object.discard(region.object_page(first), last - first >> 12)
+        owner.shootdowns.invalidate(owner, owner.table.clear_range(first, last), frames)
+
+
+def punch(space: AddressSpace, start: int, end: int) -> None:
+    """Shared pages read as zeroes from now on, for everybody.  Raises EINVAL, EACCES."""
+    space.check_change(start, end)
+    for region in space.map.overlapping(start, end):
+        if not region.shared:
+            raise KernelError(E.INVAL)
+        if not region.prot & PROT_WRITE:
+            raise KernelError(E.ACCES)
+        first = region.object_page(max(start, region.start))
+        region.object.punch(first, first + (min(end, region.end) - max(start, region.start) >> 12))
+
+
+def is_resident(space: AddressSpace, region: Region, va: int) -> bool:
+    """Could the page be read without waiting for a disk, and does it have a frame?"""
+    made, page = region.object, region.object_page(va)
+    if page in made.frames:
+        return True
+    source = made.source
+    return source is not None and not made.has(page) and page + made.source_page in source.frames
+
+
+def lock(space: AddressSpace, start: int, end: int, *, on_fault: bool) -> None:
+    """Keep a range in memory from now on; bring it there first, unless `on_fault`.
+
+    Raises ENOMEM: holes, or pages that cannot be had.
+    """
+    if not covers(space.map.overlapping(start, end), start, end):
+        raise KernelError(E.NOMEM)
+    space.mark(start, end, LOCKED)
+    if not on_fault:
+        try:
+            populate(space, start, end)
+        except KernelError as error:
+            number = E.AGAIN if error.number == E.NOMEM else E.NOMEM  # as mlock(2) has it
+            raise KernelError(number) from error
+
+
+def unlock(space: AddressSpace, start: int, end: int) -> None:
+    """The pages of a range may leave again.  Raises ENOMEM if it has holes."""
+    if not covers(space.map.overlapping(start, end), start, end):
+        raise KernelError(E.NOMEM)
+    space.mark(start, end, 0, LOCKED)

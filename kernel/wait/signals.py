@@ -1,0 +1,351 @@
+"""Signals: which one an event is, how a process is told, and what it does then (signal(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hw import cpu, trace
+from hw.cpu import Core
+from kernel.abi.errno import KernelError
+from kernel.life import sigframe
+from kernel.task.process import Process, Signal, SignalAction, Thread
+from kernel.wait import jobs
+
+if TYPE_CHECKING:
+    from kernel.kernel import Kernel
+
+SIGHUP, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 1, 4, 5, 7, 8, 9, 11, 13
+SIGALRM, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP = 14, 17, 18, 19, 20
+SIGURG, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGSYS = 23, 25, 26, 27, 28, 31
+STOPPED_BY_DEFAULT = (SIGSTOP, SIGTSTP, 21, 22)  # STOP, TSTP, TTIN, TTOU
+SYNCHRONOUS = (SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS)
+"""What a thread did itself is taken before what others sent."""
+FIRST_REAL_TIME = 32
+SIGNALS = 64
+MAX_QUEUED = 1024
+"""So many signals wait for one process (RLIMIT_SIGPENDING)."""
+IGNORED_BY_DEFAULT = (SIGCHLD, SIGCONT, SIGURG, SIGWINCH)
+UNBLOCKABLE = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
+SIG_DFL, SIG_IGN = 0, 1
+SA_NOCLDSTOP, SA_NOCLDWAIT = 1, 2
+SA_RESTART, SA_NODEFER, SA_RESETHAND = 0x1000_0000, 0x4000_0000, 0x8000_0000
+SI_USER, SI_QUEUE, SI_TIMER, SI_TKILL, SI_KERNEL = 0, -1, -2, -6, 0x80
+SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
+CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_CONTINUED = 1, 2, 5, 6
+KILLS, IGNORES, HANDLES, STOPS = range(4)
+"""What a delivered signal does, as in the trace."""
+
+NAMES = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
+    "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+).split()
+
+SIGNAL = trace.declare(
+    "signal",
+    "pid:Q tid:Q number:B action:B address:Q",
+    "Delivered: action 0 kills, 1 is ignored, 2 calls the handler, 3 stops.",
+)
+
+EXCEPTIONS = {
+    cpu.DIVIDE: (SIGFPE, 1),
+    cpu.DEBUG: (SIGTRAP, 2),
+    cpu.BREAKPOINT: (SIGTRAP, SI_KERNEL),
+    cpu.INVALID_OPCODE: (SIGILL, 2),
+    cpu.FPU: (SIGFPE, 0),
+    cpu.SIMD: (SIGFPE, 0),
+}
+"""Exception vector -> signal and si_code; anything else is SIGSEGV."""
+
+
+def name(number: int) -> str:
+    """`SIGSEGV` for 11."""
+    return f"SIG{NAMES[number - 1]}" if 1 <= number <= len(NAMES) else f"SIGRT{number}"
+
+
+# What an event is -------------------------------------------------------------------------------
+
+
+def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
+    """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
+    if vector == cpu.PAGE_FAULT:
+        region = thread.space.map.find(va)
+        if region is not None and region.allows(error) and region.is_past_end(va):
+            return Signal(SIGBUS, BUS_ADRERR, address=va, vector=vector, error=error)
+        code = SEGV_ACCERR if region else SEGV_MAPERR
+        return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
+    number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
+    address = 0 if code == SI_KERNEL else rip
+    return Signal(number, code, address=address, vector=vector, error=error)
+
+
+def of_bus_error(va: int, error: int) -> Signal:
+    """An access to a page of a mapping that lies behind the end of its file (mmap(2))."""
+    return Signal(SIGBUS, BUS_ADRERR, address=va, vector=cpu.PAGE_FAULT, error=error)
+
+
+def of_child(child: Process) -> Signal:
+    """What tells of a child's end."""
+    number = child.exit_status & 0x7F
+    code, status = (CLD_KILLED, number) if number else (CLD_EXITED, child.exit_status >> 8)
+    return _about(child, child.exit_signal, code, status)
+
+
+def _about(child: Process, number: int, code: int, status: int) -> Signal:
+    uid = child.credentials.real_uid
+    return Signal(number, code, child.pid, uid, status, usage=child.usage)
+
+
+# Sending ----------------------------------------------------------------------------------------
+
+
+def send(kernel: Kernel, process: Process, signal: Signal, thread: Thread | None = None) -> bool:
+    """Queue a signal for a process, or for one of its threads; interrupts a thread that waits.
+
+    False if it was lost because too many wait already.
+    """
+    if process.zombie:
+        return True
+    _stop_or_continue(kernel, process, signal.number)
+    looking = thread or process.threads[0]
+    blocked = (looking.mask | _awaited(looking)) >> signal.number - 1 & 1
+    if _ignored(process, signal.number) and not blocked:
+        return True
+    queue = thread.pending if thread else process.pending
+    waits = any(waiting.number == signal.number for waiting in queue)
+    if signal.number >= FIRST_REAL_TIME or not waits:
+        if waits and len(queue) >= MAX_QUEUED:
+            return False
+        queue.append(signal)
+    if signal.number == SIGKILL:
+        for each in process.threads:
+            each.killed = True
+            kernel.interrupt(each)
+        return True
+    _announce(kernel, signal.number, [thread] if thread else process.threads)
+    return True
+
+
+def send_group(kernel: Kernel, group: int, number: int) -> None:
+    """The kernel sends a signal to every process of a group."""
+    for process in jobs.members(kernel, group):
+        send(kernel, process, Signal(number, SI_KERNEL))
+
+
+def tell_orphaned(kernel: Kernel, groups: list[int]) -> None:
+    """SIGHUP, then SIGCONT, to those that are orphaned now and have stopped (POSIX, _exit())."""
+    for group in groups:
+        stopped = any(process.stopped for process in jobs.members(kernel, group))
+        if stopped and jobs.is_orphaned(kernel, group):
+            send_group(kernel, group, SIGHUP)
+            send_group(kernel, group, SIGCONT)
+
+
+def _announce(kernel: Kernel, number: int, threads: list[Thread]) -> None:
+    """The first of `threads` that would take the signal stops waiting for anything else."""
+    for thread in threads:
+        if not (thread.mask & ~UNBLOCKABLE & ~_awaited(thread)) >> number - 1 & 1:
+            kernel.interrupt(thread)
+            return
+
+
+def _awaited(thread: Thread) -> int:
+    return thread.call.awaited if thread.call is not None else 0
+
+
+def _stop_or_continue(kernel: Kernel, process: Process, number: int) -> None:
+    """A stop and a continue cancel each other, even where they are ignored or handled."""
+    if number == SIGCONT:
+        _forget(process, STOPPED_BY_DEFAULT)
+        if process.stopped:
+            _go_on(kernel, process)
+            process.continue_is_news = True
+            _tell_parent(kernel, process, CLD_CONTINUED, SIGCONT)
+    elif number in STOPPED_BY_DEFAULT:
+        _forget(process, (SIGCONT,))
+    elif number == SIGKILL:
+        _go_on(kernel, process)
+
+
+def _forget(process: Process, numbers: tuple[int, ...]) -> None:
+    queues = [process.pending, *(thread.pending for thread in process.threads)]
+    for queue in queues:
+        queue[:] = [signal for signal in queue if signal.number not in numbers]
+
+
+def force(kernel: Kernel, thread: Thread, signal: Signal) -> None:
+    """A signal for what the thread itself did: blocked or ignored, it kills."""
+    action = thread.process.actions.get(signal.number, SignalAction())
+    if action.handler == SIG_IGN or thread.mask >> signal.number - 1 & 1:
+        thread.process.actions[signal.number] = SignalAction()
+        thread.mask &= ~(1 << signal.number - 1)
+    thread.pending.append(signal)
+
+
+def set_mask(kernel: Kernel, thread: Thread, mask: int) -> None:
+    """Block these signals and no others.
+
+    What waits for the process and this thread would not take any more, another may.
+    """
+    newly, thread.mask = mask & ~thread.mask, mask & ~UNBLOCKABLE
+    if waiting(thread):
+        kernel.interrupt(thread)
+    for signal in thread.process.pending if newly else []:
+        if newly >> signal.number - 1 & 1:
+            _announce(kernel, signal.number, thread.process.threads)
+
+
+def borrow_mask(thread: Thread, mask: int) -> None:
+    """For this call the thread has another mask; a handler that ends it returns to its own."""
+    if thread.saved_mask is None:
+        thread.saved_mask = thread.mask
+    thread.mask = mask & ~UNBLOCKABLE
+
+
+def return_mask(thread: Thread) -> None:
+    """The call that borrowed a mask ends, and no handler is why."""
+    if thread.saved_mask is not None:
+        thread.mask, thread.saved_mask = thread.saved_mask, None
+
+
+def drop_ignored(process: Process, number: int) -> None:
+    """An action was set: what waits and is ignored now never was (POSIX, 2.4.3)."""
+    if _ignored(process, number):
+        _forget(process, (number,))
+
+
+def takes_no_notice(thread: Thread, number: int) -> bool:
+    """Does the thread block this signal, or its process ignore it?"""
+    action = thread.process.actions.get(number, SignalAction())
+    return action.handler == SIG_IGN or bool(thread.mask >> number - 1 & 1)
+
+
+# Taking -----------------------------------------------------------------------------------------
+
+
+def waiting(thread: Thread) -> bool:
+    """Is there a signal that this thread should take now?"""
+    if not (thread.pending or thread.process.pending):
+        return thread.killed
+    return thread.killed or _next(thread, ~thread.mask) is not None
+
+
+def next_action(thread: Thread) -> SignalAction | None:
+    """What will be done with the next signal of the thread, if its handler will be called."""
+    signal = _next(thread, ~thread.mask)
+    if thread.killed or signal is None:
+        return None
+    action = thread.process.actions.get(signal.number, SignalAction())
+    return action if _what_happens(thread.process, signal.number, action) == HANDLES else None
+
+
+def take(thread: Thread, numbers: int) -> Signal | None:
+    """Take out the next signal among `numbers`, whether it is blocked or not."""
+    signal = _next(thread, numbers)
+    if signal is not None:
+        queue = thread.pending if signal in thread.pending else thread.process.pending
+        queue.remove(signal)
+    return signal
+
+
+def deliver(kernel: Kernel, thread: Thread, core: Core) -> None:
+    """Take the next signal of the thread that `core` holds: ignore it, die, or call the handler."""
+    signal = None if thread.killed else take(thread, ~thread.mask)
+    if signal is None:
+        kernel.life.exit_thread(thread, SIGKILL)
+        return
+    action = thread.process.actions.get(signal.number, SignalAction())
+    kind = _what_happens(thread.process, signal.number, action)
+    if (
+        kind == STOPS
+        and signal.number != SIGSTOP
+        and jobs.is_orphaned(kernel, thread.process.group)
+    ):
+        kind = IGNORES  # nobody could continue it
+    if kernel.machine.trace:
+        shape = (thread.pid, thread.tid, signal.number, kind, signal.address)
+        kernel.machine.trace.emit(SIGNAL, *shape)
+    if kind == STOPS:
+        _stop(kernel, thread.process, signal.number)
+    elif kind == KILLS:
+        kernel.life.exit_process(thread.process, signal.number)
+    elif kind == HANDLES:
+        _handle(kernel, thread, core, signal, action)
+
+
+def _handle(
+    kernel: Kernel, thread: Thread, core: Core, signal: Signal, action: SignalAction
+) -> None:
+    mask = thread.mask if thread.saved_mask is None else thread.saved_mask
+    try:
+        sigframe.push(thread, core, signal, action, mask)
+    except KernelError:
+        kernel.life.exit_process(thread.process, SIGSEGV)
+        return
+    thread.saved_mask = None
+    thread.mask |= action.mask & ~UNBLOCKABLE
+    if not action.flags & SA_NODEFER:
+        thread.mask |= 1 << signal.number - 1
+    if action.flags & SA_RESETHAND:
+        thread.process.actions[signal.number] = SignalAction()
+
+
+def sigreturn(kernel: Kernel, thread: Thread, core: Core) -> None:
+    """The handler is done: the thread is again what it was before it.
+
+    It ran in the view that the signal found; if it left that, the thread goes back there.
+    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
+    be forged), `Blocked`.
+    """
+    frame = sigframe.read(thread, core)
+    if frame.vid != thread.space.vid:
+        kernel.vases.go_back(thread, frame.vid)
+    sigframe.restore(core, frame)
+    set_mask(kernel, thread, frame.mask)
+
+
+def _what_happens(process: Process, number: int, action: SignalAction) -> int:
+    if _ignored(process, number):
+        return IGNORES
+    if action.handler != SIG_DFL:
+        return HANDLES
+    return STOPS if number in STOPPED_BY_DEFAULT else KILLS
+
+
+def _stop(kernel: Kernel, process: Process, number: int) -> None:
+    """No thread of the process runs user code until SIGCONT."""
+    process.stopped, process.stop_is_news = number, True
+    process.continue_is_news = False
+    _tell_parent(kernel, process, CLD_STOPPED, number)
+
+
+def _go_on(kernel: Kernel, process: Process) -> None:
+    process.stopped, process.stop_is_news = 0, False
+    kernel.wake(("stopped", process.pid, 0))
+
+
+def _tell_parent(kernel: Kernel, process: Process, code: int, status: int) -> None:
+    parent = process.parent
+    if parent is None:
+        return
+    if not parent.actions.get(SIGCHLD, SignalAction()).flags & SA_NOCLDSTOP:
+        send(kernel, parent, _about(process, SIGCHLD, code, status))
+    kernel.wake(("child", parent.pid, 0))
+
+
+def _next(thread: Thread, numbers: int) -> Signal | None:
+    """The one to take now: the thread's own before the process's, the lowest number first, but
+    what the thread itself did before all."""
+    for queue in (thread.pending, thread.process.pending):
+        open_ones = [signal for signal in queue if numbers >> signal.number - 1 & 1]
+        if open_ones:
+            return min(open_ones, key=_urgency)
+    return None
+
+
+def _urgency(signal: Signal) -> tuple[bool, int]:
+    return signal.number not in SYNCHRONOUS, signal.number
+
+
+def _ignored(process: Process, number: int) -> bool:
+    action = process.actions.get(number, SignalAction())
+    return action.handler == SIG_IGN or (action.handler == SIG_DFL and number in IGNORED_BY_DEFAULT)
