@@ -12,10 +12,12 @@ import ctypes
 import functools
 import struct
 from ctypes import c_uint64
+from typing import Literal
 
 from hw import paging
 from hw.engine import (
     BOOT_TABLES_PFN,
+    FLUSH_TO_ZERO,
     FLUSHES_PAGES,
     Calibration,
     Engine,
@@ -61,6 +63,28 @@ class _Probe:
         pass
 
 
+def _divide(dividend: int, divisor: int) -> bytes:
+    """mov eax, dividend; mov ecx, divisor; cvtsi2sd xmm0, eax; cvtsi2sd xmm1, ecx; divsd."""
+    numbers = b"\xb8" + dividend.to_bytes(4, "little") + b"\xb9" + divisor.to_bytes(4, "little")
+    return numbers + b"\xf2\x0f\x2a\xc0\xf2\x0f\x2a\xc9\xf2\x0f\x5e\xc1"
+
+
+def _load_mxcsr(value: int) -> bytes:
+    """ldmxcsr from behind the jmp that follows it."""
+    return b"\x0f\xae\x15\x02\0\0\0\xeb\x04" + value.to_bytes(4, "little")
+
+
+SSE_DIVISIONS = {_divide(1, 0): 4, _divide(0, 0): 1, _divide(1, 3): 32, _divide(1, 1): 0}
+_FLD1, _FLDZ, _FLDPI, _FDIVP = b"\xd9\xe8", b"\xd9\xee", b"\xd9\xeb", b"\xde\xf9"
+X87_DIVISIONS = {
+    _FLD1 + _FLDZ + _FDIVP: 4,
+    _FLDZ + _FLDZ + _FDIVP: 1,
+    _FLD1 + _FLDPI + _FDIVP: 32,
+    _FLD1 + _FLD1 + _FDIVP: 0,
+}
+"""Divisions, and the exception flags that they raise."""
+MXCSR_LOADS = {_load_mxcsr(0x1F80): 0, _load_mxcsr(0x9F80): 1, _load_mxcsr(0x1FC0): 0}
+
 PROBE_PA = 0x8000
 HANDLE_BYTES = 4800  # how much of the engine's private struct is searched
 CPU_BYTES = 1 << 17  # the registers lie this far behind the start of the emulated CPU, at most
@@ -90,6 +114,8 @@ def calibrate() -> Calibration:
         error_code_offset=error_code,
         cpu_offset=_cpu_offset(model),
         is_software_offset=is_software,
+        x87_flags_offset=_x87_flags(model),
+        sse_flags_offset=_only(_context_cells(model, SSE_DIVISIONS, cell="B"), "flags of SSE"),
     )
 
 
@@ -171,18 +197,32 @@ def _handle_words(engine: Engine) -> memoryview:
     return memoryview(ctypes.string_at(engine.handle, HANDLE_BYTES)).cast("Q")
 
 
-def _context_cells(engine: Engine, runs: dict[bytes, int], before: int | None = None) -> list[int]:
-    """Offsets of the int32 cells of a context that hold `before`, and after each run its value."""
-    fresh = memoryview(engine.fresh_context).cast("i")
-    cells = {cell for cell, value in enumerate(fresh) if before is None or value == before}
+def _x87_flags(engine: Engine) -> int:
+    """The flags of x87 arithmetic; FTZ must lie where `hw/softfloat.py` expects it."""
+    flags = _only(_context_cells(engine, X87_DIVISIONS, cell="B"), "flags of x87 arithmetic")
+    flush = _only(_context_cells(engine, MXCSR_LOADS, cell="B"), "flush-to-zero flag")
+    if flush != flags + FLUSH_TO_ZERO:
+        raise EngineError(f"this build of Unicorn keeps FTZ at {flush}, and x87 flags at {flags}")
+    return flags
+
+
+def _context_cells(
+    engine: Engine, runs: dict[bytes, int], before: int | None = None, cell: Literal["i", "B"] = "i"
+) -> list[int]:
+    """Offsets of the cells of a context that hold `before`, and after each run its value.
+
+    `cell` is their type, as in `struct`: int32 or one byte.
+    """
+    fresh = memoryview(engine.fresh_context).cast("B").cast(cell)
+    cells = {at for at, value in enumerate(fresh) if before is None or value == before}
     for code, expected in runs.items():
         engine.memory.write(PROBE_PA, code + b"\x0f\x05")
         engine.flush_code()
         engine.restore(bytearray(engine.fresh_context))
         engine.run(PROBE_PA, 1000)
-        after = memoryview(engine.save(bytearray(engine.fresh_context))).cast("i")
-        cells = {cell for cell in cells if after[cell] == expected}
-    return sorted(cell * 4 for cell in cells)
+        after = memoryview(engine.save(bytearray(engine.fresh_context))).cast(cell)
+        cells = {at for at in cells if after[at] == expected}
+    return sorted(at * fresh.itemsize for at in cells)
 
 
 def _only(cells: list[int], what: str) -> int:

@@ -11,24 +11,32 @@ Python code that acts on the core from outside.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Protocol
 
 from hw import costs, fpu
 from hw.calibration import calibrate
+from hw.corrections import REMAINDER, UNDEFINED, remedy
+from hw.decode import LONGEST, Instruction, decode
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
     FETCH_ACCESS,
     GENERAL_REGISTERS,
+    Block,
     Engine,
     FillEntry,
 )
+from hw.floating import GO_ON, Floating
 from hw.memory import PhysicalMemory
 from hw.mmu import Mmu, MmuState
 from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, page_frame, walk
 from hw.shadow import Shadow
+from hw.stops import Stops
+from hw.stretch import Stretch, Trap
 from hw.tlb import Entry
 from hw.trace import Trace
 
@@ -42,6 +50,10 @@ RESUME, LEAVE, REFUSE = range(3)
 """Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
 
 SYSCALL_BYTES = 2
+REFUSED = (
+    "a program used an instruction that this CPU does not have, such as AVX (CPUID says which it "
+    "has): SIGILL; build it for baseline x86-64 (-march=x86-64)"
+)
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
@@ -79,37 +91,6 @@ class CoreState:
     """How often each primitive of the cost table was charged."""
 
 
-class Trap(NamedTuple):
-    """An exception that stopped the guest."""
-
-    vector: int
-    error: int
-    va: int
-
-
-@dataclass(slots=True)
-class Stretch:
-    """One run of the emulator, from its entry to what stopped it."""
-
-    alone: bool = False
-    """It has one instruction only."""
-    restarts: bool = False
-    """Its last instruction stores into code: it must begin again, alone."""
-    trap: Trap | None = None
-    rip_after: int | None = None
-    """Where the guest goes on, if not where the emulator says."""
-    begun: int | None = None
-    """How many instructions had begun, if the emulator went on after the last one."""
-    unretired: int = 0
-    """1 if the last instruction did not retire."""
-    charged: int = 0
-    """How many instructions are on the clock already."""
-    undo: dict[str, int] | None = None
-    """Registers to restore: the emulator carried out an instruction that was refused."""
-    failure: BaseException | None = None
-    """What a vector raised."""
-
-
 class Core:
     """One CPU.  `silicon` lets the emulator translate instead of the model MMU.
 
@@ -129,6 +110,8 @@ class Core:
         self.vectors: Vectors
         self.silicon = silicon
         self.trace: Trace | None = None
+        self.remark: Callable[[str], None] = lambda _: None
+        """Told what the user of the program should know."""
         self.costs = [row.cycles for row in costs.TABLE]
         self.leave = False
         """The kernel asks to leave the guest after the trap that it is handling."""
@@ -138,8 +121,8 @@ class Core:
         self.stepper: Callable[[int], int] | None = None
         """A debugger's way to run at most N instructions.  It returns how many retired."""
         self.aborted = False
-        self._engines: dict[bool, Engine] = {}
-        self.engine = self._engine(counted=True)
+        self._engines: dict[bool, tuple[Engine, Floating, Stops]] = {}
+        self.engine, self.floats, self.stops = self._engine(counted=True)
         self.shadow = Shadow(self.engine, memory, state.mmu, shadows)
         self.mmu = Mmu(state.mmu, memory.words, self.charge, self.shadow.shrink)
         self._scratch = bytearray(self.engine.fresh_context)
@@ -180,6 +163,8 @@ class Core:
         while left > 0 and not (self.leave or self.pausing or self.aborted):
             self._choose_engine(counted or self._stretch.restarts)
             left -= self.stepper(left) if self.stepper else self._enter(left if counted else 0)
+            if self._stretch.help is not None:
+                left -= self._help(*self._stretch.help)
             stretch = self._stretch
             if stretch.failure is not None:
                 raise stretch.failure
@@ -198,7 +183,7 @@ class Core:
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (pa, bytes) just before an instruction stores into `first`..`last`."""
-        for engine in self._engines.values():
+        for engine, _, _ in self._engines.values():
             engine.watch_stores(note, first, last)
 
     def abort(self) -> None:
@@ -208,6 +193,12 @@ class Core:
 
     def _enter(self, budget: int) -> int:
         """One run of the emulator; returns how many instructions retired."""
+        retired = self._execute(budget)
+        self._retire(retired)
+        return retired
+
+    def _execute(self, budget: int) -> int:
+        """As `_enter`, but the last instructions are not on the clock yet."""
         engine = self.engine
         self.shadow.refresh_code()
         stretch = self._stretch = Stretch(alone=self._stretch.restarts)
@@ -222,9 +213,9 @@ class Core:
             engine.set_registers(stretch.undo)
         if stretch.trap is not None:
             self._settle(stretch, stretch.trap)
-        retired = min(begun, budget) - stretch.unretired if budget else 0
-        self._retire(retired)
-        return retired
+        if self.stops.wanted:
+            self.stops.place()
+        return min(begun, budget) - stretch.unretired if budget else 0
 
     def _settle(self, stretch: Stretch, trap: Trap) -> None:
         """Complete what is known of the exception that stopped the guest."""
@@ -250,29 +241,57 @@ class Core:
             self.vectors.exception(self, vector, error, va)
         return 0
 
+    def _help(self, what: int, instruction: Instruction) -> int:
+        """Carry out an instruction that the emulator gets wrong; returns how many retired."""
+        self._stretch.help = None
+        state, rip = self.state, self.state.rip
+        if what == REMAINDER:
+            self.floats.take_remainder(instruction)
+            self._finish_by_hand(instruction.length)
+            return 1
+        self._choose_engine(counted=True)
+        self.floats.prepare(what)
+        self._stretch.restarts = True
+        retired = self._execute(1)
+        vector = self.floats.settle(what, instruction, retired=retired > 0)
+        if vector == GO_ON:
+            self._retire(retired)
+            return retired
+        state.rip = rip
+        self._stretch.trap = Trap(vector, 0, 0)
+        return 0
+
+    def _finish_by_hand(self, length: int) -> None:
+        """The core itself has carried out the instruction at `state.rip`."""
+        self.state.rip += length
+        self.state.instructions += 1
+        self.charge(costs.INSTRUCTION)
+
     def _emulate_timestamp(self) -> bool:
         """RDTSC traps.  It answers with the cycle clock: host time differs each run."""
         state = self.state
         if self.code_at(state.rip, len(RDTSC)) != RDTSC:
             return False
         self.engine.set_registers({"rax": state.cycles & 0xFFFF_FFFF, "rdx": state.cycles >> 32})
-        state.rip += len(RDTSC)
-        state.instructions += 1
-        self.charge(costs.INSTRUCTION)
+        self._finish_by_hand(len(RDTSC))
         return True
 
     def code_at(self, va: int, size_bytes: int) -> bytes:
         """At most `size_bytes` of code at `va`: as much as the tables let a program fetch."""
-        code = b""
-        while len(code) < size_bytes:
-            at = va + len(code)
+        return self.peek(va, size_bytes, FETCH)
+
+    def peek(self, va: int, size_bytes: int, access: int) -> bytes:
+        """At most `size_bytes` at `va`: as much as the tables allow for this kind of access."""
+        data = b""
+        while len(data) < size_bytes:
+            at = va + len(data)
             try:
-                leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, at, FETCH)
+                leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, at, access)
             except PageFault:
                 break
-            room = min(size_bytes - len(code), 4096 - (at & 0xFFF))
-            code += self.memory.read(page_frame(leaf, level, at) << 12 | at & 0xFFF, room)
-        return code
+            room = min(size_bytes - len(data), 4096 - (at & 0xFFF))
+            data += self.memory.read(page_frame(leaf, level, at) << 12 | at & 0xFFF, room)
+        return data
 
     # Context --------------------------------------------------------------------------------
 
@@ -303,19 +322,21 @@ class Core:
         if counted == self.engine.counted:
             return
         self.engine.save(self._scratch)
-        self.engine = self._engine(counted)
+        self.engine, self.floats, self.stops = self._engine(counted)
         self.shadow.use(self.engine)
         self.engine.restore(self._scratch)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
 
-    def _engine(self, counted: bool) -> Engine:
-        engine = self._engines.get(counted)
-        if engine is None:
+    def _engine(self, counted: bool) -> tuple[Engine, Floating, Stops]:
+        found = self._engines.get(counted)
+        if found is None:
             engine = Engine(self.memory, self, silicon=self.silicon, counted=counted)
             engine.use(calibrate())
-            self._engines[counted] = engine
-        return engine
+            engine.watch_code(self.on_block, self.on_stop)
+            found = engine, Floating(engine, self.memory), Stops(engine)
+            self._engines[counted] = found
+        return found
 
     def finish_syscall(self, result: int) -> None:
         """Answer a SYSCALL that left the guest: set its result and go past it."""
@@ -329,10 +350,28 @@ class Core:
 
     def fpu_image(self) -> bytes:
         """FPU and SSE state as an FXSAVE image."""
+        self.floats.unit.publish()
         return fpu.save(self.engine)
 
     def load_fpu_image(self, image: bytes) -> None:
         fpu.restore(self.engine, image)
+        self.floats.loaded()
+
+    def reset_fpu(self) -> None:
+        """FPU and SSE state as a new thread has it."""
+        general = self.engine.general
+        kept = general.read().tolist()
+        self.engine.restore(bytearray(self.engine.fresh_context))
+        general.values[:] = memoryview(array("Q", kept))
+        general.write()
+        if self.silicon:
+            self.engine.set_cr3(self.state.mmu.cr3)
+
+    def pending_float_exceptions(self, vector: int) -> int:
+        """The unmasked exceptions that #MF or #XM, this `vector`, stands for: bits 0 to 5."""
+        x87, sse = self.floats.unit.raised()
+        control = self.floats.unit.control()
+        return x87 & control.x87_unmasked if vector == FPU else sse & control.sse_unmasked
 
     def registers(self) -> dict[str, int]:
         """The general registers, RFLAGS and the segment bases, by name; RIP is `state.rip`."""
@@ -425,6 +464,45 @@ class Core:
         if answer == REFUSE:
             stretch.trap = Trap(PAGE_FAULT, fault.error, fault.va)
         return False
+
+    def on_block(self, _uc: int, address: int, _before: int, _: int) -> None:
+        """A block was translated, and is about to run."""
+        try:
+            block = Block.from_address(address)
+            start = block.start
+            code = self.shadow.code(start, block.bytes) or self.code_at(start, block.bytes)
+            if self.stops.look(start, code, self.memory.code.level):
+                self.engine.stop()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def on_stop(self, _uc: int, va: int, _size: int, _: int) -> None:
+        """An instruction is about to run that the emulator gets wrong, as far as `stops` knows."""
+        try:
+            if self._stretch.alone:
+                return
+            instruction = decode(self.shadow.code(va, LONGEST) or self.code_at(va, LONGEST))
+            what = remedy(instruction, self.memory.code.level) if instruction else None
+            if instruction is None or what is None:
+                return
+            answer = INVALID_OPCODE
+            if what == UNDEFINED:
+                self.remark(REFUSED)
+            else:
+                answer = self.floats.meet(what, instruction, partial(self._operand, instruction))
+            if answer >= 0:
+                self._except(answer)
+            elif answer != GO_ON:
+                self._stretch.help, self._stretch.unretired = (what, instruction), 1
+                self.engine.stop()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _operand(self, instruction: Instruction, size_bytes: int) -> int | None:
+        """The operand in memory, as a number; None if it cannot be read."""
+        registers = self.registers() | {"rip": self.engine.rip()}
+        data = self.peek(instruction.address(registers), size_bytes, READ)
+        return int.from_bytes(data, "little") if len(data) == size_bytes else None
 
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""

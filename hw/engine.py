@@ -39,6 +39,9 @@ FETCH_ACCESS = 18  # what the TLB-fill hook is told of a fetch; 16 is a read, 17
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 TLB_FLUSH = unicorn_const.UC_CTL_IO_WRITE << 30 | unicorn_const.UC_CTL_TLB_FLUSH
 
+FLUSH_TO_ZERO = 2
+"""Where a status of the emulator's arithmetic keeps FTZ: this many bytes behind its flags."""
+
 EVERYWHERE = (1, 0)
 """First and last address of a hook that is not limited to a range."""
 
@@ -66,6 +69,15 @@ class Hooks(Protocol):
     def on_invalid(self, _uc: int, _: int) -> bool: ...
     def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int: ...
     def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None: ...
+
+
+class Block(ctypes.Structure):
+    """A block that the emulator has translated: its first address, and its size."""
+
+    _fields_ = (("start", c_uint64), ("instructions", ctypes.c_uint16), ("bytes", ctypes.c_uint16))
+    start: int
+    instructions: int
+    bytes: int
 
 
 class FillEntry(ctypes.Structure):
@@ -110,6 +122,8 @@ class Calibration:
     error_code_offset: int  # int32 in a saved context: the error code of the last exception
     cpu_offset: int  # pointer behind the handle to what `tlb_flush_page` takes, or 0: not usable
     is_software_offset: int  # int32 in a saved context: 1 if the last exception was INT n
+    x87_flags_offset: int  # byte in a saved context: exception flags of x87 arithmetic
+    sse_flags_offset: int  # byte in a saved context: the same of SSE arithmetic
 
 
 class Engine:
@@ -131,6 +145,8 @@ class Engine:
         self.handle: int = self.uc._uch.value
         self.uc.mem_map_ptr(0, memory.size_bytes, unicorn_const.UC_PROT_ALL, memory.host_address)
         self._keep: list[object] = []
+        self._stops: list[c_size_t] = []
+        self._on_stop: object = None
         self.syscall_frame = RegisterBatch(self.handle, SYSCALL_READS)
         self.syscall_result = RegisterBatch(self.handle, SYSCALL_WRITES)
         self.general = RegisterBatch(self.handle, GENERAL_REGISTERS)
@@ -152,7 +168,7 @@ class Engine:
         if calibration.cpu_offset:
             self._cpu = c_uint64.from_address(self.handle + calibration.cpu_offset).value
         self._fault = c_uint64.from_address(self.handle + calibration.fault_address_offset)
-        self._calibration = calibration
+        self.calibration = calibration
 
     def run(self, rip: int, budget_instructions: int, *, alone: bool = False) -> int:
         """Run from `rip` until a hook stops it, a fault, or the budget; returns Unicorn's error.
@@ -219,7 +235,7 @@ class Engine:
     def is_software_interrupt(self, context: bytearray) -> bool:
         """Did the program ask for the last exception by INT n?  `context` is scratch space."""
         cells = memoryview(self.save(context)).cast("i")
-        return cells[self._calibration.is_software_offset // 4] == 1
+        return cells[self.calibration.is_software_offset // 4] == 1
 
     def finish_exception(self, context: bytearray) -> int:
         """Tell the CPU that its last exception was delivered, and return its error code.
@@ -228,8 +244,8 @@ class Engine:
         Uses `context` as scratch space.
         """
         cells = memoryview(self.save(context)).cast("i")
-        cells[self._calibration.old_exception_offset // 4] = -1
-        error = cells[self._calibration.error_code_offset // 4]
+        cells[self.calibration.old_exception_offset // 4] = -1
+        error = cells[self.calibration.error_code_offset // 4]
         cells.release()
         self.restore(context)
         return error
@@ -251,6 +267,10 @@ class Engine:
         """Drop all translated code: physical memory was changed under it."""
         self.uc.ctl_flush_tb()
 
+    def forget_code(self, va: int, size_bytes: int) -> None:
+        """Drop the translation of one block."""
+        self.uc.ctl_remove_cache(va, va + size_bytes)
+
     # Set-up -------------------------------------------------------------------------------
 
     def _install_hooks(self) -> None:
@@ -267,6 +287,27 @@ class Engine:
         ):
             self._hook(unicorn_const.UC_HOOK_INSN, callback, instruction)
         self.flush_code()
+
+    def watch_code(
+        self,
+        on_block: Callable[[int, int, int, int], None],
+        on_stop: Callable[[int, int, int, int], None],
+    ) -> None:
+        """Call `on_block(_, block, _, _)` with the address of a `Block` when one has been
+        translated, before it runs; and `on_stop(_, va, size, _)` where `stop_at` says."""
+        self._hook(unicorn_const.UC_HOOK_EDGE_GENERATED, _BLOCK(on_block))
+        self._on_stop = _STOP(on_stop)
+
+    def stop_at(self, va: int) -> None:
+        """Call `on_stop` in front of the instruction at `va`, once its block is translated anew."""
+        place = (va, va)
+        self._stops.append(self._hook(unicorn_const.UC_HOOK_CODE, self._on_stop, place=place))
+
+    def remove_stops(self) -> None:
+        """Forget all stops."""
+        for stop in self._stops:
+            uclib.uc_hook_del(c_void_p(self.handle), stop)
+        self._stops.clear()
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (physical address, bytes) just before a store into `first`..`last`; stores
@@ -286,7 +327,8 @@ class Engine:
         instruction: int = 0,
         place: tuple[int, int] = EVERYWHERE,
     ) -> c_size_t:
-        self._keep.append(callback)
+        if callback not in self._keep:
+            self._keep.append(callback)
         hook, ends = c_size_t(), (c_uint64(place[0]), c_uint64(place[1]))
         arguments = (c_int(kind), callback, None, *ends, c_int(instruction))
         status = uclib.uc_hook_add(c_void_p(self.handle), ctypes.byref(hook), *arguments)
@@ -382,6 +424,8 @@ _INVALID = CFUNCTYPE(c_bool, c_void_p, c_void_p)
 _CALL = CFUNCTYPE(None, c_void_p, c_void_p)
 _IN = CFUNCTYPE(ctypes.c_uint32, c_void_p, ctypes.c_uint32, c_int, c_void_p)
 _STORE = CFUNCTYPE(None, c_void_p, c_int, c_uint64, c_int, ctypes.c_int64, c_void_p)
+_BLOCK = CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_void_p)
+_STOP = CFUNCTYPE(None, c_void_p, c_uint64, ctypes.c_uint32, c_void_p)
 _OUT = CFUNCTYPE(None, c_void_p, ctypes.c_uint32, c_int, ctypes.c_uint32, c_void_p)
 
 

@@ -101,6 +101,11 @@ class Machine:
         for core in self.cores:
             core.vectors = vectors
 
+    def remark_to(self, listener: Callable[[str], None]) -> None:
+        """Tell `listener` what the user of a program should know: a sentence, perhaps repeated."""
+        for core in self.cores:
+            core.remark = listener
+
     @property
     def first_free_frame(self) -> int:
         """Frames below this belong to the machine."""

@@ -29,6 +29,9 @@ class CodeFrames:
     """Frames that instructions may have come from since translated code was last dropped."""
     was_written: bool = False
     """The kernel has stored into one of them: cores must drop their translations."""
+    level: int = 0
+    """How closely the cores watch floating-point arithmetic: PLAIN, FLAGS or TRAPS of
+    `hw/corrections.py`."""
 
 
 class PhysicalMemory:

@@ -10,7 +10,7 @@ The same module decides when translated code is stale: code of a frame that was 
 from __future__ import annotations
 
 from hw.engine import PROT_EXEC, PROT_READ, PROT_WRITE, Engine
-from hw.memory import PhysicalMemory
+from hw.memory import PAGE_SIZE, PhysicalMemory
 from hw.mmu import MmuState
 from hw.paging import FETCH, NX, W
 from hw.tlb import Entry
@@ -117,6 +117,15 @@ class Shadow:
                     self._code_may_change(by_another_page=not rights & PROT_EXEC)
         self._given[vpn] = pfn, rights
         return rights
+
+    def code(self, va: int, size_bytes: int) -> bytes:
+        """The bytes at `va`, if the emulator fetches them from one page that it holds."""
+        known = self._given.get(va >> 12)
+        offset = va & 0xFFF
+        if known is None or not known[1] & PROT_EXEC or offset + size_bytes > PAGE_SIZE:
+            return b""
+        pa = known[0] << 12 | offset
+        return bytes(self._memory.bytes[pa : pa + size_bytes])
 
     # Translated code --------------------------------------------------------------------------
 

@@ -177,6 +177,7 @@ def boot(
         kernel.vases.limit_frames = config.vas_limit_mib << 8
     kernel.objects.eager = config.eager
     machine.connect(kernel.traps)
+    machine.remark_to(kernel.traps.remark)
     if config.machine.swap_mib:
         kernel.frames.replacement = Replacement(kernel, config.replace)
     console = kernel.ipc.attach(Console()).id

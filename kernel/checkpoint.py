@@ -93,6 +93,7 @@ def load(
     if not isinstance(kernel, Kernel):
         raise CheckpointError("the checkpoint holds no kernel")
     machine.connect(kernel.traps)
+    machine.remark_to(kernel.traps.remark)
     if other is not None:
         kernel.shootdowns.forget_tags()
     if kept.trace is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hw import costs, trace
-from hw.cpu import LEAVE, REFUSE, RESUME, Core
+from hw.cpu import FPU, LEAVE, REFUSE, RESUME, SIMD, Core
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.syscalls import TABLE, SystemCall
 from kernel.syscalls.linux import NAMES
@@ -127,8 +127,15 @@ class Traps:
         rip = core.state.rip
         if self.kernel.machine.trace:
             self.kernel.machine.trace.emit(EXCEPTION, thread.tid, vector, error, rip, va)
-        signals.force(self.kernel, thread, signals.of_exception(thread, vector, error, va, rip))
+        floats = core.pending_float_exceptions(vector) if vector in (FPU, SIMD) else 0
+        signal = signals.of_exception(thread, vector, error, va, rip, floats=floats)
+        signals.force(self.kernel, thread, signal)
         core.leave = True
+
+    def remark(self, text: str) -> None:
+        """Tell people, once, what the core says about a program."""
+        if text not in self.kernel.messages:
+            self.kernel.log(text)
 
     # Calls --------------------------------------------------------------------------------------
 
