@@ -104,11 +104,11 @@ def enter_environment(groups):
 
 def set_up(env, groups):
     # type: (str, list[str]) -> None
-    """The stamps go first and come last: whatever stops this half-way, the next start sees an
-    environment without stamps and makes it afresh."""
-    from hw import host
+    """Make the environment.  The stamps go first and come last: if something stops this half-way,
+    the next start finds no stamps and makes the environment afresh."""
+    from hw import setup
 
-    with host.environment_to_build(env):
+    with setup.environment_to_build(env):
         if is_good(env, groups):  # another start has just made it
             return
         good = [group for group in LOCKS if is_good(env, ["runtime", group])]
@@ -116,12 +116,12 @@ def set_up(env, groups):
             write(stamp_file(env, group), "")
         say("Setting up Vantage (once), in %s" % env)
         if not good:
-            host.make_venv(env)
+            setup.make_venv(env)
         for group in groups:
             if group not in good:
                 if group == "compiler":
                     say("  the C compiler is large: 100 MB to download, 411 MB on disk")
-                host.install(python_of(env), os.path.join(ROOT, LOCKS[group]))
+                setup.install(python_of(env), os.path.join(ROOT, LOCKS[group]))
         for group in set(good + groups):
             write(stamp_file(env, group), stamp(group))
         say("  ready; no network is needed from now on")
@@ -148,7 +148,7 @@ COMMANDS = {
     "manual": ("print the reference of system calls", "userland.manual:main", "runtime"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),
     "test": ("run the tests", "run:test", "test compiler panel"),
-    "lint": ("check style and types", "run:lint", "test panel"),
+    "lint": ("check style, types and leftovers", "run:lint", "test panel"),
     "doctor": ("say what is wrong with this set-up, and the remedy", "run:doctor", ""),
 }
 
@@ -211,10 +211,11 @@ def test(argv):
 
 def lint(argv):
     # type: (list[str]) -> int
-    parse("lint", "Check style (ruff) and types (mypy); what CI checks.", [""], argv)
+    about = "Check style (ruff), types (mypy), and for conflict markers and words left over."
+    parse("lint", about, [""], argv)
     from subprocess import call
 
-    checks = ("ruff check", "ruff format --check", "mypy")
+    checks = ("ruff check", "ruff format --check", "mypy", "tests.leftovers")
     return max([call([sys.executable, "-m"] + check.split(), cwd=ROOT) for check in checks])
 
 
@@ -222,12 +223,12 @@ def doctor(argv):
     # type: (list[str]) -> int
     """Works without an environment, and makes none."""
     parse("doctor", "Say what is wrong with this set-up, and the remedy.", [""], argv)
-    from hw import host
+    from hw import setup
 
     if os.environ.get("VANTAGE_ENV") == "active":
-        return host.doctor(sys.prefix, sys.executable)
+        return setup.doctor(sys.prefix, sys.executable)
     env = environment_folder(["runtime"])
-    return host.doctor(env, python_of(env) if is_good(env, ["runtime"]) else None)
+    return setup.doctor(env, python_of(env) if is_good(env, ["runtime"]) else None)
 
 
 def parse(name, description, examples, argv):
@@ -276,7 +277,7 @@ def write(path, text):
 
 def door(argv):
     # type: (list[str]) -> int
-    """Whatever happens behind the door, one sentence comes out."""
+    """Run a command.  An error of any kind ends it with one sentence and a status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a character that the host lacks is no error
             stream.reconfigure(errors="replace")

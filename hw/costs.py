@@ -1,13 +1,13 @@
 """The cost table: what each primitive takes, in modelled cycles, and where the figure is from.
 
-The model is a sum: raw counts times these figures.  A cost that is not listed is not charged.
-Everything that shows cycles to people says "modelled cycles" and shows the counts beside them.
-`low` and `high` bound what the sources report; ratios are printed with the interval that they
-span.  None of the figures is fitted to the results of the RFC or of SpaceJMP.
+The model is a sum: counts times these figures.  A cost that is not listed is not charged.
+Every display of cycles says "modelled cycles" and shows the counts beside them.  `low` and `high`
+bound what the sources report; ratios are printed with the interval that they span.  None of the
+figures is fitted to the results of the RFC or of SpaceJMP.
 
-Two kinds of source.  What hardware does was measured by others, who are named.  What the kernel
-does in software is *counted*: `userland/programs/prices.c` does the same work in C, and the
-table has the instructions that it takes there (a test counts them anew).  These are small
+There are two kinds of source.  Others measured what hardware does; they are named.  What the
+kernel does in software is *counted*: `userland/programs/prices.c` does the same work in C, and
+the table has the instructions that it takes there (a test counts them again).  These are small
 equivalents: a production kernel also takes locks, keeps accounts and calls hooks.
 """
 

@@ -1,47 +1,42 @@
 """A core: runs user code in ring 3, and hands every trap to the kernel's vectors.
 
-    guest --SYSCALL-->  Vectors.syscall      answered without leaving the guest, if it can be
+    guest --SYSCALL-->  Vectors.syscall      answered while the guest stays in, where possible
           --#PF------>  Vectors.page_fault   the same, on the model MMU
           --others--->  Vectors.exception    the guest has stopped
           --budget--->  `run` returns: the timer interrupt
 
-Intel SDM vol. 3A, 6.15 lists the exceptions.  The kernel itself never runs on a core: it is
-Python, and acts on the core from outside.
+Intel SDM vol. 3A, 6.15 lists the exceptions.  The kernel itself never runs on a core.  It is
+Python code that acts on the core from outside.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from hw import costs, fpu
+from hw.calibration import calibrate
+from hw.corrections import REMAINDER, UNDEFINED, remedy
+from hw.decode import LONGEST, Instruction, decode
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
     FETCH_ACCESS,
     GENERAL_REGISTERS,
-    PROT_EXEC,
-    PROT_READ,
-    PROT_WRITE,
+    Block,
     Engine,
     FillEntry,
-    calibrate,
 )
+from hw.floating import GO_ON, Floating
 from hw.memory import PhysicalMemory
 from hw.mmu import Mmu, MmuState
-from hw.paging import (
-    ERR_FETCH,
-    FETCH,
-    NX,
-    READ,
-    WRITE,
-    PageFault,
-    W,
-    is_canonical,
-    page_frame,
-    walk,
-)  # fmt: skip
+from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, page_frame, walk
+from hw.shadow import Shadow
+from hw.stops import Stops
+from hw.stretch import Stretch, Trap
 from hw.tlb import Entry
 from hw.trace import Trace
 
@@ -50,18 +45,15 @@ GENERAL_PROTECTION, PAGE_FAULT, FPU, SIMD = 13, 14, 16, 19
 USER_VECTORS = (BREAKPOINT, OVERFLOW)
 """The vectors that INT n may name in ring 3; any other is a general protection fault."""
 INT_BYTES = 2
-FLUSH_SINGLY = 3
-"""Up to so many pages are dropped one by one from the emulator's own cache."""
-FOLLOW_PAGES, FOLLOW_SINGLY = 64, 8
-"""When CR3 changes, so many pages are looked at one by one, and so many dropped."""
-ASKED_TOO_OFTEN = 2_000
-"""So many hits that the emulator had to ask for show that its own cache is too small.  It grows
-when it is flushed while well filled, so it is: no entry of ours changes."""
 
 RESUME, LEAVE, REFUSE = range(3)
 """Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
 
 SYSCALL_BYTES = 2
+REFUSED = (
+    "a program used an instruction that this CPU does not have, such as AVX (CPUID says which it "
+    "has): SIGILL; build it for baseline x86-64 (-march=x86-64)"
+)
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
@@ -77,13 +69,13 @@ class Vectors(Protocol):
     def syscall(
         self, core: Core, number: int, a: int, b: int, c: int, d: int, e: int, f: int
     ) -> int | None:
-        """The result for RAX, or None: the guest is left with the call unfinished."""
+        """The result for RAX, or None: the core leaves the guest, and the call is unfinished."""
 
     def page_fault(self, core: Core, page: int, error: int) -> int:
         """Try to resolve a fault anywhere in the page at `page`: RESUME, LEAVE or REFUSE."""
 
     def exception(self, core: Core, vector: int, error: int, va: int) -> None:
-        """An exception at `core.rip` that the program must answer for; `va` of a page fault."""
+        """The program has caused an exception at `state.rip`.  A page fault tells its `va`."""
 
 
 @dataclass(slots=True)
@@ -100,7 +92,10 @@ class CoreState:
 
 
 class Core:
-    """One CPU.  `silicon` lets the emulator translate instead of the model MMU."""
+    """One CPU.  `silicon` lets the emulator translate instead of the model MMU.
+
+    `shadows` has one entry for each core made so far; this core adds its own.
+    """
 
     def __init__(
         self,
@@ -108,40 +103,30 @@ class Core:
         memory: PhysicalMemory,
         *,
         silicon: bool,
-        peers: list[Core],
+        shadows: list[Shadow],
     ) -> None:
         self.state = state
         self.memory = memory
         self.vectors: Vectors
         self.silicon = silicon
-        self.peers = peers
         self.trace: Trace | None = None
+        self.remark: Callable[[str], None] = lambda _: None
+        """Told what the user of the program should know."""
         self.costs = [row.cycles for row in costs.TABLE]
         self.leave = False
-        """The kernel wants the guest left after the trap it is handling."""
+        """The kernel asks to leave the guest after the trap that it is handling."""
         self.pausing = False
-        """Leave the guest in the middle of its turn: after this system call, or at the next
-        one, since a fault is resolved in the middle of an instruction."""
+        """Leave the guest in the middle of its turn: after this system call or at the next one.
+        A fault cannot end a turn, since the kernel resolves it in the middle of an instruction."""
         self.stepper: Callable[[int], int] | None = None
-        """Runs up to so many instructions in the way of a debugger, and tells how many retired."""
+        """A debugger's way to run at most N instructions.  It returns how many retired."""
         self.aborted = False
-        self.code_is_stale = False
-        self._engines: dict[bool, Engine] = {}
-        self.engine = self._engine(counted=True)
-        self.mmu = Mmu(state.mmu, memory.words, self.charge, self._shrink)
+        self._engines: dict[bool, tuple[Engine, Floating, Stops]] = {}
+        self.engine, self.floats, self.stops = self._engine(counted=True)
+        self.shadow = Shadow(self.engine, memory, state.mmu, shadows)
+        self.mmu = Mmu(state.mmu, memory.words, self.charge, self.shadow.shrink)
         self._scratch = bytearray(self.engine.fresh_context)
-        self._writable: set[int] = set()
-        """Frames that the emulator may store into without asking."""
-        self._given: dict[int, tuple[int, int]] = {}
-        """Pages that the emulator may have in its own cache: frame, and PROT_* bits."""
-        self._pending: tuple[int, int, int] | None = None
-        self._rip_after: int | None = None
-        self._begun: int | None = None
-        self._undo: dict[str, int] = {}
-        self._unretired = 0
-        self._seen = 0
-        self._restarts = self._alone = False
-        self._failure: BaseException | None = None
+        self._stretch = Stretch()
 
     # The clock ------------------------------------------------------------------------------
 
@@ -155,9 +140,9 @@ class Core:
 
     def _retire(self, begun: int) -> None:
         """Charge the instructions since the last look at the counter."""
-        new = begun - self._seen
+        new = begun - self._stretch.charged
         if new > 0:
-            self._seen = begun
+            self._stretch.charged = begun
             state = self.state
             state.instructions += new
             state.counts[costs.INSTRUCTION] += new
@@ -170,92 +155,83 @@ class Core:
     def run(self, budget_instructions: int, *, counted: bool = True) -> int:
         """Run user code from `state.rip`; returns the instructions left of the budget.
 
-        0 left means that the timer went off.  Returns earlier when a vector asked to leave or
-        `abort` was called.  Uncounted runs have no budget and return it whole.
+        0 left means that the timer went off.  `run` returns earlier when a vector asks to leave,
+        or on `abort`.  Uncounted runs have no budget and return it whole.
         """
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            self._choose_engine(counted or self._restarts)
+            self._choose_engine(counted or self._stretch.restarts)
             left -= self.stepper(left) if self.stepper else self._enter(left if counted else 0)
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure
-            if self._pending is not None:
-                left -= self._deliver(*self._pending)
+            if self._stretch.help is not None:
+                left -= self._help(*self._stretch.help)
+            stretch = self._stretch
+            if stretch.failure is not None:
+                raise stretch.failure
+            if stretch.trap is not None:
+                left -= self._deliver(*stretch.trap)
         self.pausing = False
         return left
 
     def step(self, instructions: int = 1) -> int:
-        """Up to so many instructions; returns how many retired: 0 if the first was refused."""
+        """Run at most N instructions; returns how many retired: 0 if the first was refused."""
         return self._enter(instructions)
 
     def begun(self) -> int:
-        """Instructions so far, the one included that now runs."""
-        return self.state.instructions + self.engine.count() - self._seen
+        """How many instructions have begun, including the one that runs now."""
+        return self.state.instructions + self.engine.count() - self._stretch.charged
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (pa, bytes) just before an instruction stores into `first`..`last`."""
-        for engine in self._engines.values():
+        for engine, _, _ in self._engines.values():
             engine.watch_stores(note, first, last)
 
     def abort(self) -> None:
-        """Leave the guest soon, from any host thread.  Only for the user's own interrupt."""
+        """Leave the guest soon, for the user's Ctrl-C only.  Any host thread may call this."""
         self.aborted = True
         self.engine.stop()
 
     def _enter(self, budget: int) -> int:
         """One run of the emulator; returns how many instructions retired."""
+        retired = self._execute(budget)
+        self._retire(retired)
+        return retired
+
+    def _execute(self, budget: int) -> int:
+        """As `_enter`, but the last instructions are not on the clock yet."""
         engine = self.engine
-        self._refresh_code()
-        self._pending, self._unretired, self._seen = None, 0, 0
-        self._rip_after = self._begun = None
-        self._alone, self._restarts = self._restarts, False
-        status = engine.run(self.state.rip, budget, alone=self._alone)
+        self.shadow.refresh_code()
+        stretch = self._stretch = Stretch(alone=self._stretch.restarts)
+        status = engine.run(self.state.rip, budget, alone=stretch.alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
                 f"core {self.state.id}: {engine.describe(status)} at {engine.rip():#x}"
             )
-        self.state.rip = engine.rip() if self._rip_after is None else self._rip_after
-        begun = engine.count() if self._begun is None else self._begun
-        if self._undo:
-            engine.set_registers(self._undo)
-            self._undo = {}
-        if self._pending is not None:
-            self._settle(*self._pending)
-        retired = min(begun, budget) - self._unretired if budget else 0
-        self._retire(retired)
-        return retired
+        self.state.rip = engine.rip() if stretch.rip_after is None else stretch.rip_after
+        begun = engine.count() if stretch.begun is None else stretch.begun
+        if stretch.undo:
+            engine.set_registers(stretch.undo)
+        if stretch.trap is not None:
+            self._settle(stretch, stretch.trap)
+        if self.stops.wanted:
+            self.stops.place()
+        return min(begun, budget) - stretch.unretired if budget else 0
 
-    def _refresh_code(self) -> None:
-        """Drop translations of code that was changed under them, before running on."""
-        code = self.memory.code
-        if code.was_written:
-            code.was_written = False
-            if not self.silicon:  # there the next fetch would not tell
-                code.fetched.clear()
-            for core in self.peers:
-                core.code_is_stale = False
-                core.engine.flush_code()
-                core._shrink()
-        elif self.code_is_stale:
-            self.code_is_stale = False
-            self.engine.flush_code()
-            self._shrink()
-
-    def _settle(self, vector: int, error: int, va: int) -> None:
+    def _settle(self, stretch: Stretch, trap: Trap) -> None:
         """Complete what is known of the exception that stopped the guest."""
+        vector, error, va = trap
         if vector == PAGE_FAULT:
             va = self.engine.fault_address()
         if self.silicon or vector != PAGE_FAULT:
             code = self.engine.finish_exception(self._scratch)
             if vector == PAGE_FAULT:
                 error = code
-                self._unretired = 0 if error & ERR_FETCH else 1
-        self._pending = (vector, error, va)
+                stretch.unretired = 0 if error & ERR_FETCH else 1
+        stretch.trap = Trap(vector, error, va)
 
     def _deliver(self, vector: int, error: int, va: int) -> int:
         """Act on the exception that stopped the guest; returns how many instructions retired."""
+        self._stretch.trap = None
         if vector == GENERAL_PROTECTION and self._emulate_timestamp():
             return 1
         if self.silicon or vector != PAGE_FAULT:
@@ -265,29 +241,57 @@ class Core:
             self.vectors.exception(self, vector, error, va)
         return 0
 
+    def _help(self, what: int, instruction: Instruction) -> int:
+        """Carry out an instruction that the emulator gets wrong; returns how many retired."""
+        self._stretch.help = None
+        state, rip = self.state, self.state.rip
+        if what == REMAINDER:
+            self.floats.take_remainder(instruction)
+            self._finish_by_hand(instruction.length)
+            return 1
+        self._choose_engine(counted=True)
+        self.floats.prepare(what)
+        self._stretch.restarts = True
+        retired = self._execute(1)
+        vector = self.floats.settle(what, instruction, retired=retired > 0)
+        if vector == GO_ON:
+            self._retire(retired)
+            return retired
+        state.rip = rip
+        self._stretch.trap = Trap(vector, 0, 0)
+        return 0
+
+    def _finish_by_hand(self, length: int) -> None:
+        """The core itself has carried out the instruction at `state.rip`."""
+        self.state.rip += length
+        self.state.instructions += 1
+        self.charge(costs.INSTRUCTION)
+
     def _emulate_timestamp(self) -> bool:
-        """RDTSC traps, so that it answers with the cycle clock and not with host time."""
+        """RDTSC traps.  It answers with the cycle clock: host time differs each run."""
         state = self.state
         if self.code_at(state.rip, len(RDTSC)) != RDTSC:
             return False
         self.engine.set_registers({"rax": state.cycles & 0xFFFF_FFFF, "rdx": state.cycles >> 32})
-        state.rip += len(RDTSC)
-        state.instructions += 1
-        self.charge(costs.INSTRUCTION)
+        self._finish_by_hand(len(RDTSC))
         return True
 
     def code_at(self, va: int, size_bytes: int) -> bytes:
-        """Up to `size_bytes` of code at `va`, as far as it can be fetched."""
-        code = b""
-        while len(code) < size_bytes:
-            at = va + len(code)
+        """At most `size_bytes` of code at `va`: as much as the tables let a program fetch."""
+        return self.peek(va, size_bytes, FETCH)
+
+    def peek(self, va: int, size_bytes: int, access: int) -> bytes:
+        """At most `size_bytes` at `va`: as much as the tables allow for this kind of access."""
+        data = b""
+        while len(data) < size_bytes:
+            at = va + len(data)
             try:
-                leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, at, FETCH)
+                leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, at, access)
             except PageFault:
                 break
-            room = min(size_bytes - len(code), 4096 - (at & 0xFFF))
-            code += self.memory.read(page_frame(leaf, level, at) << 12 | at & 0xFFF, room)
-        return code
+            room = min(size_bytes - len(data), 4096 - (at & 0xFFF))
+            data += self.memory.read(page_frame(leaf, level, at) << 12 | at & 0xFFF, room)
+        return data
 
     # Context --------------------------------------------------------------------------------
 
@@ -296,7 +300,7 @@ class Core:
         return bytearray(self.engine.fresh_context)
 
     def save(self, context: bytearray) -> None:
-        """Save all user-visible CPU state but RIP, which is `state.rip`."""
+        """Save all user-visible CPU state except RIP, which is `state.rip`."""
         self.charge(costs.CONTEXT_SAVE)
         self.engine.save(context)
 
@@ -309,7 +313,7 @@ class Core:
             self.engine.set_cr3(self.state.mmu.cr3)
 
     def resume(self, context: bytearray) -> None:
-        """Load the context that this core held when its state was saved; RIP is in the state."""
+        """Load the context that a checkpoint kept of this core.  RIP is in the state."""
         self.engine.restore(context)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
@@ -318,20 +322,21 @@ class Core:
         if counted == self.engine.counted:
             return
         self.engine.save(self._scratch)
-        self.engine = self._engine(counted)
-        self.engine.flush_code()
-        self._shrink()
+        self.engine, self.floats, self.stops = self._engine(counted)
+        self.shadow.use(self.engine)
         self.engine.restore(self._scratch)
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
 
-    def _engine(self, counted: bool) -> Engine:
-        engine = self._engines.get(counted)
-        if engine is None:
+    def _engine(self, counted: bool) -> tuple[Engine, Floating, Stops]:
+        found = self._engines.get(counted)
+        if found is None:
             engine = Engine(self.memory, self, silicon=self.silicon, counted=counted)
             engine.use(calibrate())
-            self._engines[counted] = engine
-        return engine
+            engine.watch_code(self.on_block, self.on_stop)
+            found = engine, Floating(engine, self.memory), Stops(engine)
+            self._engines[counted] = found
+        return found
 
     def finish_syscall(self, result: int) -> None:
         """Answer a SYSCALL that left the guest: set its result and go past it."""
@@ -340,15 +345,33 @@ class Core:
         self.engine.answer_syscall(result, self.state.rip, flags)
 
     def copy_context(self, context: bytearray) -> None:
-        """As `save`, but only to look: nothing is charged."""
+        """As `save`, for an observer: nothing is charged."""
         self.engine.save(context)
 
     def fpu_image(self) -> bytes:
         """FPU and SSE state as an FXSAVE image."""
+        self.floats.unit.publish()
         return fpu.save(self.engine)
 
     def load_fpu_image(self, image: bytes) -> None:
         fpu.restore(self.engine, image)
+        self.floats.loaded()
+
+    def reset_fpu(self) -> None:
+        """FPU and SSE state as a new thread has it."""
+        general = self.engine.general
+        kept = general.read().tolist()
+        self.engine.restore(bytearray(self.engine.fresh_context))
+        general.values[:] = memoryview(array("Q", kept))
+        general.write()
+        if self.silicon:
+            self.engine.set_cr3(self.state.mmu.cr3)
+
+    def pending_float_exceptions(self, vector: int) -> int:
+        """The unmasked exceptions that #MF or #XM, this `vector`, stands for: bits 0 to 5."""
+        x87, sse = self.floats.unit.raised()
+        control = self.floats.unit.control()
+        return x87 & control.x87_unmasked if vector == FPU else sse & control.sse_unmasked
 
     def registers(self) -> dict[str, int]:
         """The general registers, RFLAGS and the segment bases, by name; RIP is `state.rip`."""
@@ -371,7 +394,7 @@ class Core:
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
         else:
-            self._follow()
+            self.shadow.follow()
 
     def invlpg(self, va: int, pcid: int) -> None:
         """Drop one page's translation."""
@@ -389,58 +412,23 @@ class Core:
         else:
             drop()
 
-    def _shrink(self, gone: list[Entry] | None = None) -> None:
-        """The emulator must not translate by itself any more what has left the TLBs."""
-        if gone is None or len(gone) > FLUSH_SINGLY:
-            self._writable.clear()
-            self._given.clear()
-            self.mmu.hits = 0
-            self.engine.flush_tlb()
-        else:
-            for entry in gone:
-                if self._given.pop(entry.vpn, None):
-                    self.engine.flush_page(entry.vpn << 12)
-
-    def _follow(self) -> None:
-        """CR3 has changed.  What the TLBs have alike under the new tag the emulator may keep, and
-        a view shares most pages with the process: that makes a switch of views cheap."""
-        given = self._given if len(self._given) <= FOLLOW_PAGES else {}
-        stale = [vpn for vpn, known in given.items() if not self._is_cached(vpn, *known)]
-        if not given or len(stale) > FOLLOW_SINGLY:
-            self._shrink()
-            return
-        for vpn in stale:
-            del self._given[vpn]
-            self.engine.flush_page(vpn << 12)
-
-    def _is_cached(self, vpn: int, pfn: int, rights: int) -> bool:
-        """Do the TLBs lead from `vpn` to `pfn` with these rights, under the current tag?"""
-        state = self.state.mmu
-        if rights & PROT_EXEC:
-            code = state.itlb.lookup(vpn, state.pcid)
-            if code is None or code.pfn != pfn or code.rights & NX:
-                return False
-        if rights & PROT_READ:
-            data = state.dtlb.lookup(vpn, state.pcid)
-            if data is None or data.pfn != pfn:
-                return False
-            return not rights & PROT_WRITE or bool(data.dirty and data.rights & W)
-        return True
-
     # Hooks: called by the emulator while the guest runs ---------------------------------------
 
     def on_fill(self, _uc: int, va: int, access: int, entry_address: int, _: int) -> bool:
         """The emulator has no translation for the page at `va`."""
         try:
             kind = _ACCESS[access]
-            entry = self.mmu.hit(va >> 12, kind) or self._translate(va, kind)
-            if entry is None:
-                return False
-            if self.mmu.hits > ASKED_TOO_OFTEN:
-                self._shrink()
-            rights = self._emulator_rights(va >> 12, entry, kind)
-            if self.memory.code.was_written and not self._alone:  # begin again, without old code
-                self._unretired, self._restarts = 0 if kind == FETCH else 1, True
+            entry = self.mmu.hit(va >> 12, kind)
+            if entry is not None:
+                self.shadow.asked_for_a_hit()
+            else:
+                entry = self._translate(va, kind)
+                if entry is None:
+                    return False
+            rights = self.shadow.give(va >> 12, entry, kind)
+            if self.memory.code.was_written and not self._stretch.alone:
+                self._stretch.restarts = True  # begin again, without old code
+                self._stretch.unretired = 0 if kind == FETCH else 1
                 return False
             out = FillEntry.from_address(entry_address)
             out.paddr, out.perms = entry.pfn << 12, rights
@@ -449,13 +437,13 @@ class Core:
             return self._fail(failure)
 
     def _translate(self, va: int, kind: int) -> Entry | None:
-        """The entry for an access, after as many faults as it takes; None: leave the guest."""
+        """The entry for an access.  The kernel resolves faults first; None: leave the guest."""
         if self.engine.counted:
             begun = self.engine.count()
             self._retire(begun if kind == FETCH else begun - 1)
         if not is_canonical(va):
-            self._pending = (GENERAL_PROTECTION, 0, 0)
-            self._unretired = 0 if kind == FETCH else 1
+            self._stretch.trap = Trap(GENERAL_PROTECTION, 0, 0)
+            self._stretch.unretired = 0 if kind == FETCH else 1
             return None
         while True:
             try:
@@ -465,55 +453,56 @@ class Core:
                     return None
 
     def _fault(self, fault: PageFault) -> bool:
-        """True if the kernel resolved it on the spot."""
-        self._unretired = 0 if fault.error & ERR_FETCH else 1
+        """Tell the kernel.  Returns True if it resolved the fault at once."""
+        stretch = self._stretch
+        stretch.unretired = 0 if fault.error & ERR_FETCH else 1
         self.charge(costs.EXCEPTION)
         answer = self.vectors.page_fault(self, fault.va, fault.error)
         if answer == RESUME and not self.memory.code.was_written:
-            self._unretired = 0
+            stretch.unretired = 0
             return True
         if answer == REFUSE:
-            self._pending = (PAGE_FAULT, fault.error, fault.va)
+            stretch.trap = Trap(PAGE_FAULT, fault.error, fault.va)
         return False
 
-    def _emulator_rights(self, vpn: int, entry: Entry, kind: int) -> int:
-        """What the emulator may do by itself from now on: what both TLBs allow together."""
-        state, pfn, rights = self.state.mmu, entry.pfn, 0
-        data: Entry | None = entry
-        if kind == FETCH:
-            data = state.dtlb.lookup(vpn, state.pcid)
-        if not entry.rights & NX:
-            code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
-            if code is not None and code.pfn == pfn:
-                rights = PROT_EXEC
-                self._fetches(pfn)
-        if data is not None and data.pfn == pfn:
-            rights |= PROT_READ
-            if data.dirty and data.rights & W:
-                rights |= PROT_WRITE
-                self._writable.add(pfn)
-                if pfn in self.memory.code.fetched:
-                    self._code_may_change(by_another_page=not rights & PROT_EXEC)
-        self._given[vpn] = pfn, rights
-        return rights
+    def on_block(self, _uc: int, address: int, _before: int, _: int) -> None:
+        """A block was translated, and is about to run."""
+        try:
+            block = Block.from_address(address)
+            start = block.start
+            code = self.shadow.code(start, block.bytes) or self.code_at(start, block.bytes)
+            if self.stops.look(start, code, self.memory.code.level):
+                self.engine.stop()
+        except BaseException as failure:
+            self._fail(failure)
 
-    def _fetches(self, pfn: int) -> None:
-        """Code comes from this frame from now on; who may store into it must ask again."""
-        if pfn not in self.memory.code.fetched:
-            self.memory.code.fetched.add(pfn)
-        for core in self.peers:
-            if pfn in core._writable:
-                core._shrink()
+    def on_stop(self, _uc: int, va: int, _size: int, _: int) -> None:
+        """An instruction is about to run that the emulator gets wrong, as far as `stops` knows."""
+        try:
+            if self._stretch.alone:
+                return
+            instruction = decode(self.shadow.code(va, LONGEST) or self.code_at(va, LONGEST))
+            what = remedy(instruction, self.memory.code.level) if instruction else None
+            if instruction is None or what is None:
+                return
+            answer = INVALID_OPCODE
+            if what == UNDEFINED:
+                self.remark(REFUSED)
+            else:
+                answer = self.floats.meet(what, instruction, partial(self._operand, instruction))
+            if answer >= 0:
+                self._except(answer)
+            elif answer != GO_ON:
+                self._stretch.help, self._stretch.unretired = (what, instruction), 1
+                self.engine.stop()
+        except BaseException as failure:
+            self._fail(failure)
 
-    def _code_may_change(self, *, by_another_page: bool) -> None:
-        """This core can store into code from now on.  It notices that by itself where the code
-        runs at the same address; other cores, and other addresses, need a fresh start."""
-        if by_another_page:
-            self.memory.code.was_written = True
-            return
-        for core in self.peers:
-            if core is not self:
-                core.code_is_stale = True
+    def _operand(self, instruction: Instruction, size_bytes: int) -> int | None:
+        """The operand in memory, as a number; None if it cannot be read."""
+        registers = self.registers() | {"rip": self.engine.rip()}
+        data = self.peek(instruction.address(registers), size_bytes, READ)
+        return int.from_bytes(data, "little") if len(data) == size_bytes else None
 
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""
@@ -526,13 +515,13 @@ class Core:
             state.cycles += self.costs[costs.SYSCALL]
             result = self.vectors.syscall(self, number, a, b, c, d, e, f)
             if result is None:
-                self._rip_after = rip
+                self._stretch.rip_after = rip
                 self.leave = True
                 engine.stop()
                 return
             engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
             if self.leave or self.pausing or self.memory.code.was_written:
-                self._rip_after = rip + SYSCALL_BYTES
+                self._stretch.rip_after = rip + SYSCALL_BYTES
                 engine.stop()
         except BaseException as failure:
             self._fail(failure)
@@ -577,23 +566,24 @@ class Core:
         self._refuse_instruction()
 
     def _refuse_instruction(self) -> None:
-        """A protection fault for an instruction that the emulator goes on to execute: what it
-        does to the registers is undone."""
-        self._undo = self.registers()
-        self._undo["rip"] = self.engine.rip()
-        self._except(GENERAL_PROTECTION, rip=self._undo["rip"])
-        self._begun = self.engine.count()
+        """Raise a protection fault.  The emulator still executes the instruction, so the core
+        restores the registers afterwards."""
+        rip = self.engine.rip()
+        self._except(GENERAL_PROTECTION, rip=rip)
+        self._stretch.undo = {**self.registers(), "rip": rip}
+        self._stretch.begun = self.engine.count()
 
     def _except(
         self, vector: int, error: int = 0, rip: int | None = None, *, retired: bool = False
     ) -> None:
-        """Stop the guest for an exception; `rip` where the emulator's own is not the right one."""
-        self._pending, self._rip_after = (vector, error, 0), rip
-        self._unretired = 0 if retired or vector in USER_VECTORS else 1
+        """Stop the guest for an exception; `rip` where the emulator's own is wrong."""
+        stretch = self._stretch
+        stretch.trap, stretch.rip_after = Trap(vector, error, 0), rip
+        stretch.unretired = 0 if retired or vector in USER_VECTORS else 1
         self.engine.stop()
 
     def _fail(self, failure: BaseException) -> bool:
         """Keep what a vector raised until the emulator has let go."""
-        self._failure = self._failure or failure
+        self._stretch.failure = self._stretch.failure or failure
         self.engine.stop()
         return False

@@ -1,8 +1,8 @@
 """Devices: the console.  (The timer is the budget of `Core.run`; NVM follows.)
 
 The console is bytes out and bytes in, and perhaps a window of some size.  What comes in is an
-input of the run: each arrival is recorded with the instruction count, and with how often the
-kernel had looked for input before it, so that a replay needs no terminal and is exact.
+input of the run.  Each arrival is recorded with the instruction count and with the number of times
+that the kernel has looked for input.  So a replay needs no terminal and is exact.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hw import trace
 from hw.costs import CYCLES_PER_SECOND
 
 INPUT, OUTPUT, ERRORS, TERMINAL = range(4)
-"""The streams of the console; the last one is the terminal itself, whatever 1 and 2 are."""
+"""The streams of the console.  TERMINAL is the terminal itself, even where 1 and 2 are files."""
 CONSOLE_OUTPUT = trace.declare(
     "console_output",
     "stream:B data:s",
@@ -31,17 +31,14 @@ Size = tuple[int, int]
 
 
 class Event(NamedTuple):
-    """What the host has to tell: bytes (b"": the end of input), or a new size of the window."""
+    """News from the host: bytes (b"": the end of input), or a new size of the window."""
 
     data: bytes | None = None
     size: Size | None = None
 
 
 class Keys(Protocol):
-    """A live terminal of the host, whose keys arrive whenever somebody presses them.
-
-    It tells the fields of an `Event`.
-    """
+    """A live terminal of the host.  Keys arrive at any time, as the fields of an `Event`."""
 
     def poll(self) -> tuple[bytes | None, Size | None] | None:
         """What has happened, if anything; never waits."""
@@ -54,8 +51,8 @@ class Keys(Protocol):
 
 
 class Arrival(NamedTuple):
-    """An event as it is recorded: after so many instructions of all cores, at the `look`-th look
-    for input, when the clock showed `cycles`."""
+    """An event as it is recorded: how many instructions all cores had retired, the number of this
+    look for input, and the cycles on the clock."""
 
     instructions: int
     look: int
@@ -79,10 +76,10 @@ class ConsoleState:
 class Console:
     """A terminal or a pair of pipes.
 
-    `sink` takes output and, unless `error_sink` and `terminal_sink` are set, errors and what the
-    terminal shows, too.  Input comes from one of
-    three: `source`, which blocks until there is some and is asked only when nothing else can
-    happen; `keys`, a live terminal; or `replay`, the arrivals of an earlier run.
+    `sink` takes output.  It also takes errors and what the terminal shows, unless `error_sink` and
+    `terminal_sink` are set.  Input comes from one of three: `source`, which blocks until there is
+    input and is asked only when nothing else can happen; `keys`, a live terminal; or `replay`, the
+    arrivals of an earlier run.
     """
 
     def __init__(
@@ -124,10 +121,9 @@ class Console:
         return self.replay is not None and self._play() is not None
 
     def wait(self, instructions: int, cycles: int, limit: int | None) -> int | None:
-        """Nothing else can happen before the clock shows `limit`: wait for input until then.
+        """Wait for input until the clock shows `limit`: nothing else can happen before that.
 
-        Returns what the clock shows when it has arrived, or None: there was none, or there is
-        nothing more to wait for.
+        Returns the clock at the arrival.  None: no input came, or none can come any more.
         """
         self.state.looks += 1
         if self.replay is not None:
@@ -172,7 +168,7 @@ class Console:
             self.state.ended = self.state.ended or not data
 
     def read(self, size_bytes: int) -> bytes | None:
-        """Up to `size_bytes` that have arrived; b"" at the end of input; None: nothing yet."""
+        """At most `size_bytes` that have arrived; b"" at the end of input; None: nothing yet."""
         state = self.state
         if not state.arrived:
             return b"" if state.ended else None

@@ -1,19 +1,16 @@
 """The paging disk: blocks of 4 KiB, for pages that memory has no room for.
 
-A solid-state disk without a queue: whoever asks waits until it has answered.  The kernel decides
-what a block means; a block that was never written reads as zeroes.
+A solid-state disk without a queue: the caller waits until the disk has answered.  The kernel
+decides what a block means.  A block that was never written reads as zeroes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hw import costs, trace
 from hw.memory import PAGE_SIZE, ZERO_PAGE
-
-if TYPE_CHECKING:
-    from hw.machine import Machine
 
 DISK_READ = trace.declare("disk_read", "block:Q", "A block was read from the paging disk.")
 DISK_WRITE = trace.declare("disk_write", "block:Q", "A block was written to the paging disk.")
@@ -29,20 +26,21 @@ class DiskState:
 
 
 class Disk:
-    """`count` blocks.  The core whose turn it is pays for the transfer."""
+    """`count` blocks.  `charge` bills a primitive to the core whose turn it is."""
 
-    def __init__(self, state: DiskState, count: int, machine: Machine) -> None:
+    def __init__(self, state: DiskState, count: int, charge: Callable[[int], None]) -> None:
         self.state = state
         self.count = count
-        self._machine = machine
+        self.charge = charge
+        self.trace: trace.Trace | None = None
 
     def read(self, block: int) -> bytes:
         """The 4,096 bytes of a block."""
         self._check(block)
         self.state.reads += 1
-        self._machine.charge(costs.DISK_READ)
-        if self._machine.trace:
-            self._machine.trace.emit(DISK_READ, block)
+        self.charge(costs.DISK_READ)
+        if self.trace:
+            self.trace.emit(DISK_READ, block)
         return self.state.blocks.get(block, ZERO_PAGE)
 
     def write(self, block: int, data: bytes) -> None:
@@ -51,13 +49,13 @@ class Disk:
         if len(data) != PAGE_SIZE:
             raise ValueError(f"a block has {PAGE_SIZE} bytes, not {len(data)}")
         self.state.writes += 1
-        self._machine.charge(costs.DISK_WRITE)
-        if self._machine.trace:
-            self._machine.trace.emit(DISK_WRITE, block)
+        self.charge(costs.DISK_WRITE)
+        if self.trace:
+            self.trace.emit(DISK_WRITE, block)
         self.state.blocks[block] = data
 
     def discard(self, block: int) -> None:
-        """Nobody will read what is in a block (the TRIM of real disks)."""
+        """Give up what is in a block (the TRIM command of real disks)."""
         self.state.blocks.pop(block, None)
 
     def _check(self, block: int) -> None:

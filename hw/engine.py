@@ -1,17 +1,13 @@
 """One emulated x86-64 CPU in ring 3: everything that is particular to Unicorn lives here.
 
 The package's own Python layer costs 1 to 2 us for each register and hides exceptions raised in
-hooks, so the hot paths call the C library with prepared buffers.  Some facts about the
-library have no public interface and are found by experiment when the first engine starts
-(`calibrate`): where it counts instructions, where it keeps the address of a refused access, and
-where a saved context remembers that the last exception is still being delivered.
+hooks.  The hot paths therefore call the C library with prepared buffers.  `hw/calibration.py`
+finds the facts about the library that have no public interface.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import struct
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_bool, c_int, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -21,8 +17,7 @@ from unicorn import Uc, UcError, unicorn_const, x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from hw import paging
-from hw.host import read_own_memory
-from hw.memory import PAGE_SHIFT, PAGE_SIZE, WORDS_PER_PAGE, PhysicalMemory
+from hw.memory import PAGE_SIZE, WORDS_PER_PAGE, PhysicalMemory
 
 MONITOR_PFN = 1
 """The frame with the only instruction that ever runs at CPL 0: the SYSRET into ring 3."""
@@ -44,6 +39,9 @@ FETCH_ACCESS = 18  # what the TLB-fill hook is told of a fetch; 16 is a read, 17
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 TLB_FLUSH = unicorn_const.UC_CTL_IO_WRITE << 30 | unicorn_const.UC_CTL_TLB_FLUSH
 
+FLUSH_TO_ZERO = 2
+"""Where a status of the emulator's arithmetic keeps FTZ: this many bytes behind its flags."""
+
 EVERYWHERE = (1, 0)
 """First and last address of a hook that is not limited to a range."""
 
@@ -61,7 +59,7 @@ class EngineError(Exception):
 class Hooks(Protocol):
     """What the C library calls while the guest runs, with its own argument lists.
 
-    None of these may raise: there is nobody above them to catch it.
+    None of these may raise: no Python code above them could catch it.
     """
 
     def on_fill(self, _uc: int, va: int, access: int, entry_address: int, _: int) -> bool: ...
@@ -71,6 +69,15 @@ class Hooks(Protocol):
     def on_invalid(self, _uc: int, _: int) -> bool: ...
     def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int: ...
     def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None: ...
+
+
+class Block(ctypes.Structure):
+    """A block that the emulator has translated: its first address, and its size."""
+
+    _fields_ = (("start", c_uint64), ("instructions", ctypes.c_uint16), ("bytes", ctypes.c_uint16))
+    start: int
+    instructions: int
+    bytes: int
 
 
 class FillEntry(ctypes.Structure):
@@ -107,7 +114,7 @@ class RegisterBatch:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Facts about this build of the library: byte offsets, found by `calibrate`."""
+    """Facts about this build of the library: byte offsets, found by `hw/calibration.py`."""
 
     count_offset: int  # 64-bit instruction count, behind the engine's handle
     fault_address_offset: int  # 64-bit address of the last refused access, behind the handle
@@ -115,6 +122,8 @@ class Calibration:
     error_code_offset: int  # int32 in a saved context: the error code of the last exception
     cpu_offset: int  # pointer behind the handle to what `tlb_flush_page` takes, or 0: not usable
     is_software_offset: int  # int32 in a saved context: 1 if the last exception was INT n
+    x87_flags_offset: int  # byte in a saved context: exception flags of x87 arithmetic
+    sse_flags_offset: int  # byte in a saved context: the same of SSE arithmetic
 
 
 class Engine:
@@ -122,8 +131,7 @@ class Engine:
 
     `silicon` selects who translates: the emulator's own walker through CR3, or the machine's
     model through `hooks.on_fill`.  `counted` engines know how many instructions ran, at some
-    cost in speed; it is fixed for the engine's life because switching it drops all translated
-    code.
+    cost in speed.  That is fixed for the engine's life: a change would drop all translated code.
     """
 
     def __init__(
@@ -134,13 +142,15 @@ class Engine:
         self.silicon = silicon
         self.counted = counted
         self.uc = _new_unicorn(silicon)
-        self._handle: int = self.uc._uch.value
+        self.handle: int = self.uc._uch.value
         self.uc.mem_map_ptr(0, memory.size_bytes, unicorn_const.UC_PROT_ALL, memory.host_address)
         self._keep: list[object] = []
-        self.syscall_frame = RegisterBatch(self._handle, SYSCALL_READS)
-        self.syscall_result = RegisterBatch(self._handle, SYSCALL_WRITES)
-        self.general = RegisterBatch(self._handle, GENERAL_REGISTERS)
-        self._rip = RegisterBatch(self._handle, ["rip"])
+        self._stops: list[c_size_t] = []
+        self._on_stop: object = None
+        self.syscall_frame = RegisterBatch(self.handle, SYSCALL_READS)
+        self.syscall_result = RegisterBatch(self.handle, SYSCALL_WRITES)
+        self.general = RegisterBatch(self.handle, GENERAL_REGISTERS)
+        self._rip = RegisterBatch(self.handle, ["rip"])
         self._count = self._fault = c_uint64(0)
         self._cpu = 0
         self._enter_ring3()
@@ -152,32 +162,32 @@ class Engine:
     # Running ----------------------------------------------------------------------------
 
     def use(self, calibration: Calibration) -> None:
-        """Tell the engine what `calibrate` found."""
+        """Tell the engine what the calibration found."""
         if self.counted:
-            self._count = c_uint64.from_address(self._handle + calibration.count_offset)
+            self._count = c_uint64.from_address(self.handle + calibration.count_offset)
         if calibration.cpu_offset:
-            self._cpu = c_uint64.from_address(self._handle + calibration.cpu_offset).value
-        self._fault = c_uint64.from_address(self._handle + calibration.fault_address_offset)
-        self._calibration = calibration
+            self._cpu = c_uint64.from_address(self.handle + calibration.cpu_offset).value
+        self._fault = c_uint64.from_address(self.handle + calibration.fault_address_offset)
+        self.calibration = calibration
 
     def run(self, rip: int, budget_instructions: int, *, alone: bool = False) -> int:
         """Run from `rip` until a hook stops it, a fault, or the budget; returns Unicorn's error.
 
-        A budget of 0 is "no limit", and the only one that an uncounted engine takes.  `alone`
-        runs one instruction.  One that stores into its own translated block is begun twice, and
-        does not store the first time.
+        A budget of 0 is "no limit".  An uncounted engine takes no other.  `alone` runs one
+        instruction.  The library begins an instruction twice that stores into its own translated
+        block: the first time it does not store.
         """
         if not alone:
-            return _emu_start(self._handle, rip, 0, 0, budget_instructions)
-        status = _emu_start(self._handle, rip, 0, 0, 1)
+            return _emu_start(self.handle, rip, 0, 0, budget_instructions)
+        status = _emu_start(self.handle, rip, 0, 0, 1)
         if self.count() > 1 and self.rip() == rip:
-            status = _emu_start(self._handle, rip, 0, 0, 2)
+            status = _emu_start(self.handle, rip, 0, 0, 2)
         self._count.value = min(self._count.value, 1)
         return status
 
     def stop(self) -> None:
         """Leave the guest after the current instruction.  Safe from any host thread."""
-        _emu_stop(self._handle)
+        _emu_stop(self.handle)
 
     def count(self) -> int:
         """Instructions begun since `run`, the current one included; 0 if uncounted."""
@@ -205,12 +215,12 @@ class Engine:
 
     def save(self, context: bytearray) -> bytearray:
         """Copy all CPU state (FPU and SSE too) into `context`, made from `fresh_context`."""
-        _context_save(self._handle, self._context_type.from_buffer(context))
+        _context_save(self.handle, self._context_type.from_buffer(context))
         return context
 
     def restore(self, context: bytearray) -> None:
         """Load CPU state.  Nothing is flushed: the caller does that when CR3 changes."""
-        _context_restore(self._handle, self._context_type.from_buffer(context))
+        _context_restore(self.handle, self._context_type.from_buffer(context))
 
     def set_cr3(self, cr3: int) -> None:
         """Silicon only: load CR3, which flushes."""
@@ -225,7 +235,7 @@ class Engine:
     def is_software_interrupt(self, context: bytearray) -> bool:
         """Did the program ask for the last exception by INT n?  `context` is scratch space."""
         cells = memoryview(self.save(context)).cast("i")
-        return cells[self._calibration.is_software_offset // 4] == 1
+        return cells[self.calibration.is_software_offset // 4] == 1
 
     def finish_exception(self, context: bytearray) -> int:
         """Tell the CPU that its last exception was delivered, and return its error code.
@@ -234,8 +244,8 @@ class Engine:
         Uses `context` as scratch space.
         """
         cells = memoryview(self.save(context)).cast("i")
-        cells[self._calibration.old_exception_offset // 4] = -1
-        error = cells[self._calibration.error_code_offset // 4]
+        cells[self.calibration.old_exception_offset // 4] = -1
+        error = cells[self.calibration.error_code_offset // 4]
         cells.release()
         self.restore(context)
         return error
@@ -244,18 +254,22 @@ class Engine:
 
     def flush_tlb(self) -> None:
         """Drop every translation that the emulator itself has cached."""
-        _ctl(self._handle, TLB_FLUSH)
+        _ctl(self.handle, TLB_FLUSH)
 
     def flush_page(self, va: int) -> None:
         """Drop the translation of one page, or all where the library offers no more."""
         if self._cpu:
-            _flush_page(self._cpu, va)
+            flush_page_of(self._cpu, va)
         else:
             self.flush_tlb()
 
     def flush_code(self) -> None:
         """Drop all translated code: physical memory was changed under it."""
         self.uc.ctl_flush_tb()
+
+    def forget_code(self, va: int, size_bytes: int) -> None:
+        """Drop the translation of one block."""
+        self.uc.ctl_remove_cache(va, va + size_bytes)
 
     # Set-up -------------------------------------------------------------------------------
 
@@ -273,6 +287,27 @@ class Engine:
         ):
             self._hook(unicorn_const.UC_HOOK_INSN, callback, instruction)
         self.flush_code()
+
+    def watch_code(
+        self,
+        on_block: Callable[[int, int, int, int], None],
+        on_stop: Callable[[int, int, int, int], None],
+    ) -> None:
+        """Call `on_block(_, block, _, _)` with the address of a `Block` when one has been
+        translated, before it runs; and `on_stop(_, va, size, _)` where `stop_at` says."""
+        self._hook(unicorn_const.UC_HOOK_EDGE_GENERATED, _BLOCK(on_block))
+        self._on_stop = _STOP(on_stop)
+
+    def stop_at(self, va: int) -> None:
+        """Call `on_stop` in front of the instruction at `va`, once its block is translated anew."""
+        place = (va, va)
+        self._stops.append(self._hook(unicorn_const.UC_HOOK_CODE, self._on_stop, place=place))
+
+    def remove_stops(self) -> None:
+        """Forget all stops."""
+        for stop in self._stops:
+            uclib.uc_hook_del(c_void_p(self.handle), stop)
+        self._stops.clear()
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (physical address, bytes) just before a store into `first`..`last`; stores
@@ -292,10 +327,11 @@ class Engine:
         instruction: int = 0,
         place: tuple[int, int] = EVERYWHERE,
     ) -> c_size_t:
-        self._keep.append(callback)
+        if callback not in self._keep:
+            self._keep.append(callback)
         hook, ends = c_size_t(), (c_uint64(place[0]), c_uint64(place[1]))
         arguments = (c_int(kind), callback, None, *ends, c_int(instruction))
-        status = uclib.uc_hook_add(c_void_p(self._handle), ctypes.byref(hook), *arguments)
+        status = uclib.uc_hook_add(c_void_p(self.handle), ctypes.byref(hook), *arguments)
         if status:
             raise EngineError(f"the emulator refused a hook of kind {kind}: {UcError(status)}")
         return hook
@@ -303,8 +339,8 @@ class Engine:
     def _enter_ring3(self) -> None:
         """Run the one instruction that silicon has for it, and check that it worked.
 
-        It stops at a SYSCALL and not at a count: an engine that has once counted makes stray
-        page walks when it runs without.
+        It stops at a SYSCALL and not at a count: an engine that has counted once makes stray
+        page walks when it later runs without a count.
         """
         uc, entry_pa = self.uc, MONITOR_PFN * PAGE_SIZE
         stop = _CALL(lambda _uc, _: self.stop())
@@ -319,7 +355,7 @@ class Engine:
             uc.reg_write(x86_const.UC_X86_REG_CR0, CR0 | CR0_PAGING)
         else:
             uc.reg_write(x86_const.UC_X86_REG_CR0, CR0)
-            temporary.append(self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(_identity_fill)))
+            temporary.append(self._hook(unicorn_const.UC_HOOK_TLB_FILL, _FILL(identity_fill)))
         uc.reg_write(x86_const.UC_X86_REG_RCX, entry_pa + len(SYSRET))
         uc.reg_write(x86_const.UC_X86_REG_R11, RFLAGS_AT_START)
         uc.emu_start(entry_pa, 0)
@@ -333,11 +369,11 @@ class Engine:
         uc.reg_write(x86_const.UC_X86_REG_FPTAG, 0xFFFF)
         uc.reg_write(x86_const.UC_X86_REG_MXCSR, 0x1F80)
         for hook in temporary:
-            uclib.uc_hook_del(c_void_p(self._handle), hook)
+            uclib.uc_hook_del(c_void_p(self.handle), hook)
         self.flush_tlb()
 
     def _first_context(self) -> bytes:
-        handle, context = c_void_p(self._handle), c_void_p()
+        handle, context = c_void_p(self.handle), c_void_p()
         uclib.uc_context_alloc(handle, ctypes.byref(context))
         uclib.uc_context_save(handle, context)
         copy = ctypes.string_at(context, uclib.uc_context_size(handle))
@@ -345,7 +381,7 @@ class Engine:
         return copy
 
 
-def _identity_fill(_uc: int, va: int, _access: int, entry_address: int, _: int) -> bool:
+def identity_fill(_uc: int, va: int, _access: int, entry_address: int, _: int) -> bool:
     entry = FillEntry.from_address(entry_address)
     entry.paddr, entry.perms = va, PROT_READ | PROT_EXEC
     return True
@@ -380,167 +416,6 @@ def write_boot_tables(memory: PhysicalMemory) -> None:
     memory.words[last_table + MONITOR_PFN] = MONITOR_PFN * PAGE_SIZE | flags
 
 
-# Calibration -----------------------------------------------------------------------------------
-
-
-class _Probe:
-    """Hooks for the experiments: identity translation, and every event stops the engine."""
-
-    engine: Engine
-
-    def __init__(self) -> None:
-        self.asked: list[int] = []
-
-    def on_fill(self, uc: int, va: int, access: int, entry_address: int, _: int) -> bool:
-        self.asked.append(va)
-        if va >= self.engine.memory.size_bytes:
-            return False
-        return _identity_fill(uc, va, access, entry_address, _)
-
-    def on_syscall(self, _uc: int, _: int) -> None:
-        self.engine.stop()
-
-    def on_sysenter(self, _uc: int, _: int) -> None:
-        pass
-
-    def on_interrupt(self, _uc: int, _vector: int, _: int) -> None:
-        self.engine.stop()
-
-    def on_invalid(self, _uc: int, _: int) -> bool:
-        self.engine.stop()
-        return True
-
-    def on_in(self, _uc: int, _port: int, _size: int, _: int) -> int:
-        return 0
-
-    def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None:
-        pass
-
-
-PROBE_PA = 0x8000
-HANDLE_BYTES = 4800  # how much of the engine's private struct is searched
-CPU_BYTES = 1 << 17  # the registers lie this far behind the start of the emulated CPU, at most
-
-
-@functools.cache
-def calibrate() -> Calibration:
-    """Find the library's hidden cells by experiment, on engines of their own.
-
-    Raises `EngineError` if an experiment does not single out one cell.
-    """
-    model = _probe_engine(silicon=False)
-    count = _only(_count_cells(model), "instruction count")
-    fault_address = _only(_fault_address_cells(model), "fault address")
-    old_exception = _only(
-        _context_cells(model, {b"\xf4": 13, b"\x31\xc9\xf7\xf1": 0}, before=-1), "old exception"
-    )
-    interrupts = {b"\xcd\x20": 1, b"\xf4": 0, b"\xcc": 1, b"\x31\xc9\xf7\xf1": 0}
-    is_software = _only(_context_cells(model, interrupts), "kind of the exception")
-    silicon = _probe_engine(silicon=True)
-    faults = {_load(0x7000_0000): 4, _store(0x7000_0000): 6}
-    error_code = _only(_context_cells(silicon, faults), "error code")
-    cpu = _cpu_offset(model)
-    return Calibration(count, fault_address, old_exception, error_code, cpu, is_software)
-
-
-def _cpu_offset(engine: Engine) -> int:
-    """Where the handle points to the emulated CPU: nearest below the registers' own store.
-
-    The function that takes it is exported but not documented, so it is used only if the
-    experiment finds it and it then does what it should.
-    """
-    if not hasattr(uclib, "tlb_flush_page_x86_64"):
-        return 0
-    magic = [0x1122_3344_5566_0000 + i for i in range(4)]
-    engine.set_registers(dict(zip(("rax", "rcx", "rdx", "rbx"), magic, strict=True)))
-    pattern, near = struct.pack("<4Q", *magic), {}
-    handle = memoryview(ctypes.string_at(engine._handle, HANDLE_BYTES)).cast("Q")
-    for cell, pointer in enumerate(handle):
-        if pointer > PAGE_SIZE and not pointer & 15 and not pointer >> 47:
-            distance = read_own_memory(pointer, CPU_BYTES).find(pattern)
-            if distance >= 0:
-                near[distance] = cell * 8
-    return near[min(near)] if near and _flushes_one_page(engine, near[min(near)]) else 0
-
-
-def _flushes_one_page(engine: Engine, offset: int) -> bool:
-    """Load from two pages, flush one, load again: only that one may be asked for."""
-    pages = (0x9000, 0xA000)
-    engine.memory.write(PROBE_PA, _load(pages[0]) + _load(pages[1]) + b"\x0f\x05")
-    engine.flush_code()
-    engine.run(PROBE_PA, 1000)
-    _flush_page(c_uint64.from_address(engine._handle + offset).value, pages[0])
-    probe = engine.hooks
-    assert isinstance(probe, _Probe)
-    probe.asked.clear()
-    engine.run(PROBE_PA, 1000)
-    return [va for va in probe.asked if va in pages] == [pages[0]]
-
-
-def _load(address: int) -> bytes:
-    return b"\x48\x8b\x04\x25" + address.to_bytes(4, "little")  # mov rax, [address]
-
-
-def _store(address: int) -> bytes:
-    return b"\x48\x89\x04\x25" + address.to_bytes(4, "little")  # mov [address], rax
-
-
-def _probe_engine(silicon: bool) -> Engine:
-    probe, memory = _Probe(), PhysicalMemory(16 * PAGE_SIZE)
-    probe.engine = Engine(memory, probe, silicon=silicon)
-    if silicon:
-        probe_entry = (BOOT_TABLES_PFN + 3) * WORDS_PER_PAGE + (PROBE_PA >> PAGE_SHIFT)
-        memory.words[probe_entry] = PROBE_PA | paging.P | paging.U
-    return probe.engine
-
-
-def _count_cells(engine: Engine) -> list[int]:
-    runs = {b"\x90" * length: length + 1 for length in (3, 17, 40, 5)}
-    return _handle_cells(engine, runs)
-
-
-def _fault_address_cells(engine: Engine) -> list[int]:
-    return _handle_cells(
-        engine, {_load(address): address for address in (0x7654_3210, 0x6543_210F)}
-    )
-
-
-def _handle_cells(engine: Engine, runs: dict[bytes, int]) -> list[int]:
-    """Offsets behind the handle of the 64-bit cells that hold each run's value after it."""
-    cells = set(range(0, HANDLE_BYTES, 8))
-    for code, expected in runs.items():
-        engine.memory.write(PROBE_PA, code + b"\x0f\x05")
-        engine.flush_code()
-        engine.run(PROBE_PA, 1000)
-        words = memoryview(ctypes.string_at(engine._handle, HANDLE_BYTES)).cast("Q")
-        cells = {cell for cell in cells if words[cell // 8] == expected}
-    return sorted(cells)
-
-
-def _context_cells(engine: Engine, runs: dict[bytes, int], before: int | None = None) -> list[int]:
-    """Offsets of the int32 cells of a context that hold `before`, and after each run its value."""
-    fresh = memoryview(engine.fresh_context).cast("i")
-    cells = {cell for cell, value in enumerate(fresh) if before is None or value == before}
-    for code, expected in runs.items():
-        engine.memory.write(PROBE_PA, code + b"\x0f\x05")
-        engine.flush_code()
-        engine.restore(bytearray(engine.fresh_context))
-        engine.run(PROBE_PA, 1000)
-        after = memoryview(engine.save(bytearray(engine.fresh_context))).cast("i")
-        cells = {cell for cell in cells if after[cell] == expected}
-    return sorted(cell * 4 for cell in cells)
-
-
-def _only(cells: list[int], what: str) -> int:
-    if len(cells) != 1:
-        found = ", ".join(map(str, cells)) or "none"
-        raise EngineError(
-            f"cannot find the {what} in this build of Unicorn (candidates: {found}); "
-            "Vantage is tested with unicorn==2.1.4"
-        )
-    return cells[0]
-
-
 # The C interface, with prototypes that take plain integers ------------------------------------
 
 _FILL = CFUNCTYPE(c_bool, c_void_p, c_uint64, c_int, c_void_p, c_void_p)
@@ -549,6 +424,8 @@ _INVALID = CFUNCTYPE(c_bool, c_void_p, c_void_p)
 _CALL = CFUNCTYPE(None, c_void_p, c_void_p)
 _IN = CFUNCTYPE(ctypes.c_uint32, c_void_p, ctypes.c_uint32, c_int, c_void_p)
 _STORE = CFUNCTYPE(None, c_void_p, c_int, c_uint64, c_int, ctypes.c_int64, c_void_p)
+_BLOCK = CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_void_p)
+_STOP = CFUNCTYPE(None, c_void_p, c_uint64, ctypes.c_uint32, c_void_p)
 _OUT = CFUNCTYPE(None, c_void_p, ctypes.c_uint32, c_int, ctypes.c_uint32, c_void_p)
 
 
@@ -564,8 +441,10 @@ _emu_stop = _c("uc_emu_stop", c_void_p)
 _context_save = _c("uc_context_save", c_void_p, c_void_p)
 _context_restore = _c("uc_context_restore", c_void_p, c_void_p)
 _ctl = _c("uc_ctl", c_void_p, c_int)
-_flush_page = (
+FLUSHES_PAGES = hasattr(uclib, "tlb_flush_page_x86_64")
+"""This build exports the function that drops one page's translation.  It is not documented."""
+flush_page_of: Callable[..., int] = (
     _c("tlb_flush_page_x86_64", c_void_p, c_uint64)
-    if hasattr(uclib, "tlb_flush_page_x86_64")
+    if FLUSHES_PAGES
     else _c("uc_ctl", c_void_p, c_int)  # never called: `cpu_offset` is 0
 )

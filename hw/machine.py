@@ -12,6 +12,7 @@ from hw.disk import Disk, DiskState
 from hw.engine import RESERVED_FRAMES
 from hw.memory import PAGE_SIZE, CodeFrames, PhysicalMemory
 from hw.mmu import MmuState
+from hw.shadow import Shadow
 from hw.stepping import Stepper
 from hw.tlb import Tlb
 
@@ -79,12 +80,14 @@ class Machine:
         self.state = state or _fresh_state(config)
         self.memory.code = self.state.code
         self.console = Console(self.state.console, sink, source)
-        self.disk = Disk(self.state.disk, (config.swap_mib << 20) // PAGE_SIZE, self)
+        self.disk = Disk(self.state.disk, (config.swap_mib << 20) // PAGE_SIZE, self.charge)
         self.trace: trace.Trace | None = None
         silicon = config.mmu == SILICON
-        self.cores: list[Core] = []
-        for core_state in self.state.cores:
-            self.cores.append(Core(core_state, self.memory, silicon=silicon, peers=self.cores))
+        shadows: list[Shadow] = []
+        self.cores = [
+            Core(core_state, self.memory, silicon=silicon, shadows=shadows)
+            for core_state in self.state.cores
+        ]
         self.core = self.cores[0]
         """The core whose turn it is."""
 
@@ -98,6 +101,11 @@ class Machine:
         for core in self.cores:
             core.vectors = vectors
 
+    def remark_to(self, listener: Callable[[str], None]) -> None:
+        """Tell `listener` what the user of a program should know: a sentence, perhaps repeated."""
+        for core in self.cores:
+            core.remark = listener
+
     @property
     def first_free_frame(self) -> int:
         """Frames below this belong to the machine."""
@@ -105,7 +113,7 @@ class Machine:
 
     def attach_trace(self, port: trace.Trace | None) -> None:
         """From now on records go to `port`."""
-        self.trace = self.console.trace = port
+        self.trace = self.console.trace = self.disk.trace = port
         for core in self.cores:
             core.trace = core.mmu.trace = port
 

@@ -1,7 +1,7 @@
 """Physical memory: one flat array of bytes, seen as frames of 4 KiB and as 64-bit words.
 
-The emulated cores map this very buffer, so a word written here is what their page walker
-reads next.  Frame 0 is never handed out: a physical address of 0 stays a mistake.
+The emulated cores map this buffer, so their page walker reads a word that is written here.
+Frame 0 is never handed out: a physical address of 0 is always a mistake.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ ZERO_PAGE = bytes(PAGE_SIZE)
 class CodeFrames:
     """Which frames hold code that a core may have translated.
 
-    Part of a checkpoint: whether a fault is resolved inside an instruction or by starting it
-    again depends on it.
+    Part of a checkpoint, because a fault is resolved inside an instruction or by starting the
+    instruction again, and this decides which.
     """
 
     fetched: set[int] = field(default_factory=set)
     """Frames that instructions may have come from since translated code was last dropped."""
     was_written: bool = False
     """The kernel has stored into one of them: cores must drop their translations."""
+    level: int = 0
+    """How closely the cores watch floating-point arithmetic: PLAIN, FLAGS or TRAPS of
+    `hw/corrections.py`."""
 
 
 class PhysicalMemory:
     """`size_bytes` of DRAM starting at physical address 0.
 
     `words[pa >> 3]` is the 64-bit word at `pa`; page tables are read and written that way.
-    Everything else goes through `read`, `write`, `zero_frame` and `copy_frame`, because a
-    store made behind the cores' backs must also drop code that they have translated.
+    Everything else goes through `read`, `write`, `zero_frame` and `copy_frame`: the cores do not
+    see such a store, so it must also drop code that they have translated.
 
-    `room` is a mapping of that size to use, which another process may look into.
+    `room` is a mapping of that size to use.  Another process may look into it.
     """
 
     def __init__(self, size_bytes: int, room: mmap.mmap | None = None) -> None:
@@ -85,7 +88,7 @@ class PhysicalMemory:
     def executable(self, pfn: int) -> None:
         """A table entry that allows fetching from frame `pfn` is being written.
 
-        On silicon nobody sees what is fetched, so whoever writes tables has to say so.
+        On silicon the core does not see what is fetched, so the writer of the tables says so.
         """
         self.code.fetched.add(pfn)
 

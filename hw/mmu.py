@@ -1,9 +1,8 @@
 """The model MMU of one core: an instruction and a data TLB in front of the page walk.
 
-The emulator asks here whenever it has no translation of its own.  What it caches is always a
-subset of the two TLBs: whenever entries leave, `on_shrink` drops them from the emulator's cache
-too, and when CR3 changes the core looks through it.  So hits may go unseen, but every miss, fill
-and eviction is exact.
+The emulator asks here when it has no translation of its own.  What it caches is always a subset
+of the two TLBs (`hw/shadow.py`): `on_shrink` is told which entries leave.  So the model does not
+see every hit, but every miss, fill and eviction is exact.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from hw.tlb import GLOBAL, Entry, Tlb
 
 COLD, CAPACITY, CONFLICT, FLUSHED, PERMISSION, DIRTY = range(6)
 CAUSES = ("cold", "capacity", "conflict", "flushed", "permission", "dirty")
-"""Why an entry was not there: never seen; evicted from a full TLB; evicted while other sets had
-room; flushed; there, but without the right asked for; there, but D was not yet set."""
+"""Why there was no usable entry.  cold: the page was never seen.  capacity: a full TLB evicted it.
+conflict: its set was full, others had room.  flushed.  permission: the entry lacks the right.
+dirty: the entry does not know that D is set."""
 
 SIDES = ("I", "D")
 CR3_NOFLUSH = 1 << 63
@@ -64,12 +64,15 @@ class MmuState:
     roots: dict[int, int] = field(default_factory=dict)
     """The table root that each PCID was last used with."""
     departed: dict[int, list[dict[int, int]]] = field(default_factory=dict)
-    """Per table root and side: why the entry of a page is not there any more."""
+    """Per table root and side: why the entry of a page has left."""
 
 
 class Mmu:
-    """Translation for one core.  `words` is physical memory; `charge` bills a primitive;
-    `on_shrink` is told the entries that have left."""
+    """Translation for one core.
+
+    `words` is physical memory.  `charge` bills a primitive.  `on_shrink` is told the entries that
+    have left.
+    """
 
     def __init__(
         self,
@@ -82,8 +85,6 @@ class Mmu:
         self.words = words
         self.charge = charge
         self.on_shrink = on_shrink
-        self.hits = 0
-        """How often the emulator asked for what was there: not a count of all hits."""
         self.trace: trace.Trace | None = None
 
     def translate(self, vpn: int, access: int) -> Entry:
@@ -96,7 +97,7 @@ class Mmu:
         return self._upgrade(entry, access, tlb) if entry else self._miss(vpn, access, tlb)
 
     def hit(self, vpn: int, access: int) -> Entry | None:
-        """A usable entry, if the TLB has one: nothing happens that the machine could notice."""
+        """A usable entry, if the TLB has one.  A hit changes no state of the machine."""
         state = self.state
         tlb = state.itlb if access == FETCH else state.dtlb
         entry = tlb.lookup(vpn, state.pcid)
@@ -104,12 +105,11 @@ class Mmu:
             access == READ
             or (not entry.rights & NX if access == FETCH else entry.dirty and entry.rights & W)
         ):
-            self.hits += 1
             return entry
         return None
 
     def _miss(self, vpn: int, access: int, tlb: Tlb) -> Entry:
-        """Walk the tables for a page that has no entry, and give it one."""
+        """Walk the tables for a page that has no entry, and fill one."""
         state, side = self.state, int(access != FETCH)
         gone = state.departed.get(state.cr3)
         self._count(side, gone[side].get(vpn, COLD) if gone else COLD, vpn)
@@ -118,7 +118,7 @@ class Mmu:
         self.charge(costs.WALK_STEP, 5 - level)
         pfn = (leaf & ADDRESS) >> 12 if level == 1 else page_frame(leaf, level, va)
         tag = GLOBAL if leaf & G else state.pcid
-        entry = Entry(vpn, tag, pfn, rights, leaf & D != 0, level)
+        entry = Entry(vpn, tag, pfn, rights=rights, dirty=leaf & D != 0, level=level)
         old = tlb.fill(entry)
         if old is not None:
             self._evicted(side, tlb, old)
@@ -127,7 +127,7 @@ class Mmu:
         return entry
 
     def _upgrade(self, entry: Entry, access: int, tlb: Tlb) -> Entry:
-        """There is an entry, but the tables must be asked: for D, or for a right."""
+        """The entry is there, but the tables decide: about D, or about a right."""
         side, vpn = int(access != FETCH), entry.vpn
         if access == FETCH or not entry.rights & W:
             # The tables decide, not the stale entry (SDM vol. 3A, 4.10.4.1).

@@ -1,6 +1,7 @@
-"""Stepping: a core runs one instruction at a time, with a record before each and one for what it
-stored.  Neither is in the trace of a run; they are for the stretches that a debugger or the panel
-has the machine execute again.
+"""Stepping: a core runs one instruction at a time, with a record before each and for each store.
+
+The trace of a run has none of these records.  A debugger or the panel lets the machine execute a
+stretch again to get them.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ STORE = trace.declare(
 PAGE = trace.declare(
     "page",
     "place:Q pfn:Q data:s",
-    "What a frame holds after so many records of the run; only where memory is looked at.",
+    "What a frame holds at this record of the run; only where memory is looked at.",
 )
 
 
 class Approach:
-    """Runs a core as fast as it goes until it has retired so many instructions, and then calls
-    `arrived`, which is to put something else in its place."""
+    """Runs a core at full speed until it has retired `instructions`.
+
+    It then calls `arrived`, which puts another stepper in this one's place.
+    """
 
     def __init__(self, core: Core, instructions: int, arrived: Callable[[], None]) -> None:
         self.core = core

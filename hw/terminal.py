@@ -1,4 +1,4 @@
-"""The host's terminal as the console of a machine: its keys, unchanged, as they are pressed."""
+"""The host's terminal as the console of a machine: its keys, one by one and unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY_POLL_SECONDS = 0.05
 class GuestTerminal:
     """The host's terminal as the console of a machine: keys, and the size of the window.
 
-    A thread of its own waits for keys, so that whoever asks never waits longer than it wants to.
+    A thread of its own waits for keys, so a caller never waits longer than it asked to.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -77,7 +77,7 @@ class GuestTerminal:
         return self._waited
 
     def write(self, data: bytes) -> None:
-        """Show something, wherever standard output goes; nothing, if the terminal is gone."""
+        """Show something on the terminal; do nothing if the terminal is gone."""
         out = sys.stdout.fileno() if sys.platform == "win32" else self._descriptor
         with contextlib.suppress(OSError):
             while data:
@@ -103,17 +103,15 @@ def guest_terminal() -> Iterator[GuestTerminal]:
 
 @contextlib.contextmanager
 def _transparent(descriptor: int) -> Iterator[None]:
-    """Neither keys nor output are changed on their way (cfmakeraw(3))."""
+    """The terminal passes keys and output through unchanged (cfmakeraw(3))."""
     if sys.platform == "win32":
         yield  # msvcrt reads single keys in any mode
         return
     before = termios.tcgetattr(descriptor)
     try:
         mode = termios.tcgetattr(descriptor)
-        mode[0] &= ~(
-            termios.BRKINT | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.ISTRIP
-            | termios.IXON
-        )  # fmt: skip
+        newlines = termios.ICRNL | termios.INLCR | termios.IGNCR
+        mode[0] &= ~(newlines | termios.BRKINT | termios.ISTRIP | termios.IXON)
         mode[1] &= ~termios.OPOST
         mode[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0

@@ -3,8 +3,8 @@
 SDM vol. 3A, 4.10.  An entry belongs to one process-context identifier unless it is global.
 Large pages are held as 4 KiB pieces, which 4.10.2.3 allows; `flush_page` drops every piece.
 
-FIFO and not LRU, because a hit then changes nothing: the emulator may answer hits on its own
-and the contents here stay exact.
+FIFO and not LRU, because a hit then changes nothing: the emulator answers hits on its own, and
+the contents here stay exact.
 """
 
 from __future__ import annotations

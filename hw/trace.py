@@ -1,15 +1,15 @@
 """The trace port: typed records of what the machine and its kernel do, and their container.
 
-Whoever wants to know what happened (panel, recorder, grader, exporter) reads records and
-nothing else.  Kinds of record are declared once, by the layer that emits them, with
-`declare`; a trace file carries the declarations, so a reader needs no code of ours.
+The panel, the recorder, the grader and the exporter read records and nothing else.  The layer
+that emits a kind of record declares it once, with `declare`.  A trace file carries the
+declarations, so a reader needs no code of ours.
 
 A record is `kind u8, core u8, cycles u64` followed by its fields, little-endian and unpadded:
 `B H I Q` are unsigned of 1, 2, 4, 8 bytes, `q` is signed of 8, `s` is a u32 length, whose bytes
 follow behind all fields.
-These bytes are canonical and free of host time.  The digest of a run is a chain: each 4,096
-records are hashed with SHA-256 together with the digest before them, so that a run can be
-continued from a checkpoint and still end with the digest of the whole.
+These bytes are canonical and free of host time.  The digest of a run is a chain: SHA-256 hashes
+each 4,096 records together with the digest before them.  So a run that is continued from a
+checkpoint ends with the digest of the whole.
 
 File: the magic, `u32 version`, `u32 length` and a zlib-compressed JSON header; then chunks of
 `u32 compressed bytes, u32 raw bytes, u32 records, zlib data`; last an index chunk with the
@@ -46,8 +46,8 @@ class TraceError(Exception):
 class Kind:
     """A kind of record: field names and codes, and one sentence on what it says.
 
-    Its number in a trace is its place among all kinds in the order of their names, whatever
-    order the modules that declare them were imported in.
+    Its number in a trace is its place among all kinds in the order of their names.  The order of
+    imports does not matter.
     """
 
     name: str
@@ -170,7 +170,7 @@ class Trace:
             self._end_chunk()
 
     def retract(self) -> None:
-        """Take the last record back: its observer, who calls this, has found it impossible."""
+        """Take the last record back.  Its observer calls this if it finds the record impossible."""
         del self._pending[-1]
 
     @property
@@ -190,8 +190,8 @@ class Trace:
         self._written = 0
 
     def flush(self) -> None:
-        """Write what is pending to the sink, as a chunk of its own: for whoever reads along.
-        The digest is that of the records, however they are cut into chunks."""
+        """Write what is pending to the sink, as a chunk of its own, for a reader of the live file.
+        The digest depends on the records only, not on how they are cut into chunks."""
         written, count = self._written, len(self._pending) - self._written
         if self.sink and count:
             raw, cycles = self._pack_pending(written), self._pending[written][2]

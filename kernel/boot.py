@@ -181,6 +181,7 @@ def boot(
         machine, chooser, POLICIES[config.sched](chooser), config.pcids, eager=config.eager
     )
     machine.connect(Traps(kernel))
+    machine.remark_to(kernel.log.say_once)
     kernel.vases.choose(config.vas_sync, config.vas_sharing)
     if config.vas_limit_mib is not None:
         kernel.vases.limit_frames = config.vas_limit_mib << 8

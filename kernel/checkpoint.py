@@ -92,6 +92,7 @@ def load(
     if not isinstance(kernel, Kernel):
         raise CheckpointError("the checkpoint holds no kernel")
     machine.connect(Traps(kernel))
+    machine.remark_to(kernel.log.say_once)
     if other is not None:
         kernel.memory.shootdowns.forget_tags()
     if kept.trace is not None:

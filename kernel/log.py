@@ -19,6 +19,11 @@ class Log:
     machine: Machine
     messages: list[str] = field(default_factory=list)
 
+    def say_once(self, text: str) -> None:
+        """What the machine remarks about a program, the first time."""
+        if text not in self.messages:
+            self.say(text)
+
     def say(self, text: str) -> None:
         """Trace one line, and keep it while there is room."""
         if len(self.messages) < MAX_MESSAGES:

@@ -77,7 +77,7 @@ class Traps:
         assert thread is not None
         if kernel.machine.trace:
             kernel.machine.trace.emit(EXCEPTION, thread.tid, vector, error, rip, va)
-        delivery.answer_for(thread, vector, error, va, rip)
+        delivery.answer_for(thread, core, vector, error, va)
         core.leave = True
 
 

@@ -1,4 +1,4 @@
-"""Claims about run.py and hw/host.py: what a newcomer meets before anything of Vantage runs.
+"""Claims about run.py, hw/setup.py and hw/host.py: what a newcomer meets first.
 
 A set-up runs in a small copy of the checkout. Most copies have a stand-in for pip, which only
 writes down that it was called; two tests use the real one, with nothing to fetch or no network.
@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 import run
-from hw import host
+from hw import host, setup
+from hw.terminal import guest_terminal
 
 ROOT = Path(run.ROOT)
 SIGINT = 2
@@ -55,9 +56,9 @@ import sys
 import time
 
 import run
-from hw import host
+from hw import setup
 
-real_step = host.step
+real_step = setup.step
 
 
 def step(command):
@@ -69,7 +70,7 @@ def step(command):
     time.sleep(float(os.environ.get("PACE", "0")))
 
 
-host.step = step
+setup.step = step
 sys.exit(run.door(sys.argv[1:]))
 """
 
@@ -79,7 +80,7 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("run.py", "hw/host.py", *run.LOCKS.values()):
+        for name in ("run.py", "hw/host.py", "hw/setup.py", *run.LOCKS.values()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
         (folder / "labs").mkdir()
@@ -372,7 +373,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(host.UserError, match=r"cannot write .* make it writable"),
-        host.environment_to_build(str(tmp_path / "file" / "environment")),
+        setup.environment_to_build(str(tmp_path / "file" / "environment")),
     ):
         pass
 
@@ -382,7 +383,7 @@ def test_a_python_without_venv_is_told_the_package_to_install(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(host.UserError, match=r"lacks its module venv; .*apt install python3\.\d+-"):
-        host.make_venv(str(tmp_path))
+        setup.make_venv(str(tmp_path))
 
 
 def test_without_a_network_the_real_pip_fails_with_one_sentence(checkout: Checkout) -> None:
@@ -427,7 +428,7 @@ def test_the_doctor_says_what_is_wrong_and_its_remedy(ready: Checkout) -> None:
 
 
 def test_the_doctor_sees_an_emulator_that_runs() -> None:
-    assert [finding.level for finding in host._examine_packages(sys.executable)] == ["ok"]
+    assert [finding.level for finding in setup._examine_packages(sys.executable)] == ["ok"]
 
 
 # Work that can be interrupted ---------------------------------------------------------------
@@ -548,10 +549,12 @@ if sys.platform != "win32":
         before = termios.tcgetattr(terminal)
         with os.fdopen(terminal, "r") as stdin:
             monkeypatch.setattr(sys, "stdin", stdin)
-            with pytest.raises(ValueError, match="oops"), host.raw_terminal() as keys:  # noqa: PT012
-                assert keys.read(0.0) is None
-                os.write(keyboard, b"x")
-                assert keys.read(5.0) == b"x"
+            with pytest.raises(ValueError, match="oops"), guest_terminal() as keys:  # noqa: PT012
+                rows, columns = 24, 80
+                assert keys.wait(5.0) == (None, (rows, columns))
+                assert keys.poll() is None
+                os.write(keyboard, b"\x03")
+                assert keys.wait(5.0) == (b"\x03", None)
                 raise ValueError("oops")
             assert termios.tcgetattr(terminal) == before
         os.close(keyboard)

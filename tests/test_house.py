@@ -441,9 +441,9 @@ def test_the_top_level_holds_the_agreed_names_only() -> None:
         assert known, f"{name}:1: not among the names that were agreed for the top level"
 
 
-def test_the_door_can_use_the_host_module_before_an_environment_exists() -> None:
-    for path in ("hw/__init__.py", "hw/host.py"):
-        if (ROOT / path).exists():
-            for line, name in imports(path, ast.parse((ROOT / path).read_text("utf-8"))):
-                known = name.split(".")[0] in sys.stdlib_module_names
-                assert known, f"{path}:{line}: {name} may not be imported here"
+def test_the_door_can_use_host_and_setup_before_an_environment_exists() -> None:
+    modules = ("hw/__init__.py", "hw/host.py", "hw/setup.py")
+    for path in modules:
+        for line, name in imports(path, ast.parse((ROOT / path).read_text("utf-8"))):
+            known = is_within(name, {"hw.host"} | set(sys.stdlib_module_names))
+            assert known, f"{path}:{line}: {name} may not be imported here"

@@ -7,7 +7,7 @@ a handler returns to the view that the signal found.
 from __future__ import annotations
 
 from hw import trace
-from hw.cpu import Core
+from hw.cpu import FPU, SIMD, Core
 from kernel.abi.errno import KernelError
 from kernel.life import sigframe
 from kernel.life.life import Life
@@ -36,9 +36,11 @@ SIGNAL = trace.declare(
 )
 
 
-def answer_for(thread: Thread, vector: int, error: int, va: int, rip: int) -> None:
+def answer_for(thread: Thread, core: Core, vector: int, error: int, va: int) -> None:
     """The program must answer for an exception: it gets the signal that stands for it."""
-    signals.force(thread, signals.of_exception(thread, vector, error, va, rip))
+    floats = core.pending_float_exceptions(vector) if vector in (FPU, SIMD) else 0
+    rip = core.state.rip
+    signals.force(thread, signals.of_exception(thread, vector, error, va, rip, floats=floats))
 
 
 def deliver(life: Life, thread: Thread, core: Core) -> None:

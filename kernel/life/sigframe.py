@@ -49,6 +49,7 @@ def push(thread: Thread, core: Core, signal: Signal, action: SignalAction, mask:
     thread.space.write(image_at, core.fpu_image())
     frame = struct.pack("<Q", KUSER) + _pack_ucontext(thread, registers, signal, mask, image_at)
     thread.space.write(frame_at, frame + pack_siginfo(signal))
+    core.reset_fpu()
     core.set_registers(
         {
             "rip": action.handler,

@@ -45,6 +45,9 @@ EXCEPTIONS = {
     cpu.SIMD: (SIGFPE, 0),
 }
 """Exception vector -> signal and si_code; anything else is SIGSEGV."""
+FLOAT_CODES = ((0x01, 7), (0x04, 3), (0x08, 4), (0x12, 5), (0x20, 6))
+"""Floating-point exceptions -> FPE_FLTINV, FLTDIV, FLTOVF, FLTUND, FLTRES; the first one counts
+(Linux, fpu__exception_code)."""
 
 
 def name(number: int) -> str:
@@ -55,8 +58,13 @@ def name(number: int) -> str:
 # What an event is -------------------------------------------------------------------------------
 
 
-def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> Signal:
-    """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c)."""
+def of_exception(
+    thread: Thread, vector: int, error: int, va: int, rip: int, *, floats: int = 0
+) -> Signal:
+    """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c).
+
+    `floats` has the unmasked floating-point exceptions, as bits of MXCSR.
+    """
     if vector == cpu.PAGE_FAULT:
         region = thread.space.map.find(va)
         if region is not None and region.allows(error) and region.is_past_end(va):
@@ -64,6 +72,8 @@ def of_exception(thread: Thread, vector: int, error: int, va: int, rip: int) -> 
         code = SEGV_ACCERR if region else SEGV_MAPERR
         return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
     number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
+    if vector in (cpu.FPU, cpu.SIMD):
+        code = next((code for flags, code in FLOAT_CODES if floats & flags), 0)
     address = 0 if code == SI_KERNEL else rip
     return Signal(number, code, address=address, vector=vector, error=error)
 

@@ -13,6 +13,7 @@ from typing import Any
 import unicorn
 from unicorn import unicorn_const, x86_const
 
+from hw.calibration import calibrate
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
@@ -22,7 +23,6 @@ from hw.engine import (
     Engine,
     EngineError,
     FillEntry,
-    calibrate,
 )
 from hw.memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from kernel.life import elf

@@ -49,11 +49,20 @@ class Bare:
     faults: list[tuple[int, int]] = field(default_factory=list)
     exceptions: list[tuple[int, int, int, int]] = field(default_factory=list)
     """(vector, error, address, rip) of each."""
+    remarks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        config = MachineConfig(self.cpus, 4, self.mmu, self.itlb, self.dtlb, self.pcid)
+        config = MachineConfig(
+            cpus=self.cpus,
+            ram_mib=4,
+            mmu=self.mmu,
+            itlb=self.itlb,
+            dtlb=self.dtlb,
+            pcid=self.pcid,
+        )
         self.machine = Machine(config, lambda _: None)
         self.machine.connect(self)
+        self.machine.remark_to(self.remarks.append)
         self.core = self.machine.cores[0]
         self.memory = self.machine.memory
         self.next_frame = self.machine.first_free_frame

@@ -21,8 +21,9 @@ from unicorn.unicorn_const import (
     UC_ERR_WRITE_UNMAPPED,
 )
 
+from hw.calibration import calibrate
 from hw.cpu import GENERAL_PROTECTION, PAGE_FAULT
-from hw.engine import ERR_OK, RESERVED_FRAMES, Engine, RegisterBatch, calibrate
+from hw.engine import ERR_OK, RESERVED_FRAMES, Engine, RegisterBatch
 from hw.memory import PAGE_SIZE, WORDS_PER_PAGE, PhysicalMemory
 from hw.paging import (
     FETCH,
@@ -180,7 +181,7 @@ class Oracle:
         self._events.engine = self.engine
         self._scratch = bytearray(self.engine.fresh_context)
         self._window = slice(TABLES.start * WORDS_PER_PAGE, STUB_TABLES.stop * WORDS_PER_PAGE)
-        self._registers = RegisterBatch(self.engine._handle, ["rax", "rbx"])
+        self._registers = RegisterBatch(self.engine.handle, ["rax", "rbx"])
         self._excepted = False
         self._clean = bytearray(self.engine.fresh_context)
         self._write_stub()

@@ -2,7 +2,7 @@
 
 Three address spaces have some pages alike, some with frames of their own, some read-only; loads,
 stores, fetches, CR3 writes and invalidations come in random order, and then in programs.  The
-reference of `tests.hw.reference_tlb` hears every access.  Each way in which `Core._follow`, or an
+reference of `tests.hw.reference_tlb` hears every access.  Each way in which `Shadow.follow`, or an
 invalidation, can be wrong is a test that the reference notices it.
 """
 
@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from hw.cpu import Core
 from hw.engine import PROT_EXEC, PROT_READ, PROT_WRITE
 from hw.machine import MachineConfig
 from hw.mmu import CR3_NOFLUSH, Mmu
 from hw.paging import NX, W
+from hw.shadow import Shadow
 from hw.tlb import Tlb
 from kernel.turns import Deadlock
 from tests.hw.bare import CODE, DATA, READ_WRITE, Bare
@@ -127,51 +127,51 @@ def test_two_threads_on_two_cores_switch_views_at_the_same_time(pcid: bool) -> N
 
 # What would be noticed --------------------------------------------------------------------------
 
-IS_CACHED = Core._is_cached
+IS_CACHED = Shadow._is_cached
 
 
-def follow_all(core: Core) -> None:
+def follow_all(shadow: Shadow) -> None:
     """Nothing is dropped."""
 
 
-def follow_half(core: Core) -> None:
+def follow_half(shadow: Shadow) -> None:
     """What is stale is not given any more, but stays in the emulator's cache."""
-    for vpn in [vpn for vpn, known in core._given.items() if not core._is_cached(vpn, *known)]:
-        del core._given[vpn]
+    for vpn in [vpn for vpn, known in shadow._given.items() if not shadow._is_cached(vpn, *known)]:
+        del shadow._given[vpn]
 
 
-def follow_but_one(core: Core) -> None:
+def follow_but_one(shadow: Shadow) -> None:
     """One stale page is forgotten."""
-    stale = [vpn for vpn, known in core._given.items() if not core._is_cached(vpn, *known)]
+    stale = [vpn for vpn, known in shadow._given.items() if not shadow._is_cached(vpn, *known)]
     for vpn in stale[1:]:
-        del core._given[vpn]
-        core.engine.flush_page(vpn << 12)
+        del shadow._given[vpn]
+        shadow.engine.flush_page(vpn << 12)
 
 
-def any_frame(core: Core, vpn: int, pfn: int, rights: int) -> bool:
-    state = core.state.mmu
+def any_frame(shadow: Shadow, vpn: int, pfn: int, rights: int) -> bool:
+    state = shadow._mmu
     for tlb in (state.itlb, state.dtlb):
         entry = tlb.lookup(vpn, state.pcid)
         pfn = pfn if entry is None else entry.pfn
-    return IS_CACHED(core, vpn, pfn, rights)
+    return IS_CACHED(shadow, vpn, pfn, rights)
 
 
-def any_tag(core: Core, vpn: int, pfn: int, rights: int) -> bool:
-    state = core.state.mmu
+def any_tag(shadow: Shadow, vpn: int, pfn: int, rights: int) -> bool:
+    state = shadow._mmu
     own = state.pcid
 
     def cached(tag: int) -> bool:
         state.pcid = tag
-        return IS_CACHED(core, vpn, pfn, rights)
+        return IS_CACHED(shadow, vpn, pfn, rights)
 
     found = any(cached(tag) for tag in range(SPACES + 1))
     state.pcid = own
     return found
 
 
-def without(right: int) -> Callable[[Core, int, int, int], bool]:
+def without(right: int) -> Callable[[Shadow, int, int, int], bool]:
     """A look through the TLBs that does not ask about one right."""
-    return lambda core, vpn, pfn, rights: IS_CACHED(core, vpn, pfn, rights & ~right)
+    return lambda shadow, vpn, pfn, rights: IS_CACHED(shadow, vpn, pfn, rights & ~right)
 
 
 def nothing(*_: object) -> None:
@@ -184,20 +184,20 @@ def none_gone(*_: object) -> list[Any]:
 
 
 BROKEN: dict[str, tuple[object, str, Any]] = {
-    "everything is kept": (Core, "_follow", follow_all),
-    "stale pages stay in the emulator": (Core, "_follow", follow_half),
-    "one stale page is kept": (Core, "_follow", follow_but_one),
-    "another frame will do": (Core, "_is_cached", any_frame),
-    "another space's entry will do": (Core, "_is_cached", any_tag),
-    "what may be written is not asked": (Core, "_is_cached", without(PROT_WRITE)),
-    "the instruction TLB is not asked": (Core, "_is_cached", without(PROT_EXEC)),
-    "the data TLB is not asked": (Core, "_is_cached", without(PROT_READ | PROT_WRITE)),
+    "everything is kept": (Shadow, "follow", follow_all),
+    "stale pages stay in the emulator": (Shadow, "follow", follow_half),
+    "one stale page is kept": (Shadow, "follow", follow_but_one),
+    "another frame will do": (Shadow, "_is_cached", any_frame),
+    "another space's entry will do": (Shadow, "_is_cached", any_tag),
+    "what may be written is not asked": (Shadow, "_is_cached", without(PROT_WRITE)),
+    "the instruction TLB is not asked": (Shadow, "_is_cached", without(PROT_EXEC)),
+    "the data TLB is not asked": (Shadow, "_is_cached", without(PROT_READ | PROT_WRITE)),
     "INVLPG is forgotten": (Mmu, "invlpg", nothing),
     "INVPCID is forgotten": (Mmu, "flush_pcid", nothing),
     "a TLB keeps what a CR3 write drops": (Tlb, "flush_pcid", none_gone),
     "a TLB keeps what INVLPG drops": (Tlb, "flush_page", none_gone),
     "the emulator hears of no drop": (Mmu, "_dropped", nothing),
-    "the emulator's cache never shrinks": (Core, "_shrink", nothing),
+    "the emulator's cache never shrinks": (Shadow, "shrink", nothing),
 }
 
 

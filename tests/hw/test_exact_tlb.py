@@ -73,7 +73,7 @@ def test_cores_that_interrupt_each_other_are_exact_too(line: str, size: str, pci
 
 
 def test_the_reference_would_notice_an_entry_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hw.cpu.Core._shrink", lambda core, gone=None: None)
+    monkeypatch.setattr("hw.shadow.Shadow.shrink", lambda shadow, gone=None: None)
     config = MachineConfig(ram_mib=16, itlb=(2, 1), dtlb=(2, 1))
     _, (reference,), _ = watched(config, "sieve 3000")
     assert reference.differences()
@@ -84,7 +84,7 @@ def test_the_reference_would_notice_what_is_kept_and_not_cached(
     line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a data TLB of few entries what one tag has is not there under the other."""
-    monkeypatch.setattr("hw.cpu.Core._is_cached", lambda *_: True)
+    monkeypatch.setattr("hw.shadow.Shadow._is_cached", lambda *_: True)
     config = MachineConfig(ram_mib=16, itlb=(8, 4), dtlb=(4, 2))
     try:
         _, (reference,), _ = watched(config, line)
@@ -99,7 +99,7 @@ def test_what_views_have_alike_is_not_asked_for_again(monkeypatch: pytest.Monkey
     asked = [0, 0]
     for i, keeps in enumerate((True, False)):
         if not keeps:
-            monkeypatch.setattr("hw.cpu.Core._follow", lambda core: core._shrink())
+            monkeypatch.setattr("hw.shadow.Shadow.follow", lambda shadow: shadow.shrink())
         for rounds, sign in ((20, -1), (120, 1)):
             hits = _hits(f"crossings views {rounds}", monkeypatch)
             asked[i] += sign * hits

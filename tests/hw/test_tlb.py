@@ -15,7 +15,7 @@ SIZES = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 3), (1, 8), (16, 4))
 
 
 def entry(vpn: int, tag: int = 1, level: int = 1) -> Entry:
-    return Entry(vpn, tag, vpn + 1000, 0, False, level)
+    return Entry(vpn, tag, vpn + 1000, rights=0, dirty=False, level=level)
 
 
 def pages(entries: list[Entry]) -> list[tuple[int, int]]:

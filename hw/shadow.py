@@ -1,0 +1,165 @@
+"""What the emulator may hold in its own translation cache: always a subset of what the TLBs hold.
+
+The emulator answers by itself what it holds, and asks the core for the rest.  So the core counts
+every miss, fill and eviction exactly, although it does not see most hits.  When an entry leaves
+the TLBs, it leaves this cache too.
+
+The same module decides when translated code is stale: code of a frame that was stored into.
+"""
+
+from __future__ import annotations
+
+from hw.engine import PROT_EXEC, PROT_READ, PROT_WRITE, Engine
+from hw.memory import PAGE_SIZE, PhysicalMemory
+from hw.mmu import MmuState
+from hw.paging import FETCH, NX, W
+from hw.tlb import Entry
+
+FLUSH_SINGLY = 3
+"""At most this many pages are dropped one by one; more are dropped with all others."""
+FOLLOW_PAGES, FOLLOW_SINGLY = 64, 8
+"""When CR3 changes, a cache of at most 64 pages is looked through; at most 8 are dropped singly."""
+ASKED_TOO_OFTEN = 2_000
+"""After this many hits that the emulator did not hold, its cache is too small.  It grows only when
+it is flushed while it is well filled, so the core flushes it.  No entry of the TLBs changes."""
+
+
+class Shadow:
+    """The cache of the emulator that runs one core.  `peers` has those of all cores."""
+
+    def __init__(
+        self, engine: Engine, memory: PhysicalMemory, mmu: MmuState, peers: list[Shadow]
+    ) -> None:
+        self.engine = engine
+        self._memory = memory
+        self._mmu = mmu
+        self._peers = peers
+        peers.append(self)
+        self._writable: set[int] = set()
+        """Frames that the emulator may store into without asking."""
+        self._given: dict[int, tuple[int, int]] = {}
+        """Pages that it may hold: frame, and PROT_* bits."""
+        self._asked = 0
+        self._code_is_stale = False
+
+    def use(self, engine: Engine) -> None:
+        """Another engine takes over this core.  What it has cached is old."""
+        self.engine = engine
+        engine.flush_code()
+        self.shrink()
+
+    def shrink(self, gone: list[Entry] | None = None) -> None:
+        """Drop the entries that have left the TLBs; None: drop all."""
+        if gone is None or len(gone) > FLUSH_SINGLY:
+            self._writable.clear()
+            self._given.clear()
+            self._asked = 0
+            self.engine.flush_tlb()
+        else:
+            for entry in gone:
+                if self._given.pop(entry.vpn, None):
+                    self.engine.flush_page(entry.vpn << 12)
+
+    def asked_for_a_hit(self) -> None:
+        """The emulator did not hold what the TLBs hold."""
+        self._asked += 1
+        if self._asked > ASKED_TOO_OFTEN:
+            self.shrink()
+
+    def follow(self) -> None:
+        """CR3 has changed.  Keep what the TLBs hold alike under the new tag.
+
+        A view shares most pages with its process, so a switch of views drops little.
+        """
+        given = self._given if len(self._given) <= FOLLOW_PAGES else {}
+        stale = [vpn for vpn, known in given.items() if not self._is_cached(vpn, *known)]
+        if not given or len(stale) > FOLLOW_SINGLY:
+            self.shrink()
+            return
+        for vpn in stale:
+            del self._given[vpn]
+            self.engine.flush_page(vpn << 12)
+
+    def _is_cached(self, vpn: int, pfn: int, rights: int) -> bool:
+        """Do the TLBs lead from `vpn` to `pfn` with these rights, under the current tag?"""
+        state = self._mmu
+        if rights & PROT_EXEC:
+            code = state.itlb.lookup(vpn, state.pcid)
+            if code is None or code.pfn != pfn or code.rights & NX:
+                return False
+        if rights & PROT_READ:
+            data = state.dtlb.lookup(vpn, state.pcid)
+            if data is None or data.pfn != pfn:
+                return False
+            return not rights & PROT_WRITE or bool(data.dirty and data.rights & W)
+        return True
+
+    def give(self, vpn: int, entry: Entry, kind: int) -> int:
+        """What the emulator may do with a page from now on: what both TLBs allow together.
+
+        `entry` is the one that answers an access of this `kind`.  Returns PROT_* bits.
+        """
+        state, pfn, rights = self._mmu, entry.pfn, 0
+        data: Entry | None = entry
+        if kind == FETCH:
+            data = state.dtlb.lookup(vpn, state.pcid)
+        if not entry.rights & NX:
+            code = entry if kind == FETCH else state.itlb.lookup(vpn, state.pcid)
+            if code is not None and code.pfn == pfn:
+                rights = PROT_EXEC
+                self._fetches(pfn)
+        if data is not None and data.pfn == pfn:
+            rights |= PROT_READ
+            if data.dirty and data.rights & W:
+                rights |= PROT_WRITE
+                self._writable.add(pfn)
+                if pfn in self._memory.code.fetched:
+                    self._code_may_change(by_another_page=not rights & PROT_EXEC)
+        self._given[vpn] = pfn, rights
+        return rights
+
+    def code(self, va: int, size_bytes: int) -> bytes:
+        """The bytes at `va`, if the emulator fetches them from one page that it holds."""
+        known = self._given.get(va >> 12)
+        offset = va & 0xFFF
+        if known is None or not known[1] & PROT_EXEC or offset + size_bytes > PAGE_SIZE:
+            return b""
+        pa = known[0] << 12 | offset
+        return bytes(self._memory.bytes[pa : pa + size_bytes])
+
+    # Translated code --------------------------------------------------------------------------
+
+    def _fetches(self, pfn: int) -> None:
+        """Code comes from this frame from now on.  A core that may store into it must ask again."""
+        if pfn not in self._memory.code.fetched:
+            self._memory.code.fetched.add(pfn)
+        for peer in self._peers:
+            if pfn in peer._writable:
+                peer.shrink()
+
+    def _code_may_change(self, *, by_another_page: bool) -> None:
+        """This core can store into code from now on.  The emulator notices that where the code
+        runs at the same address.  Other cores and other addresses need a fresh start."""
+        if by_another_page:
+            self._memory.code.was_written = True
+            return
+        for peer in self._peers:
+            if peer is not self:
+                peer._code_is_stale = True
+
+    def refresh_code(self) -> None:
+        """Drop translations of code that has changed.  The guest must not be running."""
+        code = self._memory.code
+        if code.was_written:
+            code.was_written = False
+            if not self.engine.silicon:  # there the next fetch would not tell
+                code.fetched.clear()
+            for peer in self._peers:
+                peer._drop_code()
+        elif self._code_is_stale:
+            self._drop_code()
+
+    def _drop_code(self) -> None:
+        self._code_is_stale = False
+        self.engine.flush_code()
+        self.shrink()

@@ -1,0 +1,47 @@
+"""Where an engine stops: in front of each instruction that the emulator gets wrong."""
+
+from __future__ import annotations
+
+from hw.corrections import find
+from hw.engine import Engine
+
+MOST = 512
+"""At most this many stops are kept: each makes the translation of code a little slower."""
+
+
+class Stops:
+    """The stops of one engine, by linear address.
+
+    A stop that is left from other code does no harm: the core looks at the instruction again.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._at: set[int] = set()
+        self._wanted: list[tuple[int, int, list[int]]] = []
+        """Blocks that must be translated again: start, size in bytes, addresses to stop at."""
+
+    def look(self, start: int, code: bytes, level: int) -> bool:
+        """Look through a block before it runs.  True: it must not run as it is; call `place`."""
+        new = [start + at for at, _ in find(code, level) if start + at not in self._at]
+        if new:
+            self._wanted.append((start, len(code), new))
+        return bool(new)
+
+    def place(self) -> None:
+        """Set the stops that `look` has found.  The guest must not be running."""
+        for start, size, addresses in self._wanted:
+            if len(self._at) + len(addresses) > MOST:
+                self._engine.remove_stops()
+                self._engine.flush_code()
+                self._at.clear()
+            for address in addresses:
+                self._engine.stop_at(address)
+                self._at.add(address)
+            self._engine.forget_code(start, size)
+        self._wanted.clear()
+
+    @property
+    def wanted(self) -> bool:
+        """Has `look` found anything since `place`?"""
+        return bool(self._wanted)
