@@ -15,11 +15,11 @@ from typing import Any
 import hw.panel
 from hw.host import UserError
 from hw.panel import command as panel
-from hw.panel.history import History
+from hw.panel.model.history import History
+from hw.panel.model.places import position_of
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_png
-from hw.panel.places import position_of
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
 from hw.trace import Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from userland.exec import configuration, machine_options

@@ -30,7 +30,7 @@ from userland import again
 from userland.again import Past
 
 if TYPE_CHECKING:
-    from hw.panel.captions import Narrator
+    from hw.panel.words.narrator import Narrator
 
 FLUSH_SECONDS = 0.05
 """How far the panel may be behind, beside its own work."""
@@ -223,7 +223,7 @@ def is_possible() -> bool:
 @contextmanager
 def narrating(link: Link) -> Iterator[Narrator]:
     """A teller of captions for the run of a link, on standard output."""
-    from hw.panel.captions import Narrator  # the tree of lab 1 is without the panel's walk
+    from hw.panel.words.narrator import Narrator  # the tree of lab 1 is without the panel's walk
 
     assert link.path is not None
     narrator = Narrator(link.path, lambda sentence: say(sentence, link, sys.stdout))

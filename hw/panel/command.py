@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from hw.host import UserError, ignore_interrupts, wait_a_little
-from hw.panel import captions
-from hw.panel.history import History
 from hw.panel.layout import PANELS, describe
-from hw.panel.moment import View
+from hw.panel.model.history import History
+from hw.panel.model.moment import View
+from hw.panel.model.places import SORT_NAMES, position_of
+from hw.panel.model.tracks import SORTS
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_gif, save_png, view_of
-from hw.panel.places import SORT_NAMES, position_of
-from hw.panel.scenes import read_scenes, show_scene
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
-from hw.panel.tracks import SORTS
+from hw.panel.user.scenes import read_scenes, show_scene
 from hw.panel.verbs import SAY
 from hw.panel.window import Window
+from hw.panel.words import narrator
 from hw.trace import TraceError
 
 EXAMPLES = """\
@@ -106,9 +106,9 @@ def _gif(history: History, options: argparse.Namespace) -> int:
 
 def _captions(history: History, options: argparse.Namespace) -> int:
     first, last = position_of(history, options.first), position_of(history, options.last)
-    for position in captions.events(history, max(0, first - 1), last):
+    for position in narrator.events(history, max(0, first - 1), last):
         history.seek(position)
-        print(captions.sentence(history))
+        print(narrator.sentence(history))
     return 0
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hw.panel.draw import Box, Canvas, Command, Rect, line_height
-from hw.panel.moment import View
+from hw.panel.model.moment import View
 from hw.panel.panels import (
     caption,
     cpu,
@@ -23,6 +22,7 @@ from hw.panel.panels import (
     tlb,
     walk,
 )
+from hw.panel.picture.draw import Box, Canvas, Command, Rect, line_height
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hw.panel.history import History
 from hw.panel.layout import compose
-from hw.panel.moment import View, moment_of
-from hw.panel.paint import Painter
-from hw.panel.theme import Theme
+from hw.panel.model.history import History
+from hw.panel.model.moment import View, moment_of
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import Theme
 
 GIF_COLOURS = 128
 

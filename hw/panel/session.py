@@ -11,30 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from hw.host import UserError
-from hw.panel import (
-    inside,
-    markers,
-    memory,
-    overlay,
-    pointing,
-    resuming,
-    sifting,
-    whatif,
-    windows,
-    writes,
-)
-from hw.panel.asking import PROMPTS, SUBMITS, condition_or_words
-from hw.panel.conditions import Condition, ConditionError, Subject, parse
-from hw.panel.draw import Command
-from hw.panel.history import History
 from hw.panel.keys import bindings, commands_by_key
 from hw.panel.layout import PANELS, compose, places, text_size
-from hw.panel.memory import Memory
-from hw.panel.moment import Focus, View, moment_of
+from hw.panel.machine import memory, resuming, whatif, windows, writes
+from hw.panel.machine.memory import Memory
+from hw.panel.model.conditions import Condition, ConditionError, Subject, parse
+from hw.panel.model.history import History
+from hw.panel.model.moment import Focus, View, moment_of
+from hw.panel.model.state import State
 from hw.panel.panels import memory as memory_panel
-from hw.panel.scenes import show_scene
-from hw.panel.state import State
-from hw.panel.theme import THEMES
+from hw.panel.picture import overlay
+from hw.panel.picture.draw import Command
+from hw.panel.picture.theme import THEMES
+from hw.panel.user import inside, markers, pointing, sifting
+from hw.panel.user.asking import PROMPTS, SUBMITS, condition_or_words
+from hw.panel.user.scenes import show_scene
 
 PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", "cpu": "syscall"}
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hw.panel import pointing
-from hw.panel.draw import Box, Command
 from hw.panel.keys import key_name
 from hw.panel.layout import parts
-from hw.panel.paint import Painter
+from hw.panel.picture.draw import Box, Command
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_film, save_png
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
-from hw.panel.words import caption
+from hw.panel.user import pointing
+from hw.panel.words.words import caption
 
 FRAMES_PER_SECOND = 60
 POLL_MILLISECONDS = 100

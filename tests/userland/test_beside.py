@@ -13,9 +13,9 @@ import pytest
 
 from hw.host import UserError
 from hw.panel import command as panel
-from hw.panel.captions import sentence
-from hw.panel.history import History
-from hw.panel.words import CAPTIONS
+from hw.panel.model.history import History
+from hw.panel.words.narrator import sentence
+from hw.panel.words.words import CAPTIONS
 from hw.trace import KINDS
 from labs import demo, tour
 from userland import exec as exec_command

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel.history import History
 from hw.panel.layout import describe
+from hw.panel.model.history import History
 from hw.panel.session import Session
 from hw.trace import Trace
 from kernel import checkpoint

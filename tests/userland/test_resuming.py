@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.host import wait_a_little
-from hw.panel.history import History
+from hw.panel.model.history import History
 from hw.panel.session import Session
 from hw.trace import Trace
 from kernel.boot import Config, boot, spawn, trace_header

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from hw.mmu import CAUSES
-from hw.panel.history import History
 from hw.panel.layout import describe as panel_text
-from hw.panel.moment import moment_of
+from hw.panel.model.history import History
+from hw.panel.model.moment import moment_of
 from hw.panel.session import Session
-from hw.panel.words import caption
+from hw.panel.words.words import caption
 from kernel.boot import Config
 from userland import again, live
 from userland.again import Watch

@@ -6,11 +6,11 @@ was not recorded."""
 from __future__ import annotations
 
 from hw.paging import ADDRESS
-from hw.panel.about import ARGUMENTS
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
-from hw.panel.state import REGISTERS, Call
-from hw.panel.words import result_text
+from hw.panel.model.about import ARGUMENTS
+from hw.panel.model.moment import View
+from hw.panel.model.state import REGISTERS, Call
+from hw.panel.picture.draw import Canvas
+from hw.panel.words.words import result_text
 
 SHORT = {"eflags": "flg", "fs_base": "fs", "gs_base": "gs"}
 FLAGS = ((1, "C"), (4, "P"), (16, "A"), (64, "Z"), (128, "S"), (1024, "D"), (2048, "O"))

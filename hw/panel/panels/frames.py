@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
-from hw.panel.draw import Canvas, Cells
-from hw.panel.moment import View
-from hw.panel.state import FRAMES, Frame
-from hw.panel.theme import ink_on
+from hw.panel.model.moment import View
+from hw.panel.model.state import FRAMES, Frame
+from hw.panel.picture.draw import Canvas, Cells
+from hw.panel.picture.theme import ink_on
 
 KINDS = {
     "free": (".", "free"),

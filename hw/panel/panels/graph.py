@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hw.panel.draw import Canvas, Rect
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import REGIONS, Region
 from hw.panel.panels.maps import is_of_vas, kind_of
-from hw.panel.state import REGIONS, Region
-from hw.panel.theme import CLASSES, hue_of, ink_on
-from hw.panel.words import rights_letters
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import CLASSES, hue_of, ink_on
+from hw.panel.words.words import rights_letters
 
 MOST_NODES = 12
 """A layer has no more nodes than this, and than there is room for."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
-from hw.panel.words import log_line
+from hw.panel.model.moment import View
+from hw.panel.picture.draw import Canvas
+from hw.panel.words.words import log_line
 from hw.trace import Record
 
 INKS = {"fault": "gold", "exception": "alarm", "run": "dim", "console_output": "good"}

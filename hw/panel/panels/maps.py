@@ -7,12 +7,12 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
-from hw.panel import axis
-from hw.panel.draw import Canvas, Rect, line_height
-from hw.panel.moment import Leaf, View
-from hw.panel.state import PTES, REGIONS, Region
-from hw.panel.theme import CLASSES, hue_of, ink_on
-from hw.panel.words import rights_letters
+from hw.panel.model.moment import Leaf, View
+from hw.panel.model.state import PTES, REGIONS, Region
+from hw.panel.picture import axis
+from hw.panel.picture.draw import Canvas, Rect, line_height
+from hw.panel.picture.theme import CLASSES, hue_of, ink_on
+from hw.panel.words.words import rights_letters
 
 STRIP = 8
 LABEL_CHARACTERS = 12

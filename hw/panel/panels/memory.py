@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
-from hw.panel.draw import Canvas, wrap
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import PTES
+from hw.panel.model.walk import Tables, frame_at
 from hw.panel.panels.walk import before_step
-from hw.panel.state import PTES
-from hw.panel.walk import Tables, frame_at
+from hw.panel.picture.draw import Canvas, wrap
 
 PAGE = 4096
 ADDRESS_CHARACTERS = 15

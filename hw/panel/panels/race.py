@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hw.panel.draw import Canvas
-from hw.panel.fold import PROCESS_SWITCH, SWITCHES, THREAD_SWITCH, VAS_SWITCH
-from hw.panel.moment import View
-from hw.panel.theme import ink_on
+from hw.panel.model.fold import PROCESS_SWITCH, SWITCHES, THREAD_SWITCH, VAS_SWITCH
+from hw.panel.model.moment import View
+from hw.panel.picture.draw import Canvas
+from hw.panel.picture.theme import ink_on
 
 PARTS = (
     ("entry", "yellow", "rows"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hw.paging import ADDRESS, LETTERS, NX, PS, P, W
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
-from hw.panel.state import PTES
-from hw.panel.theme import ink_on
+from hw.panel.model.moment import View
+from hw.panel.model.state import PTES
+from hw.panel.picture.draw import Canvas
+from hw.panel.picture.theme import ink_on
 
 ACROSS, DOWN = 32, 16
 KINDS = {

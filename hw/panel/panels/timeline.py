@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from hw.panel.draw import Canvas, Rect
-from hw.panel.moment import View
-from hw.panel.theme import hue_of, ink_on, pattern_of
-from hw.panel.tracks import Slice
+from hw.panel.model.moment import View
+from hw.panel.model.tracks import Slice
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import hue_of, ink_on, pattern_of
 
 NAME_CHARACTERS, WIDE_NAME_CHARACTERS, WIDE = 14, 21, 120
 """Characters of the names on the left, and where there are so many columns."""

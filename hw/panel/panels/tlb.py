@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hw.mmu import CAUSES, SIDES
 from hw.paging import NX, W
-from hw.panel.draw import Canvas, Rect
-from hw.panel.moment import View
-from hw.panel.state import TLB, TlbEntry
-from hw.panel.theme import hue_of, ink_on
+from hw.panel.model.moment import View
+from hw.panel.model.state import TLB, TlbEntry
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import hue_of, ink_on
 from hw.tlb import GLOBAL
 
 Key = tuple[int, int, int, int]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from hw.mmu import SIDES
 from hw.paging import ADDRESS, FETCH, LETTERS, NX, READ, WRITE, D, G, P, U, W, explain_error
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import PTES, TLB
+from hw.panel.model.walk import Explained, Tables, WalkStep, explain
 from hw.panel.panels import table
-from hw.panel.state import PTES, TLB
-from hw.panel.theme import ink_on
-from hw.panel.walk import Explained, Tables, WalkStep, explain
+from hw.panel.picture.draw import Canvas
+from hw.panel.picture.theme import ink_on
 from hw.tlb import GLOBAL
 
 LEVELS = {

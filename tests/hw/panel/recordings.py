@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hw.machine import MachineConfig
-from hw.panel.history import History
+from hw.panel.model.history import History
 from hw.trace import Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel

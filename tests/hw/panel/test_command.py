@@ -12,12 +12,12 @@ import pytest
 import hw.panel
 from hw.host import UserError
 from hw.panel import command
-from hw.panel.draw import Text
 from hw.panel.layout import PANELS
-from hw.panel.places import position_of
-from hw.panel.scenes import read_scenes
+from hw.panel.model.places import position_of
+from hw.panel.picture.draw import Text
+from hw.panel.picture.theme import THEMES
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
+from hw.panel.user.scenes import read_scenes
 from hw.panel.verbs import VERBS
 from kernel.boot import Config
 from labs.demo import Options, every_demo

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel.fold import Fold
-from hw.panel.history import SEGMENT, History
-from hw.panel.state import Frame, State, net
+from hw.panel.model.fold import Fold
+from hw.panel.model.history import SEGMENT, History
+from hw.panel.model.state import Frame, State, net
 from hw.trace import TraceError
 from kernel.kernel import Kernel
 from tests.hw.panel.recordings import PROGRAMS, closing, folder, opened, record

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hw.panel import memory
-from hw.panel.draw import Box, Command, Text
 from hw.panel.layout import describe, panel_commands, places, size_for
-from hw.panel.memory import Pages
-from hw.panel.moment import Focus, View
+from hw.panel.machine import memory
+from hw.panel.machine.memory import Pages
+from hw.panel.model.moment import Focus, View
 from hw.panel.panels import memory as panel
+from hw.panel.picture.draw import Box, Command, Text
 from hw.panel.pictures import view_of
 from hw.panel.session import Session
 from tests.hw.panel.recordings import closing, opened
@@ -110,8 +110,8 @@ def test_an_address_that_nothing_is_mapped_at_is_told() -> None:
 def test_a_click_on_a_byte_finds_its_address(zoomed: bool, words: bool) -> None:
     view = view_at(COPY_ON_WRITE, TOLD, zoomed=zoomed, words=words)
     rect, size = places(view, 1280, 720)["memory"], size_for(view, 1280, 720)
-    from hw.panel.draw import Canvas
     from hw.panel.layout import content
+    from hw.panel.picture.draw import Canvas
 
     canvas = Canvas(content(rect, size, "memory"), size)
     shape = panel.shape_of(view, canvas)

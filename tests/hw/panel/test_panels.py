@@ -13,8 +13,20 @@ from typing import Any
 
 import pytest
 
-from hw.panel import axis
-from hw.panel.draw import (
+from hw.panel.layout import (
+    KEYS,
+    PANELS,
+    compose,
+    describe,
+    keys_words,
+    panel_commands,
+    places,
+    size_for,
+)
+from hw.panel.model.moment import View, moment_of
+from hw.panel.panels import maps, timeline, tlb
+from hw.panel.picture import axis
+from hw.panel.picture.draw import (
     Box,
     Canvas,
     Cells,
@@ -27,22 +39,10 @@ from hw.panel.draw import (
     line_height,
     to_json,
 )
-from hw.panel.layout import (
-    KEYS,
-    PANELS,
-    compose,
-    describe,
-    keys_words,
-    panel_commands,
-    places,
-    size_for,
-)
-from hw.panel.moment import View, moment_of
-from hw.panel.paint import Painter
-from hw.panel.panels import maps, timeline, tlb
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import picture, view_of
-from hw.panel.theme import THEMES
-from hw.panel.words import CAPTIONS, caption
+from hw.panel.words.words import CAPTIONS, caption
 from tests.hw.panel.recordings import PROGRAMS, closing, folder, opened
 
 __all__ = ["closing", "folder"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hw.panel import pointing
-from hw.panel.draw import Box
 from hw.panel.layout import places
+from hw.panel.picture.draw import Box
 from hw.panel.session import Session
+from hw.panel.user import pointing
 from tests.hw.panel.recordings import closing, opened
 
 __all__ = ["closing"]
@@ -44,7 +44,7 @@ def test_tooltips_say_what_is_under_the_pointer() -> None:
 
 @pytest.mark.parametrize("at", [(0, 0), (1279, 719), (1270, 5), (3, 715), (640, 360)])
 def test_a_tooltip_is_wholly_inside_the_window(at: tuple[int, int]) -> None:
-    from hw.panel import overlay
+    from hw.panel.picture import overlay
 
     for command in overlay.tooltip(["a line", "a longer line of text"], at, 1280, 720, 13):
         if isinstance(command, Box):

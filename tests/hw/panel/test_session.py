@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel import markers
-from hw.panel.conditions import ConditionError, Subject, parse
 from hw.panel.keys import bindings, commands_by_key, key_name
-from hw.panel.overlay import matching
+from hw.panel.model.conditions import ConditionError, Subject, parse
+from hw.panel.model.state import FRAMES, PTES
+from hw.panel.picture.overlay import matching
 from hw.panel.session import COMMANDS, Session
-from hw.panel.state import FRAMES, PTES
+from hw.panel.user import markers
 from tests.hw.panel.recordings import closing, folder, opened
 
 __all__ = ["closing", "folder"]
@@ -250,7 +250,7 @@ def test_the_palette_carries_out_what_is_picked() -> None:
 
 
 def test_clicks_choose_and_look() -> None:
-    from hw.panel import pointing
+    from hw.panel.user import pointing
 
     some = write(session(), "g", "#307")
     pointing.click(some, 640, 120)

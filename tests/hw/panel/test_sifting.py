@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel.conditions import ConditionError, Subject, parse
-from hw.panel.draw import Box
-from hw.panel.moment import moment_of
-from hw.panel.paint import Painter
+from hw.panel.model.conditions import ConditionError, Subject, parse
+from hw.panel.model.moment import moment_of
 from hw.panel.panels import log, table, walk
+from hw.panel.picture.draw import Box
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import THEMES
 from hw.panel.session import HEAT_RECORDS, STEADY, Session
-from hw.panel.sifting import flags_of, log_lines
-from hw.panel.theme import THEMES
+from hw.panel.user.sifting import flags_of, log_lines
 from tests.hw.panel.recordings import closing, folder, opened
 
 __all__ = ["closing", "folder"]

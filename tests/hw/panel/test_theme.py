@@ -7,7 +7,16 @@ from itertools import combinations
 
 import pytest
 
-from hw.panel.theme import CLASSES, HUES, THEMES, Theme, contrast, hue_of, ink_on, pattern_of
+from hw.panel.picture.theme import (
+    CLASSES,
+    HUES,
+    THEMES,
+    Theme,
+    contrast,
+    hue_of,
+    ink_on,
+    pattern_of,
+)
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
 SIGHTS = {

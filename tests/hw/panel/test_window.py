@@ -96,7 +96,7 @@ def test_shift_and_drag_on_the_timeline_tell_what_lies_between(window: Window) -
 
 def test_ctrl_and_wheel_zoom_about_the_pointer(window: Window) -> None:
     from hw.panel.panels import timeline
-    from hw.panel.pointing import canvas_at
+    from hw.panel.user.pointing import canvas_at
 
     def under() -> int:
         found = canvas_at(window.session, 1000, 650)
@@ -133,7 +133,7 @@ def test_a_pointer_that_rests_is_told_what_it_is_on(window: Window) -> None:
 
 
 def test_the_other_button_opens_the_menu_and_a_row_of_it_can_be_clicked(window: Window) -> None:
-    from hw.panel.draw import Text
+    from hw.panel.picture.draw import Text
 
     press(window, *"ffff")
     mouse(window, "MOUSEBUTTONDOWN", (640, 120), button=3)

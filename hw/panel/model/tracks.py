@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
-from hw.panel.state import State
+from hw.panel.model.state import State
 from hw.trace import Record
 
 SORTS = {

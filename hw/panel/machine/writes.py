@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.panel import inside, windows
+from hw.panel.machine import windows
+from hw.panel.machine.resuming import NO_MACHINE
 from hw.panel.panels import memory as memory_panel
-from hw.panel.resuming import NO_MACHINE
+from hw.panel.user import inside
 from hw.trace import TraceFile
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw.host import UserError
-from hw.panel.moment import Focus
-from hw.panel.places import position_of
+from hw.panel.model.moment import Focus
+from hw.panel.model.places import position_of
 
 if TYPE_CHECKING:
     from hw.panel.session import Session

@@ -13,7 +13,7 @@ from typing import Any
 
 from hw.mmu import CAUSES, CR3_NOFLUSH, ENTRY_LAYOUT, FLUSH_CR3
 from hw.paging import ADDRESS, PS, A, D, P
-from hw.panel.state import (
+from hw.panel.model.state import (
     ATTACHED,
     CALLS,
     CORES,
@@ -42,7 +42,7 @@ from hw.panel.state import (
     TlbEntry,
     Vas,
 )
-from hw.panel.walk import Tables, steps_of
+from hw.panel.model.walk import Tables, steps_of
 from hw.trace import Record
 
 THREAD_SWITCH, PROCESS_SWITCH, VAS_SWITCH = 1, 2, 3

@@ -9,8 +9,8 @@ import os
 from importlib.resources import files
 from typing import Any
 
-from hw.panel.draw import Box, Cells, Command, Line, Mark, Text
-from hw.panel.theme import Theme
+from hw.panel.picture.draw import Box, Cells, Command, Line, Mark, Text
+from hw.panel.picture.theme import Theme
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 TEXTS_KEPT = 6000

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.panel.history import History
+from hw.panel.model.history import History
 from hw.trace import TraceFile
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
 
-from hw.panel.about import About
-from hw.panel.fold import KINDS_OF_BOUNDARY, Fold
-from hw.panel.state import Edit, State, net
-from hw.panel.tracks import Tracks
+from hw.panel.model.about import About
+from hw.panel.model.fold import KINDS_OF_BOUNDARY, Fold
+from hw.panel.model.state import Edit, State, net
+from hw.panel.model.tracks import Tracks
 from hw.trace import Record, TraceFile
 
 SEGMENT = 256

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hw.panel.state import Frame
+from hw.panel.model.state import Frame
 
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 """The registers of a system call's arguments, in order."""

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from hw.mmu import CAUSES, CR3_NOFLUSH
 from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, NX, P, W, explain_error
-from hw.panel.about import About
-from hw.panel.fold import THREAD_SWITCH
-from hw.panel.moment import Moment
-from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
+from hw.panel.model.about import About
+from hw.panel.model.fold import THREAD_SWITCH
+from hw.panel.model.moment import Moment
+from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB, State
 from hw.tlb import GLOBAL
 from hw.trace import Record
 

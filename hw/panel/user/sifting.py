@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hw.paging import NX, PS, SHIFTS, A, D, G, P, U, W
-from hw.panel.conditions import Condition, ConditionError, Subject
-from hw.panel.history import History
-from hw.panel.moment import LOG_AFTER, LOG_BEFORE
+from hw.panel.model.conditions import Condition, ConditionError, Subject
+from hw.panel.model.history import History
+from hw.panel.model.moment import LOG_AFTER, LOG_BEFORE
 from hw.panel.panels import table as table_panel
 from hw.panel.panels import walk as walk_panel
 from hw.trace import Record

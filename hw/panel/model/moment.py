@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hw.paging import ADDRESS, PS, SHIFTS, P
-from hw.panel.about import About
-from hw.panel.history import History
-from hw.panel.memory import Pages
-from hw.panel.state import CoreNow, Edit, State
-from hw.panel.tracks import Tracks
-from hw.panel.whatif import Variant
+from hw.panel.machine.memory import Pages
+from hw.panel.machine.whatif import Variant
+from hw.panel.model.about import About
+from hw.panel.model.history import History
+from hw.panel.model.state import CoreNow, Edit, State
+from hw.panel.model.tracks import Tracks
 from hw.trace import Record
 
 LOG_BEFORE, LOG_AFTER = 60, 30

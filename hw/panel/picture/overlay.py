@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hw.panel.draw import Canvas, Command, Rect, line_height
 from hw.panel.keys import GROUPS, Binding, bindings
+from hw.panel.picture.draw import Canvas, Command, Rect, line_height
 
 SHORT = {"page up": "PgUp", "page down": "PgDn", "return": "Enter", "escape": "Esc"}
 COLUMN, KEYS = 48, 17

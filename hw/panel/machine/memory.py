@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.panel.state import MEMORY
+from hw.panel.model.state import MEMORY
 from hw.trace import TraceFile
 
 if TYPE_CHECKING:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hw.panel import inside, markers, overlay
-from hw.panel.draw import Canvas, Command, Rect
 from hw.panel.layout import content, inner_size, places, size_for
-from hw.panel.moment import View
+from hw.panel.model.moment import View
 from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import log as log_panel
 from hw.panel.panels import maps as maps_panel
 from hw.panel.panels import memory as memory_panel
 from hw.panel.panels import timeline as timeline_panel
-from hw.panel.words import log_line, rights_letters
+from hw.panel.picture import overlay
+from hw.panel.picture.draw import Canvas, Command, Rect
+from hw.panel.user import inside, markers
+from hw.panel.words.words import log_line, rights_letters
 
 if TYPE_CHECKING:
     from hw.panel.session import Session

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hw.host import UserError
-from hw.panel import inside
-from hw.panel.conditions import Condition, ConditionError, parse
-from hw.panel.places import position_of
-from hw.panel.words import log_line
+from hw.panel.model.conditions import Condition, ConditionError, parse
+from hw.panel.model.places import position_of
+from hw.panel.user import inside
+from hw.panel.words.words import log_line
 
 if TYPE_CHECKING:
     from hw.panel.session import Session

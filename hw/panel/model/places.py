@@ -6,8 +6,8 @@ from __future__ import annotations
 from array import array
 
 from hw.host import UserError
-from hw.panel.history import History
-from hw.panel.tracks import SORTS
+from hw.panel.model.history import History
+from hw.panel.model.tracks import SORTS
 
 SORT_NAMES = {"call": "syscall", "event": "log"}
 THEN = " then "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hw.panel.state import FRAMES, PTES, REGIONS, TLB, State
+from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB, State
 
 if TYPE_CHECKING:
     from hw.panel.session import Session

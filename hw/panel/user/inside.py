@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hw.paging import ADDRESS
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB
 from hw.panel.panels import cpu as cpu_panel
 from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import memory as memory_panel
 from hw.panel.panels import tlb as tlb_panel
 from hw.panel.panels import walk as walk_panel
-from hw.panel.state import FRAMES, PTES, REGIONS, TLB
 
 if TYPE_CHECKING:
     from hw.panel.session import Session

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hw.panel.history import History
+from hw.panel.model.history import History
 
 if TYPE_CHECKING:
     from hw.panel.session import Session

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hw.paging import ERR_FETCH, ERR_WRITE
-from hw.panel.about import About
-from hw.panel.tracks import SORTS, Tracks
+from hw.panel.model.about import About
+from hw.panel.model.tracks import SORTS, Tracks
 from hw.trace import Record
 
 TOKEN = re.compile(r"\s*(&&|\|\||!=|==|<=|>=|\.\.|[()!<>~]|0x[0-9a-fA-F]+|-?\d+|\w+|\S)")

@@ -7,10 +7,10 @@ from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
-from hw.panel.history import History
-from hw.panel.moment import moment_of
-from hw.panel.tracks import SORTS
-from hw.panel.words import caption
+from hw.panel.model.history import History
+from hw.panel.model.moment import moment_of
+from hw.panel.model.tracks import SORTS
+from hw.panel.words.words import caption
 
 SWITCH = "switch"
 """A switch is told once, when CR3 has been written and what that flushed is gone."""
