@@ -15,11 +15,15 @@ from typing import Any
 import hw.panel
 from hw.host import UserError
 from hw.panel import command as panel
+from hw.panel.commands import press
+from hw.panel.machine import windows
 from hw.panel.model.history import History
 from hw.panel.model.places import position_of
 from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_png
+from hw.panel.polling import poll
 from hw.panel.session import Session
+from hw.panel.user import showing
 from hw.trace import Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from userland.exec import configuration, machine_options
@@ -114,11 +118,13 @@ def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
     if "va" in recipe:
         session.look_at(int(recipe["va"], 0), recipe.get("space"))
     for key in recipe.get("keys", []):
-        session.press(key)
-    while session.poll() or session.awaits:
+        press(session, key)
+    while poll(session) or session.awaits:
         pass
-    save_png(session.view(), session.size, THEMES[recipe.get("theme", session.theme)], picture)
-    session.leave_window()
+    save_png(
+        showing.view(session), session.size, THEMES[recipe.get("theme", session.theme)], picture
+    )
+    windows.leave(session)
     session.history.close()
 
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from hw.host import UserError, has_display
-from hw.panel.verbs import SAY, VERBS
+from hw.host import has_display
+from hw.panel import verbs
 from hw.trace import Trace
 from kernel import checkpoint
 from kernel.kernel import Kernel
@@ -39,8 +39,6 @@ CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 NO_DISPLAY = "There is no display for the panel, so this goes on in text."
-ANSWERS = ("window", "memory", "write", "what_if")
-"""Words that are answered with a file."""
 ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
@@ -52,7 +50,7 @@ class Link:
     trace: Trace | None = None
     sink: BinaryIO | None = None
     stop_at: int | None = None
-    """Stand still once so many traps have been taken; None: run."""
+    """Stand still once this many traps have been taken; None: run."""
     closed: bool = False
     """The panel is gone; then nobody could resume the machine."""
     path: Path | None = None
@@ -71,20 +69,21 @@ class Link:
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def obey(self, word: str, taken: int) -> None:
-        """Act on a word of the panel."""
+    def obey(self, line: str, taken: int) -> None:
+        """Act on a line of the panel; `taken` traps have been taken by now.  See `verbs`."""
+        verb, *numbers = line.split() or [""]
         with self._changed:
-            if word == "pause":
+            if verb == verbs.PAUSE:
                 self.stop_at = taken
-            elif word == "resume":
+            elif verb == verbs.RESUME:
                 self.stop_at = None
-            elif word == "step":
+            elif verb == verbs.STEP:
                 self.stop_at = taken + 1
-            elif word.startswith("back ") and self.past.checkpoints:
-                self.going_back = int(word.split()[1])
-            elif word.partition(" ")[0] in ANSWERS:
-                self._answer(*word.split())
-            elif word == "closed":
+            elif verb == verbs.BACK and self.past.checkpoints:
+                self.going_back = int(numbers[0])
+            elif verb in verbs.QUESTIONS and self.past.checkpoints:
+                self._answer(verb, numbers)
+            elif verb == verbs.CLOSED:
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
 
@@ -100,8 +99,8 @@ class Link:
             if now.traps.taken >= self._next_checkpoint:
                 self._save(now)
             now.run_until(self._must_stop)
-            self._flush(time.monotonic())
-            self._wait(now)
+            self.flush()
+            self.wait(now)
         if self.kernel is not kernel and self.trace is not None:
             self.trace.close()
         return self.process
@@ -109,7 +108,7 @@ class Link:
     def _must_stop(self) -> bool:
         now = time.monotonic()
         if now - self._flushed > FLUSH_SECONDS:
-            self._flush(now)
+            self.flush()
         due = self.kernel.traps.taken >= self._next_checkpoint
         back = self.going_back is not None
         return self.process.zombie or due or back or self._stands(self.kernel)
@@ -144,7 +143,7 @@ class Link:
 
     def _go_back(self, place: int) -> None:
         """Let the run go on from the end of the trap that record `place` belongs to, and drop what
-        came after it.  The answer is a file `back-PLACE` beside the trace."""
+        came after it."""
         assert self.trace is not None
         assert self.path is not None
         with self._changed:
@@ -154,8 +153,8 @@ class Link:
             self.kernel, self.process = kernel, kernel.processes[self.process.pid]
             self.trace, self.stop_at, self.going_back = now, kernel.traps.taken, None
             self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
-            self._flush(time.monotonic())
-        self.path.with_name(f"back-{place}").touch()
+            self.flush()
+        verbs.answer_path(self.path, verbs.BACK, place).touch()
 
     def _save(self, kernel: Kernel) -> None:
         """Keep a checkpoint; when there are many, every second of the old ones goes."""
@@ -166,24 +165,18 @@ class Link:
         if len(self.past.checkpoints) > MOST_CHECKPOINTS:
             del self.past.checkpoints[1::2]
 
-    def _answer(self, word: str, *numbers: str) -> None:
-        """Execute a stretch again, and leave what was asked for in a file beside the trace:
-        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
-        `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
-        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record,
-        `what_if PLACE` what other TLBs would have missed up to there."""
+    def _answer(self, verb: str, numbers: list[str]) -> None:
+        """Execute a stretch again, and leave what was asked for in a file beside the trace."""
         assert self.path is not None
-        path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
-        if not self.past.checkpoints:
-            return
-        if word == "window":
+        path = verbs.answer_path(self.path, verb, int(numbers[0]))
+        if verb == verbs.WINDOW:
             first, last, *start = map(int, numbers)
             begin = (start[0], start[1]) if start else None
             again.window(self.past.at(first), (first, last), path, begin)
-        elif word == "write":
+        elif verb == verbs.WRITE:
             place, pa, size_bytes = map(int, numbers[1:])
             again.last_write(self.past, place, pa, size_bytes, path)
-        elif word == "what_if":
+        elif verb == verbs.WHAT_IF:
             again.what_if(self.past, int(numbers[0]), path)
         else:
             places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
@@ -192,19 +185,21 @@ class Link:
     def _stands(self, kernel: Kernel) -> bool:
         return self.stop_at is not None and kernel.traps.taken >= self.stop_at
 
-    def _wait(self, kernel: Kernel) -> None:
+    def wait(self, kernel: Kernel) -> None:
+        """Stand still until the user lets the machine go on."""
         with self._changed:
             while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
                 self._changed.wait(POLL_SECONDS)
 
-    def _flush(self, now: float) -> None:
+    def flush(self) -> None:
+        """Let the panel see what has been recorded."""
         assert self.trace is not None
         assert self.sink is not None
         self.trace.flush()
         self.sink.flush()
         if self.narrator is not None:
             self.narrator.tell()
-        self._flushed = now
+        self._flushed = time.monotonic()
 
 
 def say(sentence: str, link: Link, stream: TextIO | None = None) -> None:
@@ -262,11 +257,11 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
     with panel.stdout:
         for line in panel.stdout:
             verb, _, rest = line.strip().partition(" ")
-            if verb == SAY:
+            if verb == verbs.SAY:
                 say(rest, link, sys.stdout)
             else:
                 link.obey(line.strip(), getattr(link, "kernel", kernel).traps.taken)
-    link.obey("closed", 0)
+    link.obey(verbs.CLOSED, 0)
 
 
 def show(trace: Path, *words: str) -> None:
@@ -285,25 +280,3 @@ def trace_file(wished: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="vantage-") as folder:
         yield Path(folder) / "live.vtrace"
-
-
-def main(argv: list[str]) -> int:
-    """The panel command: on a file, or beside a program that it starts; returns the exit status."""
-    from hw.panel import command
-
-    if argv and argv[0] == "gallery":
-        from userland import gallery
-
-        return gallery.main(argv[1:])
-    if not argv or argv[0] in VERBS or argv[0].startswith("-"):
-        return command.main(argv or ["--help"])
-    from userland import exec
-
-    if "/" not in argv[0] and Path(argv[0]).suffix == ".vtrace":
-        raise UserError(f"{argv[0]} is a trace", f"run.py panel replay {argv[0]}")
-    if not has_display():
-        raise UserError(
-            "there is no display to open the panel on",
-            f"record with run.py exec --trace FILE {argv[0]}, and see run.py panel --help",
-        )
-    return exec.main(["--panel", "--paused", *argv])

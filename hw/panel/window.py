@@ -10,15 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hw.panel import commands
 from hw.panel.keys import key_name
 from hw.panel.layout import parts
 from hw.panel.picture.draw import Box, Command
 from hw.panel.picture.paint import Painter
 from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_film, save_png
+from hw.panel.polling import poll
 from hw.panel.session import Session
-from hw.panel.user import pointing
-from hw.panel.words.words import caption
+from hw.panel.user import pointing, showing
+from hw.panel.user.over import draw_over
+from hw.panel.words.captions import caption
 
 FRAMES_PER_SECOND = 60
 POLL_MILLISECONDS = 100
@@ -54,8 +57,6 @@ class Window:
         self.pygame.key.set_repeat(350, 40)
         self.clock = self.pygame.time.Clock()
         self.painted: dict[str, list[Command]] = {}
-        self.redrawn = 0
-        """How many panels have been painted since the start."""
         self.saved = 0
         self._dragging = False
         self._selecting: int | None = None
@@ -86,7 +87,7 @@ class Window:
         rested = self._rest(events)
         elapsed = self.clock.tick(FRAMES_PER_SECOND if session.running else 0) / 1000
         moved = session.tick(min(elapsed, 0.2))
-        grown = session.poll()
+        grown = poll(session)
         return bool(events) or moved or grown or rested
 
     def _rest(self, events: list[Any]) -> bool:
@@ -126,7 +127,7 @@ class Window:
             self._mouse(event)
         elif event.type == pygame.MOUSEWHEEL:
             ctrl = bool(self._mods & pygame.KMOD_CTRL)
-            pointing.wheel(session, event.y, self._pointer, ctrl=ctrl)
+            commands.wheel(session, event.y, self._pointer, ctrl=ctrl)
         if session.copied:
             self._copy()
         if session.pictures > self.saved:
@@ -144,7 +145,7 @@ class Window:
         elif event.type == pygame.MOUSEMOTION:
             if self._dragging:
                 pointing.click(session, *event.pos)
-        elif event.button in (1, 3) and not pointing.click_over(session, *event.pos):
+        elif event.button in (1, 3) and not commands.click_over(session, *event.pos):
             session.message = ""
             found = pointing.panel_at(session, *event.pos)
             on_timeline = found is not None and found[0] == "timeline"
@@ -154,7 +155,7 @@ class Window:
             pointing.click(session, *event.pos)
             self._dragging = on_timeline and event.button == 1
             if event.button == 3:
-                session.do("menu")
+                commands.do(session, "menu")
 
     def _film(self) -> None:
         """Keep a picture of what was painted; when the user has ended the film, save it."""
@@ -187,7 +188,7 @@ class Window:
             ctrl=bool(event.mod & pygame.KMOD_CTRL),
             alt=bool(event.mod & pygame.KMOD_ALT),
         )
-        self.session.press(name, event.unicode)
+        commands.press(self.session, name, event.unicode)
 
     def paint(self) -> None:
         """Bring the screen up to date."""
@@ -196,17 +197,16 @@ class Window:
         if self.painter.theme is not theme:
             self.painter = Painter(theme, window=True)
             self.painted.clear()
-        view = session.view()
+        view = showing.view(session)
         self._tell(caption(view.moment))
         fresh = parts(view, *session.size)
-        over = session.over_commands()
+        over = draw_over(session)
         if over or "over" in self.painted or fresh.keys() != self.painted.keys():
             self.painted.clear()
             self.painter.paint(self.screen, [Box(0, 0, *session.size, "paper")])
-        for name, commands in fresh.items():
-            if self.painted.get(name) != commands:
-                self.painter.paint(self.screen, commands)
-                self.redrawn += 1
+        for name, drawn in fresh.items():
+            if self.painted.get(name) != drawn:
+                self.painter.paint(self.screen, drawn)
         self.painted = fresh
         if over:
             self.painter.paint(self.screen, over)
@@ -222,7 +222,7 @@ class Window:
 
     def _save_picture(self) -> None:
         self.saved = self.session.pictures
-        view = self.session.view()
+        view = showing.view(self.session)
         path = self.folder / f"vantage-{view.moment.position}.png"
         save_png(view, self.session.size, THEMES[self.session.theme], path)
         self.session.message = f"saved {path}"

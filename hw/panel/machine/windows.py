@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from hw.panel.machine import questions
+from hw.panel.model.answers import NO_MACHINE
 from hw.panel.model.history import History
+from hw.panel.session import Session
+from hw.panel.verbs import WINDOW
 from hw.trace import TraceFile
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
 
 INSIDE = ("instruction", "store", "page")
 """Records that a window has and a run has not."""
@@ -33,7 +34,7 @@ def instruction(session: Session, step: int) -> None:
             session.by("instruction", forward=step > 0)
     elif session.send is None:
         history.seek(history.position + step)
-        session.message = "instructions are not in a file: a step of a record. run.py panel PROGRAM"
+        session.message = f"moved by a record: {'; '.join(NO_MACHINE)}"
     else:
         _ask_for(session, step, history.position - (step < 0))
 
@@ -72,16 +73,14 @@ def ask(
     session: Session,
     first: int,
     then: Callable[[Session], None],
-    start: tuple[int, int] | None = None,
+    start: tuple[int, int] | tuple[()] = (),
 ) -> None:
     """Have the machine execute the stretch from record `first` to here; in the window, `then`.
-    With `start`, from when a core has retired so many instructions."""
-    session.awaited = session.history.file.path.with_name(f"window-{first}.vtrace")
-    session.then = then
+    With `start`, (core, instructions): from when the core has retired that many instructions.
+    Raises `UserError` without a machine."""
+    numbers = (first, session.history.position, *start)
+    questions.ask(session, WINDOW, numbers, partial(_enter, session, then))
     session.message = "the machine executes this stretch again ..."
-    assert session.send is not None
-    words = " ".join(map(str, start or ()))
-    session.send(f"window {first} {session.history.position} {words}".rstrip())
 
 
 def last_call(history: History, position: int) -> int:
@@ -98,7 +97,7 @@ def first_of(window: History) -> int:
     return int(window.file.header["window"]["first"])
 
 
-def enter(session: Session, path: Path) -> None:
+def _enter(session: Session, then: Callable[[Session], None], path: Path) -> None:
     """The window has come: go in, to where the trace stood."""
     there, outer = session.history.position, session.history
     with TraceFile(path) as file:
@@ -109,13 +108,11 @@ def enter(session: Session, path: Path) -> None:
     window.tracks.space_names.update(outer.tracks.space_names)
     window.scan_all()
     outer.seek(there)
-    session.outer, session.history, session.awaited, session.message = outer, window, None, ""
-    session.span = None
+    session.outer, session.history, session.message, session.span = outer, window, "", None
     while window.position < window.scanned and there > first:
         there -= window.record(window.position).kind.name not in INSIDE
         window.forward()
-    if session.then is not None:
-        session.then(session)
+    then(session)
     if there > first and session.outer is not None:
         session.message = "the window ends before this record: too many instructions"
 

@@ -7,39 +7,50 @@ with the word watched; then a window of instructions around what it found is sea
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from hw.panel.machine import windows
-from hw.panel.machine.resuming import NO_MACHINE
+from hw.panel.machine import questions, windows
+from hw.panel.model.moment import View
+from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB
+from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import memory as memory_panel
-from hw.panel.user import inside
+from hw.panel.panels import tlb as tlb_panel
+from hw.panel.panels import walk as walk_panel
+from hw.panel.session import Session
+from hw.panel.verbs import WRITE
 from hw.trace import TraceFile
 
-if TYPE_CHECKING:
-    from hw.panel.session import Session
-
-WORD = 8
+WORD_BYTES = 8
 SHOWN_BEFORE = 1_000
-"""A window that shows a store begins so many instructions before it."""
+"""Instructions between the start of a window that shows a store, and the store."""
 
 
-def last_write(session: Session) -> None:
-    """Back to what last changed what is in view in the chosen panel."""
+class Word(NamedTuple):
+    """The word whose last write is looked for."""
+
+    va: int
+    pa: int
+
+
+def last_write(session: Session, view: View) -> None:
+    """Back to what last changed what is in view in the chosen panel.  Raises `UserError` where only
+    a machine could tell, and there is none."""
     if session.chosen == "memory":
-        _last_store(session)
+        _last_store(session, view)
     elif session.chosen == "cpu":
         _last_change_of_register(session)
     else:
-        _last_record(session)
+        _last_record(session, view)
 
 
-def _last_record(session: Session) -> None:
-    watched = inside.watched(session.view())
-    if watched is None:
+def _last_record(session: Session, view: View) -> None:
+    found = watched(view)
+    if found is None:
         session.message = "nothing in view that could be written"
         return
-    shelf, key, words = watched
+    shelf, key, words = found
     history = session.history
     while history.back():
         if any((edit[0], edit[1]) == (shelf, key) for edit in history.edits_of_last()):
@@ -48,71 +59,75 @@ def _last_record(session: Session) -> None:
     session.message = f"{words} was not written before"
 
 
+def watched(view: View) -> tuple[int, object, str] | None:
+    """(shelf, key, words) of what "last write" is about in the chosen panel."""
+    if view.chosen == "frames":
+        pfn = frames_panel.frame_in_view(view)
+        return (FRAMES, pfn, f"frame {pfn:#x}") if pfn is not None else None
+    if view.chosen == "maps":
+        region = view.moment.state.region_at(view.space, view.va)
+        if region is None:
+            return None
+        return REGIONS, (region.space, region.start), f"the region at {region.start:#x}"
+    if view.chosen == "tlb":
+        for key, entry in tlb_panel.newest(view):
+            if entry.vpn == view.va >> 12:
+                return TLB, key, f"set {key[2]}, way {key[3]}"
+        return None
+    steps = walk_panel.explained(view).steps
+    if not steps:
+        return None
+    name = walk_panel.LEVELS[steps[-1].level][0]
+    return PTES, steps[-1].slot, f"{name}[{steps[-1].index:03x}]"
+
+
 # Memory -------------------------------------------------------------------------------------------
 
 
-def _last_store(session: Session) -> None:
+def _last_store(session: Session, view: View) -> None:
     """To the instruction that last stored into the word in view."""
-    view = session.view()
-    address = memory_panel.address_of(view) & ~(WORD - 1)
+    address = memory_panel.address_of(view) & ~(WORD_BYTES - 1)
     pfn = memory_panel.columns(view)[0].frames(address >> 12)[0]
     if pfn is None:
         session.message = f"nothing is mapped at {address:#x}"
         return
-    session.watched_word = (address, pfn << 12 | address & 0xFFF)
+    word = Word(address, pfn << 12 | address & 0xFFF)
     if session.outer is not None:
-        if _search_stores(session, session.history.position - 1):
+        if _search_stores(session, word, session.history.position - 1):
             return
         first = windows.first_of(session.history)
         windows.leave(session)
         session.history.seek(first)
-    _ask(session)
-
-
-def _ask(session: Session) -> None:
-    if session.send is None:
-        session.message = NO_MACHINE
-        return
-    _, pa = session.watched_word
-    history = session.history
-    session.writes_asked += 1
-    session.awaited_write = history.file.path.with_name(f"write-{session.writes_asked}.vtrace")
+    numbers = (session.next_number(), session.history.position, word.pa, WORD_BYTES)
+    questions.ask(session, WRITE, numbers, partial(_take, session, word))
     session.message = "the machine executes the run again, with this word watched ..."
-    session.send(f"write {session.writes_asked} {history.position} {pa} {WORD}")
 
 
-def take(session: Session) -> bool:
-    """The machine's answer; True if it has come."""
-    path = session.awaited_write
-    if path is None or not path.exists():
-        return False
-    found = _found(path)
-    session.awaited_write = None
-    address, _ = session.watched_word
+def _take(session: Session, word: Word, answer: Path) -> None:
+    """Go to the instruction that the machine has found, into a window around it."""
+    found = _found(answer)
     if found is None:
-        session.message = f"nothing has written to {address:#x} since the start"
-        return True
+        session.message = f"nothing has written to {word.va:#x} since the start"
+        return
     place, core, instructions, by_program = found
     history = session.history
     if not by_program:
         history.seek(place)
-        session.message = f"last write to {address:#x}: by the kernel, up to this record"
-        return True
+        session.message = f"last write to {word.va:#x}: by the kernel, up to this record"
+        return
     history.seek(min(history.scanned, place + 1))
     first = windows.last_call(history, place)
     start = (core, max(0, instructions - SHOWN_BEFORE))
-    windows.ask(session, first, lambda s: _show(s, place), start)
-    return True
+    windows.ask(session, first, lambda there: _show(there, word, place), start)
 
 
 def _found(path: Path) -> tuple[int, int, int, int] | None:
     with TraceFile(path) as file:
         found = file.header["found"]
-    path.unlink()
     return None if found is None else (found[0], found[1], found[2], found[3])
 
 
-def _show(session: Session, place: int) -> None:
+def _show(session: Session, word: Word, place: int) -> None:
     """In the window: from the end of the stretch that the store is in, back to it."""
     window = session.history
     others, number = windows.first_of(window), 0
@@ -121,22 +136,21 @@ def _show(session: Session, place: int) -> None:
         if others > place:
             break
         number += 1
-    _search_stores(session, number)
+    _search_stores(session, word, number)
 
 
-def _search_stores(session: Session, before: int) -> bool:
+def _search_stores(session: Session, word: Word, before: int) -> bool:
     """To the last record before `before` of this window that writes the word; True if there is."""
-    address, pa = session.watched_word
     window = session.history
     for number in range(before - 1, -1, -1):
         record = window.record(number)
         if record.kind.name != "store":
             continue
         start, data = record.values[:2]
-        if start < pa + WORD and pa < start + len(data):
+        if start < word.pa + WORD_BYTES and word.pa < start + len(data):
             window.seek(number + 1)
-            what = data[::-1].hex() if len(data) <= WORD else data.hex()
-            session.message = f"last write to {address:#x}: {len(data)} bytes, 0x{what}"
+            what = data[::-1].hex() if len(data) <= WORD_BYTES else data.hex()
+            session.message = f"last write to {word.va:#x}: {len(data)} bytes, 0x{what}"
             return True
     return False
 
@@ -148,8 +162,6 @@ def _last_change_of_register(session: Session) -> None:
     """To the instruction after which the chosen register has the value that it has now."""
     if session.outer is not None:
         search_register(session)
-    elif session.send is None:
-        session.message = NO_MACHINE
     else:
         history = session.history
         windows.ask(session, windows.last_call(history, history.position - 1), search_register)
@@ -175,12 +187,11 @@ def search_register(session: Session) -> None:
     session.message = f"{name} was not changed before in this window; S goes further back"
 
 
-def follow_register(session: Session) -> None:
+def follow_register(session: Session, view: View) -> None:
     """Have the address that the chosen register holds in view, whatever it comes to hold."""
     if session.outer is None:
         session.message = "registers change in a window of instructions; s opens one"
         return
-    view = session.view()
     session.look_at(view.va, view.space)
     session.focus.register = session.register
     session.message = f"what {session.register} points to is in view; t follows the machine again"

@@ -163,7 +163,7 @@ class History:
         """Go to the moment when `position` records had happened."""
         position = max(0, min(position, self.scanned))
         if not 0 <= position - self._journal_start <= 2 * JOURNAL_SEGMENTS * SEGMENT:
-            self._rebuild(position)
+            self.rebuild(position)
         while self.position < position:
             self.forward()
         while self.position > position:
@@ -173,8 +173,8 @@ class History:
     def _journal_start(self) -> int:
         return self.position - len(self._journal)
 
-    def _rebuild(self, position: int) -> None:
-        """The state at `position`, from a keyframe."""
+    def rebuild(self, position: int) -> None:
+        """Go to `position` from the last keyframe before it, whatever is remembered."""
         segment = min(position // SEGMENT, len(self._segments))
         keyframe = segment // KEYFRAME_SEGMENTS
         self._fold.state.shelves[:] = pickle.loads(zlib.decompress(self._keyframes[keyframe]))

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hw.paging import ADDRESS, PS, SHIFTS, P
-from hw.panel.machine.memory import Pages
-from hw.panel.machine.whatif import Variant
 from hw.panel.model.about import About
+from hw.panel.model.answers import Pages, Variant
 from hw.panel.model.history import History
 from hw.panel.model.state import CoreNow, Edit, State
 from hw.panel.model.tracks import Tracks
@@ -137,16 +136,16 @@ def moment_of(history: History) -> Moment:
     at = bisect_left(marks, history.position)
     numbers = marks[max(0, at - LOG_BEFORE) : at + LOG_AFTER]
     return Moment(
-        history.about,
-        history.state,
-        history.tracks,
-        history.position,
-        history.scanned,
-        history.last,
-        records,
-        edits,
-        [(number, history.remembered(number)) for number in numbers],
-        _address(history),
+        about=history.about,
+        state=history.state,
+        tracks=history.tracks,
+        position=history.position,
+        total=history.scanned,
+        last=history.last,
+        records=records,
+        edits=edits,
+        log=[(number, history.remembered(number)) for number in numbers],
+        address=_address(history),
     )
 
 
@@ -197,7 +196,6 @@ class View:
     chosen: str = "walk"
     zoomed: bool = False
     projector: bool = False
-    scroll: int = 0
     marks: dict[str, int] = field(default_factory=dict)
     """Marker A and B -> position."""
     since: dict[tuple[int, object], object] = field(default_factory=dict)
@@ -218,7 +216,6 @@ class View:
     """What a scene says of this moment."""
     beside: str = ""
     """The panel that stands beside the chosen one in projector mode; empty: the usual one."""
-    breakpoints: tuple[str, ...] = ()
     source: str = ""
     """What is shown: a file's name."""
     digest: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hw.panel.model.moment import View
 from hw.panel.picture.draw import Canvas, wrap
-from hw.panel.words.words import caption
+from hw.panel.words.captions import caption
 
 
 def title(view: View) -> str:

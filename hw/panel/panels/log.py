@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hw.panel.model.moment import View
 from hw.panel.picture.draw import Canvas
-from hw.panel.words.words import log_line
+from hw.panel.words.lines import log_line
 from hw.trace import Record
 
 INKS = {"fault": "gold", "exception": "alarm", "run": "dim", "console_output": "good"}

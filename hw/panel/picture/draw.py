@@ -7,7 +7,6 @@ that a panel knows how wide it is without asking a font.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,9 +26,6 @@ class Rect(NamedTuple):
     @property
     def bottom(self) -> int:
         return self.y + self.h
-
-    def inset(self, dx: int, dy: int) -> Rect:
-        return Rect(self.x + dx, self.y + dy, max(0, self.w - 2 * dx), max(0, self.h - 2 * dy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +93,6 @@ class Cells:
 
 
 Command = Box | Text | Line | Mark | Cells
-
-
-def to_json(commands: list[Command]) -> list[dict[str, Any]]:
-    """The commands as JSON can hold them."""
-    rows = []
-    for command in commands:
-        row = {"draw": type(command).__name__.lower(), **dataclasses.asdict(command)}
-        rows.append({k: v.hex() if isinstance(v, bytes) else v for k, v in row.items()})
-    return rows
 
 
 def cell_width(size: int) -> int:

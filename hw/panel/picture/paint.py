@@ -41,8 +41,6 @@ class Painter:
     def __init__(self, theme: Theme, *, window: bool = False) -> None:
         self.pygame = start_pygame(window=window)
         self.theme = theme
-        self.renders = 0
-        """How many texts had to be rendered: what a redraw costs."""
         self._fonts: dict[tuple[int, bool], Any] = {}
         self._texts: dict[tuple[str, str, str, int, bool], Any] = {}
 
@@ -79,7 +77,6 @@ class Painter:
             font, colour = self.font(text.size, text.bold), self.theme.colour
             found = font.render(text.text, True, colour(text.ink), colour(text.paper))
             self._texts[key] = found
-            self.renders += 1
         return found
 
     def _shape(self, surface: Any, command: Command) -> None:

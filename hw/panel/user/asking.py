@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from hw.host import UserError
-from hw.panel.model.conditions import Condition, ConditionError, parse
+from hw.panel.model.conditions import parse
 from hw.panel.model.places import position_of
-from hw.panel.user import inside
-from hw.panel.words.words import log_line
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
+from hw.panel.session import Session
+from hw.panel.user import inside, showing, sifting
 
 PROMPTS = {
     "go": "Go to (0x..., symbol, #record, 50%, fault:3, T2, space:2, pfn:0x30, pa:0x30010):",
@@ -20,19 +16,6 @@ PROMPTS = {
     "filter": "Log: only (fault && space==2, call==mmap, words; nothing: all):",
     "break": "Break on (fault && vas==2 && write, call==mmap, pte, tlb_flush ...):",
 }
-
-
-def condition_or_words(text: str) -> Condition:
-    try:
-        condition = parse(text)
-        if any(mark in text for mark in ("==", "&&", "||", "!", "<", ">", "~", " in ")):
-            return condition
-    except ConditionError:
-        pass
-    words = text.lower()
-    return lambda subject: (
-        words in (f"{subject.record.kind.name} {log_line(subject.about, subject.record)}".lower())
-    )
 
 
 def _go(session: Session, text: str) -> None:
@@ -64,7 +47,7 @@ def _address(text: str) -> int:
 
 def _search(session: Session, text: str) -> None:
     session.searched = text
-    session.search(forward=True)
+    sifting.search(session, showing.view(session), forward=True)
 
 
 def _filter(session: Session, text: str) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hw.paging import ADDRESS
 from hw.panel.model.moment import View
-from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB
 from hw.panel.panels import cpu as cpu_panel
 from hw.panel.panels import frames as frames_panel
 from hw.panel.panels import memory as memory_panel
 from hw.panel.panels import tlb as tlb_panel
-from hw.panel.panels import walk as walk_panel
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
+from hw.panel.session import Session
+from hw.panel.user import showing
 
 
 def move(session: Session, dx: int, dy: int) -> None:
     """An arrow key: pages in the walk, regions and spaces in the maps, entries in the TLB, frames
     among the frames, and records everywhere else."""
-    view = session.view()
+    view = showing.view(session)
     if session.chosen == "walk":
         step = dy * 0x1000 + dx * 0x20_0000
         session.look_at(max(0, view.va + step), view.space, view.access)
@@ -81,7 +76,7 @@ def turn_axis(session: Session) -> None:
 
 def pin(session: Session) -> None:
     """The space in view stands first in the maps and all are compared with it; or no longer."""
-    space = session.view().space
+    space = showing.view(session).space
     session.pinned = None if session.pinned == space else space
     words = "every space is compared with" if session.pinned else "no longer first:"
     session.message = f"{words} {session.history.tracks.space_name(space)}"
@@ -89,7 +84,7 @@ def pin(session: Session) -> None:
 
 def turn_physical(session: Session) -> None:
     """Memory by physical address, or back by virtual address."""
-    view = session.view()
+    view = showing.view(session)
     session.chosen = "memory"
     if view.focus.pa is not None:
         session.look_at(view.focus.va, view.focus.space, view.focus.access)
@@ -115,7 +110,7 @@ def zoom_timeline(session: Session, factor: float, about: int | None = None) -> 
 
 def look_at_frame(session: Session, pfn: int) -> None:
     """Put the first page that shows a frame in view; say who else does."""
-    view = session.view()
+    view = showing.view(session)
     pages = mapped_at(view, pfn)
     if not pages:
         frame = view.moment.state.frames.get(pfn)
@@ -140,23 +135,12 @@ def mapped_at(view: View, pfn: int) -> list[tuple[int, int]]:
     ]
 
 
-def watched(view: View) -> tuple[int, object, str] | None:
-    """(shelf, key, words) of what "last write" is about in the chosen panel."""
-    if view.chosen == "frames":
-        pfn = frames_panel.frame_in_view(view)
-        return (FRAMES, pfn, f"frame {pfn:#x}") if pfn is not None else None
-    if view.chosen == "maps":
-        region = view.moment.state.region_at(view.space, view.va)
-        if region is None:
-            return None
-        return REGIONS, (region.space, region.start), f"the region at {region.start:#x}"
-    if view.chosen == "tlb":
-        for key, entry in tlb_panel.newest(view):
-            if entry.vpn == view.va >> 12:
-                return TLB, key, f"set {key[2]}, way {key[3]}"
-        return None
-    steps = walk_panel.explained(view).steps
-    if not steps:
-        return None
-    name = walk_panel.LEVELS[steps[-1].level][0]
-    return PTES, steps[-1].slot, f"{name}[{steps[-1].index:03x}]"
+def follow(session: Session) -> None:
+    """Hold the address in view, or go back to what the machine touches."""
+    view = showing.view(session)
+    if session.focus.va is None:
+        session.look_at(view.va, view.space, view.access)
+        session.message = f"holding {view.va:#x} in view; t follows the machine again"
+    else:
+        session.look_at(None)
+        session.focus.space = None

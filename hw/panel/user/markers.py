@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB, State
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
+from hw.panel.session import Session
 
 WATCHED = (PTES, FRAMES, REGIONS, TLB)
 

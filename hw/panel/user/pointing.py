@@ -7,7 +7,7 @@ full, the menu opens with a key.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
 from hw.panel.layout import content, inner_size, places, size_for
 from hw.panel.model.moment import View
@@ -17,21 +17,20 @@ from hw.panel.panels import maps as maps_panel
 from hw.panel.panels import memory as memory_panel
 from hw.panel.panels import timeline as timeline_panel
 from hw.panel.picture import overlay
-from hw.panel.picture.draw import Canvas, Command, Rect
-from hw.panel.user import inside, markers
-from hw.panel.words.words import log_line, rights_letters
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.session import Session
+from hw.panel.user import inside, markers, showing
+from hw.panel.words.lines import log_line
+from hw.panel.words.words import rights_letters
 
 PAGE = 4096
 ZOOM = 0.8
-"""A notch of the wheel shows so much of the timeline."""
+"""A notch of the wheel shows this share of the timeline."""
 
 
 def panel_at(session: Session, x: int, y: int) -> tuple[str, Rect] | None:
     """The panel under a pixel, and its place."""
-    for name, rect in places(session.view(), *session.size).items():
+    for name, rect in places(showing.view(session), *session.size).items():
         if rect.x <= x < rect.right and rect.y <= y < rect.bottom:
             return name, rect
     return None
@@ -93,22 +92,9 @@ def canvas_at(session: Session, x: int, y: int) -> tuple[str, View, Canvas] | No
     if found is None:
         return None
     name, rect = found
-    view = session.view()
+    view = showing.view(session)
     size = size_for(view, *session.size)
     return name, view, Canvas(content(rect, size, name), inner_size(view, name, size))
-
-
-def click_over(session: Session, x: int, y: int) -> bool:
-    """A click while a list lies over the panels: it chooses a row of the menu, and closes others.
-    False if there is none."""
-    if not session.over:
-        return False
-    if session.over == "menu":
-        size = size_for(session.view(), *session.size)
-        row = overlay.row_at(menu_title(session), menu_rows(session), session.size, size, y)
-        choose(session, 0 if row is None else row + 1)
-    session.over, session.typed = "", ""
-    return True
 
 
 # The timeline -------------------------------------------------------------------------------------
@@ -117,7 +103,7 @@ def click_over(session: Session, x: int, y: int) -> bool:
 def select(session: Session, first: int, last: int) -> None:
     """The records between two pixels of the timeline become markers A and B, and what lies between
     them is told."""
-    place = places(session.view(), *session.size).get("timeline")
+    place = places(showing.view(session), *session.size).get("timeline")
     found = canvas_at(session, place.x + 1, place.y + 1) if place else None
     if found is None:
         return
@@ -128,20 +114,21 @@ def select(session: Session, first: int, last: int) -> None:
         markers.mark(session, name)
     session.history.seek(here)
     session.message = ""
-    session.ask("difference")
+    session.lay_over("difference")
 
 
-def wheel(session: Session, steps: int, at: tuple[int, int], *, ctrl: bool) -> None:
-    """The wheel goes through records; with Ctrl, over the timeline, it zooms about the pointer."""
+def wheel(session: Session, steps: int, at: tuple[int, int], *, ctrl: bool) -> str:
+    """The command that a notch of the wheel stands for.  With Ctrl over the timeline it stands for
+    none: it zooms about the pointer."""
     found = canvas_at(session, *at)
-    if ctrl and found is not None and found[0] == "timeline":
-        _, view, area = found
-        about = timeline_panel.record_at(view, area, at[0])
-        inside.zoom_timeline(session, ZOOM if steps > 0 else 1 / ZOOM, about)
-    elif ctrl:
-        session.do("larger" if steps > 0 else "smaller")
-    else:
-        session.do("left" if steps > 0 else "right")
+    if not ctrl:
+        return "left" if steps > 0 else "right"
+    if found is None or found[0] != "timeline":
+        return "larger" if steps > 0 else "smaller"
+    _, view, area = found
+    about = timeline_panel.record_at(view, area, at[0])
+    inside.zoom_timeline(session, ZOOM if steps > 0 else 1 / ZOOM, about)
+    return ""
 
 
 # Tooltips -----------------------------------------------------------------------------------------
@@ -157,13 +144,6 @@ def tooltip(session: Session) -> list[str]:
     name, view, canvas = found
     teller = TELLERS.get(name)
     return teller(session, view, canvas, *session.hover) if teller else []
-
-
-def tooltip_commands(session: Session, size: int) -> list[Command]:
-    rows = tooltip(session)
-    if not rows or session.hover is None:
-        return []
-    return overlay.tooltip(rows, session.hover, *session.size, size)
 
 
 def _tell_maps(session: Session, view: View, c: Canvas, x: int, y: int) -> list[str]:
@@ -242,53 +222,66 @@ TELLERS: dict[str, Callable[[Session, View, Canvas, int, int], list[str]]] = {
 # The menu -----------------------------------------------------------------------------------------
 
 
-def menu(session: Session) -> list[tuple[str, Callable[[], None]]]:
+Row = tuple[str, str | Callable[[], None]]
+"""A row of the menu: its words, and the command that it stands for, or what it does itself."""
+
+
+def menu(session: Session) -> list[Row]:
     """What can be done with what is in view."""
-    view = session.view()
+    view = showing.view(session)
     page, pfn = view.va & ~(PAGE - 1), frames_panel.frame_in_view(view)
     here = f"va in {page:#x}..{page + PAGE:#x}"
-    rows: list[tuple[str, Callable[[], None]]] = [
-        ("its table", lambda: _show(session, "walk", zoomed=True)),
-        ("its bytes", lambda: _show(session, "memory")),
-        ("hold it in view, or follow again", lambda: session.do("follow")),
-        ("last write to it", lambda: session.do("last write")),
-        ("break on a fault at it", lambda: _break(session, f"fault && {here}")),
+    rows: list[Row] = [
+        ("its table", partial(_show_table, session)),
+        ("its bytes", "memory"),
+        ("hold it in view, or follow again", "follow"),
+        ("last write to it", "last write"),
+        ("break on a fault at it", partial(_break, session, f"fault && {here}")),
         (
             "break on a store that faults at it",
-            lambda: _break(session, f"fault && write && {here}"),
+            partial(_break, session, f"fault && write && {here}"),
         ),
-        ("break on a TLB fill for it", lambda: _break(session, f"tlb_fill && {here}")),
-        ("copy the address", lambda: _copy(session, f"{view.va:#x}")),
+        ("break on a TLB fill for it", partial(_break, session, f"tlb_fill && {here}")),
+        ("copy the address", partial(_copy, session, f"{view.va:#x}")),
     ]
     if pfn is not None:
-        frame = pfn
-        rows.insert(
-            0, (f"its frame, {pfn:#x}, and all that show it", lambda: _frame(session, frame))
-        )
+        words = f"its frame, {pfn:#x}, and all that show it"
+        rows.insert(0, (words, partial(_show_frame, session, pfn)))
     return rows
 
 
 def menu_rows(session: Session) -> list[str]:
-    return [f"{n}  {words}" for n, (words, _) in enumerate(menu(session)[:9], 1)]
+    return [f"{n}  {words}" for n, (words, _) in enumerate(menu(session), 1)]
 
 
 def menu_title(session: Session) -> str:
-    return f"{session.view().va:#x}   (a number chooses, Esc closes)"
+    return f"{showing.view(session).va:#x}   (a number chooses, Esc closes)"
 
 
-def choose(session: Session, number: int) -> None:
-    """Carry out row `number` of the menu, counted from 1."""
-    rows = menu(session)
+def menu_row(session: Session, y: int) -> int:
+    """The row of the menu at a height, counted from 1; 0 if there is none."""
+    screen = overlay.Screen(*session.size, size_for(showing.view(session), *session.size))
+    row = overlay.row_at(screen, menu_title(session), menu_rows(session), y)
+    return 0 if row is None else row + 1
+
+
+def choose(session: Session, number: int) -> str:
+    """Close the menu.  Row `number`, counted from 1, does what it does itself, or else its command
+    is returned."""
     session.over = ""
-    if 0 < number <= len(rows):
-        rows[number - 1][1]()
+    rows = menu(session)
+    action = rows[number - 1][1] if 0 < number <= len(rows) else ""
+    if isinstance(action, str):
+        return action
+    action()
+    return ""
 
 
-def _show(session: Session, panel: str, *, zoomed: bool = False) -> None:
-    session.chosen, session.zoomed = panel, zoomed or session.zoomed
+def _show_table(session: Session) -> None:
+    session.chosen, session.zoomed = "walk", True
 
 
-def _frame(session: Session, pfn: int) -> None:
+def _show_frame(session: Session, pfn: int) -> None:
     session.chosen = "frames"
     inside.look_at_frame(session, pfn)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw.host import UserError
 from hw.panel.model.moment import Focus
 from hw.panel.model.places import position_of
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
+from hw.panel.session import Session
 
 SCENES = "see hw/panel/README.md"
 KEYS = {"at", "panel", "beside", "zoom", "projector", "va", "space", "say"}

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from hw.paging import NX, PS, SHIFTS, A, D, G, P, U, W
-from hw.panel.model.conditions import Condition, ConditionError, Subject
+from hw.panel.model.conditions import Condition, ConditionError, Subject, parse
 from hw.panel.model.history import History
-from hw.panel.model.moment import LOG_AFTER, LOG_BEFORE
+from hw.panel.model.moment import LOG_AFTER, LOG_BEFORE, View
 from hw.panel.panels import table as table_panel
 from hw.panel.panels import walk as walk_panel
+from hw.panel.session import Session
+from hw.panel.words.lines import log_line
 from hw.trace import Record
-
-if TYPE_CHECKING:
-    from hw.panel.session import Session
 
 LOOKED_AT = 4_000
 """So many lines on both sides are looked through for some that fulfil a condition."""
@@ -25,6 +23,19 @@ FLAG_WORDS = (
     "say flags such as w&&!n: p present, w writable, u user, a accessed, d dirty, s large, "
 )
 FLAG_WORDS += "g global, n no execute, x execute"
+
+
+def condition_or_words(text: str) -> Condition:
+    try:
+        condition = parse(text)
+        if any(mark in text for mark in ("==", "&&", "||", "!", "<", ">", "~", " in ")):
+            return condition
+    except ConditionError:
+        pass
+    words = text.lower()
+    return lambda subject: (
+        words in (f"{subject.record.kind.name} {log_line(subject.about, subject.record)}".lower())
+    )
 
 
 def log_lines(history: History, condition: Condition) -> list[tuple[int, Record]]:
@@ -70,9 +81,20 @@ def flags_of(text: str) -> tuple[int, int]:
     return wanted, unwanted
 
 
-def find_entry(session: Session, text: str, *, forward: bool) -> None:
+def search(session: Session, view: View, *, forward: bool) -> None:
+    """Find what was searched for: flags in the table of the zoomed walk, elsewhere a condition, or
+    else words of a line of the log."""
+    if not session.searched:
+        session.message = "nothing was searched for; / asks"
+    elif session.zoomed and session.chosen == "walk":
+        find_entry(session, view, session.searched, forward=forward)
+    else:
+        condition = condition_or_words(session.searched)
+        session.go_to(session.find(condition, forward=forward), f"{session.searched!r}")
+
+
+def find_entry(session: Session, view: View, text: str, *, forward: bool) -> None:
     """Put the next or previous entry of the open table that has the flags in view."""
-    view = session.view()
     step = walk_panel.table_step(view)
     if step is None:
         return

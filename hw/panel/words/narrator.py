@@ -10,7 +10,7 @@ from pathlib import Path
 from hw.panel.model.history import History
 from hw.panel.model.moment import moment_of
 from hw.panel.model.tracks import SORTS
-from hw.panel.words.words import caption
+from hw.panel.words.captions import caption
 
 SWITCH = "switch"
 """A switch is told once, when CR3 has been written and what that flushed is gone."""

@@ -47,7 +47,7 @@ def test_a_moment_is_the_same_from_the_front_from_behind_and_from_a_keyframe(
             history.back()
         assert shelves(history) == front[number], f"from behind, record {number}"
     for number in moments[::-1] + moments:
-        history._rebuild(number)
+        history.rebuild(number)
         assert shelves(history) == front[number], f"from a keyframe, record {number}"
 
 
@@ -61,7 +61,7 @@ def test_any_walk_through_a_trace_ends_where_seeking_does(
         walker.seek(place)
         for forward in steps:
             walker.forward() if forward else walker.back()
-    seeker._rebuild(walker.position)
+    seeker.rebuild(walker.position)
     assert shelves(walker) == shelves(seeker)
     assert walker.step() == seeker.step()
 
