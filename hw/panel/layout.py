@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from hw.panel.model.moment import View
 from hw.panel.panels import (
@@ -25,32 +24,39 @@ from hw.panel.panels import (
 from hw.panel.picture.draw import Box, Canvas, Command, Rect, line_height
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A panel: the key that chooses it, its name, and what it is made of."""
+class Content(Protocol):
+    """What each module of `panels` has."""
+
+    def title(self, view: View, /) -> str: ...
+
+    def draw(self, view: View, c: Canvas, /) -> None: ...
+
+    def describe(self, view: View, /) -> list[str]: ...
+
+
+class Panel(NamedTuple):
+    """A panel: the key that chooses it, its name, its heading, and what it shows."""
 
     key: str
     name: str
     heading: str
-    title: Callable[[View], str]
-    draw: Callable[[View, Canvas], None]
-    describe: Callable[[View], list[str]]
+    content: Content
 
 
 PANELS = {
     panel.name: panel
     for panel in (
-        Panel("1", "walk", "Walk", walk.title, walk.draw, walk.describe),
-        Panel("2", "maps", "Maps", maps.title, maps.draw, maps.describe),
-        Panel("3", "tlb", "TLB", tlb.title, tlb.draw, tlb.describe),
-        Panel("4", "frames", "Frames", frames.title, frames.draw, frames.describe),
-        Panel("5", "cpu", "CPU", cpu.title, cpu.draw, cpu.describe),
-        Panel("6", "log", "Log", log.title, log.draw, log.describe),
-        Panel("7", "race", "Race", race.title, race.draw, race.describe),
-        Panel("8", "graph", "Graph", graph.title, graph.draw, graph.describe),
-        Panel("9", "timeline", "Timeline", timeline.title, timeline.draw, timeline.describe),
-        Panel("", "caption", "What just happened", caption.title, caption.draw, caption.describe),
-        Panel("h", "memory", "Memory", memory.title, memory.draw, memory.describe),
+        Panel("1", "walk", "Walk", walk),
+        Panel("2", "maps", "Maps", maps),
+        Panel("3", "tlb", "TLB", tlb),
+        Panel("4", "frames", "Frames", frames),
+        Panel("5", "cpu", "CPU", cpu),
+        Panel("6", "log", "Log", log),
+        Panel("7", "race", "Race", race),
+        Panel("8", "graph", "Graph", graph),
+        Panel("9", "timeline", "Timeline", timeline),
+        Panel("", "caption", "What just happened", caption),
+        Panel("h", "memory", "Memory", memory),
     )
 }
 LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk", "memory": "walk"}
@@ -200,12 +206,17 @@ def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command
             rect.x + 6, rect.y + 1, f"{panel.key} {panel.heading} ", "ink", paper=paper, bold=True
         )
         frame.text(
-            x + 4, rect.y + 1, panel.title(view), "ink", paper=paper, width=rect.right - x - 12
+            x + 4,
+            rect.y + 1,
+            panel.content.title(view),
+            "ink",
+            paper=paper,
+            width=rect.right - x - 12,
         )
     canvas = Canvas(
         content(rect, size, name), inner_size(view, name, size), "panel", 2 if view.projector else 1
     )
-    panel.draw(view, canvas)
+    panel.content.draw(view, canvas)
     commands = frame.commands + canvas.commands
     if chosen and name != "caption":
         edge = Canvas(rect, size)
@@ -251,5 +262,5 @@ def describe(view: View, names: list[str] | None = None) -> list[str]:
     lines = []
     for name in names or ["caption", *(n for n in PANELS if n != "caption")]:
         panel = PANELS[name]
-        lines += [f"== {panel.heading} ==", *panel.describe(view), ""]
+        lines += [f"== {panel.heading} ==", *panel.content.describe(view), ""]
     return lines

@@ -14,17 +14,14 @@ from typing import Any
 from hw.mmu import CAUSES, CR3_NOFLUSH, ENTRY_LAYOUT, FLUSH_CR3
 from hw.paging import ADDRESS, PS, A, D, P
 from hw.panel.model.state import (
-    ATTACHED,
     CALLS,
     CORES,
     COUNTS,
     FRAMES,
     MEMORY,
-    OUTPUT,
     PTES,
     REGIONS,
     REGISTERS,
-    SEGMENTS,
     SPACES,
     THREADS,
     TLB,
@@ -36,7 +33,6 @@ from hw.panel.model.state import (
     Edit,
     Frame,
     Region,
-    Segment,
     State,
     Thread,
     TlbEntry,
@@ -133,10 +129,9 @@ def _space(fold: Fold, record: Record) -> None:
 
 
 def _region(fold: Fold, record: Record) -> None:
-    space, start, end, prot, shared, object_, page, name = record.values[:8]
-    words = name.decode(errors="replace")
-    region = Region(space, start, end, prot, shared, object_, page, words)
-    fold.put(REGIONS, (space, start), None if prot == GONE else region)
+    *numbers, name = record.values[:8]
+    region = Region._make((*numbers, name.decode(errors="replace")))
+    fold.put(REGIONS, (region.space, region.start), None if region.prot == GONE else region)
 
 
 # First-class address spaces ---------------------------------------------------------------------
@@ -148,20 +143,9 @@ def _vas(fold: Fold, record: Record) -> None:
     fold.put(VASES, vid, vas if alive else None)
 
 
-def _segment(fold: Fold, record: Record) -> None:
-    sid, start, end, object_, alive, name = record.values[:6]
-    segment = Segment(sid, start, end, object_, name.decode(errors="replace"))
-    fold.put(SEGMENTS, sid, segment if alive else None)
-
-
 def _vas_attach(fold: Fold, record: Record) -> None:
     home, vid, view, kind, alive = record.values[:5]
     fold.put(VIEWS, view, Attachment(home, vid, kind) if alive else None)
-
-
-def _seg_attach(fold: Fold, record: Record) -> None:
-    sid, vid, home, kind, alive = record.values[:5]
-    fold.put(ATTACHED, (sid, vid, home), kind if alive else None)
 
 
 def _vas_switch(fold: Fold, record: Record) -> None:
@@ -181,7 +165,7 @@ def _vas_switch(fold: Fold, record: Record) -> None:
 def _thread_new(fold: Fold, record: Record) -> None:
     tid, pid, parent, space, name = record.values[:5]
     words = name.decode(errors="replace")
-    fold.put(THREADS, tid, Thread(tid, pid, parent, space, words, "ready"))
+    fold.put(THREADS, tid, Thread(tid, pid, parent, space, name=words, doing="ready"))
 
 
 def _thread_end(fold: Fold, record: Record) -> None:
@@ -243,10 +227,6 @@ def _exception(fold: Fold, record: Record) -> None:
     fold.count("exception")
 
 
-def _output(fold: Fold, record: Record) -> None:
-    fold.put(OUTPUT, fold.at, (record["stream"], record["data"]))
-
-
 # The MMU ----------------------------------------------------------------------------------------
 
 
@@ -273,7 +253,7 @@ def _tlb_miss(fold: Fold, record: Record) -> None:
 
 def _tlb_fill(fold: Fold, record: Record) -> None:
     side, set_index, way, vpn, tag, pfn, rights, dirty = record.values[:8]
-    entry = TlbEntry(vpn, tag, pfn, rights, dirty, fold.at)
+    entry = TlbEntry(vpn, tag, pfn, rights, dirty=dirty, born=fold.at)
     fold.put(TLB, (record.core, side, set_index, way), entry)
     steps = _mark_path(fold, fold.core(record).cr3 & ADDRESS, vpn << 12, A | (D if dirty else 0))
     fold.count("walk_step", times=steps)
@@ -335,9 +315,7 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "space": _space,
     "region": _region,
     "vas": _vas,
-    "segment": _segment,
     "vas_attach": _vas_attach,
-    "seg_attach": _seg_attach,
     "vas_switch": _vas_switch,
     "thread_new": _thread_new,
     "thread_end": _thread_end,
@@ -347,7 +325,6 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "wait": _wait,
     "fault": _fault,
     "exception": _exception,
-    "console_output": _output,
     "instruction": _instruction,
     "page": _page,
     "store": _store,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-FRAMES, PTES, SPACES, REGIONS, THREADS, CORES, TLB, COUNTS, OUTPUT, CALLS = range(10)
-VASES, SEGMENTS, VIEWS, ATTACHED, REGISTERS, MEMORY = range(10, 16)
-SHELVES = 16
+FRAMES, PTES, SPACES, REGIONS, THREADS, CORES, TLB, COUNTS, CALLS = range(9)
+VASES, VIEWS, REGISTERS, MEMORY = range(9, 13)
+SHELVES = MEMORY + 1
 
 Edit = tuple[int, Any, Any, Any]
 
@@ -92,16 +92,6 @@ class Vas(NamedTuple):
     name: str
 
 
-class Segment(NamedTuple):
-    """A VAS segment: where it lies, and the memory object that it shows."""
-
-    sid: int
-    start: int
-    end: int
-    object: int
-    name: str
-
-
 class Attachment(NamedTuple):
     """A view: a space in which a process's own space and a VAS are seen together."""
 
@@ -113,10 +103,8 @@ class Attachment(NamedTuple):
 class State:
     """The shelves, by name.  Keys: frames by pfn; entries of tables by their physical address;
     spaces by number (their PML4); regions by (space, start); threads by tid; cores by number;
-    TLB entries by (core, side, set, way); counts by a tuple that begins with a word; output by
-    record number; the last call of each thread by tid; VASes and segments by number, views by their
-    space, and which segment is attached to which VAS (sid, vid, home); and, where a core is
-    stepped, its registers, and what frames hold by pfn."""
+    TLB entries by (core, side, set, way); counts by a tuple that begins with a word; the last call of each thread by tid; VASes by number, views by their space; and,
+    where a core is stepped, its registers, and what frames hold by pfn."""
 
     __slots__ = ("copied_views", "shelves")
 
@@ -160,10 +148,6 @@ class State:
         return self.shelves[COUNTS]
 
     @property
-    def output(self) -> dict[int, tuple[int, bytes]]:
-        return self.shelves[OUTPUT]
-
-    @property
     def calls(self) -> dict[int, Call]:
         return self.shelves[CALLS]
 
@@ -172,16 +156,8 @@ class State:
         return self.shelves[VASES]
 
     @property
-    def segments(self) -> dict[int, Segment]:
-        return self.shelves[SEGMENTS]
-
-    @property
     def views(self) -> dict[int, Attachment]:
         return self.shelves[VIEWS]
-
-    @property
-    def attached(self) -> dict[tuple[int, int, int], int]:
-        return self.shelves[ATTACHED]
 
     @property
     def registers(self) -> dict[int, dict[str, int]]:

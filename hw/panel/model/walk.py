@@ -7,7 +7,7 @@ each kind of access, and what it refuses says which right is missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hw.paging import (
     ERR_PRESENT,
@@ -67,12 +67,12 @@ class Explained:
     `stopped_by` is the bit that decides, as its letter, in the entry of `stopped_at`.  `refused`
     has the accesses that would fail."""
 
-    steps: tuple[WalkStep, ...]
-    error: int | None
-    stopped_by: str
-    stopped_at: int
-    pfn: int | None
-    level: int
+    steps: tuple[WalkStep, ...] = ()
+    error: int | None = None
+    stopped_by: str = ""
+    stopped_at: int = 0
+    pfn: int | None = None
+    level: int = 0
     refused: frozenset[int] = frozenset((READ, WRITE, FETCH))
     unwritten: str = ""
     """Why there is no walk to ask: in the first exercise somebody has yet to write it."""
@@ -99,21 +99,23 @@ def steps_of(tables: Tables, root: int, va: int, access: int = READ) -> tuple[li
 def explain(tables: Tables, root: int, va: int, access: int) -> Explained:
     """Walk `va` from the table at `root` for a user-mode access."""
     if not is_canonical(va):
-        return Explained((), 0, "canonical", 0, None, 0)
+        return Explained(error=0, stopped_by="canonical")
     try:
         errors = {kind: steps_of(tables, root, va, kind)[1] for kind in (READ, WRITE, FETCH)}
         steps = _with_rights(steps_of(tables, root, va, access)[0])
     except NotImplementedError as unwritten:
-        return Explained((), 0, "", 0, None, 0, unwritten=str(unwritten))
+        return Explained(error=0, unwritten=str(unwritten))
     error, last = errors[access], steps[-1]
     refused = frozenset(kind for kind, code in errors.items() if code)
     if error and (not error & ERR_PRESENT or error & ERR_RESERVED):
         bit = "reserved" if error & ERR_PRESENT else "P"
-        return Explained(steps, error, bit, last.level, None, last.level, refused)
+        found = Explained(steps, error, bit, stopped_at=last.level)
+        return replace(found, level=last.level, refused=refused)
     bit = _missing(access, errors)
     at = next((step.level for step in steps if bit and _lacks(step.entry, bit)), 0)
     pfn = page_frame(last.entry, last.level, va)
-    return Explained(steps, error or None, bit, at, pfn, last.level, refused)
+    found = Explained(steps, error or None, bit, stopped_at=at, pfn=pfn)
+    return replace(found, level=last.level, refused=refused)
 
 
 def frame_at(tables: Tables, root: int, va: int) -> int | None:

@@ -68,9 +68,7 @@ def draw(view: View, c: Canvas) -> None:
     moment, about = view.moment, view.moment.about
     core, rip = moment.core, rip_of(view)
     call = last_call(view)
-    c.words(
-        c.rect.x,
-        c.y(0),
+    pieces = (
         ("CR3 ", "dim"),
         (f"{core.cr3 & ADDRESS:#x}", "ink"),
         (" PCID ", "dim"),
@@ -79,6 +77,7 @@ def draw(view: View, c: Canvas) -> None:
         (f"{rip:#x} " if rip else "not recorded yet", "ink"),
         (about.symbol(rip), "good"),
     )
+    c.words(c.rect.x, c.y(0), *pieces)
     row = 1
     if call is not None or registers(view):
         row = _registers(view, c, row, call)

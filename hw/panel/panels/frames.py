@@ -154,7 +154,9 @@ def _small(view: View, c: Canvas, shown: int) -> None:
     )
     for place in changed:
         codes[place] = 8
-    c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))
+    x, y = c.rect.x, c.rect.y
+    cells = Cells(x, y, columns=across, cell=cell, codes=bytes(codes), palette=roles)
+    c.commands.append(cells)
     if view.heat is None and len(changed) <= RINGED:
         _rings(c, changed, across, cell)
 

@@ -135,7 +135,8 @@ def shape_of(view: View, c: Canvas) -> Shape:
     if not view.zoomed and not view.projector and any(run.folded > 1 for run in scale.runs):
         scale, below = _scale(view, shown, tall, c.row + 1), 0
     wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
-    return Shape(shown, scale, top, left, wide, c.rect.bottom - below)
+    bottom = c.rect.bottom - below
+    return Shape(columns=shown, scale=scale, top=top, left=left, wide=wide, bottom=bottom)
 
 
 def _scale(view: View, shown: list[Column], tall: int, least: int) -> axis.Axis:
@@ -362,7 +363,7 @@ def _block(view: View, c: Canvas, at: Rect, region: Region, shown: list[Column])
     c.box(at.x + at.w - 7, at.y, 7, at.h, "panel", outline="edge")
     c.box(at.x + at.w - 6, at.y, 5, max(2, int(at.h * share)) if pages else 0, "ink")
     if at.h >= c.size:
-        _block_words(view, c, at, region, shown, hue)
+        _block_words(view, c, at, region, shown=shown, hue=hue)
     if len(shown) > 1 and _compared(region, shown[-1], shown[-2]).startswith("="):
         c.box(at.x - 8, at.y, 8, at.h, hue)
     new, contested = is_new(view, region), is_contested(view, region)
@@ -378,7 +379,7 @@ def is_new(view: View, region: Region) -> bool:
 
 
 def _block_words(
-    view: View, c: Canvas, at: Rect, region: Region, shown: list[Column], hue: str
+    view: View, c: Canvas, at: Rect, region: Region, *, shown: list[Column], hue: str
 ) -> None:
     """Rights and name, and what the comparison says: at the right, or in a second line."""
     sign, whom = _likeness(view, region, shown)

@@ -234,12 +234,12 @@ def _row(view: View, c: Canvas, y: int, address: int, shape: Shape) -> None:
     for number, (column, row) in enumerate(zip(shape.columns, cells, strict=True)):
         x = c.rect.x + (ADDRESS_CHARACTERS + number * shape.wide) * c.cell
         if view.words:
-            _words(view, c, (x, y), address, column, row)
+            _words(c, (x, y), address, column, row)
         else:
             _bytes(view, c, (x, y), address, row)
             x += shape.wide * c.cell
             if len(shape.columns) == 1 and c.rect.right - x >= 38 * c.cell:
-                _words(view, c, (x, y), address, column, row)
+                _words(c, (x, y), address, column, row)
 
 
 def _bytes(view: View, c: Canvas, at: tuple[int, int], address: int, row: list[Cell]) -> None:
@@ -272,11 +272,9 @@ def _mark(c: Canvas, at: tuple[int, int], cell: Cell, *, here: bool) -> None:
         c.box(x - 2, y + 3, 2, c.row - 6, "gold")
 
 
-def _words(
-    view: View, c: Canvas, at: tuple[int, int], address: int, column: Column, row: list[Cell]
-) -> None:
+def _words(c: Canvas, at: tuple[int, int], address: int, column: Column, row: list[Cell]) -> None:
     """The words of a row, and where there is room what the last of them points to."""
-    x, y = at
+    (x, y), view = at, column.view
     for start in range(0, len(row), 8):
         value, part = word_at(column, address + start), row[start : start + 8]
         new = any(cell.new for cell in part)

@@ -60,7 +60,14 @@ def _lane(view: View, kind: int) -> Lane | None:
         writes / switches * about.cost(cr3_row(view)),
         refills / switches * 4 * about.cost("walk_step"),
     )
-    return Lane(kind, switches, writes, flushed, refills, parts)
+    return Lane(
+        kind=kind,
+        switches=switches,
+        cr3_writes=writes,
+        flushed=flushed,
+        refills=refills,
+        parts=parts,
+    )
 
 
 def title(view: View) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hw.paging import ADDRESS, LETTERS, NX, PS, P, W
 from hw.panel.model.moment import View
 from hw.panel.model.state import PTES
-from hw.panel.picture.draw import Canvas
+from hw.panel.picture.draw import Canvas, Rect
 from hw.panel.picture.theme import ink_on
 
 ACROSS, DOWN = 32, 16
@@ -86,22 +86,23 @@ def draw(view: View, c: Canvas, table: int, level: int, focus: int) -> None:
     cell = max(4, min(c.rect.w // ACROSS, (c.rect.h - 9 * c.row) // DOWN, 26))
     top = c.y(1) + 4
     for index in range(512):
-        at = (c.rect.x + index % ACROSS * cell, top + index // ACROSS * cell)
-        _cell(view, c, at, cell, table + 8 * index, entries.get(index, 0), level)
+        at = Rect(c.rect.x + index % ACROSS * cell, top + index // ACROSS * cell, cell, cell)
+        entry = entries.get(index, 0)
+        look = KINDS[kind_of(entry, level)] if entry & P else None
+        _cell(view, c, at, table + 8 * index, look)
     x, y = c.rect.x + focus % ACROSS * cell, top + focus // ACROSS * cell
     c.box(x - 1, y - 1, cell + 1, cell + 1, "", outline="gold", width=2)
     _rows(view, c, top + DOWN * cell + 6, folded(entries), focus)
 
 
-def _cell(
-    view: View, c: Canvas, at: tuple[int, int], cell: int, slot: int, entry: int, level: int
-) -> None:
-    x, y = at
+def _cell(view: View, c: Canvas, at: Rect, slot: int, look: tuple[str, str] | None) -> None:
+    """One entry; `look` is its letter and its hue, None for one that is not present."""
+    x, y, cell, _ = at
     new = view.is_new(PTES, slot)
-    if not entry & P:
+    if look is None:
         c.box(x, y, cell - 1, cell - 1, "free", pattern="diagonal" if new else "", ink="dim")
     else:
-        letter, hue = KINDS[kind_of(entry, level)]
+        letter, hue = look
         c.box(x, y, cell - 1, cell - 1, hue, outline="edge")
         if cell >= c.size:
             left, top = x + (cell - c.cell) // 2, y + (cell - c.row) // 2

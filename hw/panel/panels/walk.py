@@ -91,7 +91,8 @@ def _walk(view: View, c: Canvas) -> None:
     y += c.row
     for depth, step in enumerate(walk.steps):
         stopped = was.stopped_by if was.stopped_at == step.level else ""
-        y = _step(view, c, y, depth, step, stopped) + max(1, (c.row - 14) // 2)
+        _step(view, c, (c.rect.x + depth * c.cell, y), step, stopped)
+        y += 2 * c.row + max(1, (c.row - 14) // 2)
     _end(view, c, y, walk, was)
 
 
@@ -115,10 +116,10 @@ def _low_bits() -> list[tuple[tuple[str, str, str], int]]:
     return [(LEVELS[level], low) for level, low in ((4, 39), (3, 30), (2, 21), (1, 12))]
 
 
-def _step(view: View, c: Canvas, y: int, depth: int, step: WalkStep, stopped: str) -> int:
-    """One entry: where and what it is, then its bits and the rights so far; returns the next y."""
+def _step(view: View, c: Canvas, at: tuple[int, int], step: WalkStep, stopped: str) -> None:
+    """One entry: a line with where and what it is, and one with its bits and the rights so far."""
     name, _, hue = LEVELS[step.level]
-    x = c.rect.x + depth * c.cell
+    x, y = at
     new, recent = view.is_new(PTES, step.slot), view.is_recent(PTES, step.slot)
     c.box(x, y, 4, 2 * c.row - 2, hue, outline="edge")
     left = x + 10
@@ -129,12 +130,12 @@ def _step(view: View, c: Canvas, y: int, depth: int, step: WalkStep, stopped: st
         c.box(right - 3, y - 1, value - right + 6, c.row + 1, "", outline="hot", width=2)
     elif recent:
         c.box(right - 3, y + 3, 2, c.row - 6, "gold")
-    _bits(view, c, left, y + c.row, step, stopped)
-    return y + 2 * c.row
+    _bits(view, c, (left, y + c.row), step, stopped)
 
 
-def _bits(view: View, c: Canvas, x: int, y: int, step: WalkStep, stopped: str) -> None:
-    at = x
+def _bits(view: View, c: Canvas, start: tuple[int, int], step: WalkStep, stopped: str) -> None:
+    """The bits of an entry as letters; `stopped` is the one that ended the walk."""
+    at, y = start
     for bit, letter in LETTERS:
         shown = letter if step.entry & bit else "-"
         guilty = letter == stopped

@@ -171,7 +171,8 @@ class Canvas:
             return x
         shown = text if len(text) <= room else text[: room - 1] + "…"
         if shown.strip():
-            self.commands.append(Text(x, y, shown, ink, paper or self.paper, size, bold))
+            behind = paper or self.paper
+            self.commands.append(Text(x, y, shown, ink, paper=behind, size=size, bold=bold))
         return x + len(shown) * cell
 
     def words(self, x: int, y: int, *pieces: tuple[str, str]) -> int:

@@ -157,17 +157,3 @@ def hue_of(number: int) -> str:
 def pattern_of(number: int) -> str:
     """The pattern that goes with it: it changes when the hues begin again, and before that too."""
     return PATTERNS[(number - 1) % len(PATTERNS)]
-
-
-def contrast(one: Colour, other: Colour) -> float:
-    """The contrast ratio of two colours (WCAG 2.1, 1.4.3): 1 to 21."""
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: Colour) -> float:
-    parts = []
-    for value in colour:
-        share = value / 255
-        parts.append(share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4)
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]

@@ -1,4 +1,4 @@
-"""T12 and the commands without a window: what they write, and what they say when they cannot."""
+"""The commands without a window: what they write, and what they say when they cannot."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_places(text: str, record: int | None) -> None:
         position_of(history, "spoon:1")
 
 
-# T12 ----------------------------------------------------------------------------------------------
+# Scenes -------------------------------------------------------------------------------------------
 
 
 def recorded_for(path: Path, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""T6 and what keys do: forward and back are inverse, conditions mean what they say, and nothing
+"""What keys do: forward and back are inverse, conditions mean what they say, and nothing
 needs a mouse."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def write(session: Session, key: str, text: str) -> Session:
     return press(session, key, *text, "return")
 
 
-# T6 -----------------------------------------------------------------------------------------------
+# The keymap ---------------------------------------------------------------------------------------
 
 
 def test_every_key_does_one_thing() -> None:

@@ -158,7 +158,7 @@ def test_a_machine_that_runs_live_is_followed_without_outlines(tmp_path: Path) -
     assert not some.is_fast
 
 
-# T10 ----------------------------------------------------------------------------------------------
+# What a step costs --------------------------------------------------------------------------------
 
 
 class Counting(Painter):
