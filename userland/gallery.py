@@ -1,7 +1,10 @@
-"""`run.py panel gallery FOLDER`: the pictures of the documentation, from the recipes in
-hw/panel/gallery.json: which program, which moment, which panel; and for what a trace does not
-hold, whether the machine is there to be asked.  `run.py panel gallery FOLDER RECIPES` makes others;
-hw/panel/looks.json has moments that must be told from the picture alone, in every size and look."""
+"""`run.py panel gallery FOLDER`: the pictures of the documentation.
+
+The recipes in hw/panel/gallery.json name the program, the moment and the panel; some ask for a
+machine beside the panel, for what a trace does not hold. `run.py panel gallery FOLDER RECIPES`
+makes the pictures of other recipes. hw/panel/looks.json has moments that a reader must be able to
+tell from the picture alone, in every size and look.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def read_recipes(path: Path) -> list[dict[str, Any]]:
-    """The recipes of a file.  One with `looks` is one for every size and look."""
+    """The recipes of a file. A recipe with `looks` becomes one for every size and look."""
     try:
         recipes = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -62,7 +65,8 @@ def read_recipes(path: Path) -> list[dict[str, Any]]:
 
 
 def in_every_look(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """`cow.png` as `cow-1280x720-dark.png` and so on, if it is wanted in every look."""
+    """A recipe for `cow.png` as recipes for `cow-1280x720-dark.png` and so on, if it asks for every
+    look."""
     if not recipe.get("looks"):
         return [recipe]
     stem = Path(recipe["file"]).stem
@@ -74,7 +78,7 @@ def in_every_look(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def make(recipe: dict[str, Any], traces: Path, folder: Path) -> None:
-    """The picture of a recipe; a run that several are of is recorded once."""
+    """Make the picture of a recipe. A run that several recipes share is recorded once."""
     picture = folder / recipe["file"]
     if recipe.get("machine"):
         with_machine(recipe, traces / "live.vtrace", picture)
@@ -92,8 +96,8 @@ def machine_of(recipe: dict[str, Any]) -> Config:
 
 
 def record(name: str, config: Config, path: Path, arguments: Sequence[str] = ()) -> Link:
-    """Run a shipped program to its end, and record it in `path`; what is returned can execute
-    stretches of the run again."""
+    """Run a shipped program to its end, and record it in `path`. The link that is returned can
+    execute stretches of the run again."""
     kernel = boot(config, built_in(), lambda data: None)
     program = read_program(name)
     words = [word.encode() for word in (name, *arguments)]
@@ -108,7 +112,7 @@ def record(name: str, config: Config, path: Path, arguments: Sequence[str] = ())
 
 
 def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
-    """A picture of a session that has the machine beside it."""
+    """Make the picture of a session that has a machine beside it."""
     link = record(recipe["program"], machine_of(recipe), trace)
     history = History(trace)
     history.scan_all()

@@ -1,10 +1,9 @@
-"""The panel beside a running machine: `run.py panel PROGRAM` and `run.py exec --panel`.
+"""The machine beside a panel: `run.py panel PROGRAM` and `run.py exec --panel`.
 
-The panel is a process of its own that reads the trace while it grows.  What it asks of the
-machine (pause, resume, one trap) comes back through one pipe, a word to a line, and is obeyed
-between two traps: where the machine stands still leaves no mark in what it does.  To go on from an
-earlier moment is the one thing that does: the run becomes another one, and its trace is cut there
-and goes on as if the dropped part had never been.
+The panel is a process of its own that reads the trace while it grows. It sends what it asks of the
+machine through a pipe, a line for each verb (hw/panel/verbs.py). The machine acts on them between
+two traps: a stop there leaves no mark in the run. Only going on from an earlier moment does: it
+makes another run. The trace is cut there and goes on as if the dropped part had never been.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from hw.panel.words.narrator import Narrator
 
 FLUSH_SECONDS = 0.05
-"""How far the panel may be behind, beside its own work."""
+"""How old the records may get before the panel sees them."""
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
@@ -45,32 +44,32 @@ RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 @dataclass
 class Link:
-    """The machine's end: when to stop, by the count of traps, and where the records go."""
+    """The machine's end of the pipe: when to stop, counted in traps, and where the records go."""
 
     trace: Trace | None = None
     sink: BinaryIO | None = None
     stop_at: int | None = None
     """Stand still once this many traps have been taken; None: run."""
     closed: bool = False
-    """The panel is gone; then nobody could resume the machine."""
+    """The panel has closed: nothing could resume the machine any more."""
     path: Path | None = None
     past: Past = field(default_factory=Past)
-    """From where stretches of the run are executed again."""
+    """The checkpoints, from which stretches of the run are executed again."""
     attended: bool = False
-    """There is a panel, which stays when the program has ended."""
+    """There is a panel; it stays open when the program has ended."""
     going_back: int | None = None
     """The record from which the user wants the run to go on."""
     narrator: Narrator | None = None
-    """Says in text what happens, where no panel does."""
+    """Writes captions as text where there is no panel."""
     kernel: Kernel = field(init=False)
-    """The system that runs; another one after going back."""
+    """The system that runs. After going back it is another one."""
     process: Process = field(init=False)
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def obey(self, line: str, taken: int) -> None:
-        """Act on a line of the panel; `taken` traps have been taken by now.  See `verbs`."""
+        """Act on a line of the panel (see `verbs`). `taken` is the number of traps so far."""
         verb, *numbers = line.split() or [""]
         with self._changed:
             if verb == verbs.PAUSE:
@@ -88,10 +87,10 @@ class Link:
             self._changed.notify_all()
 
     def run(self, kernel: Kernel, process: Process) -> Process:
-        """Run until `process` has ended, with pauses; the result is what it is without them.
+        """Run until `process` has ended. Pauses do not change the run.
 
-        Returns the process that has ended: another one, in another system, if the user has gone
-        back and let the run go on from there.
+        Returns the process that has ended. If the user has gone back and let the run go on from
+        there, that is another process in another system.
         """
         self.kernel, self.process = kernel, process
         while self._goes_on():
@@ -114,7 +113,7 @@ class Link:
         return self.process.zombie or due or back or self._stands(self.kernel)
 
     def _goes_on(self) -> bool:
-        """The program has not ended, or the user has gone back to where it had not."""
+        """True if the program has not ended, or if the user has gone back to before its end."""
         if self.process.zombie and self.attended:
             self._stay()
         if self.going_back is not None:
@@ -122,7 +121,7 @@ class Link:
         return not self.process.zombie and not self.kernel.machine.aborted
 
     def _stay(self) -> None:
-        """The program has ended, and its trace with it; but the user may yet go back."""
+        """Wait after the end of the program and its trace: the user may still go back."""
         assert self.trace is not None
         assert self.sink is not None
         self.trace.close()
@@ -135,15 +134,15 @@ class Link:
                 self._listen_for_the_end()
 
     def _listen_for_the_end(self) -> None:
-        """No program reads the terminal any more, so its Ctrl-C and Ctrl-D are ours."""
+        """Take Ctrl-C and Ctrl-D from the terminal, which no program reads any more."""
         keys = self.kernel.machine.console.keys
         event = keys.poll() if keys else None
         if event and event[0] in (CTRL_C, CTRL_D):
             raise KeyboardInterrupt
 
     def _go_back(self, place: int) -> None:
-        """Let the run go on from the end of the trap that record `place` belongs to, and drop what
-        came after it."""
+        """Let the run go on from the end of the trap of record `place`, and drop what came after
+        it."""
         assert self.trace is not None
         assert self.path is not None
         with self._changed:
@@ -157,7 +156,7 @@ class Link:
         verbs.answer_path(self.path, verbs.BACK, place).touch()
 
     def _save(self, kernel: Kernel) -> None:
-        """Keep a checkpoint; when there are many, every second of the old ones goes."""
+        """Keep a checkpoint. When there are too many, drop every second old one."""
         assert self.trace is not None
         self._next_checkpoint = kernel.traps.taken + CHECKPOINT_TRAPS
         self.past.arrivals = kernel.machine.console.state.log
@@ -166,7 +165,7 @@ class Link:
             del self.past.checkpoints[1::2]
 
     def _answer(self, verb: str, numbers: list[str]) -> None:
-        """Execute a stretch again, and leave what was asked for in a file beside the trace."""
+        """Execute a stretch again, and leave the answer in a file beside the trace."""
         assert self.path is not None
         path = verbs.answer_path(self.path, verb, int(numbers[0]))
         if verb == verbs.WINDOW:
@@ -203,13 +202,13 @@ class Link:
 
 
 def say(sentence: str, link: Link, stream: TextIO | None = None) -> None:
-    """A line of ours on the terminal, which a program may have to itself."""
+    """Print a line on the terminal, also while a program has it in raw mode."""
     raw = hasattr(link, "kernel") and link.kernel.machine.console.keys is not None
     print(sentence, end="\r\n" if raw else "\n", file=stream or sys.stderr, flush=True)
 
 
 def is_possible() -> bool:
-    """Whether a panel can be opened; says so in a sentence, if not."""
+    """True if a panel can be opened. If not, a sentence on standard error says so."""
     if not has_display():
         print(NO_DISPLAY, file=sys.stderr)
     return has_display()
@@ -217,7 +216,7 @@ def is_possible() -> bool:
 
 @contextmanager
 def narrating(link: Link) -> Iterator[Narrator]:
-    """A teller of captions for the run of a link, on standard output."""
+    """A narrator that writes the captions of a link's run to standard output."""
     from hw.panel.words.narrator import Narrator  # the tree of lab 1 is without the panel's walk
 
     assert link.path is not None
@@ -231,9 +230,9 @@ def narrating(link: Link) -> Iterator[Narrator]:
 
 @contextmanager
 def beside_panel(kernel: Kernel, link: Link, *words: str) -> Iterator[None]:
-    """Open the panel on the trace that will be at the link's path; it ends with us.
+    """Open the panel on the trace that will be at the link's path, and close it at the end.
 
-    Should it end before, for whatever reason, the program goes on and keeps the terminal.
+    If the panel ends earlier, for any reason, the program goes on and keeps the terminal.
     """
     command = [sys.executable, str(RUN), "panel", "replay", "--live", *words, str(link.path)]
     if link.stop_at is not None:
@@ -265,8 +264,8 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
 
 
 def show(trace: Path, *words: str) -> None:
-    """Open the panel on a finished trace, and wait until it is closed; a panel that cannot open
-    says why, and that is all."""
+    """Open the panel on a finished trace, and wait until it is closed. A panel that cannot open
+    says why; that is no error here."""
     command = [sys.executable, str(RUN), "panel", "replay", str(trace), *words]
     with suppress(KeyboardInterrupt):
         subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
@@ -274,7 +273,7 @@ def show(trace: Path, *words: str) -> None:
 
 @contextmanager
 def trace_file(wished: Path | None) -> Iterator[Path]:
-    """Where the trace goes: the file that was asked for, or one that is gone afterwards."""
+    """The file of the trace: the one that the user asked for, or a temporary one."""
     if wished is not None:
         yield wished
         return

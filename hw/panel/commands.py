@@ -1,4 +1,4 @@
-"""What keys do: the commands of the keymap, and the keys of what lies over the panels."""
+"""What keys do: the commands of the keymap, and the keys of lists and prompts over the panels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOWEST, FASTEST = 1, 1 << 16
 
 
 def press(session: Session, key: str, text: str = "") -> None:
-    """A key, as the keymap calls it; `text` is what it types."""
+    """Act on a key. `key` is its name in the keymap, `text` what it types."""
     command = commands_by_key().get(key)
     if session.frozen is not None:
         session.closed = session.closed or command == "quit"
@@ -35,7 +35,7 @@ def press(session: Session, key: str, text: str = "") -> None:
 
 
 def do(session: Session, command: str) -> None:
-    """Carry out a command of the keymap; what went wrong becomes the message."""
+    """Carry out a command of the keymap. If it fails, the message says why."""
     if session.frozen is None:
         _try(session, lambda: COMMANDS[command](session))
 
@@ -51,7 +51,7 @@ def _try(session: Session, act: Callable[[], None]) -> None:
 
 
 def _press_over(session: Session, key: str, text: str) -> bool:
-    """Keys while something lies over the panels; False if the key is for the panels."""
+    """Act on a key while something lies over the panels; False if the key is for the panels."""
     if key == "escape":
         session.over, session.typed = "", ""
     elif session.over in PROMPTS or session.over == "palette":
@@ -83,8 +83,7 @@ def _type(session: Session, key: str, text: str) -> None:
 
 
 def _submit(session: Session) -> None:
-    """Enter: carry out the picked command of the palette, or take the line that a prompt asked
-    for."""
+    """Act on Enter: carry out the picked command of the palette, or take the typed line."""
     over, typed, session.over, session.typed = session.over, session.typed.strip(), "", ""
     if over == "palette":
         found = overlay.matching(typed)
@@ -102,8 +101,8 @@ def choose(session: Session, number: int) -> None:
 
 
 def click_over(session: Session, x: int, y: int) -> bool:
-    """A click while something lies over the panels: it chooses a row of the menu, and closes the
-    rest.  False if nothing does."""
+    """Act on a click while something lies over the panels: it chooses a row of the menu, and closes
+    anything else. False if nothing lies there."""
     if not session.over:
         return False
     if session.over == "menu":
@@ -113,7 +112,7 @@ def click_over(session: Session, x: int, y: int) -> bool:
 
 
 def wheel(session: Session, steps: int, at: tuple[int, int], *, ctrl: bool) -> None:
-    """The wheel goes through records; with Ctrl it zooms."""
+    """Act on the wheel: it goes through records; with Ctrl it zooms."""
     command = pointing.wheel(session, steps, at, ctrl=ctrl)
     if command:
         do(session, command)
@@ -137,7 +136,7 @@ def open_panel(session: Session) -> None:
 
 
 def escape(session: Session) -> None:
-    """Out of a window of instructions, else out of the zoom, else to following the machine."""
+    """Leave the window of instructions, else the zoom, else the address that is held in view."""
     if session.outer is not None:
         windows.leave(session)
     elif session.zoomed:
@@ -147,7 +146,7 @@ def escape(session: Session) -> None:
 
 
 def turn_theme(session: Session) -> None:
-    """The next theme."""
+    """Change to the next theme."""
     names = list(THEMES)
     session.theme = names[(names.index(session.theme) + 1) % len(names)]
     session.message = f"theme: {session.theme}"

@@ -1,4 +1,4 @@
-"""What comes in from outside: new records of a trace that grows, and answers of the machine."""
+"""What comes in from outside: records of a trace that grows, and answers of the machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hw.panel.verbs import BACK, PAUSE
 
 
 def poll(session: Session) -> bool:
-    """Take in what has been recorded since and what the machine has answered; True if there was
-    something.  Ask it for the memory that has come into view."""
+    """Take in new records and new answers of the machine; True if there were any. Then ask the
+    machine for memory that has come into view."""
     if session.frozen is not None:
         return questions.take(session, BACK)
     came = questions.take(session)
@@ -20,7 +20,7 @@ def poll(session: Session) -> bool:
 
 
 def _ask_for_memory(session: Session) -> None:
-    """Looking costs as much as drawing, so it is done once for each way the session looks."""
+    """To find the frames in view costs as much as drawing, so it is done only after a change."""
     looks = showing.looks(session)
     if memory.may_ask(session) and session.memory.looked != looks:
         session.memory.looked = looks
@@ -28,7 +28,7 @@ def _ask_for_memory(session: Session) -> None:
 
 
 def _follow_trace(session: Session) -> bool:
-    """Read a chunk that has been recorded; True if there was one, or if it was the last."""
+    """Read one new chunk of the trace; True if there was one, or if the recording has ended."""
     if not session.live or session.outer is not None:
         return False
     complete = session.history.file.complete
@@ -41,7 +41,7 @@ def _follow_trace(session: Session) -> bool:
 
 
 def _follow_live(session: Session) -> None:
-    """Go to the end, or to a breakpoint on the way there, where the machine is paused."""
+    """Go to the end. If a breakpoint lies on the way, stop there and pause the machine."""
     found = None
     if session.breakpoints:
         found = session.find(session.any_breakpoint(), forward=True)

@@ -23,7 +23,7 @@ PANEL_SORTS = {"walk": "table", "maps": "map", "tlb": "tlb", "frames": "frame", 
 PANEL_SORTS |= {"log": "log", "race": "switch", "graph": "thread", "timeline": "log"}
 """Panel -> the sort of event that `.` and `,` step by."""
 STEADY = 2
-"""At most this many records a second are steps that are outlined."""
+"""Up to this many records a second, each step is outlined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +47,25 @@ class Session:
     live: bool = False
     """The trace is still being recorded."""
     send: Callable[[str], None] | None = None
-    """The one way to the machine, a line of text each; None where there is no machine."""
+    """Sends a line of text to the machine; None where there is no machine."""
     machine_paused: bool = False
     asked: dict[str, Question] = field(default_factory=dict)
-    """Verb -> what the machine has not answered yet."""
+    """Verb -> the question that the machine has not answered yet."""
     questions: int = 0
     """How many questions have been numbered."""
     outer: History | None = None
-    """In a window of instructions: the trace that it belongs to."""
+    """In a window of instructions: the trace that the window belongs to."""
     hover: tuple[int, int] | None = None
     """Where the pointer rests."""
     copied: str = ""
-    """What the user wants in the clipboard."""
+    """Text on its way to the clipboard."""
     register: str = "rax"
     """The register that is chosen in the CPU panel."""
     variants: tuple[Variant, ...] = ()
-    """What other TLBs would have missed, up to the record below."""
+    """What other TLBs would have missed, up to record `variants_place`."""
     variants_place: int = 0
     frozen: View | None = None
-    """What is shown while the machine goes back: the trace must not be read while it is cut."""
+    """The view that stays while the machine goes back: the trace must not be read then."""
     memory: Memory = field(default_factory=Memory)
     """What the machine has told of its memory."""
     words: bool = False
@@ -84,11 +84,12 @@ class Session:
     """The space that stands first in the maps."""
     filming: bool = False
     log_filter: str = ""
-    """The log has only lines that fulfil this."""
+    """The log shows only lines that match this."""
     span: tuple[int, int] | None = None
     message: str = ""
     over: str = ""
-    """What lies over the panels: help, palette, difference, breakpoints, or a prompt's name."""
+    """What lies over the panels: help, palette, menu, resume, difference, breakpoints, or the name
+    of a prompt."""
     typed: str = ""
     picked: int = 0
     level: int = 1
@@ -96,20 +97,20 @@ class Session:
     scenes: list[dict[str, Any]] = field(default_factory=list)
     scene: int = -1
     said: str = ""
-    """What the scene says, until the next key."""
+    """The sentence of the scene, until the next key."""
     beside: str = ""
     """The panel that the scene puts beside the chosen one."""
     pictures: int = 0
     """How many pictures the user has asked for."""
     closed: bool = False
     owed: float = 0.0
-    """Records that the passing of time has earned, not yet moved."""
+    """The fraction of a record by which `tick` is behind the time."""
 
     # Where this is --------------------------------------------------------------------------------
 
     @property
     def mode(self) -> str:
-        """In words, where this is."""
+        """The mode, in words."""
         behind = self.history.scanned - self.history.position
         if self.outer is not None:
             return "WINDOW of instructions, Esc leaves"
@@ -120,28 +121,28 @@ class Session:
 
     @property
     def is_fast(self) -> bool:
-        """More goes on than eyes should be shown as outlines: they would flash (WCAG 2.1, 2.3.1
-        allows three a second)."""
+        """Changes come too fast to be outlined: the outlines would flash (WCAG 2.1, 2.3.1 allows
+        three flashes a second)."""
         return self.machine_runs or (self.running and self.speed > STEADY)
 
     @property
     def at_live_end(self) -> bool:
-        """Nothing more has been recorded, but more can be."""
+        """The position is at the end of a trace that may still grow."""
         at_end = self.history.position == self.history.scanned
         return self.live and self.outer is None and at_end
 
     @property
     def machine_runs(self) -> bool:
-        """The machine goes on, so that what is shown is over before it is drawn."""
+        """The machine runs: what is shown is past before it is drawn."""
         return self.at_live_end and not self.machine_paused
 
     @property
     def awaits(self) -> bool:
-        """The machine has been asked for something, or may record more."""
+        """There may be something to poll for: an answer, or more of the trace."""
         return self.live or bool(self.asked)
 
     def next_number(self) -> int:
-        """A number for a question to the machine."""
+        """The number of the next question to the machine."""
         self.questions += 1
         return self.questions
 
@@ -152,14 +153,14 @@ class Session:
     # Time ---------------------------------------------------------------------------------------
 
     def go_to(self, position: int | None, what: str = "") -> None:
-        """Move to a position; None says that there is none."""
+        """Move to a position. With None, the message says that there is no `what`."""
         if position is None:
             self.message = f"there is no {what} {'that way' if what else ''}".rstrip()
             return
         self.history.seek(position)
 
     def run_or_pause(self) -> None:
-        """Live, the machine; in history, the moving of the position."""
+        """At the live end, run or pause the machine; elsewhere, let the position move or stop."""
         if not self.at_live_end or self.send is None:
             self.running = not self.running
             return
@@ -167,7 +168,8 @@ class Session:
         self.send(PAUSE if self.machine_paused else RESUME)
 
     def by(self, sort: str, *, forward: bool) -> None:
-        """To the next or previous event of a sort; at the live end, one trap of the machine."""
+        """Go to the next or previous event of a sort. At the live end, let the machine take one
+        trap."""
         tracks, at = self.history.tracks, self.history.position
         if forward and self.at_live_end and self.send is not None:
             self.machine_paused = True
@@ -176,7 +178,7 @@ class Session:
         self.go_to(tracks.after(sort, at) if forward else tracks.before(sort, at), sort)
 
     def on(self) -> None:
-        """One record on; at the live end, one trap of the machine."""
+        """Go on by one record. At the live end, let the machine take one trap."""
         if self.at_live_end:
             self.by("log", forward=True)
         else:
@@ -186,7 +188,8 @@ class Session:
         self.by(PANEL_SORTS.get(self.chosen, "log"), forward=forward)
 
     def find(self, condition: Condition, *, forward: bool) -> int | None:
-        """The position just behind the next record, or the one before, that fulfils it."""
+        """The position just behind the next record, or the previous one, that meets the
+        condition."""
         history = self.history
         at = history.position
         numbers = range(at, history.scanned) if forward else range(at - 2, -1, -1)
@@ -197,7 +200,7 @@ class Session:
         return None
 
     def any_breakpoint(self) -> Condition:
-        """True where one of the breakpoints says so."""
+        """The condition that one of the breakpoints is met."""
         conditions = [parse(text) for text in self.breakpoints]
         return lambda subject: any(condition(subject) for condition in conditions)
 
@@ -212,7 +215,7 @@ class Session:
             self.go_to(position)
 
     def tick(self, seconds: float) -> bool:
-        """Let time pass; True if something moved."""
+        """Let time pass while the session runs; True if the position moved."""
         if not self.running:
             return False
         self.owed += seconds * self.speed
@@ -235,13 +238,13 @@ class Session:
     # What is in view ------------------------------------------------------------------------------
 
     def look_at(self, va: int | None, space: int | None = None, access: int = 0) -> None:
-        """Put an address in view; None follows the machine."""
+        """Put an address in view. With None, the panels follow the machine."""
         self.focus_before.append(self.focus)
         self.focus_after.clear()
         self.focus = Focus(va, space if space is not None else self.focus.space, access)
 
     def look_at_physical(self, pa: int) -> None:
-        """Put a physical address in view; the address in a space stays as it is behind it."""
+        """Put a physical address in view. The virtual address is kept for the way back."""
         before = self.focus
         self.focus_before.append(before)
         self.focus_after.clear()

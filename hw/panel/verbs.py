@@ -1,7 +1,7 @@
-"""What a panel says to the machine beside it: a line of text each, a verb and perhaps numbers.
+"""What a panel says to the machine beside it.
 
-The machine's side carries a verb out between two traps.  It answers some of them with a file
-beside the trace.  `userland/live.py` is that side.
+Each line of text is a verb, and numbers after some verbs. The machine's side (userland/live.py)
+acts on a line between two traps. It answers some verbs with a file beside the trace.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 
 PAUSE, RESUME, STEP = "pause", "resume", "step"
 BACK = "back"
-"""PLACE: go back to that record and stand at the end of its trap.  The answer is an empty file."""
+"""PLACE: go back to that record and stop at the end of its trap. The answer is an empty file."""
 WINDOW = "window"
 """FIRST LAST [CORE INSTRUCTIONS]: every instruction from record FIRST to the trap after record
-LAST; with the last two, from when the core has retired that many instructions."""
+LAST. With CORE and INSTRUCTIONS, recording begins when that core has retired that many."""
 MEMORY = "memory"
 """NUMBER PLACES FRAMES: what the frames held after each of those records."""
 WRITE = "write"
@@ -23,12 +23,12 @@ WHAT_IF = "what_if"
 SAY = "say"
 """Followed by a sentence for the user's terminal."""
 CLOSED = "closed"
-"""The panel is gone: nobody could resume the machine any more."""
+"""The panel has closed: nothing could resume the machine any more."""
 
 QUESTIONS = (WINDOW, MEMORY, WRITE, WHAT_IF)
 """Verbs that are answered with a trace of their own."""
 
 
 def answer_path(trace: Path, verb: str, number: int) -> Path:
-    """The file of an answer; `number` is the first one that follows the verb."""
+    """The file of an answer. `number` is the first number after the verb."""
     return trace.with_name(f"{verb}-{number}.vtrace")

@@ -1,7 +1,7 @@
-"""The window: pygame's events become keys and clicks of a session, and its views are painted.
+"""The window: it turns pygame's events into keys and clicks of a session, and paints its views.
 
-Only panels whose draw commands have changed are painted again; while nothing happens the window
-waits for events and takes no time.
+A panel is painted again only if its draw commands have changed. While nothing happens, the window
+waits for events and takes no processor time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from hw.panel.words.captions import caption
 FRAMES_PER_SECOND = 60
 POLL_MILLISECONDS = 100
 IDLE_MILLISECONDS = 1_000
-"""Python acts on a Ctrl-C only between two waits."""
+"""The longest wait for events: Python acts on a Ctrl-C only between two waits."""
 MOST_PICTURES, FILM_PICTURES_PER_SECOND = 400, 2
-"""Of a film: what is painted becomes a picture of it."""
+"""Of a film: each painting of the window becomes a picture."""
 REST_MILLISECONDS = 350
-"""A pointer that has not moved for so long rests."""
+"""A pointer that has not moved for this long rests."""
 
 
 class Window:
@@ -47,7 +47,7 @@ class Window:
         self.session = session
         self.folder = folder
         self.tell = tell
-        """Is told each caption that comes up."""
+        """Gets each caption that comes up."""
         self.told = ""
         self.painter = Painter(THEMES[session.theme], window=visible)
         self.pygame = self.painter.pygame
@@ -62,16 +62,16 @@ class Window:
         self._selecting: int | None = None
         """Where a selection on the timeline has begun."""
         self._pictures: list[Any] = []
-        """Those of the film that is being made."""
+        """The pictures of the film that is being made."""
         self._mods = 0
-        """The modifiers that are held, as the last key told; a mouse event does not tell."""
+        """The modifiers that the last key event had; a mouse event has none."""
         key = self.pygame
         self._modifiers = (key.K_LSHIFT, key.K_RSHIFT, key.K_LCTRL, key.K_RCTRL, key.K_LALT)
         self._pointer = (0, 0)
         self._rested = True
 
     def run(self) -> None:
-        """Until the session is closed."""
+        """Show the session until it is closed."""
         self.paint()
         while not self.session.closed:
             if self.turn():
@@ -91,7 +91,7 @@ class Window:
         return bool(events) or moved or grown or rested
 
     def _rest(self, events: list[Any]) -> bool:
-        """Has the pointer come to rest?  Then what is under it is told."""
+        """True if the pointer has come to rest on something that has a tooltip."""
         if any(event.type == self.pygame.MOUSEMOTION for event in events):
             self._rested = self._dragging
             return False
@@ -111,7 +111,7 @@ class Window:
         return [event for event in (first, *rest) if event.type != pygame.NOEVENT]
 
     def handle(self, event: Any) -> None:
-        """One event of pygame."""
+        """Act on an event of pygame."""
         pygame, session = self.pygame, self.session
         if event.type == pygame.QUIT:
             session.closed = True
@@ -134,8 +134,8 @@ class Window:
             self._save_picture()
 
     def _mouse(self, event: Any) -> None:
-        """A click chooses, a drag on the timeline scrubs, with Shift it selects; the other button
-        opens the menu."""
+        """A click chooses. A drag on the timeline moves through time, and with Shift it selects.
+        The other button opens the menu."""
         pygame, session = self.pygame, self.session
         self._pointer, session.hover = event.pos, None
         if event.type == pygame.MOUSEBUTTONUP:
@@ -158,7 +158,7 @@ class Window:
                 commands.do(session, "menu")
 
     def _film(self) -> None:
-        """Keep a picture of what was painted; when the user has ended the film, save it."""
+        """Keep a picture of what was painted. When the user has ended the film, save it."""
         from PIL import Image
 
         if self.session.filming and len(self._pictures) < MOST_PICTURES:
@@ -172,7 +172,7 @@ class Window:
             self.session.message = f"saved {path}, {count} pictures"
 
     def _copy(self) -> None:
-        """To the clipboard, where there is one."""
+        """Copy to the clipboard, where there is one."""
         text, self.session.copied = self.session.copied, ""
         try:
             self.pygame.scrap.put_text(text)

@@ -1,8 +1,8 @@
-"""What memory holds: a trace does not tell, so the machine is asked, and its answers are kept.
+"""What memory holds. A trace does not say, so the panel asks the machine and keeps its answers.
 
-The machine goes back to a checkpoint, executes the run again to the moments that are wanted (this
-one, the one before the last step, marker A) and leaves the frames in a file beside the trace.  In
-a window of instructions all of it is in the window's own records.
+The machine goes back to a checkpoint and executes the run again to the moments that are wanted:
+this one, the one before the last step, and marker A. It leaves the contents of the frames in a file
+beside the trace. A window of instructions needs no machine: its own records have the contents.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hw.trace import TraceFile
 
 
 def pages_of(session: Session) -> Pages:
-    """What is known of memory where a session stands."""
+    """What is known of memory at the position of a session."""
     history, memory = session.history, session.memory
     if session.outer is not None:
         changed = {key: old for shelf, key, old, _ in history.step()[1] if shelf == SHELF and old}
@@ -35,20 +35,22 @@ def pages_of(session: Session) -> Pages:
 
 
 def places_of(session: Session) -> tuple[int, int, int]:
-    """The moment, the one before its last step, and marker A (or the moment, if there is none)."""
+    """The position, the one before the last step, and marker A (or the position, if there is
+    none)."""
     history = session.history
     position = history.position
     return position, history.step_start() if position else 0, session.marks.get("A", position)
 
 
 def may_ask(session: Session) -> bool:
-    """The machine stands beside the trace, and has no such question to answer yet."""
+    """True if a machine stands still beside the trace, and nothing was asked that could answer
+    this."""
     beside = session.send is not None and session.outer is None
     return beside and not session.machine_runs and not session.asked.keys() & {MEMORY, WINDOW}
 
 
 def ask(session: Session, frames: list[int]) -> None:
-    """Ask the machine for what the frames hold, as far as it is not known yet."""
+    """Ask the machine what the frames hold, if anything of that is not known yet."""
     memory = session.memory
     places = sorted(set(places_of(session)))
     wanted = {(place, pfn) for place in places for pfn in frames}

@@ -1,7 +1,7 @@
 """The one way to ask the machine: a verb with numbers goes out, a file comes back.
 
-The machine answers between two traps, in the order in which it was asked.  A question that is
-asked again under the same verb replaces the one before.
+The machine answers between two traps, in the order of the questions. A question replaces an earlier
+one with the same verb.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hw.panel.verbs import answer_path
 
 
 def way_to_machine(session: Session) -> Callable[[str], None]:
-    """What takes a line for the machine.  Raises `UserError` where there is no machine."""
+    """What sends a line to the machine. Raises `UserError` where there is no machine."""
     if session.send is None:
         raise UserError(*NO_MACHINE)
     return session.send
@@ -38,7 +38,7 @@ def ask(
 
 
 def take(session: Session, *verbs: str) -> bool:
-    """Act on the answers that have come, or only on those to `verbs`; True if there was one."""
+    """Act on the answers that have come, or only on answers to `verbs`; True if there was one."""
     found = False
     while (verb := _answered(session, verbs)) is not None:
         question, found = session.asked.pop(verb), True
@@ -56,7 +56,7 @@ def _answered(session: Session, verbs: tuple[str, ...]) -> str | None:
 
 
 def forget(session: Session, verb: str) -> None:
-    """Want no answer any more."""
+    """Drop a question, and its answer if that has come."""
     question = session.asked.pop(verb, None)
     if question is not None:
         question.answer.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""To go on from an earlier moment.
+"""The run goes on from an earlier moment.
 
-The machine goes back to a checkpoint, executes the run again up to there, drops what came after,
-and stands still.  How the user looks at it stays as it is.
+The machine goes back to a checkpoint, executes the run again up to the moment, drops what came
+after it, and stands still. How the user looks at it does not change.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from hw.panel.verbs import BACK, MEMORY
 
 
 def offer(session: Session) -> None:
-    """Ask whether the future may go, if there is one.  Raises `UserError` without a machine."""
+    """Ask the user whether the records after this one may be dropped. Raises `UserError` without a
+    machine."""
     questions.way_to_machine(session)
     history = session.history
     if session.outer is not None:
@@ -26,7 +27,7 @@ def offer(session: Session) -> None:
 
 
 def rows(session: Session) -> list[str]:
-    """What the user is asked."""
+    """The lines of the question to the user."""
     history = session.history
     count = history.scanned - history.position
     return [
@@ -37,7 +38,7 @@ def rows(session: Session) -> list[str]:
 
 
 def go_back(session: Session, view: View) -> None:
-    """Tell the machine; until it is there, `view` is what is shown.  Raises `UserError` without a
+    """Send the machine back; `view` is shown until it is there. Raises `UserError` without a
     machine."""
     place = session.history.position
     questions.ask(session, BACK, (place,), lambda _: _arrive(session))
@@ -46,7 +47,7 @@ def go_back(session: Session, view: View) -> None:
 
 
 def _arrive(session: Session) -> None:
-    """The machine is there: read its trace anew, and forget what has not happened."""
+    """Read the shortened trace anew, and forget what came after it."""
     trace = session.history.file.path
     session.history.close()
     session.history = History(trace)
@@ -59,7 +60,7 @@ def _arrive(session: Session) -> None:
 
 
 def _forget_after(session: Session, last: int) -> None:
-    """Nothing of what was after record `last` is there any more."""
+    """Forget memory and markers of what came after record `last`."""
     questions.forget(session, MEMORY)
     session.memory.forget_after(last)
     for name in [name for name, position in session.marks.items() if position > last]:

@@ -1,7 +1,7 @@
-"""What if the TLB were another one?
+"""What would another TLB have missed?
 
-The machine runs the same system again on other machines, each for as many instructions, and counts
-what their TLBs miss.  A trace could not tell: it has the misses and not the hits.
+The machine executes the same run again on machines with other TLBs, for the same number of
+instructions, and counts their misses. A trace could not tell: it has misses and no hits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hw.trace import TraceFile
 
 
 def ask(session: Session) -> None:
-    """Have the comparison made up to this moment.  Raises `UserError` without a machine."""
+    """Ask for the comparison up to this moment. Raises `UserError` without a machine."""
     if session.history.about.config.get("mmu") == "silicon":
         session.message = "on the emulated CPU's own MMU no TLB can be seen, so none is compared"
         return

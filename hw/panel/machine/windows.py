@@ -1,7 +1,8 @@
-"""Windows of instructions: a stretch that the machine executes again with a record of each.
+"""Windows of instructions: stretches that the machine executes again, with a record of each
+instruction.
 
-A trace does not hold instructions.  A window begins at a system call, and is a trace of its own;
-while a session is in one, `outer` is the trace that it belongs to.
+A trace does not hold instructions. A window begins at a system call and is a trace of its own.
+While a session is in one, `outer` is the trace that the window belongs to.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from hw.panel.verbs import WINDOW
 from hw.trace import TraceFile
 
 INSIDE = ("instruction", "store", "page")
-"""Records that a window has and a run has not."""
+"""Kinds of records that only a window has."""
 
 
 def instruction(session: Session, step: int) -> None:
-    """One instruction on (1) or back (-1); at an end of a window, in the one beside it."""
+    """Go one instruction on (1) or back (-1); at the end of a window, into the next or previous
+    one. Without a machine, go one record instead and say so."""
     history = session.history
     if session.outer is not None:
         tracks, at = history.tracks, history.position
@@ -40,8 +42,9 @@ def instruction(session: Session, step: int) -> None:
 
 
 def _ask_for(session: Session, step: int, place: int) -> None:
-    """Into the window that begins with the last call before `place`, and to the instruction after
-    or before this moment; if that one has none before it, because no program ran, further back."""
+    """Go into the window that begins with the last call before `place`, to the instruction after or
+    before this moment. If that window has none before it, because no program ran, go further
+    back."""
     first = last_call(session.history, place)
 
     def arrive(there: Session) -> None:
@@ -56,7 +59,7 @@ def _ask_for(session: Session, step: int, place: int) -> None:
 
 
 def _to_the_next(session: Session, step: int) -> None:
-    """Leave the window for the one after or before it."""
+    """Leave the window for the next or the previous one."""
     window, first = session.history, first_of(session.history)
     kinds = (window.record(number).kind.name for number in range(window.scanned))
     last = first + sum(1 for kind in kinds if kind not in INSIDE)
@@ -75,8 +78,8 @@ def ask(
     then: Callable[[Session], None],
     start: tuple[int, int] | tuple[()] = (),
 ) -> None:
-    """Have the machine execute the stretch from record `first` to here; in the window, `then`.
-    With `start`, (core, instructions): from when the core has retired that many instructions.
+    """Ask the machine to execute the stretch from record `first` to here; `then` is called in the
+    window. `start` is (core, instructions): the window begins when the core has retired that many.
     Raises `UserError` without a machine."""
     numbers = (first, session.history.position, *start)
     questions.ask(session, WINDOW, numbers, partial(_enter, session, then))
@@ -98,7 +101,7 @@ def first_of(window: History) -> int:
 
 
 def _enter(session: Session, then: Callable[[Session], None], path: Path) -> None:
-    """The window has come: go in, to where the trace stood."""
+    """Go into the window, to where the trace stood, and call `then`."""
     there, outer = session.history.position, session.history
     with TraceFile(path) as file:
         first = int(file.header["window"]["first"])
@@ -118,7 +121,7 @@ def _enter(session: Session, then: Callable[[Session], None], path: Path) -> Non
 
 
 def leave(session: Session) -> None:
-    """Back to the trace, where it stood."""
+    """Go back to the trace, to where it stood."""
     if session.outer is not None:
         path = session.history.file.path
         session.history.close()

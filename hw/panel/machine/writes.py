@@ -1,8 +1,9 @@
-"""The last write to what is in view: an entry of a table, a frame, a region, an entry of a TLB; and
-with a machine, the instruction that last stored into a word of memory or changed a register.
+"""The last write to what is in view.
 
-What the trace records is found by going back in it.  For memory the machine executes the run again
-with the word watched; then a window of instructions around what it found is searched.
+In the trace that is the record that last changed an entry of a table, a frame, a region or a TLB
+entry. With a machine it is also the instruction that last stored into a word of memory or changed a
+register: the machine executes the run again with the word watched, and then a window of
+instructions around what it found is searched.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from hw.trace import TraceFile
 
 WORD_BYTES = 8
 SHOWN_BEFORE = 1_000
-"""Instructions between the start of a window that shows a store, and the store."""
+"""A window that shows a store begins this many instructions before the store."""
 
 
 class Word(NamedTuple):
-    """The word whose last write is looked for."""
+    """The word whose last write is wanted: its virtual and physical address."""
 
     va: int
     pa: int
 
 
 def last_write(session: Session, view: View) -> None:
-    """Back to what last changed what is in view in the chosen panel.  Raises `UserError` where only
-    a machine could tell, and there is none."""
+    """Go back to the last change of what is in view in the chosen panel. Raises `UserError` if only
+    a machine could tell and there is none."""
     if session.chosen == "memory":
         _last_store(session, view)
     elif session.chosen == "cpu":
@@ -60,7 +61,7 @@ def _last_record(session: Session, view: View) -> None:
 
 
 def watched(view: View) -> tuple[int, object, str] | None:
-    """(shelf, key, words) of what "last write" is about in the chosen panel."""
+    """(shelf, key, words) of what is in view in the chosen panel; None if nothing is."""
     if view.chosen == "frames":
         pfn = frames_panel.frame_in_view(view)
         return (FRAMES, pfn, f"frame {pfn:#x}") if pfn is not None else None
@@ -85,7 +86,7 @@ def watched(view: View) -> tuple[int, object, str] | None:
 
 
 def _last_store(session: Session, view: View) -> None:
-    """To the instruction that last stored into the word in view."""
+    """Go to the instruction that last stored into the word in view."""
     address = memory_panel.address_of(view) & ~(WORD_BYTES - 1)
     pfn = memory_panel.columns(view)[0].frames(address >> 12)[0]
     if pfn is None:
@@ -104,7 +105,7 @@ def _last_store(session: Session, view: View) -> None:
 
 
 def _take(session: Session, word: Word, answer: Path) -> None:
-    """Go to the instruction that the machine has found, into a window around it."""
+    """Go into a window around the instruction that the machine has found."""
     found = _found(answer)
     if found is None:
         session.message = f"nothing has written to {word.va:#x} since the start"
@@ -128,7 +129,7 @@ def _found(path: Path) -> tuple[int, int, int, int] | None:
 
 
 def _show(session: Session, word: Word, place: int) -> None:
-    """In the window: from the end of the stretch that the store is in, back to it."""
+    """In the window: go from the end of the stretch with the store back to the store."""
     window = session.history
     others, number = windows.first_of(window), 0
     while number < window.scanned:
@@ -140,7 +141,8 @@ def _show(session: Session, word: Word, place: int) -> None:
 
 
 def _search_stores(session: Session, word: Word, before: int) -> bool:
-    """To the last record before `before` of this window that writes the word; True if there is."""
+    """Go to the last store to the word before record `before` of this window; True if there is
+    one."""
     window = session.history
     for number in range(before - 1, -1, -1):
         record = window.record(number)
@@ -159,7 +161,7 @@ def _search_stores(session: Session, word: Word, before: int) -> bool:
 
 
 def _last_change_of_register(session: Session) -> None:
-    """To the instruction after which the chosen register has the value that it has now."""
+    """Go to the instruction that gave the chosen register its value."""
     if session.outer is not None:
         search_register(session)
     else:
@@ -168,7 +170,7 @@ def _last_change_of_register(session: Session) -> None:
 
 
 def search_register(session: Session) -> None:
-    """In a window: back to the last instruction that changed the chosen register."""
+    """In a window: go back to the last instruction that changed the chosen register."""
     window, name = session.history, session.register
     core = window.last.core if window.last else 0
     tid = window.tracks.tid_at(core, window.position - 1)
@@ -188,7 +190,7 @@ def search_register(session: Session) -> None:
 
 
 def follow_register(session: Session, view: View) -> None:
-    """Have the address that the chosen register holds in view, whatever it comes to hold."""
+    """Hold in view what the chosen register points to, also when its value changes."""
     if session.outer is None:
         session.message = "registers change in a window of instructions; s opens one"
         return

@@ -1,5 +1,5 @@
-"""What a trace's header says: the machine, what calls and errors are called, and the program's
-symbols, code and source lines.  All of it may be missing; then numbers are shown."""
+"""What the header of a trace says: the machine, the names of calls and errors, and the program's
+symbols, code and source lines. Any of it may be missing; then numbers are shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNNAMED_OWNERS = ("free", "machine", "page table", "anonymous", "file", "segment
 
 
 class Place(NamedTuple):
-    """A source line, and the text of it."""
+    """A source line and its text."""
 
     file: str
     line: int
@@ -33,7 +33,7 @@ class Instruction(NamedTuple):
 
 @dataclass(slots=True)
 class About:
-    """A header, made easy to ask."""
+    """A header, with a method for each question."""
 
     header: dict[str, Any]
 
@@ -61,7 +61,7 @@ class About:
     # Names ------------------------------------------------------------------------------------
 
     def owner(self, number: int) -> str:
-        """What kind of holder a frame has."""
+        """The kind of holder that a frame has."""
         return self.owners[number] if number < len(self.owners) else f"owner {number}"
 
     @property
@@ -96,7 +96,7 @@ class About:
         return found
 
     def cost(self, name: str) -> int:
-        """Modelled cycles of a primitive; 0 if the header does not price it."""
+        """Modelled cycles of a primitive; 0 if the header has no price for it."""
         for row in self.header.get("costs", ()):
             if row["name"] == name:
                 return int(row["cycles"])
@@ -105,7 +105,7 @@ class About:
     # The program --------------------------------------------------------------------------------
 
     def symbol(self, va: int) -> str:
-        """`main+0x18`, or nothing."""
+        """`main+0x18`; empty if no symbol covers the address."""
         symbols = self.program.get("symbols", [])
         index = bisect_right(symbols, va, key=lambda row: int(row[0])) - 1
         if index < 0:
@@ -116,7 +116,7 @@ class About:
         return f"{name}+{va - start:#x}" if va != start else str(name)
 
     def symbol_start(self, va: int) -> int:
-        """Where the function around `va` begins; `va` itself if that is not known."""
+        """Where the function around `va` begins; `va` itself if no symbol covers it."""
         symbols = self.program.get("symbols", [])
         index = bisect_right(symbols, va, key=lambda row: int(row[0])) - 1
         if index < 0 or va >= symbols[index][0] + max(1, symbols[index][1]):
@@ -131,7 +131,7 @@ class About:
         return None
 
     def place(self, va: int) -> Place | None:
-        """The source line that the instruction at `va` was made from."""
+        """The source line that the instruction at `va` was compiled from."""
         lines = self.program.get("lines", [])
         index = bisect_right(lines, va, key=lambda row: int(row[0])) - 1
         if index < 0 or not lines[index][2]:
@@ -149,7 +149,7 @@ class About:
         return []
 
     def code_at(self, va: int, size: int) -> bytes:
-        """The program's code, as its file has it."""
+        """The program's code, from its file; empty if the file has none there."""
         for start, packed in self.program.get("code", []):
             code = b64decode(packed)
             if start <= va < start + len(code):
@@ -157,7 +157,7 @@ class About:
         return b""
 
     def disassemble(self, va: int, count: int) -> list[Instruction]:
-        """Up to `count` instructions from `va` on."""
+        """At most `count` instructions from `va` on."""
         import capstone
 
         decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
@@ -168,7 +168,8 @@ class About:
         ]
 
     def around(self, va: int, before: int, after: int) -> list[Instruction]:
-        """The instruction at `va`, with some of its function before it and what comes after."""
+        """The instruction at `va`, at most `before` of its function before it, and `after` behind
+        it."""
         start = self.symbol_start(va)
         if va - start > 4096:
             start = va

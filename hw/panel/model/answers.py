@@ -1,4 +1,4 @@
-"""What a machine has told that a trace does not hold: the contents of frames, and how often other
+"""What a trace does not hold and a machine has told: the contents of frames, and how often other
 TLBs would have missed."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hw.mmu import CAUSES
 
 NO_MACHINE = "this needs a machine, and a file has none", "run.py panel PROGRAM starts one"
-"""What is wrong, and the remedy."""
+"""What is missing, and the remedy."""
 RUNS = "The machine runs: Space pauses it, and then its memory is shown."
 ASKED = "The machine executes this stretch again, to see what was here ..."
 NOT_IN_WINDOW = "This frame is not in the window of instructions; Esc leaves it."
@@ -20,7 +20,7 @@ FRAMES_KEPT = 1024
 
 
 def without_machine() -> str:
-    """The sentence that a panel shows in the place of what only a machine could tell."""
+    """The sentence that a panel shows where only a machine could tell more."""
     words = "; ".join(NO_MACHINE)
     return f"{words[0].upper()}{words[1:]}."
 
@@ -42,17 +42,17 @@ class Memory:
 
     kept: OrderedDict[tuple[int, int], bytes] = field(default_factory=OrderedDict)
     nothing: set[tuple[int, int]] = field(default_factory=set)
-    """What was asked for and not told: a frame beyond the end of memory."""
+    """What was asked for and not told: frames beyond the end of memory."""
     looked: tuple[object, ...] = ()
-    """How the session looked when its memory was last asked for: as long as it looks the same,
-    there is nothing new to ask."""
+    """How the session looked when memory was last asked for. While it looks the same, there is
+    nothing new to ask."""
 
     def at(self, place: int) -> dict[int, bytes]:
-        """The frames that are known of a place."""
+        """The known frames of a place."""
         return {pfn: content for (at, pfn), content in self.kept.items() if at == place}
 
     def forget_after(self, place: int) -> None:
-        """What came after a place will not happen that way."""
+        """Forget what came after a place: the run goes on differently from there."""
         for key in [key for key in self.kept if key[0] > place]:
             del self.kept[key]
         self.nothing.clear()

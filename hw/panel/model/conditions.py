@@ -32,7 +32,7 @@ class ConditionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A record in its place: what a condition is asked about."""
+    """A record and its number: what a condition is asked about."""
 
     record: Record
     number: int
@@ -40,7 +40,7 @@ class Subject:
     about: About
 
     def value(self, name: str) -> int | str | None:
-        """What `name` stands for here; None if it does not apply to this record."""
+        """What `name` stands for here; None if this record has no such thing."""
         record = self.record
         if name in ("vas", "space"):
             if "space" in record.kind.fields:
@@ -69,7 +69,7 @@ class Subject:
         return next((int(self.record[name]) for name in ADDRESSES if name in fields), None)
 
     def access(self) -> str:
-        """`read`, `write` or `fetch`, of a fault; else nothing."""
+        """`read`, `write` or `fetch` for a fault; empty for other records."""
         if self.record.kind.name not in ("fault", "exception"):
             return ""
         error = self.record["error"]

@@ -1,9 +1,9 @@
 """The fold: what each kind of record changes in the state.
 
-A row of `HANDLERS` per kind; a kind without one changes nothing but its count, and fields behind
-those that are known are left alone, so that a trace of a later version is still shown.  Records
-of the MMU also tell which entries the walker has marked as accessed or dirty, since the tables'
-own records show only what the kernel writes.
+`HANDLERS` has a row for each kind. A kind without a row changes its count and nothing else, and
+fields behind the known ones are ignored: so a trace of a later version is still shown. The `pte`
+records show only what the kernel writes; that the walker has set A or D follows from the records of
+the MMU.
 """
 
 from __future__ import annotations
@@ -50,21 +50,22 @@ KINDS_OF_BOUNDARY = frozenset(
     "syscall wait fault exception thread_new thread_end exec signal log ipi_taken "
     "console_input instruction tlb_fill tlb_dirty".split()
 )
-"""Records that end a step: what came before them, back to the last one, belongs to them."""
+"""Records that end a step. The records before one, back to the previous such record, belong to its
+step."""
 
 
 class Fold:
-    """Applies records to a state, one after the other, and tells the edits of each."""
+    """Applies records to a state, one after the other, and returns the edits of each."""
 
     def __init__(self, state: State, table_owner: int = 2) -> None:
         self.state = state
         self.table_owner = table_owner
-        """The kind of holder of a frame that is a page table."""
+        """The kind of holder that a page table's frame has."""
         self.edits: list[Edit] = []
         self.at = 0
 
     def apply(self, record: Record, at: int) -> list[Edit]:
-        """Fold record number `at` in; returns the edits that it meant."""
+        """Apply record number `at`; returns its edits."""
         self.edits, self.at = [], at
         handler = HANDLERS.get(record.kind.name)
         if handler is not None:
@@ -74,7 +75,7 @@ class Fold:
         return self.edits
 
     def put(self, shelf: int, key: Any, new: Any) -> None:
-        """The value of `key` is `new` from now on; None removes it."""
+        """Set the value of `key`; None removes it."""
         values = self.state.shelves[shelf]
         old = values.get(key)
         if old == new:
@@ -86,7 +87,7 @@ class Fold:
         self.edits.append((shelf, key, old, new))
 
     def count(self, *key: Any, times: int = 1) -> None:
-        """One more of this."""
+        """Add to a count."""
         if times:
             self.put(COUNTS, key, self.state.counts.get(key, 0) + times)
 
@@ -94,7 +95,7 @@ class Fold:
         return self.state.cores.get(record.core) or CoreNow()
 
     def doing(self, tid: int, words: str) -> None:
-        """What a thread was last seen at."""
+        """Note what a thread was last seen doing."""
         thread = self.state.threads.get(tid)
         if thread is not None and thread.doing != words:
             self.put(THREADS, tid, thread._replace(doing=words))
@@ -117,7 +118,7 @@ def _pte(fold: Fold, record: Record) -> None:
 
 
 def _forget_table(fold: Fold, table: int) -> None:
-    """A table was given back as a whole."""
+    """Drop all entries of a table whose frame was freed."""
     for slot in range(table, table + 4096, 8):
         if slot in fold.state.ptes:
             fold.put(PTES, slot, None)

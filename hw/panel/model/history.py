@@ -1,10 +1,10 @@
 """History: any moment of a trace, forwards, backwards and by number.
 
-`position` is how many records have been folded in.  The trace is scanned once, in the order of
-its records.  On the way each segment of 256 records leaves its net change, with old and new
-values, and every 64th a whole state, the keyframe.  To seek is to start from a keyframe, add
-net changes, and fold the rest; to step back is to undo the edits of a record.  A recording that
-still grows is scanned further whenever there is more of it.
+`position` is how many records have been applied. The trace is scanned once, in the order of its
+records. The scan keeps the net change of every segment of 256 records, with old and new values, and
+at every 64th segment the whole state, a keyframe. To seek, the history starts from a keyframe, adds
+net changes, and applies the remaining records. To step back, it undoes the edits of a record. A
+recording that still grows is scanned further whenever there is more of it.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ KEYFRAME_SEGMENTS = 64
 JOURNAL_SEGMENTS = 6
 CHUNKS_KEPT, RECORDS_REMEMBERED = 6, 4000
 STEP_RECORDS = 2 * SEGMENT
-"""A step that is longer shows its last records only."""
+"""A longer step shows only its last records."""
 
 
 class History:
     """A trace file as a line of states.  `state` is the one at `position`."""
 
     def __init__(self, path: Path, base: State | None = None) -> None:
-        """`base` is the state that the first record finds, if it is not the machine's start."""
+        """`base` is the state before the first record, unless the trace begins with the machine."""
         self.file = TraceFile(path)
         self.tracks = Tracks()
         self.position = 0
         self.scanned = 0
-        """How many records have been seen so far."""
+        """How many records have been scanned so far."""
         self.about = About(self.file.header)
         copies = self.about.config.get("vas_sync") == "rfc"
         first = base.copy() if base else State(copied_views=copies)
@@ -56,7 +56,7 @@ class History:
         self._chunks: OrderedDict[int, list[Record]] = OrderedDict()
         self._remembered: dict[int, Record] = {}
         self._journal: list[list[Edit]] = []
-        """The edits of each of the last records, back to where a segment begins."""
+        """The edits of each of the last records. It begins where a segment begins."""
 
     @property
     def state(self) -> State:
@@ -68,7 +68,7 @@ class History:
     # The scan -----------------------------------------------------------------------------------
 
     def scan_chunk(self) -> bool:
-        """Take the next chunk of the file in; False if there is none (yet)."""
+        """Scan the next chunk of the file; False if there is none (yet)."""
         found = self.file.chunk_at(self._next_chunk)
         if found is None:
             return False
@@ -82,7 +82,7 @@ class History:
         return True
 
     def scan_all(self) -> None:
-        """Take in all that the file has."""
+        """Scan all that the file has."""
         while self.scan_chunk():
             pass
 
@@ -99,7 +99,7 @@ class History:
 
     @property
     def digest(self) -> str:
-        """The run's digest, or nothing if the recording was cut off."""
+        """The digest of the run; empty if the recording was cut off."""
         return self.file.digest() if self.file.complete else ""
 
     # Records by number --------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class History:
         return self._chunk(index)[number - self._firsts[index]]
 
     def remembered(self, number: int) -> Record:
-        """As `record`, for records that are asked for again and again though they are far apart."""
+        """As `record`, but remembered: for records far apart that are asked for again and again."""
         found = self._remembered.get(number)
         if found is None:
             if len(self._remembered) >= RECORDS_REMEMBERED:
@@ -134,13 +134,13 @@ class History:
 
     @property
     def last(self) -> Record | None:
-        """The record that was folded in last: what just happened."""
+        """The record before the position: what just happened."""
         return self.record(self.position - 1) if self.position else None
 
     # Moving -------------------------------------------------------------------------------------
 
     def forward(self) -> bool:
-        """One record on; False at the end of what has been scanned."""
+        """Go on by one record; False at the end of what has been scanned."""
         if self.position >= self.scanned:
             return False
         record = self.record(self.position)
@@ -151,7 +151,7 @@ class History:
         return True
 
     def back(self) -> bool:
-        """One record back; False at the start."""
+        """Go back by one record; False at the start."""
         if not self.position:
             return False
         self._reach_back(self.position - 1)
@@ -160,7 +160,7 @@ class History:
         return True
 
     def seek(self, position: int) -> None:
-        """Go to the moment when `position` records had happened."""
+        """Go to the moment after `position` records."""
         position = max(0, min(position, self.scanned))
         if not 0 <= position - self._journal_start <= 2 * JOURNAL_SEGMENTS * SEGMENT:
             self.rebuild(position)
@@ -186,7 +186,7 @@ class History:
             self.forward()
 
     def _reach_back(self, number: int) -> None:
-        """Make the journal begin at record `number` or before, by undoing whole segments."""
+        """Make the journal begin at record `number` or earlier, by undoing whole segments."""
         while number < self._journal_start:
             start, kept = self._journal_start, self._journal
             for edits in reversed(kept):
@@ -207,8 +207,8 @@ class History:
     # What the last step was -----------------------------------------------------------------------
 
     def step_start(self) -> int:
-        """The first record of the step that ends with the last record: all since the last trap
-        or switch before it."""
+        """The first record of the step that ends at the position: the one after the previous trap
+        or switch."""
         start = self.position - 1
         while start > max(0, self.position - STEP_RECORDS):
             if self.record(start - 1).kind.name in KINDS_OF_BOUNDARY:
@@ -224,7 +224,7 @@ class History:
         return self._journal[-1]
 
     def step(self) -> tuple[list[Record], list[Edit]]:
-        """The records of the last step, and the edits that they meant."""
+        """The records of the last step, and their edits."""
         if not self.position:
             return [], []
         start = self.step_start()
@@ -233,8 +233,8 @@ class History:
         return [self.record(number) for number in range(start, self.position)], net(edits)
 
     def recent(self, records: int) -> dict[tuple[int, object], int]:
-        """(shelf, key) -> how fresh it is, 3 to 1, of what the last records have changed, as far
-        back as their edits are at hand."""
+        """(shelf, key) -> how fresh its change is, 3 to 1, over the last `records` records, as far
+        as the journal reaches back."""
         rows = self._journal[-records:]
         fresh: dict[tuple[int, object], int] = {}
         for age, edits in enumerate(reversed(rows)):

@@ -20,7 +20,7 @@ from hw.trace import Record
 
 LOG_BEFORE, LOG_AFTER = 60, 30
 LOOK_BACK = 300
-"""So many records back, an address is looked for that the panels can follow."""
+"""How many records back to look for an address that the panels can follow."""
 
 
 class Leaf(NamedTuple):
@@ -42,13 +42,13 @@ class Moment:
     total: int
     last: Record | None
     records: list[Record]
-    """Those of the last step."""
+    """The records of the last step."""
     edits: list[Edit]
-    """What they changed, one edit per key."""
+    """What the last step changed, one edit per key."""
     log: list[tuple[int, Record]]
     """Records for the log, around the position."""
     address: tuple[int, int] | None
-    """(va, access bits of the error code) that was last touched, for the walk to follow."""
+    """(va, access bits of the error code) of the last access, for the walk to follow."""
     changed: dict[tuple[int, object], object] = field(default_factory=dict)
     """(shelf, key) -> the old value, of what the last step changed."""
     _leaves: dict[int, dict[int, Leaf]] = field(default_factory=dict)
@@ -118,11 +118,11 @@ class Moment:
         return found
 
     def threads_in(self, space: int) -> list[int]:
-        """The threads whose space it is."""
+        """The threads that are in a space."""
         return [tid for tid, t in sorted(self.state.threads.items()) if t.space == space]
 
     def pcid_of(self, space: int) -> int | None:
-        """The PCID of a space on the current core, if it is the one loaded there."""
+        """The PCID of a space, if a core has it loaded."""
         for core in self.state.cores.values():
             if core.space == space and core.cr3:
                 return core.cr3 & 0xFFF
@@ -150,7 +150,7 @@ def moment_of(history: History) -> Moment:
 
 
 def _address(history: History) -> tuple[int, int] | None:
-    """The address that was touched last, on the core that acted last."""
+    """The last access on the core that acted last."""
     last = history.last
     for number in range(history.position - 1, max(-1, history.position - LOOK_BACK), -1):
         record = history.record(number)
@@ -175,15 +175,15 @@ def _address(history: History) -> tuple[int, int] | None:
 
 @dataclass(slots=True)
 class Focus:
-    """What the user looks at: an address in a space; None follows what the machine touches."""
+    """What the user looks at: an address in a space. With None, the panels follow the machine."""
 
     va: int | None = None
     space: int | None = None
     access: int = 0
     pa: int | None = None
-    """Physical memory is looked at, from here on, and no space."""
+    """A physical address that is looked at, instead of one in a space."""
     register: str = ""
-    """The address that this register holds is looked at, as far as it is known."""
+    """The register whose value is the address in view, where it is known."""
 
 
 @dataclass(slots=True)
@@ -203,28 +203,28 @@ class View:
     axis: str = "folded"
     """How the maps lay addresses out: folded, logarithmic or linear."""
     pinned: int | None = None
-    """The space that stands first in the maps, and that all are compared with."""
+    """The space that stands first in the maps; all others are compared with it."""
     log_filter: str = ""
-    """The log has only lines that fulfil this."""
+    """The log shows only lines that match this."""
     heat: dict[tuple[int, object], int] | None = None
-    """While time runs fast: (shelf, key) -> 3 to 1, how fresh a change is.  Nothing is outlined
-    then, since that would flash."""
+    """While time runs fast: (shelf, key) -> how fresh its change is, 3 to 1. Nothing is outlined
+    then: the outlines would flash."""
     span: tuple[int, int] | None = None
     """The records that the timeline shows; None for all."""
     message: str = ""
     said: str = ""
-    """What a scene says of this moment."""
+    """The sentence of the scene."""
     beside: str = ""
-    """The panel that stands beside the chosen one in projector mode; empty: the usual one."""
+    """The panel beside the chosen one in projector mode; empty for the usual one."""
     source: str = ""
-    """What is shown: a file's name."""
+    """The name of the trace's file."""
     digest: str = ""
     level: int = 1
     """The level whose table is open beside the zoomed walk."""
     text_step: int = 0
     """How much larger than usual the text is, in pixels."""
     pages: Pages = field(default_factory=Pages)
-    """What memory holds, as far as the machine has been asked."""
+    """What memory holds, as far as the machine has told."""
     variants: tuple[Variant, ...] = ()
     """What other TLBs would have missed, up to record `variants_place`."""
     variants_place: int = 0
@@ -255,17 +255,17 @@ class View:
 
     @property
     def access(self) -> int:
-        """How it was touched, as bits of the error code."""
+        """How the address in view was accessed, as bits of the error code."""
         if self.focus.va is not None or self.moment.address is None:
             return self.focus.access
         return self.moment.address[1]
 
     def is_new(self, shelf: int, key: object) -> bool:
-        """The last step changed it."""
+        """True if the last step changed it."""
         return self.heat is None and (shelf, key) in self.moment.changed
 
     def is_recent(self, shelf: int, key: object) -> bool:
-        """It has changed since marker A, or lately while time runs fast."""
+        """True if it has changed since marker A, or lately while time runs fast."""
         return (shelf, key) in self.since or self.heat_of(shelf, key) > 0
 
     def heat_of(self, shelf: int, key: object) -> int:

@@ -55,8 +55,8 @@ def _of_sort(history: History, sort: str, number: int, start: int) -> int:
 
 
 def _of_name(history: History, name: str) -> array[int]:
-    """The records of a kind, or else the calls of a name.  A switch is where CR3 has been written
-    and what that flushed is gone."""
+    """The records of a kind, or else the calls of a name. A switch counts where it ends: after the
+    write of CR3 and the flush that follows."""
     switches = iter(history.tracks.marks["switch"])
     kinds, calls = array("Q"), array("Q")
     for number in range(history.scanned):

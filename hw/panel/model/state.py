@@ -1,8 +1,8 @@
 """What the records say so far: the panel's model of the machine.
 
-The state is a row of shelves, dictionaries of immutable values.  Whatever a record means is a
-list of edits, `(shelf, key, old, new)` with None for "not there".  Edits apply forwards and
-backwards, add up to a net change, and show a panel what the last step touched.
+The state is a row of shelves: dictionaries with immutable values. A record means a list of edits
+`(shelf, key, old, new)`, with None for "not there". Edits apply forwards and backwards, add up to a
+net change, and tell a panel what the last step changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Edit = tuple[int, Any, Any, Any]
 
 
 class Frame(NamedTuple):
-    """A frame that is held: by how many, and the kind of its holder."""
+    """A frame in use: how many hold it, and the kind of its holder."""
 
     refs: int
     owner: int
@@ -42,7 +42,7 @@ class Region(NamedTuple):
 
 
 class Thread(NamedTuple):
-    """`doing` is what it was last seen at, in words."""
+    """A thread; `doing` is what it was last seen doing, in words."""
 
     tid: int
     pid: int
@@ -53,8 +53,8 @@ class Thread(NamedTuple):
 
 
 class CoreNow(NamedTuple):
-    """A core: who runs on it, what CR3 holds (with the PCID in bits 11..0), and where user code
-    last was seen.  `switch` numbers the kind of its last switch."""
+    """A core: the thread on it, the value of CR3 (with the PCID in bits 11..0), and where user code
+    was last seen. `switch` is the kind of its last switch."""
 
     tid: int = 0
     space: int = 0
@@ -76,7 +76,7 @@ class TlbEntry(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The last system call of a thread: the registers it came with, and its result."""
+    """The last system call of a thread: the registers of its arguments, and its result."""
 
     number: int
     registers: tuple[int, ...]
@@ -85,7 +85,7 @@ class Call(NamedTuple):
 
 
 class Vas(NamedTuple):
-    """A VAS: the space that holds what is its own."""
+    """A VAS: `space` holds what is its own."""
 
     vid: int
     space: int
@@ -101,10 +101,11 @@ class Attachment(NamedTuple):
 
 
 class State:
-    """The shelves, by name.  Keys: frames by pfn; entries of tables by their physical address;
-    spaces by number (their PML4); regions by (space, start); threads by tid; cores by number;
-    TLB entries by (core, side, set, way); counts by a tuple that begins with a word; the last call of each thread by tid; VASes by number, views by their space; and,
-    where a core is stepped, its registers, and what frames hold by pfn."""
+    """The shelves, by name. Their keys: frames by pfn; table entries by physical address; spaces by
+    number (the value is their PML4); regions by (space, start); threads and last calls by tid;
+    cores by number; TLB entries by (core, side, set, way); counts by a tuple that begins with a
+    word; VASes by number; views by their space. Where a core is stepped, registers by core, and the
+    contents of frames by pfn."""
 
     __slots__ = ("copied_views", "shelves")
 
@@ -113,7 +114,7 @@ class State:
     ) -> None:
         self.shelves = shelves or [{} for _ in range(SHELVES)]
         self.copied_views = copied_views
-        """A view has copies of all regions that it shows, as in the RFC, and looks up no others."""
+        """A view has copies of all regions that it shows, as in the RFC."""
 
     @property
     def frames(self) -> dict[int, Frame]:
@@ -168,8 +169,8 @@ class State:
         return self.shelves[MEMORY]
 
     def layers(self, space: int) -> tuple[int, ...]:
-        """The spaces whose regions are seen in `space`: a view shows those of its process and of
-        its VAS."""
+        """The spaces whose regions are seen in `space`. A view shows those of its process and its
+        VAS."""
         view = self.views.get(space)
         if view is None or self.copied_views:
             return (space,)
@@ -191,12 +192,12 @@ class State:
         return None
 
     def redo(self, edits: Iterable[Edit]) -> None:
-        """Make the changes."""
+        """Apply edits."""
         for shelf, key, _, new in edits:
             _put(self.shelves[shelf], key, new)
 
     def undo(self, edits: list[Edit]) -> None:
-        """Take the changes back, the last one first."""
+        """Undo edits, the last one first."""
         for shelf, key, old, _ in reversed(edits):
             _put(self.shelves[shelf], key, old)
 

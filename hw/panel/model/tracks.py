@@ -1,6 +1,5 @@
-"""What the timeline and the searches need to know of a whole trace: who ran when, and where the
-records of each sort are.  Numbers only, so that a million records cost a few megabytes.
-"""
+"""What the timeline and the searches need to know of a whole trace: which thread ran when, and
+where the records of each sort are. All of it is numbers: a million records take a few megabytes."""
 
 from __future__ import annotations
 
@@ -34,7 +33,8 @@ SORTS = {
 
 @dataclass(slots=True)
 class Slice:
-    """A thread ran on a core, in a space, from one record to another (0: it still does)."""
+    """A thread ran on a core, in a space, from record `start` to record `end` (0: it still
+    runs)."""
 
     start: int
     end: int
@@ -56,15 +56,15 @@ class Tracks:
     names: dict[int, str] = field(default_factory=dict)
     """Every thread that ever was, with the name it had last."""
     space_names: dict[int, str] = field(default_factory=dict)
-    """What spaces are called that are a VAS, or the view of one."""
+    """The names of the spaces that are a VAS, or a view of one."""
     open: dict[int, int] = field(default_factory=dict)
     """Core -> the slice that has not ended."""
     records: int = 0
     switching: bool = False
-    """The last record belongs to a switch, which the next one may go on with."""
+    """The last record belongs to a switch that the next record may continue."""
 
     def add(self, record: Record, number: int, state: State) -> None:
-        """Take note of record `number`; `state` is the one after it."""
+        """Take note of record `number`; `state` is the state after it."""
         name = record.kind.name
         for sort in OF_KIND.get(name, ()):
             self.marks[sort].append(number)
@@ -83,7 +83,7 @@ class Tracks:
             self._name(record, state)
 
     def _follow_switch(self, name: str, number: int) -> None:
-        """A switch is over when CR3 is written and what that flushed is gone."""
+        """A switch ends after the write of CR3 and the flush that follows."""
         if self.switching and name in ("cr3_load", "tlb_flush"):
             self.marks["switch"][-1] = number
         else:
@@ -126,7 +126,7 @@ class Tracks:
         return [s for s in self.slices[low:high] if not s.end or s.end > first]
 
     def slice_at(self, core: int, number: int) -> Slice | None:
-        """What ran on a core at a record."""
+        """The slice of a core at a record."""
         for index in range(bisect_right(self.starts, number) - 1, -1, -1):
             piece = self.slices[index]
             if piece.core == core:
@@ -161,7 +161,7 @@ class Tracks:
         return marks[index] + 1 if index >= 0 else None
 
     def cycles_at(self, number: int) -> int:
-        """About when record `number` happened, in modelled cycles."""
+        """The modelled cycles of record `number`, to within 256 records."""
         return self.clock[min(number // CLOCK_RECORDS, len(self.clock) - 1)] if self.clock else 0
 
 

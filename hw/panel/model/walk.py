@@ -1,7 +1,7 @@
-"""A walk explained: every entry it reads, the rights so far, and the bit that stops it.
+"""A walk explained: every entry that it reads, the rights so far, and the bit that stops it.
 
-The walk is `hw.paging.walk` itself, on the tables that the trace tells of.  It is asked once for
-each kind of access, and what it refuses says which right is missing.
+The walk is `hw.paging.walk` itself, on the tables that the trace describes. It runs once for each
+kind of access. The accesses that it refuses show which right is missing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from hw.paging import (
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The entries that a trace tells of, as the words of memory that a walk reads.  `old` has those
-    that were different at another moment.  A walk marks nothing here: that is not its to change."""
+    """The table entries of a trace, as the memory that a walk reads. `old` has the entries that
+    were different at another moment. A walk sets no A or D here: it only looks."""
 
     ptes: Mapping[int, int]
     old: Mapping[int, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Tables:
         return self.old[slot] if slot in self.old else self.ptes.get(slot, 0)
 
     def __setitem__(self, index: int, word: int) -> None:
-        """What the walker marks comes as records of its own."""
+        """Ignored: what the machine's walker has set is in the trace already."""
 
     def __len__(self) -> int:
         return 1 << (PHYSICAL_BITS - 3)
@@ -63,9 +63,9 @@ class WalkStep:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """`error` is the code of the fault that the access would raise, None if it would succeed;
-    `stopped_by` is the bit that decides, as its letter, in the entry of `stopped_at`.  `refused`
-    has the accesses that would fail."""
+    """`error` is the code of the fault that the access would raise, None if it would succeed.
+    `stopped_by` is the letter of the bit that stops it, in the entry of level `stopped_at`.
+    `refused` has the accesses that would fail."""
 
     steps: tuple[WalkStep, ...] = ()
     error: int | None = None
@@ -75,14 +75,14 @@ class Explained:
     level: int = 0
     refused: frozenset[int] = frozenset((READ, WRITE, FETCH))
     unwritten: str = ""
-    """Why there is no walk to ask: in the first exercise somebody has yet to write it."""
+    """Why there is no walk: in lab 1 the student has yet to write it."""
 
     @property
     def rights(self) -> int:
         return self.steps[-1].rights if self.steps else 0
 
     def allows(self, access: int) -> bool:
-        """Would a user-mode access of this kind succeed?"""
+        """True if a user-mode access of this kind would succeed."""
         return access not in self.refused
 
 
@@ -119,7 +119,7 @@ def explain(tables: Tables, root: int, va: int, access: int) -> Explained:
 
 
 def frame_at(tables: Tables, root: int, va: int) -> int | None:
-    """The frame that is mapped at `va`, whatever may be done with it."""
+    """The frame that is mapped at `va`, whatever its rights are."""
     return explain(tables, root, va, READ).pfn
 
 
@@ -133,7 +133,7 @@ def _with_rights(steps: list[Step]) -> tuple[WalkStep, ...]:
 
 
 def _missing(access: int, errors: Mapping[int, int]) -> str:
-    """The letter of the right that this access lacks: U, if nothing at all is allowed."""
+    """The letter of the right that this access lacks: U if no access at all is allowed."""
     if not errors[access]:
         return ""
     return "U" if errors[READ] else "W" if access == WRITE else "N"

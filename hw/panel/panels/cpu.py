@@ -1,7 +1,8 @@
-"""The core that acted last: where its program is, and what of its registers is known.
+"""The core that acted last: where its program is, and its registers as far as they are known.
 
-A trace holds the registers of a system call and no others; the panel shows no register that
-was not recorded."""
+A trace holds the registers of a system call and no others. The panel shows no register that was not
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ FLAGS = ((1, "C"), (4, "P"), (16, "A"), (64, "Z"), (128, "S"), (1024, "D"), (204
 
 
 def flag_letters(value: int) -> str:
-    """RFLAGS as letters, a dash for each that is clear: `-P-Z---`."""
+    """RFLAGS as letters, with a dash for each clear bit: `-P-Z---`."""
     return "".join(letter if value & bit else "-" for bit, letter in FLAGS)
 
 
@@ -35,7 +36,7 @@ def last_call(view: View) -> Call | None:
 
 
 def rip_of(view: View) -> int:
-    """Where the program was when it was last seen."""
+    """The last known address of the program."""
     moment = view.moment
     last = moment.last
     if last is not None and last.kind.name == "exception":
@@ -45,7 +46,8 @@ def rip_of(view: View) -> int:
 
 
 def registers(view: View) -> list[tuple[str, int, bool]]:
-    """(name, value, changed in this step) of what the last call tells, or in a window all."""
+    """(name, value, changed in this step) of the registers of the last call; in a window, of all
+    registers."""
     known = view.moment.state.registers.get(view.moment.core_id)
     if known is not None:
         before = view.moment.changed.get((REGISTERS, view.moment.core_id))

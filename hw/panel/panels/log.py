@@ -16,7 +16,7 @@ def title(view: View) -> str:
 
 
 def rows(view: View, count: int) -> list[tuple[int, Record, bool]]:
-    """(number, record, is it the current one) of the lines to show: most of them past."""
+    """(number, record, is it the current one) of the lines to show. Most of them are past."""
     log = view.moment.log
     past = [row for row in log if row[0] < view.moment.position]
     future = log[len(past) :]

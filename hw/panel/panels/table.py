@@ -1,4 +1,4 @@
-"""A page table as a whole: its 512 entries as cells, and as folded rows of text."""
+"""A whole page table: its 512 entries as cells, and as folded rows of text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {
 
 
 class Fold(NamedTuple):
-    """Entries `first`..`last` that say the same; `entry` is the first of them, 0 if empty."""
+    """Entries `first`..`last` with equal flags; `entry` is the first one, 0 if it is empty."""
 
     first: int
     last: int
@@ -40,7 +40,7 @@ def kind_of(entry: int, level: int) -> str:
 
 
 def folded(entries: dict[int, int]) -> list[Fold]:
-    """All 512 entries (index -> entry, those that are not 0) as runs of equal flags."""
+    """All 512 entries as runs of equal flags. `entries` is index -> entry; missing ones are 0."""
     rows: list[Fold] = []
     for index in range(512):
         entry = entries.get(index, 0)
@@ -75,7 +75,7 @@ def entries_of(view: View, table: int) -> dict[int, int]:
 
 
 def draw(view: View, c: Canvas, table: int, level: int, focus: int) -> None:
-    """The table at physical address `table`; `focus` is the index on the walk's way."""
+    """Draw the table at physical address `table`; `focus` is the index that the walk uses."""
     entries = entries_of(view, table)
     name = {4: "PML4", 3: "PDPT", 2: "PD", 1: "PT"}[level]
     _, spaces = view.moment.tables().get(table, (level, []))
@@ -114,7 +114,7 @@ def _cell(view: View, c: Canvas, at: Rect, slot: int, look: tuple[str, str] | No
 
 
 def _rows(view: View, c: Canvas, y: int, rows: list[Fold], focus: int) -> None:
-    """The folded rows, those around the one on the way."""
+    """The folded rows around the one that the walk uses."""
     room = max(0, (c.rect.bottom - y) // c.row)
     at = next((n for n, row in enumerate(rows) if row.first <= focus <= row.last), 0)
     start = max(0, min(at - room // 2, len(rows) - room))

@@ -32,14 +32,14 @@ LETTER_WORDS = (
     "N no execute",
     "* just changed",
 )
-"""What the letters of an entry stand for, in their order."""
+"""What the letters of an entry stand for, in order."""
 MARGIN = 6
-"""Pixels between text and the right edge, beside those that every panel has."""
+"""Extra pixels between the text and the right edge."""
 BIT_WORDS = ((W, "writable"), (U, "user"), (D, "dirty"), (G, "global"), (NX, "no execute"))
 
 
 def explained(view: View, *, before: bool = False) -> Explained:
-    """The walk in view; `before` the last step changed its entries."""
+    """The walk in view; with `before`, as it was before the last step."""
     state = view.moment.state
     root = state.spaces.get(view.space, view.moment.core.cr3 & ADDRESS)
     tables = before_step(view) if before else Tables(state.ptes)
@@ -62,7 +62,7 @@ def title(view: View) -> str:
 
 
 def draw(view: View, c: Canvas) -> None:
-    """The walk; zoomed, the table of a level beside it."""
+    """Draw the walk; in the zoomed panel, with the table of a level beside it."""
     if not view.zoomed:
         _walk(view, c)
         return
@@ -76,7 +76,8 @@ def draw(view: View, c: Canvas) -> None:
 
 
 def table_step(view: View) -> WalkStep | None:
-    """The step of the walk whose table is open: that of the level in view, or the last there is."""
+    """The step of the walk whose table is open: that of the level in view, or else the last
+    step."""
     steps = explained(view).steps
     return next((s for s in steps if s.level == view.level), steps[-1] if steps else None)
 
@@ -166,7 +167,8 @@ def rights_so_far(rights: int) -> str:
 
 
 def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None:
-    """The frame, the verdict, the fault that there was, and whether a TLB would have known."""
+    """The end of the walk: the frame, the verdict, the fault that was resolved, and whether a TLB
+    has the page."""
     x = c.rect.x
     if not walk.steps:
         c.text(x, y, _no_walk(walk), "alarm")
@@ -185,7 +187,7 @@ def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None
 
 
 def _letters(c: Canvas, y: int) -> None:
-    """What the letters stand for, where there is room for all of it."""
+    """What the letters stand for, if there is room for all of them."""
     lines = packed(LETTER_WORDS, c.columns - 1)
     spare = c.rect.bottom - y - len(lines) * c.row
     if spare >= 0:

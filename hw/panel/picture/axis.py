@@ -1,9 +1,8 @@
 """The folded axis: 48 bits of address on a few hundred pixels, the same for every space.
 
-The ends of all regions of all spaces cut the addresses into pieces.  A piece that something is
-mapped in is a run, as tall as the logarithm of its pages; what lies between is a gap of a fixed
-height.  Order is kept, so that higher addresses are further down in every column, and an address
-has the same height in all of them.
+The ends of all regions of all spaces cut the addresses into pieces. A piece that some space maps is
+a run, as tall as the logarithm of its pages. Between runs there are gaps of a fixed height. The
+order is kept: higher addresses are further down. An address has the same height in every column.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from math import log2
 
 TALLEST, GAP = 90, 16
 STRETCH = 4.0
-"""How much taller than wished a run may be made where there is room."""
+"""How much taller than wished a run may become where there is room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Addresses `start`..`end` lie on pixels `top`..`bottom`; `folded` counts the pieces that
-    had to be put together for want of room."""
+    """Addresses `start`..`end` lie on pixels `top`..`bottom`. `folded` counts the pieces in the
+    run: more than 1 if there was no room for each."""
 
     start: int
     end: int
@@ -39,7 +38,7 @@ class Axis:
     height: float
 
     def y(self, va: int) -> float:
-        """Where `va` is: never less than for a lower address."""
+        """The height of `va`; it never falls as addresses rise."""
         index = bisect_right(self.runs, va, key=lambda run: run.start) - 1
         if index < 0:
             return 0.0
@@ -63,9 +62,10 @@ class Axis:
 
 
 def build(ranges: Iterable[tuple[int, int]], height: float, least: int = 15) -> Axis:
-    """An axis of at most `height` pixels for all ranges (start, end), whatever space has them.
-    A run is `least` pixels tall, twice that where there is room, and more if it has many pages; a
-    gap is as tall where there is room, so that a line of text fits into it."""
+    """An axis of at most `height` pixels for the ranges (start, end) of all spaces. A run is at
+    least `least` pixels tall, twice that where there is room, and taller if it has many pages. A
+    gap is `GAP` pixels tall, and where there is room at least `least`: a line of text fits into
+    it."""
     rows = _folded(_pieces(set(ranges)), height, least)
     if not rows:
         return Axis((), 0.0)
@@ -85,7 +85,7 @@ LOWEST_OCTAVE, HIGHEST_OCTAVE = 12, 47
 
 
 def linear(height: float) -> Axis:
-    """The lower half of 48 bits to scale: nearly everything is empty, and it shows."""
+    """The lower half of 48 bits to scale, so that one sees how empty it is."""
     return Axis((Run(0, 1 << HIGHEST_OCTAVE, 0.0, float(height)),), float(height))
 
 
@@ -120,7 +120,7 @@ def _pieces(ranges: set[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _folded(pieces: list[tuple[int, int]], height: float, least: int) -> list[tuple[int, int, int]]:
-    """Rows (start, end, pieces in it) that fit: the closest and smallest neighbours go together."""
+    """Rows (start, end, pieces in it) that fit: the closest and smallest neighbours are joined."""
     most = max(1, int((height + GAP) / (least + GAP)))
     gaps = sum(1 for one, two in itertools.pairwise(pieces) if two[0] > one[1])
     if len(pieces) * least + gaps * GAP <= height:
@@ -145,7 +145,7 @@ def _wish(size: int) -> float:
 
 
 def _heights(wished: list[float], room: float, least: int) -> list[float]:
-    """The same for each, and what is left in proportion to what is wished above that."""
+    """The same height for each; the rest is shared out in proportion to the wishes."""
     floor = max(1.0, min(2.2 * least, room / len(wished)))
     spare = max(0.0, room - floor * len(wished))
     above = [max(1.0, wish - least) for wish in wished]

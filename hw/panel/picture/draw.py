@@ -1,8 +1,8 @@
 """Draw commands: what a panel looks like, as plain data.
 
-Panels make them, painters carry them out, tests compare them.  Colours are names of roles that a
-theme fills in, coordinates are pixels of the window.  Text is set in one fixed-width face, so
-that a panel knows how wide it is without asking a font.
+Panels make them, painters carry them out, tests compare them. Colours are names of roles, and a
+theme fills them in. Coordinates are pixels of the window. Text is set in one fixed-width face, so a
+panel knows its width without asking a font.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Rect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle: filled, patterned in `ink` (diagonal, dots, cross, rows), outlined."""
+    """A rectangle with a fill, an outline, and a pattern in `ink` (diagonal, dots, cross, rows)."""
 
     x: int
     y: int
@@ -82,7 +82,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A grid of square cells; each byte of `codes` counts the colours of `palette`."""
+    """A grid of square cells; each byte of `codes` is an index into `palette`."""
 
     x: int
     y: int
@@ -105,8 +105,8 @@ def line_height(size: int) -> int:
 
 
 class Canvas:
-    """Where one panel draws: nothing leaves its rectangle, and text that does not fit ends in
-    an ellipsis."""
+    """Where one panel draws. Nothing leaves its rectangle; text that does not fit ends in an
+    ellipsis."""
 
     def __init__(self, rect: Rect, size: int, paper: str = "panel", line_px: int = 1) -> None:
         self.rect = rect
@@ -138,13 +138,13 @@ class Canvas:
         return self.rect.y + row * self.row
 
     def inside(self, rect: Rect, size: int = 0) -> Canvas:
-        """A canvas for a part of this one; its commands come here."""
+        """A canvas for a part of this one; its commands are added to this one's."""
         part = Canvas(rect, size or self.size, self.paper, self.line_px)
         part.commands = self.commands
         return part
 
     def box(self, x: int, y: int, w: int, h: int, fill: str = "", **more: Any) -> None:
-        """A rectangle, as far as it is inside."""
+        """Draw a rectangle, as far as it is inside."""
         left, top = max(x, self.rect.x), max(y, self.rect.y)
         right, bottom = min(x + w, self.rect.right), min(y + h, self.rect.bottom)
         if right > left and bottom > top:
@@ -162,7 +162,7 @@ class Canvas:
         bold: bool = False,
         width: int = 0,
     ) -> int:
-        """Text at x, y, at most `width` pixels of it; returns where it ends."""
+        """Write text at x, y, at most `width` pixels of it; returns the x of its end."""
         size = size or self.size
         limit = min(x + width, self.rect.right) if width else self.rect.right
         cell = cell_width(size)
@@ -176,13 +176,13 @@ class Canvas:
         return x + len(shown) * cell
 
     def words(self, x: int, y: int, *pieces: tuple[str, str]) -> int:
-        """Pieces of text of several colours on one line; returns where it ends."""
+        """Write pieces (text, ink) on one line; returns the x of its end."""
         for text, ink in pieces:
             x = self.text(x, y, text, ink)
         return x
 
     def line(self, x1: int, y1: int, x2: int, y2: int, ink: str, **more: Any) -> None:
-        """A line between two points inside."""
+        """Draw a line; its ends are moved inside."""
         r = self.rect
         x1, x2 = (min(max(x, r.x), r.right - 1) for x in (x1, x2))
         y1, y2 = (min(max(y, r.y), r.bottom - 1) for y in (y1, y2))

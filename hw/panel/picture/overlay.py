@@ -12,7 +12,7 @@ SHORT = {"page up": "PgUp", "page down": "PgDn", "return": "Enter", "escape": "E
 COLUMN, KEYS = 48, 17
 """Characters of a column of the help, and of the keys in it."""
 SMALLEST = 11
-"""Pixels of the smallest text of the help."""
+"""The smallest text of the help, in pixels."""
 
 
 class Screen(NamedTuple):
@@ -70,8 +70,8 @@ def keys_help(screen: Screen) -> list[Command]:
 
 
 def _fitted(screen: Screen, rows: int) -> tuple[Screen, int, int]:
-    """The screen with a text that is small enough for so many rows in columns; how many columns
-    stand side by side, and the rows of each."""
+    """The screen with a text so small that `rows` fit in columns; how many columns, and the rows of
+    each."""
     while True:
         across = max(1, (screen.width - 80) // (COLUMN * cell_width(screen.text)))
         down = -(-rows // across) + 4
@@ -81,7 +81,7 @@ def _fitted(screen: Screen, rows: int) -> tuple[Screen, int, int]:
 
 
 def keys_words(binding: Binding) -> str:
-    """Two keys of a command, or one where two are too long."""
+    """The first two keys of a command, or only the first if two are too long."""
     both = ", ".join(map(pretty, binding.keys[:2]))
     return both if len(both) < 14 else pretty(binding.keys[0])
 
@@ -138,7 +138,7 @@ def prompt(screen: Screen, label: str, typed: str) -> list[Command]:
 
 
 def pretty(key: str) -> str:
-    """A key as people call it."""
+    """A key as it is printed."""
     if len(key) == 1:
         return f"Shift+{key}" if key.isalpha() and key.isupper() else key
     return "+".join(SHORT.get(part, part.capitalize()) for part in key.split("+"))

@@ -1,6 +1,6 @@
-"""The painter: carries out draw commands on a pygame surface, which is a window or a picture.
+"""The painter: it carries out draw commands on a pygame surface, a window or a picture.
 
-The drivers are chosen before pygame is imported: for a picture there is no window at all.
+The drivers are chosen before pygame is imported: a picture needs no display.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ TEXTS_KEPT = 6000
 STRIDE = {"diagonal": 6, "dots": 5, "cross": 7, "rows": 4}
 """Pixels between the strokes of a pattern."""
 INVISIBLE = ("dummy", "offscreen")
-"""What SDL falls back to where a display was promised and cannot be reached."""
+"""The drivers that SDL falls back to if it cannot reach the display."""
 
 
 def start_pygame(*, window: bool) -> Any:
-    """pygame with its display and font modules; without a window, none is needed of the host."""
+    """Start pygame's display and fonts. Without `window`, the host needs no display."""
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     if not window:
         os.environ["SDL_VIDEODRIVER"] = "dummy"
@@ -36,7 +36,7 @@ def start_pygame(*, window: bool) -> Any:
 
 
 class Painter:
-    """Paints in one theme.  Rendered text is kept, since most of it stays as it is."""
+    """Paints in one theme. It keeps rendered text, since most of it is painted again."""
 
     def __init__(self, theme: Theme, *, window: bool = False) -> None:
         self.pygame = start_pygame(window=window)
@@ -52,11 +52,11 @@ class Painter:
         return self._fonts[size, bold]
 
     def surface(self, width: int, height: int) -> Any:
-        """A picture of its own."""
+        """A new surface that is in no window."""
         return self.pygame.Surface((width, height))
 
     def paint(self, surface: Any, commands: list[Command]) -> None:
-        """Carry the commands out, in order; runs of text go in one call."""
+        """Carry out the commands in order; neighbouring texts are drawn in one call."""
         texts: list[tuple[Any, tuple[int, int]]] = []
         for command in commands:
             if isinstance(command, Text):
@@ -148,7 +148,7 @@ class Painter:
             draw.line(surface, colour, (x, y - r), (x, y + r))
 
     def _cells(self, surface: Any, cells: Cells) -> None:
-        """One small picture, scaled up: quick however many cells there are."""
+        """A picture of one pixel a cell, scaled up: that is fast for any number of cells."""
         import numpy
 
         rows = -(-len(cells.codes) // cells.columns)

@@ -1,8 +1,9 @@
-"""Themes: what colour each role has.  The hues are those of Okabe and Ito, which people with the
-common kinds of colour blindness tell apart; nothing is told by colour alone.
+"""Themes: the colour of each role.
 
-Roles: surfaces (paper, panel, title), ink on them (ink, dim, faint, gold, alarm, hot), and the
-classes that have a fixed meaning.  `ON` is the ink to use on a class.
+The hues are those of Okabe and Ito: people with the common kinds of colour blindness can tell them
+apart. Nothing is told by colour alone. Roles are surfaces (paper, panel, title), inks on them (ink,
+dim, faint, gold, alarm, hot), and the classes that have a fixed meaning. `ink_on` is the ink for a
+class.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ THEMES = {theme.name: theme for theme in (DARK, LIGHT, CONTRAST, PRINT)}
 
 
 def ink_on(hue: str) -> str:
-    """What to write in on a fill: white on blue, black on other hues, the usual on surfaces."""
+    """The ink on a fill: white on blue, black on other hues, the usual ink on surfaces."""
     if hue in _HUES:
         return "white" if hue == "blue" else "black"
     return "ink"
@@ -155,5 +156,6 @@ def hue_of(number: int) -> str:
 
 
 def pattern_of(number: int) -> str:
-    """The pattern that goes with it: it changes when the hues begin again, and before that too."""
+    """The pattern of PCID, space or VAS `number`. Hue and pattern together tell 30 numbers
+    apart."""
     return PATTERNS[(number - 1) % len(PATTERNS)]

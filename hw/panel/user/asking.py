@@ -1,4 +1,4 @@
-"""What the user types after a key that asks: where to go, what to search, when to stop."""
+"""What the user types at a prompt: where to go, what to search, when to stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROMPTS = {
 
 
 def _go(session: Session, text: str) -> None:
-    """An address, a symbol, a frame, a thread, a space, or a place in time."""
+    """Go to an address, a symbol, a frame, a thread, a space, or a place in time."""
     word, colon, number = text.partition(":")
     state = session.history.state
     if word in ("pfn", "frame") and colon:

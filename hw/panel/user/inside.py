@@ -13,8 +13,8 @@ from hw.panel.user import showing
 
 
 def move(session: Session, dx: int, dy: int) -> None:
-    """An arrow key: pages in the walk, regions and spaces in the maps, entries in the TLB, frames
-    among the frames, and records everywhere else."""
+    """Act on an arrow key. It moves by pages in the walk, by regions and spaces in the maps, by
+    entries in the TLB, by frames, by registers, by bytes, and elsewhere by records."""
     view = showing.view(session)
     if session.chosen == "walk":
         step = dy * 0x1000 + dx * 0x20_0000
@@ -69,13 +69,13 @@ AXES = ("folded", "log", "linear")
 
 
 def turn_axis(session: Session) -> None:
-    """The next way to lay out addresses in the maps."""
+    """Change to the next way to lay out addresses in the maps."""
     session.axis = AXES[(AXES.index(session.axis) + 1) % len(AXES)]
     session.message = f"the maps have a {session.axis} axis"
 
 
 def pin(session: Session) -> None:
-    """The space in view stands first in the maps and all are compared with it; or no longer."""
+    """Put the space in view first in the maps and compare all others with it; or end that."""
     space = showing.view(session).space
     session.pinned = None if session.pinned == space else space
     words = "every space is compared with" if session.pinned else "no longer first:"
@@ -83,7 +83,7 @@ def pin(session: Session) -> None:
 
 
 def turn_physical(session: Session) -> None:
-    """Memory by physical address, or back by virtual address."""
+    """Show memory by physical address, or by virtual address again."""
     view = showing.view(session)
     session.chosen = "memory"
     if view.focus.pa is not None:
@@ -97,7 +97,8 @@ def turn_physical(session: Session) -> None:
 
 
 def zoom_timeline(session: Session, factor: float, about: int | None = None) -> None:
-    """Show less or more of the records around this one, or `about`, which stays where it is."""
+    """Show fewer or more records on the timeline. Record `about`, or else the position, stays in
+    place."""
     total = max(1, session.history.scanned)
     first, last = session.span or (0, total)
     width = min(total, max(20, int((last - first) * factor)))
@@ -109,7 +110,7 @@ def zoom_timeline(session: Session, factor: float, about: int | None = None) -> 
 
 
 def look_at_frame(session: Session, pfn: int) -> None:
-    """Put the first page that shows a frame in view; say who else does."""
+    """Put the first page that maps a frame in view; the message says which others do."""
     view = showing.view(session)
     pages = mapped_at(view, pfn)
     if not pages:
@@ -126,7 +127,7 @@ def look_at_frame(session: Session, pfn: int) -> None:
 
 
 def mapped_at(view: View, pfn: int) -> list[tuple[int, int]]:
-    """Every (space, address) that shows a frame."""
+    """Every (space, address) that maps a frame."""
     return [
         (space, vpn << 12)
         for space, pml4 in sorted(view.moment.state.spaces.items())
@@ -136,7 +137,7 @@ def mapped_at(view: View, pfn: int) -> list[tuple[int, int]]:
 
 
 def follow(session: Session) -> None:
-    """Hold the address in view, or go back to what the machine touches."""
+    """Hold the address in view, or follow the machine again."""
     view = showing.view(session)
     if session.focus.va is None:
         session.look_at(view.va, view.space, view.access)

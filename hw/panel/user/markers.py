@@ -16,7 +16,7 @@ def mark(session: Session, name: str) -> None:
 
 
 def difference(session: Session) -> list[str]:
-    """What lies between the markers, or between marker A and here, in numbers and words."""
+    """What lies between the markers, or between marker A and the position, in lines of text."""
     if "A" not in session.marks:
         return ["there is no marker A; m sets it"]
     history = session.history

@@ -12,7 +12,7 @@ from hw.panel.user.asking import PROMPTS
 
 
 def draw_over(session: Session) -> list[Command]:
-    """The draw commands of all that lies over the panels."""
+    """The draw commands of what lies over the panels."""
     size = text_size(*session.size, projector=session.projector) + session.text_step
     screen = overlay.Screen(*session.size, size)
     if session.over == "help":
@@ -32,7 +32,7 @@ def draw_over(session: Session) -> list[Command]:
 
 
 def listed(session: Session) -> tuple[str, list[str]] | None:
-    """The title and the rows of the list that lies over the panels, if one does."""
+    """The title and the rows of the list over the panels; None if there is none."""
     if session.over == "difference":
         return "From A to B   (Esc closes)", markers.difference(session)
     if session.over == "resume":

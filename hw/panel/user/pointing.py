@@ -1,7 +1,7 @@
 """Pointing: what is under the pointer, what a click does, what a tooltip and the menu say.
 
-Nothing here is the mouse's alone: a click does what keys do, a tooltip says what the panel says in
-full, the menu opens with a key.
+Everything here works without a mouse too: a click does what keys do, a tooltip repeats what a panel
+says in full, and the menu opens with a key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ZOOM = 0.8
 
 
 def panel_at(session: Session, x: int, y: int) -> tuple[str, Rect] | None:
-    """The panel under a pixel, and its place."""
+    """The panel under a pixel, and its rectangle."""
     for name, rect in places(showing.view(session), *session.size).items():
         if rect.x <= x < rect.right and rect.y <= y < rect.bottom:
             return name, rect
@@ -78,7 +78,7 @@ def _click_maps(session: Session, view: View, canvas: Canvas, x: int, y: int) ->
 
 
 def _meaning(view: View, va: int, spaces: list[int]) -> str:
-    """What an address is, in every space."""
+    """What lies at an address in each space."""
     parts = []
     for space in spaces[:6]:
         region = view.moment.state.region_at(space, va)
@@ -101,8 +101,8 @@ def canvas_at(session: Session, x: int, y: int) -> tuple[str, View, Canvas] | No
 
 
 def select(session: Session, first: int, last: int) -> None:
-    """The records between two pixels of the timeline become markers A and B, and what lies between
-    them is told."""
+    """Set markers A and B to the records at two pixels of the timeline, and show what lies
+    between."""
     place = places(showing.view(session), *session.size).get("timeline")
     found = canvas_at(session, place.x + 1, place.y + 1) if place else None
     if found is None:
@@ -118,8 +118,8 @@ def select(session: Session, first: int, last: int) -> None:
 
 
 def wheel(session: Session, steps: int, at: tuple[int, int], *, ctrl: bool) -> str:
-    """The command that a notch of the wheel stands for.  With Ctrl over the timeline it stands for
-    none: it zooms about the pointer."""
+    """The command that a notch of the wheel stands for. With Ctrl over the timeline it is none: the
+    timeline zooms about the pointer."""
     found = canvas_at(session, *at)
     if not ctrl:
         return "left" if steps > 0 else "right"
@@ -135,7 +135,7 @@ def wheel(session: Session, steps: int, at: tuple[int, int], *, ctrl: bool) -> s
 
 
 def tooltip(session: Session) -> list[str]:
-    """What is under the pointer where it rests, in words; nothing where there is no more to say."""
+    """The lines of the tooltip for what is under the pointer; empty if there are none."""
     if session.hover is None or session.over or session.frozen is not None:
         return []
     found = canvas_at(session, *session.hover)
@@ -223,7 +223,7 @@ TELLERS: dict[str, Callable[[Session, View, Canvas, int, int], list[str]]] = {
 
 
 Row = tuple[str, str | Callable[[], None]]
-"""A row of the menu: its words, and the command that it stands for, or what it does itself."""
+"""A row of the menu: its words, and the command that it stands for or a function that acts."""
 
 
 def menu(session: Session) -> list[Row]:
@@ -266,8 +266,8 @@ def menu_row(session: Session, y: int) -> int:
 
 
 def choose(session: Session, number: int) -> str:
-    """Close the menu.  Row `number`, counted from 1, does what it does itself, or else its command
-    is returned."""
+    """Close the menu and act on row `number`, counted from 1. If the row stands for a command, its
+    name is returned, to be carried out by the caller; else an empty string."""
     session.over = ""
     rows = menu(session)
     action = rows[number - 1][1] if 0 < number <= len(rows) else ""

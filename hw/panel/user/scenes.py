@@ -1,4 +1,4 @@
-"""Scenes: moments of a trace in the order that they are shown in, for a talk."""
+"""Scenes: moments of a trace, in the order of a talk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_scenes(path: Path) -> list[dict[str, Any]]:
 
 
 def show_scene(session: Session, step: int) -> None:
-    """The next scene, or the one before."""
+    """Show the next scene, or the previous one."""
     index = session.scene + step
     if 0 <= index < len(session.scenes):
         session.scene = index
@@ -38,7 +38,7 @@ def show_scene(session: Session, step: int) -> None:
 
 
 def apply_scene(session: Session, scene: dict[str, Any]) -> None:
-    """Go where a scene says, and look as it says."""
+    """Go to the place of a scene, and look as it says."""
     if "at" in scene:
         session.go_to(position_of(session.history, str(scene["at"])))
     session.chosen = str(scene.get("panel", session.chosen))

@@ -56,7 +56,7 @@ def _since_marker(session: Session) -> dict[tuple[int, object], object]:
 
 
 def looks(session: Session) -> tuple[object, ...]:
-    """All that decides which memory is in view; equal as long as that stays the same."""
+    """All that decides which memory is in view: equal while the same memory is."""
     focus = session.focus
     return (
         *(session.history.position, session.marks.get("A")),
@@ -66,7 +66,7 @@ def looks(session: Session) -> tuple[object, ...]:
 
 
 def frames_in_view(session: Session) -> list[int]:
-    """The frames whose bytes are in view; none, if the panel of them is not."""
+    """The frames whose bytes are in view; none if the memory panel is not."""
     shown = view(session)
     if "memory" not in places(shown, *session.size):
         return []

@@ -1,5 +1,5 @@
-"""What is picked out: the lines of the log that fulfil a condition, and the entries of a table that
-have certain flags."""
+"""Searches: the lines of the log that meet a condition, and the entries of a table that have
+certain flags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hw.panel.words.lines import log_line
 from hw.trace import Record
 
 LOOKED_AT = 4_000
-"""So many lines on both sides are looked through for some that fulfil a condition."""
+"""Lines on each side of the position that are searched for some that meet a condition."""
 FLAGS = {"p": P, "w": W, "u": U, "a": A, "d": D, "s": PS, "g": G, "n": NX}
 FLAG_WORDS = (
     "say flags such as w&&!n: p present, w writable, u user, a accessed, d dirty, s large, "
@@ -39,7 +39,7 @@ def condition_or_words(text: str) -> Condition:
 
 
 def log_lines(history: History, condition: Condition) -> list[tuple[int, Record]]:
-    """The lines around the position that fulfil a condition: as many as the log has room for."""
+    """The lines around the position that meet a condition: as many as the log has room for."""
     marks = history.tracks.marks["log"]
     at = bisect_left(marks, history.position)
     before = _fulfilling(history, condition, marks[max(0, at - LOOKED_AT) : at][::-1], LOG_BEFORE)
@@ -82,8 +82,8 @@ def flags_of(text: str) -> tuple[int, int]:
 
 
 def search(session: Session, view: View, *, forward: bool) -> None:
-    """Find what was searched for: flags in the table of the zoomed walk, elsewhere a condition, or
-    else words of a line of the log."""
+    """Find what the user searched for. In the zoomed walk that is flags of an entry; elsewhere it
+    is a condition, or else words of a line of the log."""
     if not session.searched:
         session.message = "nothing was searched for; / asks"
     elif session.zoomed and session.chosen == "walk":

@@ -1,5 +1,5 @@
-"""The caption: one plain sentence that says what just happened, with the reasons that the other
-records of the step give."""
+"""The caption: one plain sentence that says what just happened. Its reasons come from the other
+records of the step."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def caption(moment: Moment) -> str:
 
 
 def _described(record: Record) -> str:
-    """A kind that nobody has written a sentence for: its own description, and its fields."""
+    """A kind without a sentence of its own: its description and its fields."""
     pairs = zip(record.kind.fields, record.values, strict=True)
     fields = ", ".join(
         f"{name} {value.decode(errors='replace') if isinstance(value, bytes) else value}"
@@ -68,7 +68,7 @@ def _caption_syscall(moment: Moment, record: Record) -> str:
 
 
 def _changes(moment: Moment) -> str:
-    """What a step changed besides, in numbers."""
+    """What else a step changed, in numbers."""
     rows = ((REGIONS, "region"), (PTES, "table entry"), (FRAMES, "frame"))
     found = []
     for shelf, noun in rows:
@@ -90,7 +90,7 @@ def _caption_fault(moment: Moment, record: Record) -> str:
 
 
 def fault_reason(moment: Moment, record: Record) -> str:
-    """Why it faulted, and what the kernel did about it."""
+    """Why an access faulted, and what the kernel did about it."""
     error, page = record["error"], record["page"]
     if record["outcome"] == 2:
         return f"{explain_error(error)}, and no region allows it; the program must answer for it"
@@ -206,7 +206,8 @@ def _caption_seg_attach(moment: Moment, record: Record) -> str:
 
 
 def _caption_conflict(moment: Moment, record: Record) -> str:
-    """Who could not do what, and why; the failing call is told once it has been recorded."""
+    """Which call fails, why, and with which error. Before the call is recorded: which thread meets
+    a conflict."""
     tid, here = moment.core.tid, moment.core.space
     target = moment.tracks.space_name(record["space"])
     name, other = (_text(record, f"{of}name") or "memory" for of in ("", "other_"))
@@ -359,7 +360,7 @@ def _caption_exception(moment: Moment, record: Record) -> str:
 
 
 RANKS = {"mlfq": "its level is", "stride": "its pass is", "eevdf": "its deadline is"}
-"""Policy -> what a rank is."""
+"""Policy -> what the rank of a thread is there."""
 
 
 def _caption_pick(moment: Moment, record: Record) -> str:

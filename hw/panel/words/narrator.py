@@ -1,4 +1,4 @@
-"""A trace told in sentences: the caption of every event, for a screen reader or a log."""
+"""A trace in sentences: the caption of every event, for a screen reader or a log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hw.panel.model.tracks import SORTS
 from hw.panel.words.captions import caption
 
 SWITCH = "switch"
-"""A switch is told once, when CR3 has been written and what that flushed is gone."""
+"""A switch is told once, after the write of CR3 and the flush that follows."""
 
 
 def events(history: History, first: int, last: int) -> list[int]:
-    """The positions just behind those of the records `first`..`last` that have a sentence of
-    their own in the log."""
+    """The positions just behind the events among records `first`..`last`: records of the log, and
+    ends of switches."""
     marks = history.tracks.marks
     found = [n for n in _between(marks["log"], first, last) if _told_itself(history, n)]
     return [n + 1 for n in sorted({*found, *_between(marks[SWITCH], first, last)})]
@@ -33,12 +33,12 @@ def _told_itself(history: History, number: int) -> bool:
 
 
 def sentence(history: History) -> str:
-    """What happened last, where a history stands."""
+    """The caption of the moment at which a history stands."""
     return caption(moment_of(history))
 
 
 class Narrator:
-    """Tells the events of a trace that grows, as they come."""
+    """Tells the events of a trace while it grows."""
 
     def __init__(self, path: Path, write: Callable[[str], None]) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class Narrator:
         self._told = 0
 
     def tell(self) -> None:
-        """Tell what has been recorded since."""
+        """Tell what has been recorded since the last time."""
         if self._history is None:
             self._history = History(self.path)
         history = self._history

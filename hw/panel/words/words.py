@@ -57,7 +57,7 @@ def call_text(about: About, record: Record) -> str:
 
 
 def number_text(value: int, *, signed: bool = False) -> str:
-    """Small numbers in decimal, large ones in hex."""
+    """A number: in decimal if it is small, else in hex."""
     if signed and value & 0xFFFF_FFFF >> 31 and value & 1 << 31:
         value = (value & 0xFFFF_FFFF) - (1 << 32)
     return f"{value:#x}" if value > 1 << 16 else str(value)
