@@ -32,6 +32,7 @@ def ask(
     is no machine.
     """
     send = way_to_machine(session)
+    forget(session, verb)
     answer = answer_path(session.history.file.path, verb, int(numbers[0]))
     session.asked[verb] = Question(answer, take)
     send(" ".join(map(str, (verb, *numbers))))
