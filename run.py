@@ -140,7 +140,7 @@ COMMANDS = {
     "exec": ("run a program on Vantage", "userland.exec:main", "runtime"),
     "demo": ("show one claim at work: `demo list` names them", "labs.demo:main", "runtime"),
     "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
-    "panel": ("see what a machine did, forwards and backwards", "userland.live:main", "panel"),
+    "panel": ("see what a machine did, forwards and backwards", "userland.panel:main", "panel"),
     "lab": ("the course: hand-outs, hints, and a judge", "labs.tool:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),

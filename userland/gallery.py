@@ -1,7 +1,10 @@
-"""`run.py panel gallery FOLDER`: the pictures of the documentation, from the recipes in
-hw/panel/gallery.json: which program, which moment, which panel; and for what a trace does not
-hold, whether the machine is there to be asked.  `run.py panel gallery FOLDER RECIPES` makes others;
-hw/panel/looks.json has moments that must be told from the picture alone, in every size and look."""
+"""`run.py panel gallery FOLDER`: the pictures of the documentation.
+
+The recipes in hw/panel/gallery.json name the program, the moment and the panel; some ask for a
+machine beside the panel, for what a trace does not hold. `run.py panel gallery FOLDER RECIPES`
+makes the pictures of other recipes. hw/panel/looks.json has moments that a reader must be able to
+tell from the picture alone, in every size and look.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,15 @@ from typing import Any
 import hw.panel
 from hw.host import UserError
 from hw.panel import command as panel
-from hw.panel.history import History
+from hw.panel.commands import press
+from hw.panel.machine import windows
+from hw.panel.model.history import History
+from hw.panel.model.places import position_of
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_png
-from hw.panel.places import position_of
+from hw.panel.polling import poll
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
+from hw.panel.user import showing
 from hw.trace import Trace
 from kernel.boot import Config, boot, spawn, trace_header
 from userland.exec import configuration, machine_options
@@ -49,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def read_recipes(path: Path) -> list[dict[str, Any]]:
-    """The recipes of a file.  One with `looks` is one for every size and look."""
+    """The recipes of a file. A recipe with `looks` becomes one for every size and look."""
     try:
         recipes = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -58,7 +65,8 @@ def read_recipes(path: Path) -> list[dict[str, Any]]:
 
 
 def in_every_look(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """`cow.png` as `cow-1280x720-dark.png` and so on, if it is wanted in every look."""
+    """A recipe for `cow.png` as recipes for `cow-1280x720-dark.png` and so on, if it asks for every
+    look."""
     if not recipe.get("looks"):
         return [recipe]
     stem = Path(recipe["file"]).stem
@@ -70,7 +78,7 @@ def in_every_look(recipe: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def make(recipe: dict[str, Any], traces: Path, folder: Path) -> None:
-    """The picture of a recipe; a run that several are of is recorded once."""
+    """Make the picture of a recipe. A run that several recipes share is recorded once."""
     picture = folder / recipe["file"]
     if recipe.get("machine"):
         with_machine(recipe, traces / "live.vtrace", picture)
@@ -88,8 +96,8 @@ def machine_of(recipe: dict[str, Any]) -> Config:
 
 
 def record(name: str, config: Config, path: Path, arguments: Sequence[str] = ()) -> Link:
-    """Run a shipped program to its end, and record it in `path`; what is returned can execute
-    stretches of the run again."""
+    """Run a shipped program to its end, and record it in `path`. The link that is returned can
+    execute stretches of the run again."""
     kernel = boot(config, built_in(), lambda data: None)
     program = read_program(name)
     words = [word.encode() for word in (name, *arguments)]
@@ -104,7 +112,7 @@ def record(name: str, config: Config, path: Path, arguments: Sequence[str] = ())
 
 
 def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
-    """A picture of a session that has the machine beside it."""
+    """Make the picture of a session that has a machine beside it."""
     link = record(recipe["program"], machine_of(recipe), trace)
     history = History(trace)
     history.scan_all()
@@ -114,11 +122,13 @@ def with_machine(recipe: dict[str, Any], trace: Path, picture: Path) -> None:
     if "va" in recipe:
         session.look_at(int(recipe["va"], 0), recipe.get("space"))
     for key in recipe.get("keys", []):
-        session.press(key)
-    while session.poll() or session.awaits:
+        press(session, key)
+    while poll(session) or session.awaits:
         pass
-    save_png(session.view(), session.size, THEMES[recipe.get("theme", session.theme)], picture)
-    session.leave_window()
+    save_png(
+        showing.view(session), session.size, THEMES[recipe.get("theme", session.theme)], picture
+    )
+    windows.leave(session)
     session.history.close()
 
 

@@ -1,10 +1,9 @@
-"""The panel beside a running machine: `run.py panel PROGRAM` and `run.py exec --panel`.
+"""The machine beside a panel: `run.py panel PROGRAM` and `run.py exec --panel`.
 
-The panel is a process of its own that reads the trace while it grows.  What it asks of the
-machine (pause, resume, one trap) comes back through one pipe, a word to a line, and is obeyed
-between two traps: where the machine stands still leaves no mark in what it does.  To go on from an
-earlier moment is the one thing that does: the run becomes another one, and its trace is cut there
-and goes on as if the dropped part had never been.
+The panel is a process of its own that reads the trace while it grows. It sends what it asks of the
+machine through a pipe, a line for each verb (hw/panel/verbs.py). The machine acts on them between
+two traps: a stop there leaves no mark in the run. Only going on from an earlier moment does: it
+makes another run. The trace is cut there and goes on as if the dropped part had never been.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from hw.host import UserError, has_display
-from hw.panel.verbs import SAY, VERBS
+from hw.host import has_display
+from hw.panel import verbs
 from hw.trace import Trace
 from kernel import checkpoint, turns
 from kernel.kernel import Kernel
@@ -30,69 +29,68 @@ from userland import again
 from userland.again import Past
 
 if TYPE_CHECKING:
-    from hw.panel.captions import Narrator
+    from hw.panel.words.narrator import Narrator
 
 FLUSH_SECONDS = 0.05
-"""How far the panel may be behind, beside its own work."""
+"""How old the records may get before the panel sees them."""
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS = 64
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 NO_DISPLAY = "There is no display for the panel, so this goes on in text."
-ANSWERS = ("window", "memory", "write", "what_if")
-"""Words that are answered with a file."""
 ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
 RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
 @dataclass
 class Link:
-    """The machine's end: when to stop, by the count of traps, and where the records go."""
+    """The machine's end of the pipe: when to stop, counted in traps, and where the records go."""
 
     trace: Trace | None = None
     sink: BinaryIO | None = None
     stop_at: int | None = None
-    """Stand still once so many traps have been taken; None: run."""
+    """Stand still once this many traps have been taken; None: run."""
     closed: bool = False
-    """The panel is gone; then nobody could resume the machine."""
+    """The panel has closed: nothing could resume the machine any more."""
     path: Path | None = None
     past: Past = field(default_factory=Past)
-    """From where stretches of the run are executed again."""
+    """The checkpoints, from which stretches of the run are executed again."""
     attended: bool = False
-    """There is a panel, which stays when the program has ended."""
+    """There is a panel; it stays open when the program has ended."""
     going_back: int | None = None
     """The record from which the user wants the run to go on."""
     narrator: Narrator | None = None
-    """Says in text what happens, where no panel does."""
+    """Writes captions as text where there is no panel."""
     kernel: Kernel = field(init=False)
-    """The system that runs; another one after going back."""
+    """The system that runs. After going back it is another one."""
     process: Process = field(init=False)
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def obey(self, word: str, taken: int) -> None:
-        """Act on a word of the panel."""
+    def obey(self, line: str, taken: int) -> None:
+        """Act on a line of the panel (see `verbs`). `taken` is the number of traps so far."""
+        verb, *numbers = line.split() or [""]
         with self._changed:
-            if word == "pause":
+            if verb == verbs.PAUSE:
                 self.stop_at = taken
-            elif word == "resume":
+            elif verb == verbs.RESUME:
                 self.stop_at = None
-            elif word == "step":
+            elif verb == verbs.STEP:
                 self.stop_at = taken + 1
-            elif word.startswith("back ") and self.past.checkpoints:
-                self.going_back = int(word.split()[1])
-            elif word.partition(" ")[0] in ANSWERS:
-                self._answer(*word.split())
-            elif word == "closed":
+            elif verb == verbs.BACK and self.past.checkpoints:
+                self.going_back = int(numbers[0])
+            elif verb in verbs.QUESTIONS and self.past.checkpoints:
+                self._answer(verb, numbers)
+            elif verb == verbs.CLOSED:
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
 
     def run(self, kernel: Kernel, process: Process) -> Process:
-        """Run until `process` has ended, with pauses; the result is what it is without them.
+        """Run until `process` has ended. Pauses do not change the run.
 
-        Returns the process that has ended: another one, in another system, if the user has gone
-        back and let the run go on from there.
+        Returns the process that has ended. If the user has gone back and let the run go on from
+        there, that is another process in another system.
         """
         self.kernel, self.process = kernel, process
         while self._goes_on():
@@ -100,8 +98,8 @@ class Link:
             if now.taken >= self._next_checkpoint:
                 self._save(now)
             turns.run_until(now, self._must_stop)
-            self._flush(time.monotonic())
-            self._wait(now)
+            self.flush()
+            self.wait(now)
         if self.kernel is not kernel and self.trace is not None:
             self.trace.close()
         return self.process
@@ -109,13 +107,13 @@ class Link:
     def _must_stop(self) -> bool:
         now = time.monotonic()
         if now - self._flushed > FLUSH_SECONDS:
-            self._flush(now)
+            self.flush()
         due = self.kernel.taken >= self._next_checkpoint
         back = self.going_back is not None
         return self.process.zombie or due or back or self._stands(self.kernel)
 
     def _goes_on(self) -> bool:
-        """The program has not ended, or the user has gone back to where it had not."""
+        """True if the program has not ended, or if the user has gone back to before its end."""
         if self.process.zombie and self.attended:
             self._stay()
         if self.going_back is not None:
@@ -123,7 +121,7 @@ class Link:
         return not self.process.zombie and not self.kernel.machine.aborted
 
     def _stay(self) -> None:
-        """The program has ended, and its trace with it; but the user may yet go back."""
+        """Wait after the end of the program and its trace: the user may still go back."""
         assert self.trace is not None
         assert self.sink is not None
         self.trace.close()
@@ -136,15 +134,15 @@ class Link:
                 self._listen_for_the_end()
 
     def _listen_for_the_end(self) -> None:
-        """No program reads the terminal any more, so its Ctrl-C and Ctrl-D are ours."""
+        """Take Ctrl-C and Ctrl-D from the terminal, which no program reads any more."""
         keys = self.kernel.machine.console.keys
         event = keys.poll() if keys else None
         if event and event[0] in (CTRL_C, CTRL_D):
             raise KeyboardInterrupt
 
     def _go_back(self, place: int) -> None:
-        """Let the run go on from the end of the trap that record `place` belongs to, and drop what
-        came after it.  The answer is a file `back-PLACE` beside the trace."""
+        """Let the run go on from the end of the trap of record `place`, and drop what came after
+        it."""
         assert self.trace is not None
         assert self.path is not None
         with self._changed:
@@ -154,11 +152,11 @@ class Link:
             self.kernel, self.process = kernel, kernel.tasks.processes[self.process.pid]
             self.trace, self.stop_at, self.going_back = now, kernel.taken, None
             self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
-            self._flush(time.monotonic())
-        self.path.with_name(f"back-{place}").touch()
+            self.flush()
+        verbs.answer_path(self.path, verbs.BACK, place).touch()
 
     def _save(self, kernel: Kernel) -> None:
-        """Keep a checkpoint; when there are many, every second of the old ones goes."""
+        """Keep a checkpoint. When there are too many, drop every second old one."""
         assert self.trace is not None
         self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
         self.past.arrivals = kernel.machine.console.state.log
@@ -166,24 +164,18 @@ class Link:
         if len(self.past.checkpoints) > MOST_CHECKPOINTS:
             del self.past.checkpoints[1::2]
 
-    def _answer(self, word: str, *numbers: str) -> None:
-        """Execute a stretch again, and leave what was asked for in a file beside the trace:
-        `window FIRST LAST` every instruction from record FIRST to the trap after record LAST (with
-        `CORE INSTRUCTIONS`, from there on), `memory NUMBER PLACES FRAMES` what frames held after so
-        many records, `write NUMBER PLACE ADDRESS BYTES` what last wrote there before a record,
-        `what_if PLACE` what other TLBs would have missed up to there."""
+    def _answer(self, verb: str, numbers: list[str]) -> None:
+        """Execute a stretch again, and leave the answer in a file beside the trace."""
         assert self.path is not None
-        path = self.path.with_name(f"{word}-{numbers[0]}.vtrace")
-        if not self.past.checkpoints:
-            return
-        if word == "window":
+        path = verbs.answer_path(self.path, verb, int(numbers[0]))
+        if verb == verbs.WINDOW:
             first, last, *start = map(int, numbers)
             begin = (start[0], start[1]) if start else None
             again.window(self.past.at(first), (first, last), path, begin)
-        elif word == "write":
+        elif verb == verbs.WRITE:
             place, pa, size_bytes = map(int, numbers[1:])
             again.last_write(self.past, place, pa, size_bytes, path)
-        elif word == "what_if":
+        elif verb == verbs.WHAT_IF:
             again.what_if(self.past, int(numbers[0]), path)
         else:
             places, pfns = ([int(part) for part in row.split(",")] for row in numbers[1:])
@@ -192,29 +184,31 @@ class Link:
     def _stands(self, kernel: Kernel) -> bool:
         return self.stop_at is not None and kernel.taken >= self.stop_at
 
-    def _wait(self, kernel: Kernel) -> None:
+    def wait(self, kernel: Kernel) -> None:
+        """Stand still until the user lets the machine go on."""
         with self._changed:
             while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
                 self._changed.wait(POLL_SECONDS)
 
-    def _flush(self, now: float) -> None:
+    def flush(self) -> None:
+        """Let the panel see what has been recorded."""
         assert self.trace is not None
         assert self.sink is not None
         self.trace.flush()
         self.sink.flush()
         if self.narrator is not None:
             self.narrator.tell()
-        self._flushed = now
+        self._flushed = time.monotonic()
 
 
 def say(sentence: str, link: Link, stream: TextIO | None = None) -> None:
-    """A line of ours on the terminal, which a program may have to itself."""
+    """Print a line on the terminal, also while a program has it in raw mode."""
     raw = hasattr(link, "kernel") and link.kernel.machine.console.keys is not None
     print(sentence, end="\r\n" if raw else "\n", file=stream or sys.stderr, flush=True)
 
 
 def is_possible() -> bool:
-    """Whether a panel can be opened; says so in a sentence, if not."""
+    """True if a panel can be opened. If not, a sentence on standard error says so."""
     if not has_display():
         print(NO_DISPLAY, file=sys.stderr)
     return has_display()
@@ -222,8 +216,8 @@ def is_possible() -> bool:
 
 @contextmanager
 def narrating(link: Link) -> Iterator[Narrator]:
-    """A teller of captions for the run of a link, on standard output."""
-    from hw.panel.captions import Narrator  # the tree of lab 1 is without the panel's walk
+    """A narrator that writes the captions of a link's run to standard output."""
+    from hw.panel.words.narrator import Narrator  # the tree of lab 1 is without the panel's walk
 
     assert link.path is not None
     narrator = Narrator(link.path, lambda sentence: say(sentence, link, sys.stdout))
@@ -236,9 +230,9 @@ def narrating(link: Link) -> Iterator[Narrator]:
 
 @contextmanager
 def beside_panel(kernel: Kernel, link: Link, *words: str) -> Iterator[None]:
-    """Open the panel on the trace that will be at the link's path; it ends with us.
+    """Open the panel on the trace that will be at the link's path, and close it at the end.
 
-    Should it end before, for whatever reason, the program goes on and keeps the terminal.
+    If the panel ends earlier, for any reason, the program goes on and keeps the terminal.
     """
     command = [sys.executable, str(RUN), "panel", "replay", "--live", *words, str(link.path)]
     if link.stop_at is not None:
@@ -262,16 +256,16 @@ def _listen(panel: subprocess.Popen[str], kernel: Kernel, link: Link) -> None:
     with panel.stdout:
         for line in panel.stdout:
             verb, _, rest = line.strip().partition(" ")
-            if verb == SAY:
+            if verb == verbs.SAY:
                 say(rest, link, sys.stdout)
             else:
                 link.obey(line.strip(), getattr(link, "kernel", kernel).taken)
-    link.obey("closed", 0)
+    link.obey(verbs.CLOSED, 0)
 
 
 def show(trace: Path, *words: str) -> None:
-    """Open the panel on a finished trace, and wait until it is closed; a panel that cannot open
-    says why, and that is all."""
+    """Open the panel on a finished trace, and wait until it is closed. A panel that cannot open
+    says why; that is no error here."""
     command = [sys.executable, str(RUN), "panel", "replay", str(trace), *words]
     with suppress(KeyboardInterrupt):
         subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
@@ -279,31 +273,9 @@ def show(trace: Path, *words: str) -> None:
 
 @contextmanager
 def trace_file(wished: Path | None) -> Iterator[Path]:
-    """Where the trace goes: the file that was asked for, or one that is gone afterwards."""
+    """The file of the trace: the one that the user asked for, or a temporary one."""
     if wished is not None:
         yield wished
         return
     with tempfile.TemporaryDirectory(prefix="vantage-") as folder:
         yield Path(folder) / "live.vtrace"
-
-
-def main(argv: list[str]) -> int:
-    """The panel command: on a file, or beside a program that it starts; returns the exit status."""
-    from hw.panel import command
-
-    if argv and argv[0] == "gallery":
-        from userland import gallery
-
-        return gallery.main(argv[1:])
-    if not argv or argv[0] in VERBS or argv[0].startswith("-"):
-        return command.main(argv or ["--help"])
-    from userland import exec
-
-    if "/" not in argv[0] and Path(argv[0]).suffix == ".vtrace":
-        raise UserError(f"{argv[0]} is a trace", f"run.py panel replay {argv[0]}")
-    if not has_display():
-        raise UserError(
-            "there is no display to open the panel on",
-            f"record with run.py exec --trace FILE {argv[0]}, and see run.py panel --help",
-        )
-    return exec.main(["--panel", "--paused", *argv])

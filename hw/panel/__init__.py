@@ -4,6 +4,9 @@
                         ^                     '------ describe --> text
                      history: keyframes, seek, step back
 
-The panel reads a trace and nothing else, and imports nothing of kernel/.  A trace that still
-grows, one that is being looked back into, and a file from last week take the same way.
+The panel reads a trace and nothing else, and imports nothing of kernel/.  It treats a trace that
+still grows, a trace with a machine beside it, and a file of last week alike.
+
+README.md lists its floors.  A file imports files of lower floors and of its own folder, and no
+others: tests/hw/panel/test_floors.py holds that.
 """

@@ -1,4 +1,4 @@
-"""`run.py panel shot|text|gif|captions|check|replay FILE`: a trace, looked at."""
+"""`run.py panel shot|text|gif|captions|check|replay FILE`: the commands that show a trace."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from hw.host import UserError, ignore_interrupts, wait_a_little
-from hw.panel import captions
-from hw.panel.history import History
 from hw.panel.layout import PANELS, describe
-from hw.panel.moment import View
+from hw.panel.model.history import History
+from hw.panel.model.moment import View
+from hw.panel.model.places import SORT_NAMES, position_of
+from hw.panel.model.tracks import SORTS
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_gif, save_png, view_of
-from hw.panel.places import SORT_NAMES, position_of
-from hw.panel.scenes import read_scenes, show_scene
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
-from hw.panel.tracks import SORTS
+from hw.panel.user.scenes import read_scenes, show_scene
 from hw.panel.verbs import SAY
 from hw.panel.window import Window
+from hw.panel.words import narrator
 from hw.trace import TraceError
 
 EXAMPLES = """\
@@ -44,7 +44,7 @@ PATIENCE_TENTHS = 300
 
 
 def main(argv: list[str]) -> int:
-    """The commands that take a file; returns the exit status."""
+    """Run a command that takes a file; returns the exit status.  Raises `UserError`."""
     options = _parser().parse_args(argv)
     if options.command == "replay" and options.live:
         return _live(options)
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
 @contextmanager
 def opened(path: Path) -> Iterator[History]:
-    """The history of a file, wholly scanned; what is wrong with it as a sentence."""
+    """The history of a file, wholly scanned. Raises `UserError` if the file is no whole trace."""
     try:
         history = History(path)
     except OSError as error:
@@ -106,14 +106,15 @@ def _gif(history: History, options: argparse.Namespace) -> int:
 
 def _captions(history: History, options: argparse.Namespace) -> int:
     first, last = position_of(history, options.first), position_of(history, options.last)
-    for position in captions.events(history, max(0, first - 1), last):
+    for position in narrator.events(history, max(0, first - 1), last):
         history.seek(position)
-        print(captions.sentence(history))
+        print(narrator.sentence(history))
     return 0
 
 
 def _check(history: History, options: argparse.Namespace) -> int:
-    """Whole or cut off, the digest, and that the fold comes to the same state from both ends."""
+    """Print whether the trace is whole and what its digest is. Folding from the start and seeking
+    to the end must lead to the same state."""
     history.seek(history.scanned)
     there = [dict(shelf) for shelf in history.state.shelves]
     history.seek(0)
@@ -153,13 +154,13 @@ def _replay(history: History, options: argparse.Namespace) -> int:
 
 
 def print_now(*words: str) -> None:
-    """A line of output that does not wait for others."""
+    """Print a line and flush it at once."""
     print(*words, flush=True)
 
 
 def _live(options: argparse.Namespace) -> int:
-    """Follow a trace that is being recorded; what the user asks of the machine goes to standard
-    output, where the machine's process reads it; a Ctrl-C is meant for the machine."""
+    """Follow a trace that is being recorded. What the user asks of the machine goes to standard
+    output: the machine's process reads it there. A Ctrl-C is meant for the machine."""
     ignore_interrupts()
     history = _begun(options.file)
     try:
@@ -173,7 +174,7 @@ def _live(options: argparse.Namespace) -> int:
 
 
 def _begun(path: Path) -> History:
-    """The history of a recording that is about to begin."""
+    """The history of a recording that is about to begin. Raises `UserError` if none does."""
     for _ in range(PATIENCE_TENTHS):
         try:
             return History(path)
@@ -183,7 +184,7 @@ def _begun(path: Path) -> History:
 
 
 def open_window(session: Session, tell: Callable[[str], None] | None = None) -> None:
-    """Show a session until it is closed; `tell` is told each caption that comes up.
+    """Show a session until the user closes it; `tell` gets each caption that comes up.
 
     Raises `UserError` where there is no display.
     """

@@ -1,5 +1,8 @@
-"""The keymap: which key does what.  The keys are data, in keymap.json; the commands are in
-`session`.  One rule holds it together: lower case goes forward, Shift goes back."""
+"""The keymap: which key does what.
+
+The keys are data, in keymap.json; the commands are in commands.py. One rule holds for all of them:
+lower case goes forward, Shift goes back.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ GROUPS = {
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A command, its keys, and what it does in words."""
+    """A command, its keys, and what it does, in words."""
 
     command: str
     keys: tuple[str, ...]
@@ -40,8 +43,8 @@ def commands_by_key() -> dict[str, str]:
 
 
 def key_name(name: str, text: str, *, shift: bool, ctrl: bool, alt: bool) -> str:
-    """How the keymap calls a key press: the character that it types, or its name with its
-    modifiers.  `name` is the key's own name, `text` what it types."""
+    """The name of a key press in the keymap: the character that it types, or the key's name with
+    its modifiers. `name` is the key's own name, `text` what it types."""
     if text and text.isprintable() and text != " " and not ctrl and not alt:
         return text
     parts = [word for word, held in (("ctrl", ctrl), ("alt", alt), ("shift", shift)) if held]

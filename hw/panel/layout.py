@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from hw.panel.draw import Box, Canvas, Command, Rect, line_height
-from hw.panel.moment import View
+from hw.panel.model.moment import View
 from hw.panel.panels import (
     caption,
     cpu,
@@ -23,38 +21,46 @@ from hw.panel.panels import (
     tlb,
     walk,
 )
+from hw.panel.picture.draw import Box, Canvas, Command, Rect, line_height
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A panel: the key that chooses it, its name, and what it is made of."""
+class Content(Protocol):
+    """What each module of `panels` has."""
+
+    def title(self, view: View, /) -> str: ...
+
+    def draw(self, view: View, c: Canvas, /) -> None: ...
+
+    def describe(self, view: View, /) -> list[str]: ...
+
+
+class Panel(NamedTuple):
+    """A panel: the key that chooses it, its name, its heading, and what it shows."""
 
     key: str
     name: str
     heading: str
-    title: Callable[[View], str]
-    draw: Callable[[View, Canvas], None]
-    describe: Callable[[View], list[str]]
+    content: Content
 
 
 PANELS = {
     panel.name: panel
     for panel in (
-        Panel("1", "walk", "Walk", walk.title, walk.draw, walk.describe),
-        Panel("2", "maps", "Maps", maps.title, maps.draw, maps.describe),
-        Panel("3", "tlb", "TLB", tlb.title, tlb.draw, tlb.describe),
-        Panel("4", "frames", "Frames", frames.title, frames.draw, frames.describe),
-        Panel("5", "cpu", "CPU", cpu.title, cpu.draw, cpu.describe),
-        Panel("6", "log", "Log", log.title, log.draw, log.describe),
-        Panel("7", "race", "Race", race.title, race.draw, race.describe),
-        Panel("8", "graph", "Graph", graph.title, graph.draw, graph.describe),
-        Panel("9", "timeline", "Timeline", timeline.title, timeline.draw, timeline.describe),
-        Panel("", "caption", "What just happened", caption.title, caption.draw, caption.describe),
-        Panel("h", "memory", "Memory", memory.title, memory.draw, memory.describe),
+        Panel("1", "walk", "Walk", walk),
+        Panel("2", "maps", "Maps", maps),
+        Panel("3", "tlb", "TLB", tlb),
+        Panel("4", "frames", "Frames", frames),
+        Panel("5", "cpu", "CPU", cpu),
+        Panel("6", "log", "Log", log),
+        Panel("7", "race", "Race", race),
+        Panel("8", "graph", "Graph", graph),
+        Panel("9", "timeline", "Timeline", timeline),
+        Panel("", "caption", "What just happened", caption),
+        Panel("h", "memory", "Memory", memory),
     )
 }
 LECTURE = {"walk": "maps", "maps": "walk", "tlb": "walk", "memory": "walk"}
-"""In projector mode: chosen panel -> the one that goes with it; the maps, for all others."""
+"""In projector mode: chosen panel -> the one beside it. For all others that is the maps."""
 
 
 KEYS = (
@@ -66,13 +72,13 @@ KEYS = (
     "g go",
     "Ctrl+K commands",
 )
-"""The keys of the last line, the most needed first."""
+"""The keys in the last line, the most needed first."""
 SPARSE = ("tlb", "frames", "race", "graph", "cpu")
 
 
 def text_size(width: int, height: int, *, projector: bool) -> int:
-    """13 pixels at 720p, as a large window shows more rather than larger; a projector has 20
-    there, and grows with the window."""
+    """The size of the text in pixels. It is 13 at 720p and grows slowly: a larger window shows
+    more. In projector mode it is 20 at 720p and grows with the window."""
     scale = min(width / 1280, height / 720)
     wished = 20 * scale if projector else 12.6 + 6.8 * (scale - 1)
     return max(12, min(28, round(wished)))
@@ -84,12 +90,12 @@ def size_for(view: View, width: int, height: int) -> int:
 
 
 def inner_size(view: View, name: str, size: int) -> int:
-    """The text inside a panel: larger where it has the window for itself and little to say."""
+    """The size of the text in a panel. It is larger in a zoomed panel that has little to show."""
     return size + 5 if view.zoomed and name == view.chosen and name in SPARSE else size
 
 
 def places(view: View, width: int, height: int) -> dict[str, Rect]:
-    """Where each visible panel is, heading included."""
+    """Where each visible panel is, with its heading."""
     size = size_for(view, width, height)
     row = line_height(size)
     status, words = row + 2, (3 if view.said else 2) * row + 8
@@ -111,7 +117,7 @@ def places(view: View, width: int, height: int) -> dict[str, Rect]:
 
 
 def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
-    """The chosen panel and the one that goes with it."""
+    """The chosen panel and the one beside it."""
     chosen = view.chosen if view.chosen not in ("timeline", "caption") else "maps"
     other = view.beside if view.beside in PANELS else LECTURE.get(chosen, "maps")
     left, right = sorted((chosen, other), key=list(PANELS).index)
@@ -122,12 +128,12 @@ def _lecture(view: View, width: int, body: int) -> dict[str, Rect]:
 
 
 TALL_ROWS = 36
-"""A body of so many rows has room for the race and for memory, one above the other."""
+"""With at least this many rows there is room for the race above memory."""
 
 
 def _lab(view: View, room: Rect, row: int, cpu: float) -> dict[str, Rect]:
-    """All panels: three columns.  Memory takes the place of the race once it has been chosen; a
-    tall window has both."""
+    """All panels, in three columns. Memory takes the place of the race when it is chosen; a tall
+    window has both."""
     width, body = room.w, room.h
     one, two = round(width * 0.336), round(width * 0.338)
     tlb, frames = 0.42, 0.27
@@ -171,7 +177,7 @@ def compose(view: View, width: int, height: int) -> list[Command]:
 
 
 def parts(view: View, width: int, height: int) -> dict[str, list[Command]]:
-    """The window panel by panel, so that what has not changed need not be painted again."""
+    """The window panel by panel: a panel that has not changed need not be painted again."""
     size = size_for(view, width, height)
     found = {
         name: panel_commands(view, name, rect, size)
@@ -200,12 +206,17 @@ def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command
             rect.x + 6, rect.y + 1, f"{panel.key} {panel.heading} ", "ink", paper=paper, bold=True
         )
         frame.text(
-            x + 4, rect.y + 1, panel.title(view), "ink", paper=paper, width=rect.right - x - 12
+            x + 4,
+            rect.y + 1,
+            panel.content.title(view),
+            "ink",
+            paper=paper,
+            width=rect.right - x - 12,
         )
     canvas = Canvas(
         content(rect, size, name), inner_size(view, name, size), "panel", 2 if view.projector else 1
     )
-    panel.draw(view, canvas)
+    panel.content.draw(view, canvas)
     commands = frame.commands + canvas.commands
     if chosen and name != "caption":
         edge = Canvas(rect, size)
@@ -215,7 +226,7 @@ def panel_commands(view: View, name: str, rect: Rect, size: int) -> list[Command
 
 
 def _status(view: View, c: Canvas) -> None:
-    """The last line: the mode in words, where it stands, and how to go on."""
+    """The last line: the mode, the position, and the keys or the message."""
     y = c.rect.bottom - c.row - 1
     c.box(0, y - 1, c.rect.w, c.row + 2, "paper")
     moment = view.moment
@@ -236,7 +247,7 @@ def _status(view: View, c: Canvas) -> None:
 
 
 def keys_words(columns: int) -> str:
-    """How to go on, in at most `columns` characters: the keys that are needed most, none cut."""
+    """The most needed keys that fit into `columns` characters, none of them cut."""
     words = ""
     for key in KEYS:
         longer = f"{words}  {key}".strip()
@@ -251,5 +262,5 @@ def describe(view: View, names: list[str] | None = None) -> list[str]:
     lines = []
     for name in names or ["caption", *(n for n in PANELS if n != "caption")]:
         panel = PANELS[name]
-        lines += [f"== {panel.heading} ==", *panel.describe(view), ""]
+        lines += [f"== {panel.heading} ==", *panel.content.describe(view), ""]
     return lines

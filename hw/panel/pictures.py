@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hw.panel.history import History
 from hw.panel.layout import compose
-from hw.panel.moment import View, moment_of
-from hw.panel.paint import Painter
-from hw.panel.theme import Theme
+from hw.panel.model.history import History
+from hw.panel.model.moment import View, moment_of
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import Theme
 
 GIF_COLOURS = 128
 
 
 def view_of(history: History, **chosen: Any) -> View:
-    """How a history looks where it stands."""
+    """The view of a history at its position. `chosen` sets fields of the view."""
     view = View(moment_of(history), source=history.file.path.name, digest=history.digest)
     for name, value in chosen.items():
         setattr(view, name, value)
@@ -33,7 +33,7 @@ def picture(view: View, size: tuple[int, int], painter: Painter) -> Any:
 
 
 def save_png(view: View, size: tuple[int, int], theme: Theme, path: Path) -> None:
-    """One picture, which says in its text what it is of."""
+    """Save one picture. Its PNG text names the trace, the record and the modelled cycles."""
     from PIL.PngImagePlugin import PngInfo
 
     about = PngInfo()
@@ -46,13 +46,13 @@ def save_png(view: View, size: tuple[int, int], theme: Theme, path: Path) -> Non
 def save_gif(
     views: Iterable[View], size: tuple[int, int], theme: Theme, frames_per_second: float, path: Path
 ) -> int:
-    """A film of views; returns how many pictures it has."""
+    """Save a film of views; returns how many pictures it has."""
     painter = Painter(theme)
     return save_film([picture(view, size, painter) for view in views], frames_per_second, path)
 
 
 def save_film(pictures: list[Any], frames_per_second: float, path: Path) -> int:
-    """A film, with one palette for all of it and no dithering; returns how many pictures."""
+    """Save a film, with one palette and no dithering; returns how many pictures it has."""
     from PIL import Image
 
     palette = pictures[len(pictures) // 2].quantize(GIF_COLOURS, dither=Image.Dither.NONE)

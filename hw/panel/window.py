@@ -1,7 +1,7 @@
-"""The window: pygame's events become keys and clicks of a session, and its views are painted.
+"""The window: it turns pygame's events into keys and clicks of a session, and paints its views.
 
-Only panels whose draw commands have changed are painted again; while nothing happens the window
-waits for events and takes no time.
+A panel is painted again only if its draw commands have changed. While nothing happens, the window
+waits for events and takes no processor time.
 """
 
 from __future__ import annotations
@@ -10,24 +10,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hw.panel import pointing
-from hw.panel.draw import Box, Command
+from hw.panel import commands
 from hw.panel.keys import key_name
 from hw.panel.layout import parts
-from hw.panel.paint import Painter
+from hw.panel.picture.draw import Box, Command
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import THEMES
 from hw.panel.pictures import save_film, save_png
+from hw.panel.polling import poll
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
-from hw.panel.words import caption
+from hw.panel.user import pointing, showing
+from hw.panel.user.over import draw_over
+from hw.panel.words.captions import caption
 
 FRAMES_PER_SECOND = 60
 POLL_MILLISECONDS = 100
 IDLE_MILLISECONDS = 1_000
-"""Python acts on a Ctrl-C only between two waits."""
+"""The longest wait for events: Python acts on a Ctrl-C only between two waits."""
 MOST_PICTURES, FILM_PICTURES_PER_SECOND = 400, 2
-"""Of a film: what is painted becomes a picture of it."""
+"""Of a film: each painting of the window becomes a picture."""
 REST_MILLISECONDS = 350
-"""A pointer that has not moved for so long rests."""
+"""A pointer that has not moved for this long rests."""
 
 
 class Window:
@@ -44,7 +47,7 @@ class Window:
         self.session = session
         self.folder = folder
         self.tell = tell
-        """Is told each caption that comes up."""
+        """Gets each caption that comes up."""
         self.told = ""
         self.painter = Painter(THEMES[session.theme], window=visible)
         self.pygame = self.painter.pygame
@@ -54,23 +57,21 @@ class Window:
         self.pygame.key.set_repeat(350, 40)
         self.clock = self.pygame.time.Clock()
         self.painted: dict[str, list[Command]] = {}
-        self.redrawn = 0
-        """How many panels have been painted since the start."""
         self.saved = 0
         self._dragging = False
         self._selecting: int | None = None
         """Where a selection on the timeline has begun."""
         self._pictures: list[Any] = []
-        """Those of the film that is being made."""
+        """The pictures of the film that is being made."""
         self._mods = 0
-        """The modifiers that are held, as the last key told; a mouse event does not tell."""
+        """The modifiers that the last key event had; a mouse event has none."""
         key = self.pygame
         self._modifiers = (key.K_LSHIFT, key.K_RSHIFT, key.K_LCTRL, key.K_RCTRL, key.K_LALT)
         self._pointer = (0, 0)
         self._rested = True
 
     def run(self) -> None:
-        """Until the session is closed."""
+        """Show the session until it is closed."""
         self.paint()
         while not self.session.closed:
             if self.turn():
@@ -86,11 +87,11 @@ class Window:
         rested = self._rest(events)
         elapsed = self.clock.tick(FRAMES_PER_SECOND if session.running else 0) / 1000
         moved = session.tick(min(elapsed, 0.2))
-        grown = session.poll()
+        grown = poll(session)
         return bool(events) or moved or grown or rested
 
     def _rest(self, events: list[Any]) -> bool:
-        """Has the pointer come to rest?  Then what is under it is told."""
+        """True if the pointer has come to rest on something that has a tooltip."""
         if any(event.type == self.pygame.MOUSEMOTION for event in events):
             self._rested = self._dragging
             return False
@@ -110,7 +111,7 @@ class Window:
         return [event for event in (first, *rest) if event.type != pygame.NOEVENT]
 
     def handle(self, event: Any) -> None:
-        """One event of pygame."""
+        """Act on an event of pygame."""
         pygame, session = self.pygame, self.session
         if event.type == pygame.QUIT:
             session.closed = True
@@ -126,15 +127,15 @@ class Window:
             self._mouse(event)
         elif event.type == pygame.MOUSEWHEEL:
             ctrl = bool(self._mods & pygame.KMOD_CTRL)
-            pointing.wheel(session, event.y, self._pointer, ctrl=ctrl)
+            commands.wheel(session, event.y, self._pointer, ctrl=ctrl)
         if session.copied:
             self._copy()
         if session.pictures > self.saved:
             self._save_picture()
 
     def _mouse(self, event: Any) -> None:
-        """A click chooses, a drag on the timeline scrubs, with Shift it selects; the other button
-        opens the menu."""
+        """A click chooses. A drag on the timeline moves through time, and with Shift it selects.
+        The other button opens the menu."""
         pygame, session = self.pygame, self.session
         self._pointer, session.hover = event.pos, None
         if event.type == pygame.MOUSEBUTTONUP:
@@ -144,7 +145,7 @@ class Window:
         elif event.type == pygame.MOUSEMOTION:
             if self._dragging:
                 pointing.click(session, *event.pos)
-        elif event.button in (1, 3) and not pointing.click_over(session, *event.pos):
+        elif event.button in (1, 3) and not commands.click_over(session, *event.pos):
             session.message = ""
             found = pointing.panel_at(session, *event.pos)
             on_timeline = found is not None and found[0] == "timeline"
@@ -154,10 +155,10 @@ class Window:
             pointing.click(session, *event.pos)
             self._dragging = on_timeline and event.button == 1
             if event.button == 3:
-                session.do("menu")
+                commands.do(session, "menu")
 
     def _film(self) -> None:
-        """Keep a picture of what was painted; when the user has ended the film, save it."""
+        """Keep a picture of what was painted. When the user has ended the film, save it."""
         from PIL import Image
 
         if self.session.filming and len(self._pictures) < MOST_PICTURES:
@@ -171,7 +172,7 @@ class Window:
             self.session.message = f"saved {path}, {count} pictures"
 
     def _copy(self) -> None:
-        """To the clipboard, where there is one."""
+        """Copy to the clipboard, where there is one."""
         text, self.session.copied = self.session.copied, ""
         try:
             self.pygame.scrap.put_text(text)
@@ -187,7 +188,7 @@ class Window:
             ctrl=bool(event.mod & pygame.KMOD_CTRL),
             alt=bool(event.mod & pygame.KMOD_ALT),
         )
-        self.session.press(name, event.unicode)
+        commands.press(self.session, name, event.unicode)
 
     def paint(self) -> None:
         """Bring the screen up to date."""
@@ -196,17 +197,16 @@ class Window:
         if self.painter.theme is not theme:
             self.painter = Painter(theme, window=True)
             self.painted.clear()
-        view = session.view()
+        view = showing.view(session)
         self._tell(caption(view.moment))
         fresh = parts(view, *session.size)
-        over = session.over_commands()
+        over = draw_over(session)
         if over or "over" in self.painted or fresh.keys() != self.painted.keys():
             self.painted.clear()
             self.painter.paint(self.screen, [Box(0, 0, *session.size, "paper")])
-        for name, commands in fresh.items():
-            if self.painted.get(name) != commands:
-                self.painter.paint(self.screen, commands)
-                self.redrawn += 1
+        for name, drawn in fresh.items():
+            if self.painted.get(name) != drawn:
+                self.painter.paint(self.screen, drawn)
         self.painted = fresh
         if over:
             self.painter.paint(self.screen, over)
@@ -222,7 +222,7 @@ class Window:
 
     def _save_picture(self) -> None:
         self.saved = self.session.pictures
-        view = self.session.view()
+        view = showing.view(self.session)
         path = self.folder / f"vantage-{view.moment.position}.png"
         save_png(view, self.session.size, THEMES[self.session.theme], path)
         self.session.message = f"saved {path}"

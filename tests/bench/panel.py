@@ -56,7 +56,7 @@ def _drawing(*, whole: bool) -> Reading:
         from hw.panel.window import Window
     except ImportError as error:
         raise Missing(f"the panel's packages are not here: {error}") from error
-    from hw.panel.history import History
+    from hw.panel.model.history import History
     from hw.panel.session import Session
 
     times = []
@@ -91,7 +91,7 @@ def back() -> Reading:
 
 
 def _moving(move: Callable[..., None], jumps: int = 30) -> Reading:
-    from hw.panel.history import History
+    from hw.panel.model.history import History
 
     chance = random.Random(1)
     with recorded(Load(guest.fork_program(FORKS))) as path:
@@ -176,7 +176,7 @@ def _following() -> Iterator[Any]:
         from hw.panel.window import Window
     except ImportError as error:
         raise Missing(f"the panel's packages are not here: {error}") from error
-    from hw.panel.history import History
+    from hw.panel.model.history import History
     from hw.panel.session import Session
 
     with recorded(Load(read_program("forks"))) as path:

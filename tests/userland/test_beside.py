@@ -13,13 +13,14 @@ import pytest
 
 from hw.host import UserError
 from hw.panel import command as panel
-from hw.panel.captions import sentence
-from hw.panel.history import History
-from hw.panel.words import CAPTIONS
+from hw.panel.model.history import History
+from hw.panel.words.captions import CAPTIONS
+from hw.panel.words.narrator import sentence
 from hw.trace import KINDS
 from labs import demo, tour
 from userland import exec as exec_command
 from userland import live, shell
+from userland import panel as panel_command
 
 SIGINT = 2
 GONE = "import sys; sys.exit('Vantage: no luck')"
@@ -43,6 +44,7 @@ sys.exit(run.door({words!r}))
 @pytest.fixture
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "has_display", lambda: False)
+    monkeypatch.setattr(panel_command, "has_display", lambda: False)
     monkeypatch.setattr(tour, "has_display", lambda: False)
 
 
@@ -68,7 +70,7 @@ def test_without_a_display_one_sentence_is_said_and_everything_else_is_as_ever(c
         assert output in said.out
         assert said.err == live.NO_DISPLAY + "\n"
     with pytest.raises(UserError, match="no display"):
-        live.main(["hello"])
+        panel_command.main(["hello"])
 
 
 def test_the_tour_opens_no_panel_where_nobody_sees_its_text(

@@ -1,4 +1,4 @@
-"""T9: a machine that is paused, stepped and looked at does what it does without; and the channel
+"""A machine that is paused, stepped and looked at does what it does without; and the channel
 between the panel and the machine."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel.history import History
+from hw.panel import commands
 from hw.panel.layout import describe
+from hw.panel.machine import windows
+from hw.panel.model.history import History
+from hw.panel.polling import poll
 from hw.panel.session import Session
+from hw.panel.user import showing
 from hw.trace import Trace
 from kernel import checkpoint, turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.task.process import Process
+from tests.hw.panel.recordings import drawn
 from userland import again, live
 from userland import exec as exec_command
 from userland.live import Link
@@ -31,14 +37,24 @@ INSIDE = ("instruction", "store", "page")
 """Records that a window has and a run has not."""
 
 
-def booted(name: str, path: Path) -> tuple[Kernel, Process, Link, list[bytes]]:
+class Attended(Link):
+    """A link whose machine, where it stands still, is given to `at_rest`."""
+
+    at_rest: Callable[[], None]
+
+    def wait(self, kernel: Kernel) -> None:
+        while self.stop_at is not None and kernel.taken >= self.stop_at:
+            self.at_rest()
+
+
+def booted(name: str, path: Path) -> tuple[Kernel, Process, Attended, list[bytes]]:
     output: list[bytes] = []
     kernel = boot(Config(), built_in(), output.append)
     sink = path.open("wb")
     trace = Trace(trace_header(kernel), sink)
     kernel.machine.attach_trace(trace)
     process = spawn(kernel, read_program(name), [name.encode()], [], Config().user)
-    return kernel, process, Link(trace, sink), output
+    return kernel, process, Attended(trace, sink), output
 
 
 def ended(name: str, path: Path, words: list[str], *, looking: bool) -> tuple[str, bytes, bytes]:
@@ -47,13 +63,12 @@ def ended(name: str, path: Path, words: list[str], *, looking: bool) -> tuple[st
     kernel, process, link, output = booted(name, path)
     rest, seen = list(words), []
 
-    def wait(_: Kernel) -> None:
-        while link.stop_at is not None and kernel.taken >= link.stop_at:
-            if looking:
-                seen.append(look(path))
-            link.obey(rest.pop(0) if rest else "resume", kernel.taken)
+    def at_rest() -> None:
+        if looking:
+            seen.append(look(path))
+        link.obey(rest.pop(0) if rest else "resume", kernel.taken)
 
-    link._wait = wait  # type: ignore[method-assign, assignment]
+    link.at_rest = at_rest
     if words:
         link.stop_at = 3
     link.run(kernel, process)
@@ -70,11 +85,11 @@ def look(path: Path) -> int:
     """What a panel does: read what there is, go to and fro in it, draw."""
     history = History(path)
     session = Session(history, live=True)
-    while session.poll():
+    while poll(session):
         pass
     for key in ("F", "Y", "E", "home", "end", "3", "return", "p", "m", "e"):
-        session.press(key, key if len(key) == 1 else "")
-        session.draw()
+        commands.press(session, key, key if len(key) == 1 else "")
+        drawn(session)
     history.close()
     return history.scanned
 
@@ -102,11 +117,11 @@ def test_what_has_been_recorded_can_be_read_while_the_machine_stands(tmp_path: P
     kernel, process, link, _ = booted("cow", tmp_path / "t")
     stops = []
 
-    def wait(_: Kernel) -> None:
+    def at_rest() -> None:
         stops.append(look(tmp_path / "t"))
         link.obey("step" if len(stops) < 10 else "resume", kernel.taken)
 
-    link._wait = wait  # type: ignore[method-assign, assignment]
+    link.at_rest = at_rest
     link.stop_at = 1
     link.run(kernel, process)
     assert link.sink is not None
@@ -118,27 +133,27 @@ def test_what_has_been_recorded_can_be_read_while_the_machine_stands(tmp_path: P
 def test_a_session_that_follows_keeps_up_and_stops_at_a_breakpoint(tmp_path: Path) -> None:
     kernel, process, link, _ = booted("cow", tmp_path / "t")
     words: list[str] = []
-    link._flush(0.0)
+    link.flush()
     session = Session(History(tmp_path / "t"), live=True, send=words.append)
     session.breakpoints = ["fault && write && space==2"]
     turns.run(kernel, lambda: process.zombie)
-    link._flush(0.0)
-    while session.poll() and not session.message:
+    link.flush()
+    while poll(session) and not session.message:
         pass
     assert session.message == "a breakpoint is met"
     assert words == ["pause"]
     assert session.mode.startswith("HISTORY (-")
-    session.press("end")
+    commands.press(session, "end")
     assert session.mode == "LIVE PAUSED"
-    session.press("space", " ")
-    session.press("y", "y")
+    commands.press(session, "space", " ")
+    commands.press(session, "y", "y")
     assert words == ["pause", "resume", "step"]
     assert link.trace is not None
     assert link.sink is not None
     link.trace.close()
     link.sink.close()
     while session.live:
-        session.poll()
+        poll(session)
     assert session.mode in ("REPLAY", "HISTORY (-0, End = live)")
     session.history.close()
 
@@ -151,16 +166,16 @@ def linked(name: str, path: Path) -> tuple[Session, Link, Kernel]:
     kernel, process, link, _ = booted(name, path)
     link.path = path
     link.run(kernel, process)
-    link._flush(0.0)
+    link.flush()
     session = Session(History(path), live=True)
     session.send = lambda word: link.obey(word, kernel.taken)
-    while session.poll():
+    while poll(session):
         pass
     return session, link, kernel
 
 
 def close(session: Session, link: Link) -> None:
-    session.leave_window()
+    windows.leave(session)
     session.history.close()
     assert link.sink is not None
     link.sink.close()
@@ -171,8 +186,8 @@ def test_a_window_has_every_instruction_and_the_same_records_otherwise(tmp_path:
     for fault in (3, 12, 20):
         marks = session.history.tracks.marks["fault"]
         session.history.seek(marks[fault] + 1)
-        session.press("s", "s")
-        assert session.poll()
+        commands.press(session, "s", "s")
+        assert poll(session)
         assert session.mode.startswith("WINDOW")
         window, outer = session.history, session.outer
         assert outer is not None
@@ -188,7 +203,7 @@ def test_a_window_has_every_instruction_and_the_same_records_otherwise(tmp_path:
         ]
         assert window.last is not None
         assert window.last.kind.name == "instruction"
-        session.press("escape")
+        commands.press(session, "escape")
         assert session.outer is None
         assert session.history.position == marks[fault] + 1
     assert not list(tmp_path.glob("window-*"))
@@ -197,36 +212,36 @@ def test_a_window_has_every_instruction_and_the_same_records_otherwise(tmp_path:
 
 def test_instructions_forward_and_back_are_the_programs_own(tmp_path: Path) -> None:
     session, link, _ = linked("cow", tmp_path / "t")
-    session.press("Y", "Y")
-    session.press("Y", "Y")
-    session.press("s", "s")
-    assert session.poll()
+    commands.press(session, "Y", "Y")
+    commands.press(session, "Y", "Y")
+    commands.press(session, "s", "s")
+    assert poll(session)
     rips = []
     for _ in range(12):
         state = session.history.state
         rips.append(state.registers[0]["rip"])
-        session.press("s", "s")
+        commands.press(session, "s", "s")
     about = session.history.about
     for rip, following in itertools.pairwise(rips):
         (instruction, *_) = about.disassemble(rip, 1) or (None,)
         if instruction and not instruction.text.startswith(("j", "call", "ret", "syscall")):
             assert following == rip + len(instruction.code)
     for rip in reversed(rips):
-        session.press("S", "S")
+        commands.press(session, "S", "S")
         assert session.history.state.registers[0]["rip"] == rip
-    assert "== CPU ==" in "\n".join(describe(session.view(), ["cpu"]))
+    assert "== CPU ==" in "\n".join(describe(showing.view(session), ["cpu"]))
     close(session, link)
 
 
 def test_back_from_a_call_is_the_instruction_that_made_it(tmp_path: Path) -> None:
     session, link, _ = linked("cow", tmp_path / "t")
-    session.press("Y", "Y")
-    session.press("Y", "Y")
+    commands.press(session, "Y", "Y")
+    commands.press(session, "Y", "Y")
     last = session.history.last
     assert last is not None
     call = last["rip"] if last.kind.name == "syscall" else None
-    session.press("S", "S")
-    assert session.poll()
+    commands.press(session, "S", "S")
+    assert poll(session)
     assert call in (None, session.history.state.registers[0]["rip"])
     close(session, link)
 
@@ -235,8 +250,8 @@ def test_stores_of_a_window_lead_to_the_memory_that_the_machine_has(tmp_path: Pa
     """Page by page: what the window's records add up to is what another execution finds."""
     session, link, _ = linked("cow", tmp_path / "t")
     session.history.seek(session.history.tracks.marks["fault"][12] + 1)
-    session.press("s", "s")
-    assert session.poll()
+    commands.press(session, "s", "s")
+    assert poll(session)
     window = session.history
     kinds = [window.record(number).kind.name for number in range(window.scanned)]
     assert kinds.count("store") > 100
@@ -276,13 +291,13 @@ def test_memory_of_a_moment_is_what_the_machine_held_then(tmp_path: Path, name: 
     session.zoomed = True
     for fault in (4, 13):
         history.seek(history.tracks.marks["fault"][fault] + 1)
-        session.poll()
-        assert session.poll()
-        now = session.view().pages.now
-        assert sorted(now) == session.frames_in_view() != []
+        poll(session)
+        assert poll(session)
+        now = showing.view(session).pages.now
+        assert sorted(now) == showing.frames_in_view(session) != []
         assert dict(now) == held_after(link, history.position, list(now))
     assert not list(tmp_path.glob("memory-*"))
-    assert "executes this stretch" not in "\n".join(describe(session.view(), ["memory"]))
+    assert "executes this stretch" not in "\n".join(describe(showing.view(session), ["memory"]))
     close(session, link)
 
 
@@ -293,15 +308,15 @@ def test_input_that_a_run_was_given_is_given_again(tmp_path: Path) -> None:
     kernel.machine.console.source = iter([b"one\n", b"two\n", b""]).__next__
     link.path = path
     link.run(kernel, process)
-    link._flush(0.0)
+    link.flush()
     session = Session(History(path), live=True, chosen="memory", zoomed=True)
     session.send = lambda word: link.obey(word, kernel.taken)
-    while session.poll():
+    while poll(session):
         pass
     session.history.seek(session.history.tracks.marks["output"][-1])
-    session.poll()
-    assert session.poll()
-    assert session.view().pages.now
+    poll(session)
+    assert poll(session)
+    assert showing.view(session).pages.now
     close(session, link)
 
 
@@ -312,8 +327,8 @@ def test_a_window_of_a_long_computation_ends_and_says_so(
     session, link, _ = linked("sieve", tmp_path / "t")
     marks = session.history.tracks.marks["fault"]
     session.history.seek(marks[-1] + 1)
-    session.press("s", "s")
-    assert session.poll()
+    commands.press(session, "s", "s")
+    assert poll(session)
     assert 300 <= len(session.history.tracks.marks["instruction"]) <= 302
     assert "too many instructions" in session.message
     close(session, link)
@@ -321,12 +336,12 @@ def test_a_window_of_a_long_computation_ends_and_says_so(
 
 def test_without_a_machine_a_step_is_a_record_and_says_so(tmp_path: Path) -> None:
     _, _, link, _ = booted("hello", tmp_path / "t")
-    link._flush(0.0)
+    link.flush()
     session = Session(History(tmp_path / "t"))
     session.history.scan_all()
-    session.press("s", "s")
+    commands.press(session, "s", "s")
     assert session.history.position == 1
-    assert "not in a file" in session.message
+    assert "moved by a record: this needs a machine" in session.message
     close(session, link)
 
 

@@ -14,13 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.host import wait_a_little
-from hw.panel.history import History
+from hw.panel import commands
+from hw.panel.model.history import History
+from hw.panel.polling import poll
 from hw.panel.session import Session
 from hw.trace import Trace
 from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.task.process import Process
+from tests.hw.panel.recordings import drawn
 from userland.live import Link
 from userland.programs import built_in, read_program
 
@@ -49,21 +52,21 @@ class Run:
     def wait(self, until: Callable[[], bool]) -> None:
         """Poll as a window does."""
         while not until():
-            self.session.poll()
+            poll(self.session)
             wait_a_little()
 
     def to_the_end(self) -> None:
-        self.session.press("end")
+        commands.press(self.session, "end")
         if self.session.machine_paused:
-            self.session.press("space", " ")
+            commands.press(self.session, "space", " ")
         self.wait(lambda: not self.session.live)
 
     def back_to(self, place: int) -> None:
         """r, Enter."""
         self.session.history.seek(place)
-        self.session.press("r", "r")
+        commands.press(self.session, "r", "r")
         assert self.session.over == "resume"
-        self.session.press("return")
+        commands.press(self.session, "return")
         self.wait(lambda: self.session.frozen is None)
 
 
@@ -111,7 +114,7 @@ def test_a_run_that_goes_on_from_the_middle_ends_as_it_would_have(
         run.to_the_end()
         total = run.session.history.scanned
         place = total // 2
-        run.session.press("3", "3")
+        commands.press(run.session, "3", "3")
         run.back_to(place)
         assert run.session.mode == "LIVE PAUSED"
         assert run.session.chosen == "tlb", "how the user looks at it stays"
@@ -162,16 +165,16 @@ def test_what_a_dropped_part_had_read_from_a_pipe_is_read_again(tmp_path: Path) 
 def test_there_must_be_a_machine_and_a_future(tmp_path: Path) -> None:
     with running("hello", tmp_path / "t") as run:
         run.to_the_end()
-        run.session.press("end")
-        run.session.press("r", "r")
+        commands.press(run.session, "end")
+        commands.press(run.session, "r", "r")
         assert "Space runs it" in run.session.message
         run.session.history.seek(3)
-        run.session.press("r", "r")
-        run.session.press("escape")
+        commands.press(run.session, "r", "r")
+        commands.press(run.session, "escape")
         assert (run.session.over, run.session.frozen) == ("", None)
         run.session.send = None
-        run.session.press("r", "r")
-        assert "no machine" in run.session.message
+        commands.press(run.session, "r", "r")
+        assert "needs a machine" in run.session.message
 
 
 def test_the_file_is_not_read_while_it_is_cut(tmp_path: Path) -> None:
@@ -180,14 +183,14 @@ def test_the_file_is_not_read_while_it_is_cut(tmp_path: Path) -> None:
         run.to_the_end()
         send, run.session.send = run.session.send, lambda word: None
         run.session.history.seek(200)
-        run.session.press("r", "r")
-        run.session.press("return")
-        picture = run.session.draw()
+        commands.press(run.session, "r", "r")
+        commands.press(run.session, "return")
+        picture = drawn(run.session)
         for key in ("e", "E", "home", "d", "w"):
-            run.session.press(key, key)
-        assert not run.session.poll()
-        assert run.session.draw() == picture
+            commands.press(run.session, key, key)
+        assert not poll(run.session)
+        assert drawn(run.session) == picture
         assert run.session.history.position == 200
         run.session.send = send
-        run.session.press("q", "q")
+        commands.press(run.session, "q", "q")
         assert run.session.closed

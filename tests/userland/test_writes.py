@@ -10,14 +10,20 @@ from pathlib import Path
 import pytest
 
 from hw.mmu import CAUSES
-from hw.panel.history import History
+from hw.panel import commands
 from hw.panel.layout import describe as panel_text
-from hw.panel.moment import moment_of
+from hw.panel.machine import windows
+from hw.panel.model.history import History
+from hw.panel.model.moment import moment_of
+from hw.panel.panels import memory as memory_panel
+from hw.panel.polling import poll
 from hw.panel.session import Session
-from hw.panel.words import caption
+from hw.panel.user import showing
+from hw.panel.words.captions import caption
 from kernel import turns
 from kernel.boot import Config
-from userland import again, live
+from tests.hw.panel.recordings import drawn
+from userland import again
 from userland.again import Watch
 from userland.gallery import record
 from userland.live import Link
@@ -34,12 +40,12 @@ def beside(name: str, path: Path) -> Iterator[tuple[Session, Link]]:
     try:
         yield session, link
     finally:
-        session.leave_window()
+        windows.leave(session)
         session.history.close()
 
 
 def settle(session: Session) -> None:
-    while session.poll() or session.awaits:
+    while poll(session) or session.awaits:
         pass
 
 
@@ -57,6 +63,15 @@ def word_at(link: Link, place: int, pa: int) -> int:
     return seen[0]
 
 
+def word_in_view(session: Session) -> tuple[int, int]:
+    """The addresses, virtual and physical, of the word of memory in view."""
+    view = showing.view(session)
+    va = memory_panel.address_of(view) & ~7
+    pfn = memory_panel.columns(view)[0].frames(va >> 12)[0]
+    assert pfn is not None
+    return va, pfn << 12 | va & 0xFFF
+
+
 def test_the_instruction_that_last_stored_into_a_word(tmp_path: Path) -> None:
     """The child of `cow` fills pages with letters: the last store into the middle of one of them is
     the one that made it what it is."""
@@ -67,8 +82,8 @@ def test_the_instruction_that_last_stored_into_a_word(tmp_path: Path) -> None:
         session.look_at(0x7F00_0000_5800, 2)
         session.chosen = "memory"
         settle(session)
-        pa = session.watched_word
-        session.press("l", "l")
+        va, pa = word_in_view(session)
+        commands.press(session, "l", "l")
         settle(session)
         assert session.mode.startswith("WINDOW")
         assert session.message.startswith("last write to 0x7f0000005800")
@@ -76,17 +91,14 @@ def test_the_instruction_that_last_stored_into_a_word(tmp_path: Path) -> None:
         assert outer is not None
         assert window.last is not None
         assert window.last.kind.name == "store"
-        address, pa_now = session.watched_word
         start, data = window.last.values
-        assert start <= pa_now < start + len(data)
-        held = word_at(link, place, pa_now & ~7)
-        assert data[pa_now - start] == held >> 8 * (pa_now & 7) & 255
+        assert start <= pa < start + len(data)
+        assert data[pa - start] == word_at(link, place, pa) & 255
         assert outer.position <= place
         assert " stored 0x45" in caption(moment_of(window))
-        assert pa != session.watched_word
-        assert address == 0x7F00_0000_5800
+        assert va == 0x7F00_0000_5800
         before = window.position
-        session.press("l", "l")
+        commands.press(session, "l", "l")
         settle(session)
         assert session.history is not window or window.position < before
 
@@ -97,9 +109,9 @@ def test_no_store_comes_between_it_and_the_moment(tmp_path: Path) -> None:
         session.history.seek(place)
         session.look_at(0x7F00_0000_3008, 2)
         session.chosen = "memory"
-        session.press("l", "l")
+        _, pa = word_in_view(session)
+        commands.press(session, "l", "l")
         settle(session)
-        _, pa = session.watched_word
         found = Watch(link.past.at(0), pa, 8).until(place)
         assert found is not None
         total, _, instructions, by_program = found
@@ -116,9 +128,9 @@ def test_what_the_kernel_wrote_is_told_as_such(tmp_path: Path) -> None:
         fault = session.history.tracks.marks["fault"][-2] + 1
         session.history.seek(fault)
         session.chosen = "memory"
-        va = session.view().va
+        va = showing.view(session).va
         session.look_at(va, 2)
-        session.press("l", "l")
+        commands.press(session, "l", "l")
         settle(session)
         assert session.message == f"last write to {va:#x}: by the kernel, up to this record"
         assert session.outer is None
@@ -129,7 +141,7 @@ def test_what_nobody_wrote_is_told(tmp_path: Path) -> None:
     with beside("cow", tmp_path / "t") as (session, _):
         session.look_at_physical(63 << 20)
         session.chosen = "memory"
-        session.press("l", "l")
+        commands.press(session, "l", "l")
         settle(session)
         assert "nothing has written to 0x3f00000 since the start" in session.message
 
@@ -144,9 +156,9 @@ def test_long_computations_are_not_stepped_through(
         session.history.seek(outputs[-1] - 1)
         faults = map(session.history.record, session.history.tracks.marks["fault"])
         page = [fault["page"] for fault in faults if fault["error"] & 2][-4]
-        session.look_at(page + 64, session.view().space)
+        session.look_at(page + 64, showing.view(session).space)
         session.chosen = "memory"
-        session.press("l", "l")
+        commands.press(session, "l", "l")
         settle(session)
         assert session.history.last is not None
         assert session.history.last.kind.name == "store", session.message
@@ -157,31 +169,31 @@ def test_the_instruction_that_last_changed_a_register(tmp_path: Path, register: 
     with beside("threads", tmp_path / "t") as (session, _):
         session.history.seek(session.history.tracks.marks["syscall"][-8] + 1)
         session.chosen, session.register = "cpu", register
-        session.press("S", "S")
+        commands.press(session, "S", "S")
         settle(session)
         for _ in range(3):
-            session.press("S", "S")
+            commands.press(session, "S", "S")
         there = session.history.position
         value = session.history.state.registers[0][register]
-        session.press("l", "l")
+        commands.press(session, "l", "l")
         if session.history.position == there:
             assert "S goes further back" in session.message
             return
         assert session.history.state.registers[0][register] != value
-        session.press("s", "s")
+        commands.press(session, "s", "s")
         while session.history.position < there:
             assert session.history.state.registers[0][register] == value
-            session.press("s", "s")
+            commands.press(session, "s", "s")
 
 
 def test_arrows_choose_a_register(tmp_path: Path) -> None:
     with beside("hello", tmp_path / "t") as (session, _):
         session.history.seek(session.history.tracks.marks["syscall"][2] + 1)
-        session.press("5", "5")
-        session.press("down")
+        commands.press(session, "5", "5")
+        commands.press(session, "down")
         assert session.register == "rdi"
-        session.press("up")
-        session.press("up")
+        commands.press(session, "up")
+        commands.press(session, "up")
         assert session.register == "r9"
 
 
@@ -189,25 +201,21 @@ def test_back_by_instruction_goes_on_in_the_window_before(tmp_path: Path) -> Non
     with beside("cow", tmp_path / "t") as (session, _):
         calls = session.history.tracks.marks["syscall"]
         session.history.seek(calls[12] + 1)
-        session.press("S", "S")
+        commands.press(session, "S", "S")
         settle(session)
         first = session.history.file.header["window"]["first"]
         rips: list[int] = []
         while session.outer is not None and session.history.file.header["window"]["first"] == first:
             rips.append(session.history.state.registers[0]["rip"])
-            session.press("S", "S")
+            commands.press(session, "S", "S")
             settle(session)
         assert session.outer is not None
         assert session.history.file.header["window"]["first"] < first
         assert session.history.last is not None
         assert session.history.last.kind.name == "instruction"
-        session.press("s", "s")
+        commands.press(session, "s", "s")
         settle(session)
         assert session.history.state.registers[0]["rip"] == rips[-1]
-
-
-def test_the_words_of_the_channel_are_all_answered() -> None:
-    assert set(live.ANSWERS) == {"window", "memory", "write", "what_if"}
 
 
 # Other machines -----------------------------------------------------------------------------------
@@ -220,7 +228,7 @@ def test_other_tlbs_are_compared_in_the_same_run(tmp_path: Path, name: str) -> N
     with beside(name, tmp_path / "t") as (session, _):
         session.history.seek(2 * session.history.scanned // 3)
         counts = dict(session.history.state.counts)
-        session.press("i", "i")
+        commands.press(session, "i", "i")
         settle(session)
         this, untagged, *larger, smaller = session.variants
         assert (this.name, untagged.name) == ("this machine", "no PCIDs")
@@ -238,13 +246,13 @@ def test_other_tlbs_are_compared_in_the_same_run(tmp_path: Path, name: str) -> N
         theirs = sum(smaller.misses[1][CAUSES.index(c)] for c in ("capacity", "conflict"))
         assert max(lost) <= mine <= theirs
         assert (mine < theirs) == (name == "sieve")
-        text = "\n".join(panel_text(session.view(), ["tlb"]))
+        text = "\n".join(panel_text(showing.view(session), ["tlb"]))
         assert "what if: no PCIDs" in text
-        assert session.draw()
+        assert drawn(session)
 
 
 def test_without_a_machine_the_question_is_answered_with_a_reason(tmp_path: Path) -> None:
     with beside("hello", tmp_path / "t") as (session, _):
         session.send = None
-        session.press("i", "i")
+        commands.press(session, "i", "i")
         assert "run.py panel PROGRAM" in session.message

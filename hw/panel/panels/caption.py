@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hw.panel.draw import Canvas, wrap
-from hw.panel.moment import View
-from hw.panel.words import caption
+from hw.panel.model.moment import View
+from hw.panel.picture.draw import Canvas, wrap
+from hw.panel.words.captions import caption
 
 
 def title(view: View) -> str:

@@ -1,16 +1,17 @@
-"""The core that acted last: where its program is, and what of its registers is known.
+"""The core that acted last: where its program is, and its registers as far as they are known.
 
-A trace holds the registers of a system call and no others; the panel shows no register that
-was not recorded."""
+A trace holds the registers of a system call and no others. The panel shows no register that was not
+recorded.
+"""
 
 from __future__ import annotations
 
 from hw.paging import ADDRESS
-from hw.panel.about import ARGUMENTS
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
-from hw.panel.state import REGISTERS, Call
-from hw.panel.words import result_text
+from hw.panel.model.about import ARGUMENTS
+from hw.panel.model.moment import View
+from hw.panel.model.state import REGISTERS, Call
+from hw.panel.picture.draw import Canvas
+from hw.panel.words.words import result_text
 
 SHORT = {"eflags": "flg", "fs_base": "fs", "gs_base": "gs"}
 FLAGS = ((1, "C"), (4, "P"), (16, "A"), (64, "Z"), (128, "S"), (1024, "D"), (2048, "O"))
@@ -18,7 +19,7 @@ FLAGS = ((1, "C"), (4, "P"), (16, "A"), (64, "Z"), (128, "S"), (1024, "D"), (204
 
 
 def flag_letters(value: int) -> str:
-    """RFLAGS as letters, a dash for each that is clear: `-P-Z---`."""
+    """RFLAGS as letters, with a dash for each clear bit: `-P-Z---`."""
     return "".join(letter if value & bit else "-" for bit, letter in FLAGS)
 
 
@@ -35,7 +36,7 @@ def last_call(view: View) -> Call | None:
 
 
 def rip_of(view: View) -> int:
-    """Where the program was when it was last seen."""
+    """The last known address of the program."""
     moment = view.moment
     last = moment.last
     if last is not None and last.kind.name == "exception":
@@ -45,7 +46,8 @@ def rip_of(view: View) -> int:
 
 
 def registers(view: View) -> list[tuple[str, int, bool]]:
-    """(name, value, changed in this step) of what the last call tells, or in a window all."""
+    """(name, value, changed in this step) of the registers of the last call; in a window, of all
+    registers."""
     known = view.moment.state.registers.get(view.moment.core_id)
     if known is not None:
         before = view.moment.changed.get((REGISTERS, view.moment.core_id))
@@ -68,9 +70,7 @@ def draw(view: View, c: Canvas) -> None:
     moment, about = view.moment, view.moment.about
     core, rip = moment.core, rip_of(view)
     call = last_call(view)
-    c.words(
-        c.rect.x,
-        c.y(0),
+    pieces = (
         ("CR3 ", "dim"),
         (f"{core.cr3 & ADDRESS:#x}", "ink"),
         (" PCID ", "dim"),
@@ -79,6 +79,7 @@ def draw(view: View, c: Canvas) -> None:
         (f"{rip:#x} " if rip else "not recorded yet", "ink"),
         (about.symbol(rip), "good"),
     )
+    c.words(c.rect.x, c.y(0), *pieces)
     row = 1
     if call is not None or registers(view):
         row = _registers(view, c, row, call)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
-from hw.panel.draw import Canvas, Cells
-from hw.panel.moment import View
-from hw.panel.state import FRAMES, Frame
-from hw.panel.theme import ink_on
+from hw.panel.model.moment import View
+from hw.panel.model.state import FRAMES, Frame
+from hw.panel.picture.draw import Canvas, Cells
+from hw.panel.picture.theme import ink_on
 
 KINDS = {
     "free": (".", "free"),
@@ -19,13 +19,13 @@ KINDS = {
     "segment": ("s", "yellow"),
     "kernel": ("K", "green"),
 }
-"""Kind of holder -> letter, hue; a frame with several holders is vermillion, with `x` and how
-many."""
+"""Kind of holder -> letter, hue. A frame with several holders is vermillion, with `x` and their
+number."""
 LARGEST_CELL, SMALLEST_CELL = 22, 4
 MARGIN = 4
-"""Pixels between the last line and the panel's edge, beside those that every panel has."""
+"""Extra pixels between the last line and the edge of the panel."""
 RINGED = 8
-"""So many changed frames at most have a ring each where cells are small."""
+"""Where cells are small, up to this many changed frames have a ring each."""
 
 
 def used(view: View) -> int:
@@ -39,8 +39,8 @@ def title(view: View) -> str:
 
 
 def letter(view: View, frame: Frame, level: int, room: int) -> str:
-    """What stands in a frame's cell, `room` characters wide: the level of a table, else how many
-    hold it (`x2`, or `x` where that is too long), else its kind."""
+    """The text in a frame's cell, at most `room` characters: the level of a table, else the number
+    of holders (`x2`, or `x` where that is too long), else the letter of its kind."""
     if level:
         return str(level)
     if frame.refs > 1:
@@ -65,7 +65,7 @@ def draw(view: View, c: Canvas) -> None:
 
 
 def frame_at(view: View, c: Canvas, x: int, y: int) -> int | None:
-    """The frame under a pixel, where each has a cell."""
+    """The frame under a pixel; None where frames have no cell of their own."""
     area, shown, cell = _shape(view, c)
     across = area.rect.w // cell
     column, row = (x - area.rect.x) // cell, (y - area.rect.y) // cell
@@ -123,7 +123,7 @@ def _large(view: View, c: Canvas, shown: int, cell: int) -> None:
 
 
 def _arrow(c: Canvas, old: int, new: int, across: int, cell: int) -> None:
-    """From a frame to its copy, beside the letters of both."""
+    """An arrow from a frame to its copy, beside the letters of both."""
     x1, x2 = (c.rect.x + pfn % across * cell + cell // 2 for pfn in (old, new))
     y1, y2 = (c.rect.y + pfn // across * cell + cell - 3 for pfn in (old, new))
     if y1 != y2:
@@ -133,7 +133,7 @@ def _arrow(c: Canvas, old: int, new: int, across: int, cell: int) -> None:
 
 
 def _small(view: View, c: Canvas, shown: int) -> None:
-    """One pixel picture; a cell stands for several frames if there are too many of them."""
+    """Small cells without letters. A cell stands for several frames if there are too many."""
     across, cell, each = _grid(c, shown)
     roles = (
         "free",
@@ -154,14 +154,16 @@ def _small(view: View, c: Canvas, shown: int) -> None:
     )
     for place in changed:
         codes[place] = 8
-    c.commands.append(Cells(c.rect.x, c.rect.y, across, cell, bytes(codes), roles))
+    x, y = c.rect.x, c.rect.y
+    cells = Cells(x, y, columns=across, cell=cell, codes=bytes(codes), palette=roles)
+    c.commands.append(cells)
     if view.heat is None and len(changed) <= RINGED:
         _rings(c, changed, across, cell)
 
 
 def _rings(c: Canvas, changed: list[int], across: int, cell: int) -> None:
-    """A ring around each row of small cells that have changed, apart from them, so that it is
-    found."""
+    """A ring around each row of small changed cells. It keeps a distance, so that the eye finds
+    it."""
     runs: list[list[int]] = []
     for place in changed:
         if runs and runs[-1][-1] == place - 1 and place % across:
@@ -176,15 +178,15 @@ def _rings(c: Canvas, changed: list[int], across: int, cell: int) -> None:
 
 
 def _grid(c: Canvas, shown: int) -> tuple[int, int, int]:
-    """Cells across, pixels of a cell, and how many frames it stands for."""
+    """Cells across, pixels of a cell, and the frames that a cell stands for."""
     cell = max(SMALLEST_CELL, min(8, _cell_size(c, shown)))
     across, down = max(1, c.rect.w // cell), max(1, c.rect.h // cell)
     return across, cell, -(-shown // (across * down))
 
 
 def _in_proportion(view: View, shown: int, each: int, roles: tuple[str, ...]) -> bytearray:
-    """A hue for each cell, as a place in `roles`: the one that is furthest behind its share of the
-    frames so far, so that hues are seen in proportion and rare ones are not lost."""
+    """A hue for each cell, as an index into `roles`. It is the hue that is furthest behind its
+    share of the frames so far: hues appear in proportion, and rare ones are not lost."""
     tallies: dict[int, dict[int, int]] = {}
     for pfn, frame in view.moment.state.frames.items():
         if pfn < shown:
@@ -220,7 +222,7 @@ def counts(view: View) -> list[tuple[str, int]]:
 
 
 class Entry(NamedTuple):
-    """A part of the legend: a chip (its mark, its hue, its pattern) and words."""
+    """A part of the legend: a chip (mark, hue, pattern) and its words."""
 
     mark: str
     hue: str
@@ -230,7 +232,8 @@ class Entry(NamedTuple):
 
 
 def legend(view: View, shown: int, each: int) -> list[Entry]:
-    """Kinds of holders with their counts, what is shared, and what is not drawn."""
+    """The kinds of holders with their counts, the shared frames, and the frames that are not
+    drawn."""
     entries = []
     for name, number in counts(view):
         mark, fill = KINDS.get(name, ("?", "purple"))
@@ -254,7 +257,8 @@ def legend(view: View, shown: int, each: int) -> list[Entry]:
 
 
 def copy_of(view: View) -> tuple[int, int] | None:
-    """The frame that the last step copied, and the copy: one lost a holder, one was taken."""
+    """The frame that the last step copied, and the copy: the first lost a holder, the second is
+    new."""
     last = view.moment.last
     if last is None or last.kind.name != "fault":
         return None
@@ -269,7 +273,7 @@ def copy_of(view: View) -> tuple[int, int] | None:
 
 
 def _placed(c: Canvas, entries: list[Entry]) -> list[tuple[int, int, Entry]]:
-    """(x, row, entry): side by side, and on the next row where one would not fit."""
+    """(x, row, entry) of the legend: side by side, with a new row where the next would not fit."""
     x, row, found = c.rect.x, 0, []
     for entry in entries:
         chip = len(entry.mark) * c.cell + 8 if entry.mark else 0
@@ -282,8 +286,8 @@ def _placed(c: Canvas, entries: list[Entry]) -> list[tuple[int, int, Entry]]:
 
 
 def legend_rows(view: View, c: Canvas, shown: int) -> int:
-    """How many rows the legend takes.  The words on what a cell stands for are counted always, as
-    the cells follow from what the legend leaves of the panel."""
+    """How many rows the legend takes. The entry on what a cell stands for is always counted: the
+    size of the cells depends on the room that the legend leaves."""
     return _placed(c, legend(view, shown, 2))[-1][1] + 1
 
 

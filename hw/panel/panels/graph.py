@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hw.panel.draw import Canvas, Rect
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import REGIONS, Region
 from hw.panel.panels.maps import is_of_vas, kind_of
-from hw.panel.state import REGIONS, Region
-from hw.panel.theme import CLASSES, hue_of, ink_on
-from hw.panel.words import rights_letters
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import CLASSES, hue_of, ink_on
+from hw.panel.words.words import rights_letters
 
 MOST_NODES = 12
-"""A layer has no more nodes than this, and than there is room for."""
+"""A layer has at most this many nodes, and fewer where there is no room."""
 LAYERS = ("thread", "process", "space", "memory object")
 
 
@@ -27,7 +27,7 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """From a node to one of the next layer; `label` says with what rights."""
+    """An arrow from a node to one of the next layer; `label` has its rights."""
 
     start: tuple[int, int]
     end: tuple[int, int]
@@ -80,7 +80,7 @@ def graph(view: View, most: int = MOST_NODES) -> Graph:
 def _add_object(
     view: View, nodes: list[dict[int, Node]], edges: list[Edge], region: Region, space: int
 ) -> None:
-    """The memory object of a region, and the edge from the space that it is seen in."""
+    """Add the memory object of a region, and the edge from the space that shows it."""
     active = nodes[2][space].active
     name = region.name.strip("[]") or "anon"
     rights = rights_letters(region.prot)
@@ -98,7 +98,7 @@ def _add_object(
 
 
 def _ordered(nodes: list[dict[int, Node]], edges: list[Edge], most: int) -> Graph:
-    """Each layer in the order of the mean place of its neighbours above; ties by number."""
+    """Order each layer by the mean place of its neighbours above; ties by number."""
     layers: list[list[Node]] = []
     hidden: list[int] = []
     place: dict[tuple[int, int], float] = {}
@@ -119,7 +119,7 @@ def _ordered(nodes: list[dict[int, Node]], edges: list[Edge], most: int) -> Grap
 
 
 def _most_active(nodes: list[Node], most: int) -> list[Node]:
-    """At most so many nodes, the active ones first, in the order that they came in."""
+    """At most `most` nodes, active ones first chosen, in their former order."""
     if len(nodes) <= most:
         return nodes
     ranked = sorted(range(len(nodes)), key=lambda i: (not nodes[i].active, i))[:most]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
-from hw.panel.words import log_line
+from hw.panel.model.moment import View
+from hw.panel.picture.draw import Canvas
+from hw.panel.words.lines import log_line
 from hw.trace import Record
 
 INKS = {"fault": "gold", "exception": "alarm", "run": "dim", "console_output": "good"}
@@ -16,7 +16,7 @@ def title(view: View) -> str:
 
 
 def rows(view: View, count: int) -> list[tuple[int, Record, bool]]:
-    """(number, record, is it the current one) of the lines to show: most of them past."""
+    """(number, record, is it the current one) of the lines to show. Most of them are past."""
     log = view.moment.log
     past = [row for row in log if row[0] < view.moment.position]
     future = log[len(past) :]

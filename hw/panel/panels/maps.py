@@ -7,19 +7,19 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
-from hw.panel import axis
-from hw.panel.draw import Canvas, Rect, line_height
-from hw.panel.moment import Leaf, View
-from hw.panel.state import PTES, REGIONS, Region
-from hw.panel.theme import CLASSES, hue_of, ink_on
-from hw.panel.words import rights_letters
+from hw.panel.model.moment import Leaf, View
+from hw.panel.model.state import PTES, REGIONS, Region
+from hw.panel.picture import axis
+from hw.panel.picture.draw import Canvas, Rect, line_height
+from hw.panel.picture.theme import CLASSES, hue_of, ink_on
+from hw.panel.words.words import rights_letters
 
 STRIP = 8
 LABEL_CHARACTERS = 12
 NARROW = 7
-"""Characters of a column, where there are many."""
+"""Characters of a column where there are many of them."""
 NAME_KEPT = 3
-"""A label that has no room for so much of a name beside the rights has the name alone."""
+"""A label with room for fewer characters of the name beside the rights has the name alone."""
 LEGEND = (
     "= frames as {}, else as the leftmost space there; != others · bar: share in memory"
     " · block between columns: same as on the left · p2: PCID 2"
@@ -28,9 +28,9 @@ LEGEND_LINES = (
     "= frames as {}, else leftmost; != others",
     "bar: in memory · join: same as left · p2: PCID 2",
 )
-"""The same where it is narrow."""
+"""The same for a narrow panel."""
 SMALLEST = 0.7
-"""Text that would have to be smaller than so much of the usual size is left out."""
+"""Text that would have to be smaller than this share of the usual size is left out."""
 
 
 class Column(NamedTuple):
@@ -53,8 +53,8 @@ class Column(NamedTuple):
 
 
 def columns(view: View, most: int) -> list[Column]:
-    """The spaces to show: those that run first, then those with a thread, then the views of VASes,
-    and by number on screen."""
+    """The spaces to show, chosen in this order: those that run, those with a thread, views of
+    VASes. On screen they stand by number."""
     state = view.moment.state
     active = {core.space for core in state.cores.values()} | {view.space}
     threads = {thread.space for thread in state.threads.values()}
@@ -79,8 +79,8 @@ def columns(view: View, most: int) -> list[Column]:
 
 
 def compared_with(view: View, shown: list[Column], number: int, va: int) -> Column | None:
-    """The column that a column is compared with at an address: the pinned one, or the leftmost
-    that has something there."""
+    """The column that a column is compared with at an address: the pinned one, or the leftmost one
+    that has a region there."""
     if number and shown[0].space == view.pinned:
         return shown[0]
     return next((column for column in shown[:number] if column.at(va)), None)
@@ -93,8 +93,8 @@ def title(view: View) -> str:
 
 
 def kind_of(region: Region, *, of_vas: bool = False) -> str:
-    """The class that a region has a colour, a letter and a pattern from.  A region of a VAS, not
-    of the process that looks in, is a segment."""
+    """The class of a region, which gives it a colour, a letter and a pattern. A region of a VAS is
+    a segment."""
     if of_vas:
         return "segment"
     if region.shared:
@@ -111,7 +111,7 @@ def is_of_vas(view: View, region: Region) -> bool:
 
 
 class Shape(NamedTuple):
-    """How the panel is laid out: the columns, the axis, where it begins, how wide a column is."""
+    """The layout of the panel: the columns, the axis, where it begins, the width of a column."""
 
     columns: list[Column]
     scale: axis.Axis
@@ -135,7 +135,8 @@ def shape_of(view: View, c: Canvas) -> Shape:
     if not view.zoomed and not view.projector and any(run.folded > 1 for run in scale.runs):
         scale, below = _scale(view, shown, tall, c.row + 1), 0
     wide = min(22 * c.cell, (c.rect.right - left) // max(1, len(shown)) - 8)
-    return Shape(shown, scale, top, left, wide, c.rect.bottom - below)
+    bottom = c.rect.bottom - below
+    return Shape(columns=shown, scale=scale, top=top, left=left, wide=wide, bottom=bottom)
 
 
 def _scale(view: View, shown: list[Column], tall: int, least: int) -> axis.Axis:
@@ -146,7 +147,7 @@ def _scale(view: View, shown: list[Column], tall: int, least: int) -> axis.Axis:
 
 
 def _legend(view: View, c: Canvas, shown: list[Column]) -> list[str]:
-    """What the signs mean, in a line, or in two where it is narrow."""
+    """What the signs mean: one line, or two in a narrow panel."""
     first = view.moment.tracks.space_name(shown[0].space) if shown else ""
     for words in (LEGEND, " · ".join(LEGEND_LINES)):
         if len(words.format(first)) <= c.columns:
@@ -178,7 +179,7 @@ def _draw(view: View, c: Canvas, shape: Shape) -> None:
 
 
 def _strip(c: Canvas, starts: set[int], top: int) -> None:
-    """The whole 48 bits to scale: how little of them is used, and the non-canonical hole."""
+    """All 48 bits to scale: they show how little is used, and the non-canonical hole."""
     tall = c.rect.bottom - top - 2
     half = (tall - 10) // 2
     c.box(c.rect.x, top, STRIP, half, "free")
@@ -215,7 +216,7 @@ def _labels(c: Canvas, scale: axis.Axis, top: int, left: int) -> None:
 
 
 def _gap_label(c: Canvas, room: Rect, words: str) -> None:
-    """How large a gap is, where that covers neither address beside it."""
+    """Write the size of each gap, where that covers neither address beside it."""
     small = min(max(11, c.size - 1), int(room.h / 1.2))
     if small >= max(11, SMALLEST * c.size):
         y = room.bottom - line_height(small)
@@ -223,8 +224,8 @@ def _gap_label(c: Canvas, room: Rect, words: str) -> None:
 
 
 def address_words(run: axis.Run) -> str:
-    """Where a run begins; one that holds pieces far apart tells from where to where it goes, as far
-    as the two differ: `1a0…-1a2…`."""
+    """Where a run begins. For a run of pieces far apart, its first and last address, as far as the
+    two differ: `1a0…-1a2…`."""
     first, last = f"{run.start:012x}", f"{run.end:012x}"
     if run.folded == 1:
         return first
@@ -247,8 +248,8 @@ def short_name(name: str) -> str:
 
 
 def shortened(name: str, room: int) -> str:
-    """At most `room` characters of a name.  One that ends in a number keeps it, since that is what
-    tells it from the others; others lose their end."""
+    """At most `room` characters of a name. A name that ends in a number keeps the number, which
+    tells it from others; other names lose their end."""
     if len(name) <= room:
         return name
     head = max(0, room - 2) // 3 if name[-1].isdigit() else max(0, room - 1)
@@ -256,8 +257,8 @@ def shortened(name: str, room: int) -> str:
 
 
 def label(rights: str, name: str, room: int) -> str:
-    """Rights and a name in `room` characters.  The rights stay whole, without their dashes if need
-    be, as long as something is left for the name."""
+    """Rights and a name in `room` characters. The rights stay whole, if need be without their
+    dashes, as long as there is room for part of the name."""
     for words in (rights, rights.replace("-", "") or "-"):
         left = room - len(words) - 1
         if left >= min(len(name), NAME_KEPT):
@@ -266,7 +267,8 @@ def label(rights: str, name: str, room: int) -> str:
 
 
 def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
-    """Number, PCID and threads; the space that runs has a bar above and its title in gold."""
+    """The heads of the columns: number, PCID and threads. A space that runs has a bar above, and
+    its title in gold."""
     active = any(core.space == column.space for core in view.moment.state.cores.values())
     pcid = view.moment.pcid_of(column.space)
     ink = "gold" if column.space == view.space else "ink"
@@ -287,7 +289,7 @@ def _heading(view: View, c: Canvas, x: int, wide: int, column: Column) -> None:
 
 
 def _blocks(view: View, c: Canvas, scale: axis.Axis, at: Rect, shown: list[Column]) -> None:
-    """The last of the columns `shown`: it is compared with those to the left."""
+    """Draw the last of the columns `shown`, compared with those to its left."""
     column = shown[-1]
     for region in column.ghosts:
         y, bottom = at.y + int(scale.y(region.start)), at.y + int(scale.y(region.end))
@@ -308,9 +310,9 @@ def _blocks(view: View, c: Canvas, scale: axis.Axis, at: Rect, shown: list[Colum
 def _unfolded(
     c: Canvas, scale: axis.Axis, at: Rect, column: Column
 ) -> list[tuple[Region, int, int]]:
-    """The regions that have room of their own, and from where to where they are drawn; the others
-    are drawn here, a run at a time, as how many they are.  In a folded run a region is a line high,
-    for the gaps between them leave it next to nothing."""
+    """The regions that have room of their own, each with its top and bottom. The others are drawn
+    here, as one count for each run. In a folded run a region is one line high: the gaps would leave
+    it almost no height."""
     single: list[tuple[Region, int, int]] = []
     for run in scale.runs:
         mine = [r for r in column.regions if run.start <= r.start < run.end]
@@ -329,8 +331,8 @@ def _unfolded(
 def _stacked(
     row: int, scale: axis.Axis, run: axis.Run, mine: list[Region]
 ) -> list[tuple[Region, int, int]]:
-    """One below the other, each as near to its place as the others leave it.  One alone in a run of
-    one line fills it: a few pixels up or down would mean nothing."""
+    """The regions one below the other, each as near to its own height as the others allow. A single
+    region fills a run of one line: a few pixels up or down would mean nothing."""
     if len(mine) == 1 and run.bottom - run.top < 2 * row:
         return [(mine[0], int(run.top), int(run.bottom))]
     found, below = [], int(run.top)
@@ -343,7 +345,7 @@ def _stacked(
 
 
 def is_contested(view: View, region: Region) -> bool:
-    """What just happened is that two regions want one place, and it is one of them."""
+    """True if the last record is a conflict and this region takes part in it."""
     last = view.moment.last
     if last is None or last.kind.name != "conflict":
         return False
@@ -362,7 +364,7 @@ def _block(view: View, c: Canvas, at: Rect, region: Region, shown: list[Column])
     c.box(at.x + at.w - 7, at.y, 7, at.h, "panel", outline="edge")
     c.box(at.x + at.w - 6, at.y, 5, max(2, int(at.h * share)) if pages else 0, "ink")
     if at.h >= c.size:
-        _block_words(view, c, at, region, shown, hue)
+        _block_words(view, c, at, region, shown=shown, hue=hue)
     if len(shown) > 1 and _compared(region, shown[-1], shown[-2]).startswith("="):
         c.box(at.x - 8, at.y, 8, at.h, hue)
     new, contested = is_new(view, region), is_contested(view, region)
@@ -378,9 +380,9 @@ def is_new(view: View, region: Region) -> bool:
 
 
 def _block_words(
-    view: View, c: Canvas, at: Rect, region: Region, shown: list[Column], hue: str
+    view: View, c: Canvas, at: Rect, region: Region, *, shown: list[Column], hue: str
 ) -> None:
-    """Rights and name, and what the comparison says: at the right, or in a second line."""
+    """The rights, the name, and the result of the comparison: at the right, or in a second line."""
     sign, whom = _likeness(view, region, shown)
     contested, two = is_contested(view, region), at.h >= 2 * c.row
     beside = fitting(f"{sign}{whom}", sign, at.w - 16 * c.cell, c)
@@ -401,7 +403,7 @@ def _block_words(
 
 
 def _likeness(view: View, region: Region, shown: list[Column]) -> tuple[str, str]:
-    """The sign of a region's comparison, and the name of the space that it is compared with."""
+    """The sign of a region's comparison, and the name of the other space."""
     other = compared_with(view, shown, len(shown) - 1, region.start)
     sign = _compared(region, shown[-1], other)
     if not sign or other is None:
@@ -410,7 +412,8 @@ def _likeness(view: View, region: Region, shown: list[Column]) -> tuple[str, str
 
 
 def _compared(region: Region, column: Column, before: Column | None) -> str:
-    """`=` the same frames as another column, `!=` other ones, `3= 1!=` three of them and one."""
+    """`=` for the same frames as in another column, `!=` for other frames, `3= 1!=` for three equal
+    and one different."""
     other = before.at(region.start) if before else None
     if before is None or other is None:
         return ""

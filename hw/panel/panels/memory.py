@@ -1,5 +1,5 @@
-"""Memory: the bytes at the address in view, in its space and beside it in every other space that
-has something there; or physical memory."""
+"""Memory: the bytes at the address in view, in its space and in other spaces beside it; or physical
+memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hw.paging import ADDRESS
-from hw.panel.draw import Canvas, wrap
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import PTES
+from hw.panel.model.walk import Tables, frame_at
 from hw.panel.panels.walk import before_step
-from hw.panel.state import PTES
-from hw.panel.walk import Tables, frame_at
+from hw.panel.picture.draw import Canvas, wrap
 
 PAGE = 4096
 ADDRESS_CHARACTERS = 15
@@ -20,8 +20,8 @@ MOST_COLUMNS = 4
 
 
 class Cell(NamedTuple):
-    """A byte; None where nothing is mapped, or nothing is known.  Did the last step change it, has
-    it changed since marker A, is it another one than in the first column?"""
+    """A byte; None where nothing is mapped or nothing is known. `new`: the last step changed it.
+    `recent`: it has changed since marker A. `differs`: the first column has another byte there."""
 
     value: int | None
     new: bool = False
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 
 @dataclass(slots=True)
 class Column:
-    """A space, or with `physical` memory itself, and what it shows page by page."""
+    """A space, or with `physical` physical memory, and its contents page by page."""
 
     view: View
     space: int
@@ -88,7 +88,7 @@ def address_of(view: View) -> int:
 
 
 def columns(view: View) -> list[Column]:
-    """The space in view, and zoomed the others that have a page there."""
+    """The space in view; in the zoomed panel also the others that have a page there."""
     if view.focus.pa is not None:
         return [Column(view, 0, physical=True)]
     found = [Column(view, view.space)]
@@ -101,13 +101,13 @@ def columns(view: View) -> list[Column]:
 
 
 def bytes_per_row(view: View) -> int:
-    """16 where one column has the window for itself, or two of them."""
+    """16 where one or two columns fill the window, else 8."""
     wide = view.zoomed and view.chosen == "memory" and not view.projector
     return 16 if wide and len(columns(view)) <= 2 else 8
 
 
 def frames_in_view(view: View) -> list[int]:
-    """The frames that the panel may want to show, of all moments that it compares."""
+    """The frames that the panel may show, at all moments that it compares."""
     first, last = address_of(view) - 1024, address_of(view) + 1024
     found: list[int] = []
     for column in columns(view)[:MOST_COLUMNS]:
@@ -127,8 +127,8 @@ def title(view: View) -> str:
 
 
 class Shape(NamedTuple):
-    """How the panel is laid out: the columns, bytes in a row, the first address, rows, and how many
-    characters a column takes."""
+    """The layout of the panel: the columns, bytes in a row, the first address, rows, and characters
+    of a column."""
 
     columns: list[Column]
     per: int
@@ -151,7 +151,7 @@ def _foot_rows(view: View, c: Canvas) -> int:
 
 
 def foot(view: View) -> str:
-    """What has to be said below: why nothing is shown, or how it is to be read."""
+    """The line below the bytes: why nothing is shown, or the word in view."""
     column = columns(view)[0]
     number = address_of(view) // PAGE
     pfn = column.frames(number)[0]
@@ -163,7 +163,8 @@ def foot(view: View) -> str:
 
 
 def word_text(view: View, column: Column, address: int) -> str:
-    """`0x7f0000001018 = 139… (heap+0x18)`: the 64-bit word at an address, and what it points to."""
+    """`0x7f0000001018 = 0x... -> heap+0x18`: the 64-bit word at an address, and what it points
+    to."""
     value = word_at(column, address)
     if value is None:
         return f"{address:#x} is not known"
@@ -218,7 +219,7 @@ def _headings(view: View, c: Canvas, shape: Shape) -> None:
 
 
 def _row(view: View, c: Canvas, y: int, address: int, shape: Shape) -> None:
-    """A line: the address, and in each column the bytes and what they are as text, or words."""
+    """A line: the address, and for each column the bytes and their text, or words."""
     here = address <= address_of(view) < address + shape.per
     first = shape.columns[0]
     cells = [
@@ -234,12 +235,12 @@ def _row(view: View, c: Canvas, y: int, address: int, shape: Shape) -> None:
     for number, (column, row) in enumerate(zip(shape.columns, cells, strict=True)):
         x = c.rect.x + (ADDRESS_CHARACTERS + number * shape.wide) * c.cell
         if view.words:
-            _words(view, c, (x, y), address, column, row)
+            _words(c, (x, y), address, column, row)
         else:
             _bytes(view, c, (x, y), address, row)
             x += shape.wide * c.cell
             if len(shape.columns) == 1 and c.rect.right - x >= 38 * c.cell:
-                _words(view, c, (x, y), address, column, row)
+                _words(c, (x, y), address, column, row)
 
 
 def _bytes(view: View, c: Canvas, at: tuple[int, int], address: int, row: list[Cell]) -> None:
@@ -256,8 +257,8 @@ def _bytes(view: View, c: Canvas, at: tuple[int, int], address: int, row: list[C
 
 
 def _mark(c: Canvas, at: tuple[int, int], cell: Cell, *, here: bool) -> None:
-    """What there is to say of one byte: changed is boxed, another one than in the first column is
-    underlined, in view has a frame, changed since marker A has a tick."""
+    """The marks of a byte. A changed byte has a box, one that differs from the first column a line
+    below it, the byte in view a frame, one that changed since marker A a tick."""
     x, y = at
     digits = "--" if cell.value is None else f"{cell.value:02x}"
     if cell.differs:
@@ -272,11 +273,9 @@ def _mark(c: Canvas, at: tuple[int, int], cell: Cell, *, here: bool) -> None:
         c.box(x - 2, y + 3, 2, c.row - 6, "gold")
 
 
-def _words(
-    view: View, c: Canvas, at: tuple[int, int], address: int, column: Column, row: list[Cell]
-) -> None:
-    """The words of a row, and where there is room what the last of them points to."""
-    x, y = at
+def _words(c: Canvas, at: tuple[int, int], address: int, column: Column, row: list[Cell]) -> None:
+    """The words of a row, and in a row of one word what it points to."""
+    (x, y), view = at, column.view
     for start in range(0, len(row), 8):
         value, part = word_at(column, address + start), row[start : start + 8]
         new = any(cell.new for cell in part)
@@ -292,7 +291,7 @@ def _words(
 
 
 def letter(value: int | None) -> str:
-    """The character that a byte is in ASCII, a dot for what cannot be shown."""
+    """The ASCII character of a byte; a dot for one that cannot be printed."""
     return " " if value is None else chr(value) if 32 <= value < 127 else "."
 
 

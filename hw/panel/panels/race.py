@@ -1,18 +1,18 @@
-"""The race: what each kind of switch has cost in this run, so far.
+"""The race: what each kind of switch has cost in this run so far.
 
-The raw counts are the evidence: switches, writes of CR3, entries flushed, refills that the
-flushes made necessary.  Modelled cycles are derived: counts times the cost table of the header;
-every lane is charged one entry into the kernel by a call, though a timer's would cost more.
+The counts are the evidence: switches, writes of CR3, flushed entries, and refills that a flush made
+necessary. Modelled cycles are derived from them: counts times the cost table of the header. Every
+lane is charged one entry into the kernel by a call, though one by a timer would cost more.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from hw.panel.draw import Canvas
-from hw.panel.fold import PROCESS_SWITCH, SWITCHES, THREAD_SWITCH, VAS_SWITCH
-from hw.panel.moment import View
-from hw.panel.theme import ink_on
+from hw.panel.model.fold import PROCESS_SWITCH, SWITCHES, THREAD_SWITCH, VAS_SWITCH
+from hw.panel.model.moment import View
+from hw.panel.picture.draw import Canvas
+from hw.panel.picture.theme import ink_on
 
 PARTS = (
     ("entry", "yellow", "rows"),
@@ -24,7 +24,7 @@ PARTS = (
 
 
 class Lane(NamedTuple):
-    """One kind of switch: counts, and modelled cycles a switch by part."""
+    """One kind of switch: its counts, and the modelled cycles of a switch by part."""
 
     kind: int
     switches: int
@@ -60,7 +60,14 @@ def _lane(view: View, kind: int) -> Lane | None:
         writes / switches * about.cost(cr3_row(view)),
         refills / switches * 4 * about.cost("walk_step"),
     )
-    return Lane(kind, switches, writes, flushed, refills, parts)
+    return Lane(
+        kind=kind,
+        switches=switches,
+        cr3_writes=writes,
+        flushed=flushed,
+        refills=refills,
+        parts=parts,
+    )
 
 
 def title(view: View) -> str:
@@ -105,7 +112,7 @@ def mean_words(lane: Lane) -> str:
 
 
 def _legend(view: View, c: Canvas, y: int, shown: list[Lane]) -> int:
-    """The parts that the bars have, in as many lines as they take; returns the y below."""
+    """The legend of the bars' parts; returns the y below."""
     x = c.rect.x
     for number, (name, hue, pattern) in enumerate(PARTS):
         if not any(lane.parts[number] for lane in shown):
@@ -124,14 +131,14 @@ def cr3_row(view: View) -> str:
 
 
 def cr3_words(view: View) -> str:
-    """Why a write of CR3 has the cost that it has."""
+    """What a write of CR3 does to the TLBs, which explains its cost."""
     if view.moment.about.config.get("pcid"):
         return "CR3 write with a PCID: entries stay"
     return "CR3 write, PCIDs off: entries go"
 
 
 def _table(c: Canvas, y: int, shown: list[Lane]) -> int:
-    """The raw counts, of all switches together; returns the y below."""
+    """The counts of all switches; returns the y below."""
     head = f"{'counts, in all':<15}{'switches':>9}{'CR3':>7}{'flushed':>9}{'refills':>9}"
     c.text(c.rect.x, y, head, "dim")
     for row, lane in enumerate(shown, 1):
@@ -144,8 +151,8 @@ def _table(c: Canvas, y: int, shown: list[Lane]) -> int:
 
 
 def _costs(view: View, c: Canvas, y: int) -> None:
-    """The rows of the cost table that the bars are made of, where there is room for them; their
-    sources, where none would be cut."""
+    """The rows of the cost table behind the bars, where there is room for them, with their sources
+    where none would be cut."""
     used = (
         "syscall",
         "context_save",

@@ -1,14 +1,14 @@
-"""A page table as a whole: its 512 entries as cells, and as folded rows of text."""
+"""A whole page table: its 512 entries as cells, and as folded rows of text."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from hw.paging import ADDRESS, LETTERS, NX, PS, P, W
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
-from hw.panel.state import PTES
-from hw.panel.theme import ink_on
+from hw.panel.model.moment import View
+from hw.panel.model.state import PTES
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import ink_on
 
 ACROSS, DOWN = 32, 16
 KINDS = {
@@ -21,7 +21,7 @@ KINDS = {
 
 
 class Fold(NamedTuple):
-    """Entries `first`..`last` that say the same; `entry` is the first of them, 0 if empty."""
+    """Entries `first`..`last` with equal flags; `entry` is the first one, 0 if it is empty."""
 
     first: int
     last: int
@@ -40,7 +40,7 @@ def kind_of(entry: int, level: int) -> str:
 
 
 def folded(entries: dict[int, int]) -> list[Fold]:
-    """All 512 entries (index -> entry, those that are not 0) as runs of equal flags."""
+    """All 512 entries as runs of equal flags. `entries` is index -> entry; missing ones are 0."""
     rows: list[Fold] = []
     for index in range(512):
         entry = entries.get(index, 0)
@@ -75,7 +75,7 @@ def entries_of(view: View, table: int) -> dict[int, int]:
 
 
 def draw(view: View, c: Canvas, table: int, level: int, focus: int) -> None:
-    """The table at physical address `table`; `focus` is the index on the walk's way."""
+    """Draw the table at physical address `table`; `focus` is the index that the walk uses."""
     entries = entries_of(view, table)
     name = {4: "PML4", 3: "PDPT", 2: "PD", 1: "PT"}[level]
     _, spaces = view.moment.tables().get(table, (level, []))
@@ -86,22 +86,23 @@ def draw(view: View, c: Canvas, table: int, level: int, focus: int) -> None:
     cell = max(4, min(c.rect.w // ACROSS, (c.rect.h - 9 * c.row) // DOWN, 26))
     top = c.y(1) + 4
     for index in range(512):
-        at = (c.rect.x + index % ACROSS * cell, top + index // ACROSS * cell)
-        _cell(view, c, at, cell, table + 8 * index, entries.get(index, 0), level)
+        at = Rect(c.rect.x + index % ACROSS * cell, top + index // ACROSS * cell, cell, cell)
+        entry = entries.get(index, 0)
+        look = KINDS[kind_of(entry, level)] if entry & P else None
+        _cell(view, c, at, table + 8 * index, look)
     x, y = c.rect.x + focus % ACROSS * cell, top + focus // ACROSS * cell
     c.box(x - 1, y - 1, cell + 1, cell + 1, "", outline="gold", width=2)
     _rows(view, c, top + DOWN * cell + 6, folded(entries), focus)
 
 
-def _cell(
-    view: View, c: Canvas, at: tuple[int, int], cell: int, slot: int, entry: int, level: int
-) -> None:
-    x, y = at
+def _cell(view: View, c: Canvas, at: Rect, slot: int, look: tuple[str, str] | None) -> None:
+    """One entry; `look` is its letter and its hue, None for one that is not present."""
+    x, y, cell, _ = at
     new = view.is_new(PTES, slot)
-    if not entry & P:
+    if look is None:
         c.box(x, y, cell - 1, cell - 1, "free", pattern="diagonal" if new else "", ink="dim")
     else:
-        letter, hue = KINDS[kind_of(entry, level)]
+        letter, hue = look
         c.box(x, y, cell - 1, cell - 1, hue, outline="edge")
         if cell >= c.size:
             left, top = x + (cell - c.cell) // 2, y + (cell - c.row) // 2
@@ -113,7 +114,7 @@ def _cell(
 
 
 def _rows(view: View, c: Canvas, y: int, rows: list[Fold], focus: int) -> None:
-    """The folded rows, those around the one on the way."""
+    """The folded rows around the one that the walk uses."""
     room = max(0, (c.rect.bottom - y) // c.row)
     at = next((n for n, row in enumerate(rows) if row.first <= focus <= row.last), 0)
     start = max(0, min(at - room // 2, len(rows) - room))

@@ -1,25 +1,26 @@
-"""The timeline: who ran when and in which space, and where the events are.
+"""The timeline: which thread ran when and in which space, and where the events are.
 
-Its axis is the number of the record, so that every event has a place; the modelled cycles stand
-below it."""
+Its axis is the number of the record, so every event has a place. The modelled cycles stand below
+it.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 
-from hw.panel.draw import Canvas, Rect
-from hw.panel.moment import View
-from hw.panel.theme import hue_of, ink_on, pattern_of
-from hw.panel.tracks import Slice
+from hw.panel.model.moment import View
+from hw.panel.model.tracks import Slice
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import hue_of, ink_on, pattern_of
 
 NAME_CHARACTERS, WIDE_NAME_CHARACTERS, WIDE = 14, 21, 120
-"""Characters of the names on the left, and where there are so many columns."""
+"""Characters of the names on the left; the same in a wide panel; how many columns make it wide."""
 MARKS = (("syscall", "bar", "ink"), ("fault", "triangle", "gold"), ("switch", "diamond", "sky"))
 NOUNS = {"syscall": "calls", "fault": "faults", "switch": "switches"}
 CROWDED = 4
-"""Events that have fewer pixels each are counted and not marked."""
+"""Events with fewer pixels each are counted and not marked."""
 BAR = 4
-"""Pixels that are counted together."""
+"""Pixels of a bar of counts."""
 
 
 def span_of(view: View) -> tuple[int, int]:
@@ -32,7 +33,7 @@ def name_characters(c: Canvas) -> int:
 
 
 def track_area(c: Canvas) -> Rect:
-    """Where the records are, to the right of the names."""
+    """The area of the records, to the right of the names."""
     left = c.rect.x + name_characters(c) * c.cell
     return Rect(left, c.rect.y, max(1, c.rect.right - left - 2), c.rect.h)
 
@@ -54,7 +55,7 @@ def title(view: View) -> str:
 
 
 def _nearest(view: View) -> list[int]:
-    """The threads that ran: the current one, then those nearest to the position."""
+    """The threads that have run: the current one, then those nearest to the position."""
     first, last = span_of(view)
     near: dict[int, int] = {}
     for piece in view.moment.tracks.within(first, last):
@@ -90,15 +91,15 @@ def draw(view: View, c: Canvas) -> None:
 
 
 def is_crowded(view: View, width: int) -> bool:
-    """The marks would run together, so that counts tell more."""
+    """True if the marks would run together, so that counts tell more."""
     first, last = span_of(view)
     events = sum(view.moment.tracks.count(sort, first, last) for sort, _, _ in MARKS)
     return events * CROWDED > width
 
 
 def _legend(c: Canvas, y: int, most: int) -> None:
-    """The marks and what they are, and the highest bar; where names are narrow the third mark
-    takes the place of that."""
+    """The legend of the marks, and the count of the highest bar. Where names are narrow, the third
+    mark takes its place."""
     narrow = name_characters(c) == NAME_CHARACTERS
     x = c.rect.x
     for sort, shape, ink in MARKS:
@@ -132,7 +133,8 @@ def _tracks(view: View, c: Canvas, rows: list[int], area: Rect, scale: float) ->
 def _merged(
     view: View, area: Rect, scale: float, first: int, last: int
 ) -> list[tuple[int, int, Slice]]:
-    """Slices as (x, end x, slice); those too thin to see are drawn one pixel wide, once."""
+    """Slices as (x, end x, slice). Slices thinner than a pixel are one pixel wide, at most one to a
+    pixel."""
     found: list[tuple[int, int, Slice]] = []
     reached: dict[int, int] = {}
     for piece in view.moment.tracks.within(first, last):
@@ -158,7 +160,7 @@ def _slice(view: View, c: Canvas, at: Rect, piece: Slice) -> None:
 
 
 def _marks(view: View, c: Canvas, y: int, area: Rect, scale: float) -> None:
-    """Calls, faults and switches, at most one of a sort to a pixel."""
+    """The marks of calls, faults and switches, at most one of a sort to a pixel."""
     first, last = span_of(view)
     for sort, shape, ink in MARKS:
         numbers = view.moment.tracks.marks[sort]
@@ -171,8 +173,8 @@ def _marks(view: View, c: Canvas, y: int, area: Rect, scale: float) -> None:
 
 
 def _density(view: View, c: Canvas, at: Rect) -> int:
-    """How many calls, faults and switches there are along what is shown, one above the other in
-    the colours of their marks; returns the most of them in one bar."""
+    """Bars that count calls, faults and switches, one above the other in the colours of their
+    marks. Returns the count of the highest bar."""
     first, last = span_of(view)
     bins = []
     for column in range(0, at.w, BAR):

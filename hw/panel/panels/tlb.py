@@ -1,13 +1,13 @@
-"""The TLBs of the current core: every entry with its tag, and why entries were missing."""
+"""The TLBs of the current core: every entry with its tag, and the causes of misses."""
 
 from __future__ import annotations
 
 from hw.mmu import CAUSES, SIDES
 from hw.paging import NX, W
-from hw.panel.draw import Canvas, Rect
-from hw.panel.moment import View
-from hw.panel.state import TLB, TlbEntry
-from hw.panel.theme import hue_of, ink_on
+from hw.panel.model.moment import View
+from hw.panel.model.state import TLB, TlbEntry
+from hw.panel.picture.draw import Canvas, Rect
+from hw.panel.picture.theme import hue_of, ink_on
 from hw.tlb import GLOBAL
 
 Key = tuple[int, int, int, int]
@@ -63,7 +63,7 @@ def draw(view: View, c: Canvas) -> None:
 
 
 def _grids(view: View, c: Canvas, entries: dict[Key, TlbEntry]) -> int:
-    """Both TLBs, side by side where they fit; returns the y below."""
+    """Draw both TLBs, side by side where they fit; returns the y below."""
     shapes = [view.moment.about.shape(side) for side in (0, 1)]
     label = 2 * c.cell
     largest = c.row + 1 if view.projector or view.zoomed else c.row - 1
@@ -81,8 +81,8 @@ def _grids(view: View, c: Canvas, entries: dict[Key, TlbEntry]) -> int:
 
 
 def _grid(view: View, c: Canvas, cell: Rect, side: int, entries: dict[Key, TlbEntry]) -> int:
-    """A cell for each way (down) of each set (across): the PCID as number and hue; returns the y
-    below.  `cell` is the first of them."""
+    """Draw a cell for each way (down) of each set (across), with the PCID as number and hue; `cell`
+    is the first cell. Returns the y below."""
     sets, ways = view.moment.about.shape(side)
     tall = max(2, min(cell.h, 6 * c.row // max(1, ways)))
     c.text(cell.x - 2 * c.cell, cell.y, SIDES[side], "ink", bold=True)
@@ -122,7 +122,8 @@ def _cell(view: View, c: Canvas, at: Rect, key: Key, entry: TlbEntry) -> None:
 
 
 def newest(view: View) -> list[tuple[Key, TlbEntry]]:
-    """The entries of the current core, the youngest first; what the last step changed leads."""
+    """The entries of the current core: first those that the last step changed, then by age, the
+    youngest first."""
     rows = [(k, e) for k, e in view.moment.state.tlb.items() if k[0] == view.moment.core_id]
     return sorted(rows, key=lambda row: (not view.is_new(TLB, row[0]), -row[1].born, row[0]))
 
@@ -152,7 +153,7 @@ def _rights(entry: TlbEntry) -> str:
 
 
 def _list(view: View, c: Canvas, y: int, bottom: int) -> None:
-    """Columns of entries in words: what went in this step, then the youngest first."""
+    """Columns of entries in words: first those that this step dropped, then the youngest."""
     width = COLUMN * c.cell
     across = max(1, c.rect.w // width)
     width = c.rect.w // across
@@ -190,7 +191,7 @@ def _row(view: View, c: Canvas, key: Key, entry: TlbEntry, *, is_gone: bool) -> 
 
 
 def _variants(view: View, c: Canvas, y: int) -> None:
-    """The misses of other TLBs in the same run, as bars with their number and causes."""
+    """The misses of other TLBs in the same run: bars, counts and causes."""
     words = (
         f"What if: misses of the same run on other machines, up to record {view.variants_place:,}"
     )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from hw.mmu import SIDES
 from hw.paging import ADDRESS, FETCH, LETTERS, NX, READ, WRITE, D, G, P, U, W, explain_error
-from hw.panel.draw import Canvas
-from hw.panel.moment import View
+from hw.panel.model.moment import View
+from hw.panel.model.state import PTES, TLB
+from hw.panel.model.walk import Explained, Tables, WalkStep, explain
 from hw.panel.panels import table
-from hw.panel.state import PTES, TLB
-from hw.panel.theme import ink_on
-from hw.panel.walk import Explained, Tables, WalkStep, explain
+from hw.panel.picture.draw import Canvas
+from hw.panel.picture.theme import ink_on
 from hw.tlb import GLOBAL
 
 LEVELS = {
@@ -32,14 +32,14 @@ LETTER_WORDS = (
     "N no execute",
     "* just changed",
 )
-"""What the letters of an entry stand for, in their order."""
+"""What the letters of an entry stand for, in order."""
 MARGIN = 6
-"""Pixels between text and the right edge, beside those that every panel has."""
+"""Extra pixels between the text and the right edge."""
 BIT_WORDS = ((W, "writable"), (U, "user"), (D, "dirty"), (G, "global"), (NX, "no execute"))
 
 
 def explained(view: View, *, before: bool = False) -> Explained:
-    """The walk in view; `before` the last step changed its entries."""
+    """The walk in view; with `before`, as it was before the last step."""
     state = view.moment.state
     root = state.spaces.get(view.space, view.moment.core.cr3 & ADDRESS)
     tables = before_step(view) if before else Tables(state.ptes)
@@ -62,7 +62,7 @@ def title(view: View) -> str:
 
 
 def draw(view: View, c: Canvas) -> None:
-    """The walk; zoomed, the table of a level beside it."""
+    """Draw the walk; in the zoomed panel, with the table of a level beside it."""
     if not view.zoomed:
         _walk(view, c)
         return
@@ -76,7 +76,8 @@ def draw(view: View, c: Canvas) -> None:
 
 
 def table_step(view: View) -> WalkStep | None:
-    """The step of the walk whose table is open: that of the level in view, or the last there is."""
+    """The step of the walk whose table is open: that of the level in view, or else the last
+    step."""
     steps = explained(view).steps
     return next((s for s in steps if s.level == view.level), steps[-1] if steps else None)
 
@@ -91,7 +92,8 @@ def _walk(view: View, c: Canvas) -> None:
     y += c.row
     for depth, step in enumerate(walk.steps):
         stopped = was.stopped_by if was.stopped_at == step.level else ""
-        y = _step(view, c, y, depth, step, stopped) + max(1, (c.row - 14) // 2)
+        _step(view, c, (c.rect.x + depth * c.cell, y), step, stopped)
+        y += 2 * c.row + max(1, (c.row - 14) // 2)
     _end(view, c, y, walk, was)
 
 
@@ -115,10 +117,10 @@ def _low_bits() -> list[tuple[tuple[str, str, str], int]]:
     return [(LEVELS[level], low) for level, low in ((4, 39), (3, 30), (2, 21), (1, 12))]
 
 
-def _step(view: View, c: Canvas, y: int, depth: int, step: WalkStep, stopped: str) -> int:
-    """One entry: where and what it is, then its bits and the rights so far; returns the next y."""
+def _step(view: View, c: Canvas, at: tuple[int, int], step: WalkStep, stopped: str) -> None:
+    """One entry: a line with where and what it is, and one with its bits and the rights so far."""
     name, _, hue = LEVELS[step.level]
-    x = c.rect.x + depth * c.cell
+    x, y = at
     new, recent = view.is_new(PTES, step.slot), view.is_recent(PTES, step.slot)
     c.box(x, y, 4, 2 * c.row - 2, hue, outline="edge")
     left = x + 10
@@ -129,12 +131,12 @@ def _step(view: View, c: Canvas, y: int, depth: int, step: WalkStep, stopped: st
         c.box(right - 3, y - 1, value - right + 6, c.row + 1, "", outline="hot", width=2)
     elif recent:
         c.box(right - 3, y + 3, 2, c.row - 6, "gold")
-    _bits(view, c, left, y + c.row, step, stopped)
-    return y + 2 * c.row
+    _bits(view, c, (left, y + c.row), step, stopped)
 
 
-def _bits(view: View, c: Canvas, x: int, y: int, step: WalkStep, stopped: str) -> None:
-    at = x
+def _bits(view: View, c: Canvas, start: tuple[int, int], step: WalkStep, stopped: str) -> None:
+    """The bits of an entry as letters; `stopped` is the one that ended the walk."""
+    at, y = start
     for bit, letter in LETTERS:
         shown = letter if step.entry & bit else "-"
         guilty = letter == stopped
@@ -165,7 +167,8 @@ def rights_so_far(rights: int) -> str:
 
 
 def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None:
-    """The frame, the verdict, the fault that there was, and whether a TLB would have known."""
+    """The end of the walk: the frame, the verdict, the fault that was resolved, and whether a TLB
+    has the page."""
     x = c.rect.x
     if not walk.steps:
         c.text(x, y, _no_walk(walk), "alarm")
@@ -184,7 +187,7 @@ def _end(view: View, c: Canvas, y: int, walk: Explained, was: Explained) -> None
 
 
 def _letters(c: Canvas, y: int) -> None:
-    """What the letters stand for, where there is room for all of it."""
+    """What the letters stand for, if there is room for all of them."""
     lines = packed(LETTER_WORDS, c.columns - 1)
     spare = c.rect.bottom - y - len(lines) * c.row
     if spare >= 0:

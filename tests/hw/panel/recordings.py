@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from hw.machine import MachineConfig
-from hw.panel.history import History
+from hw.panel.layout import compose
+from hw.panel.model.history import History
+from hw.panel.picture.draw import Command
+from hw.panel.session import Session
+from hw.panel.user import showing
+from hw.panel.user.over import draw_over
 from hw.trace import Trace
 from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
@@ -41,6 +46,11 @@ def opened(path: Path) -> History:
     _open.append(history)
     history.scan_all()
     return history
+
+
+def drawn(session: Session) -> list[Command]:
+    """The draw commands of the whole window."""
+    return compose(showing.view(session), *session.size) + draw_over(session)
 
 
 @pytest.fixture(autouse=True)

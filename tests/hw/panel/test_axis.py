@@ -1,4 +1,4 @@
-"""T7: the folded axis keeps order, comes back, and fits, whatever the maps are."""
+"""The folded axis keeps order, comes back, and fits, whatever the maps are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel import axis
+from hw.panel.picture import axis
 
 PAGES = st.integers(0, (1 << 35) - 600)
 RANGES = st.lists(

@@ -1,4 +1,4 @@
-"""T12 and the commands without a window: what they write, and what they say when they cannot."""
+"""The commands without a window: what they write, and what they say when they cannot."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import pytest
 
 import hw.panel
 from hw.host import UserError
-from hw.panel import command
-from hw.panel.draw import Text
+from hw.panel import command, commands
 from hw.panel.layout import PANELS
-from hw.panel.places import position_of
-from hw.panel.scenes import read_scenes
+from hw.panel.model.places import position_of
+from hw.panel.picture.draw import Text
+from hw.panel.picture.theme import THEMES
 from hw.panel.session import Session
-from hw.panel.theme import THEMES
-from hw.panel.verbs import VERBS
+from hw.panel.user.scenes import read_scenes
 from kernel.boot import Config
 from labs.demo import Options, every_demo
-from tests.hw.panel.recordings import closing, folder, opened, record
+from tests.hw.panel.recordings import closing, drawn, folder, opened, record
 
 __all__ = ["closing", "folder"]
 TRACE = Path(__file__).parent / "cow.vtrace"
@@ -112,11 +111,7 @@ def test_places(text: str, record: int | None) -> None:
         position_of(history, "spoon:1")
 
 
-def test_the_verbs_are_the_commands() -> None:
-    assert set(VERBS) == set(command.COMMANDS)
-
-
-# T12 ----------------------------------------------------------------------------------------------
+# Scenes -------------------------------------------------------------------------------------------
 
 
 def recorded_for(path: Path, folder: Path) -> Path:
@@ -135,20 +130,20 @@ def test_scenes_go_on_and_back_from_end_to_end(path: Path, tmp_path: Path) -> No
     session = Session(opened(recorded_for(path, tmp_path)), scenes=read_scenes(path))
     stood = []
     for number, scene in enumerate(session.scenes, 1):
-        session.press("page down")
+        commands.press(session, "page down")
         assert session.message == "", scene["at"]
         assert session.said == f"{number}/{len(session.scenes)}  {scene['say']}"
         assert session.projector
         assert {scene["panel"], scene.get("beside", "maps")} <= set(PANELS)
-        shown = [c.text for c in session.draw() if isinstance(c, Text)]
+        shown = [c.text for c in drawn(session) if isinstance(c, Text)]
         assert session.said in shown, "it fits on one line at 1280x720"
         stood.append(session.history.position)
-    session.press("page down")
+    commands.press(session, "page down")
     assert session.history.position == stood[-1]
-    session.press("page up")
+    commands.press(session, "page up")
     assert session.history.position == stood[-2]
     assert len(set(stood)) > len(stood) // 2
-    session.press("e", "e")
+    commands.press(session, "e", "e")
     assert session.said == ""
 
 

@@ -1,4 +1,4 @@
-"""T0 and T11: any moment of a trace is the same from the front, from behind and from a keyframe;
+"""Any moment of a trace is the same from the front, from behind and from a keyframe;
 and what the records add up to is the state that the kernel really has."""
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel.fold import Fold
-from hw.panel.history import SEGMENT, History
-from hw.panel.state import Frame, State, net
+from hw.panel.model.fold import Fold
+from hw.panel.model.history import SEGMENT, History
+from hw.panel.model.state import Frame, State, net
 from hw.trace import TraceError
 from kernel.kernel import Kernel
 from tests.hw.panel.recordings import PROGRAMS, closing, folder, opened, record
@@ -23,7 +23,7 @@ def shelves(history: History) -> list[dict[object, object]]:
     return [dict(shelf) for shelf in history.state.shelves]
 
 
-# T0 ---------------------------------------------------------------------------------------------
+# Any moment ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -47,7 +47,7 @@ def test_a_moment_is_the_same_from_the_front_from_behind_and_from_a_keyframe(
             history.back()
         assert shelves(history) == front[number], f"from behind, record {number}"
     for number in moments[::-1] + moments:
-        history._rebuild(number)
+        history.rebuild(number)
         assert shelves(history) == front[number], f"from a keyframe, record {number}"
 
 
@@ -61,7 +61,7 @@ def test_any_walk_through_a_trace_ends_where_seeking_does(
         walker.seek(place)
         for forward in steps:
             walker.forward() if forward else walker.back()
-    seeker._rebuild(walker.position)
+    seeker.rebuild(walker.position)
     assert shelves(walker) == shelves(seeker)
     assert walker.step() == seeker.step()
 
@@ -90,7 +90,7 @@ def test_a_step_back_can_fail_to_match() -> None:
     assert one.shelves == other.shelves
 
 
-# T11 --------------------------------------------------------------------------------------------
+# What the records add up to -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from hw.panel import memory
-from hw.panel.draw import Box, Command, Text
+from hw.panel import commands
 from hw.panel.layout import describe, panel_commands, places, size_for
-from hw.panel.memory import Pages
-from hw.panel.moment import Focus, View
+from hw.panel.model.answers import ASKED, RUNS, Pages
+from hw.panel.model.moment import Focus, View
 from hw.panel.panels import memory as panel
+from hw.panel.picture.draw import Box, Command, Text
 from hw.panel.pictures import view_of
+from hw.panel.polling import poll
 from hw.panel.session import Session
+from hw.panel.user import showing
 from tests.hw.panel.recordings import closing, opened
 from tests.hw.panel.test_panels import check_golden
 
@@ -96,7 +98,7 @@ def test_marks_have_a_shape_each_and_not_a_colour_alone() -> None:
 
 def test_a_trace_by_itself_has_no_bytes_and_says_why() -> None:
     text = "\n".join(describe(view_at(COPY_ON_WRITE, Pages()), ["memory"]))
-    assert "A trace has no memory contents" in text
+    assert "This needs a machine, and a file has none" in text
     assert "run.py panel PROGRAM" in text
 
 
@@ -110,8 +112,8 @@ def test_an_address_that_nothing_is_mapped_at_is_told() -> None:
 def test_a_click_on_a_byte_finds_its_address(zoomed: bool, words: bool) -> None:
     view = view_at(COPY_ON_WRITE, TOLD, zoomed=zoomed, words=words)
     rect, size = places(view, 1280, 720)["memory"], size_for(view, 1280, 720)
-    from hw.panel.draw import Canvas
     from hw.panel.layout import content
+    from hw.panel.picture.draw import Canvas
 
     canvas = Canvas(content(rect, size, "memory"), size)
     shape = panel.shape_of(view, canvas)
@@ -136,36 +138,36 @@ def session() -> tuple[Session, list[str]]:
 def test_the_machine_is_asked_once_for_what_is_in_view_and_only_then() -> None:
     some, words = session()
     some.chosen = "walk"
-    some.poll()
+    poll(some)
     assert not words
-    some.press("h", "h")
+    commands.press(some, "h", "h")
     for _ in range(3):
-        some.poll()
+        poll(some)
     before = some.history.step_start()
     assert words == [f"memory 1 {before},{COPY_ON_WRITE} {OTHERS - 1},{OTHERS},{MINE}"]
     assert some.awaits
-    assert memory.ASKED in "\n".join(describe(some.view(), ["memory"]))
+    assert ASKED in "\n".join(describe(showing.view(some), ["memory"]))
 
 
 def test_while_nothing_changes_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A panel that waits takes no time, also where its memory is all known."""
     some, words = session()
-    some.poll()
-    assert some.memory.awaited is not None
+    poll(some)
+    assert some.asked
     looks: list[int] = []
 
     def look(session: Session) -> list[int]:
-        looks.append(session.view().va)
+        looks.append(showing.view(session).va)
         return []
 
-    monkeypatch.setattr(Session, "frames_in_view", look)
-    some.memory.awaited = None
+    monkeypatch.setattr(showing, "frames_in_view", look)
+    some.asked.clear()
     for _ in range(5):
-        some.poll()
+        poll(some)
     assert looks == []
-    some.press("down")
-    some.poll()
-    some.poll()
+    commands.press(some, "down")
+    poll(some)
+    poll(some)
     assert looks == [VA + 8]
     assert len(words) == 1
 
@@ -175,21 +177,21 @@ def test_a_machine_that_runs_is_not_asked(tmp_path: Path) -> None:
     words: list[str] = []
     some = Session(opened(tmp_path / "growing"), chosen="memory", live=True, send=words.append)
     some.history.seek(some.history.scanned)
-    some.poll()
+    poll(some)
     assert not words
-    assert some.view().pages.why == memory.RUNS
+    assert showing.view(some).pages.why == RUNS
 
 
 def test_keys_move_by_bytes_and_rows_and_between_virtual_and_physical() -> None:
     some, _ = session()
     for key, by in (("right", 1), ("down", 9), ("page down", 89), ("left", 88), ("up", 80)):
-        some.press(key)
-        assert some.view().va == VA + by
-    some.press("j", "j")
-    assert panel.address_of(some.view()) == MINE << 12 | 80
-    assert "physical" in panel.title(some.view())
-    some.press("j", "j")
-    assert panel.address_of(some.view()) == VA + 80
+        commands.press(some, key)
+        assert showing.view(some).va == VA + by
+    commands.press(some, "j", "j")
+    assert panel.address_of(showing.view(some)) == MINE << 12 | 80
+    assert "physical" in panel.title(showing.view(some))
+    commands.press(some, "j", "j")
+    assert panel.address_of(showing.view(some)) == VA + 80
     for letter in ("g", *"pa:0x6010", "return"):
-        some.press(letter, letter if len(letter) == 1 else "")
-    assert panel.address_of(some.view()) == 0x6010
+        commands.press(some, letter, letter if len(letter) == 1 else "")
+    assert panel.address_of(showing.view(some)) == 0x6010

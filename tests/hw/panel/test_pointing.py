@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hw.panel import pointing
-from hw.panel.draw import Box
+from hw.panel import commands
 from hw.panel.layout import places
+from hw.panel.picture.draw import Box
 from hw.panel.session import Session
+from hw.panel.user import pointing, showing
 from tests.hw.panel.recordings import closing, opened
 
 __all__ = ["closing"]
@@ -25,7 +26,7 @@ def session() -> Session:
 def told(some: Session) -> dict[str, set[str]]:
     """Panel -> every line that a tooltip anywhere on it has."""
     found: dict[str, set[str]] = {}
-    for name, rect in places(some.view(), *some.size).items():
+    for name, rect in places(showing.view(some), *some.size).items():
         for x in range(rect.x, rect.right, 9):
             for y in range(rect.y, rect.bottom, 9):
                 some.hover = (x, y)
@@ -44,9 +45,10 @@ def test_tooltips_say_what_is_under_the_pointer() -> None:
 
 @pytest.mark.parametrize("at", [(0, 0), (1279, 719), (1270, 5), (3, 715), (640, 360)])
 def test_a_tooltip_is_wholly_inside_the_window(at: tuple[int, int]) -> None:
-    from hw.panel import overlay
+    from hw.panel.picture import overlay
 
-    for command in overlay.tooltip(["a line", "a longer line of text"], at, 1280, 720, 13):
+    screen = overlay.Screen(1280, 720, 13)
+    for command in overlay.tooltip(screen, ["a line", "a longer line of text"], at):
         if isinstance(command, Box):
             assert command.x >= 0
             assert command.y >= 0
@@ -58,9 +60,9 @@ def test_every_row_of_the_menu_does_something() -> None:
     for number, (words, _) in enumerate(pointing.menu(session()), 1):
         some = session()
         before = (some.chosen, some.message, some.focus.va, some.copied, len(some.breakpoints))
-        some.press("o", "o")
+        commands.press(some, "o", "o")
         assert some.over == "menu"
-        some.press(str(number), str(number))
+        commands.press(some, str(number), str(number))
         after = (some.chosen, some.message, some.focus.va, some.copied, len(some.breakpoints))
         assert some.over == ""
         assert after != before or some.zoomed, words
@@ -70,7 +72,7 @@ def test_a_breakpoint_of_the_menu_is_met() -> None:
     some = session()
     rows = [words for words, _ in pointing.menu(some)]
     pointing.choose(some, rows.index("break on a store that faults at it") + 1)
-    some.press("C", "C")
+    commands.press(some, "C", "C")
     last = some.history.last
     assert last is not None
     assert (last.kind.name, last["page"]) == ("fault", 0x7F00_0000_7000)
@@ -79,6 +81,6 @@ def test_a_breakpoint_of_the_menu_is_met() -> None:
 def test_what_is_no_row_closes_the_menu() -> None:
     some = session()
     for key in ("escape", "x", "9"):
-        some.press("o", "o")
-        some.press(key, key if len(key) == 1 else "")
+        commands.press(some, "o", "o")
+        commands.press(some, key, key if len(key) == 1 else "")
         assert some.over == ""

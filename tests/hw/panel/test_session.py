@@ -1,4 +1,4 @@
-"""T6 and what keys do: forward and back are inverse, conditions mean what they say, and nothing
+"""What keys do: forward and back are inverse, conditions mean what they say, and nothing
 needs a mouse."""
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel import markers
-from hw.panel.conditions import ConditionError, Subject, parse
+from hw.panel import commands
+from hw.panel.commands import COMMANDS
 from hw.panel.keys import bindings, commands_by_key, key_name
-from hw.panel.overlay import matching
-from hw.panel.session import COMMANDS, Session
-from hw.panel.state import FRAMES, PTES
-from tests.hw.panel.recordings import closing, folder, opened
+from hw.panel.model.conditions import ConditionError, Subject, parse
+from hw.panel.model.state import FRAMES, PTES
+from hw.panel.picture.overlay import matching
+from hw.panel.session import Session
+from hw.panel.user import markers, showing
+from tests.hw.panel.recordings import closing, drawn, folder, opened
 
 __all__ = ["closing", "folder"]
 TRACE = Path(__file__).parent / "cow.vtrace"
@@ -28,7 +30,7 @@ def session(path: Path = TRACE) -> Session:
 
 def press(session: Session, *keys: str) -> Session:
     for key in keys:
-        session.press(key, key if len(key) == 1 else "")
+        commands.press(session, key, key if len(key) == 1 else "")
     return session
 
 
@@ -37,7 +39,7 @@ def write(session: Session, key: str, text: str) -> Session:
     return press(session, key, *text, "return")
 
 
-# T6 -----------------------------------------------------------------------------------------------
+# The keymap ---------------------------------------------------------------------------------------
 
 
 def test_every_key_does_one_thing() -> None:
@@ -76,7 +78,7 @@ def test_keys_are_named_by_what_they_type_or_by_their_name() -> None:
 @settings(max_examples=60)
 def test_any_keys_leave_a_session_that_draws(keys: list[str]) -> None:
     some = press(session(), *[key for key in keys if key not in ("q", "ctrl+q")])
-    assert some.draw()
+    assert drawn(some)
     assert 0 <= some.history.position <= some.history.scanned
 
 
@@ -181,7 +183,7 @@ def test_last_write_goes_to_the_record_that_wrote_what_is_in_view() -> None:
 )
 def test_go_puts_addresses_symbols_and_frames_in_view(text: str, va: int | None) -> None:
     some = write(write(session(), "g", "#307"), "g", text)
-    view = some.view()
+    view = showing.view(some)
     if va is None:
         va = some.history.about.address_of("main") if text == "main" else 0x7F0000007000
     assert view.va == va
@@ -198,18 +200,18 @@ def test_go_to_nowhere_is_a_sentence(text: str) -> None:
 
 def test_follow_holds_an_address_while_time_goes_on() -> None:
     some = press(session(), "f", "f", "t")
-    held = some.view().va
+    held = showing.view(some).va
     press(some, "f", "f", "f")
-    assert some.view().va == held
+    assert showing.view(some).va == held
     press(some, "t")
-    assert some.view().va != held
+    assert showing.view(some).va != held
 
 
 def test_markers_show_what_has_changed_between() -> None:
     some = press(write(session(), "g", "#245"), "m", "y", "M")
     rows = "\n".join(markers.difference(some))
     assert f"records 245 to {some.history.position}" in rows
-    assert some.view().since
+    assert showing.view(some).since
     press(session(), "d")
 
 
@@ -217,20 +219,20 @@ def test_the_maps_compare_with_the_pinned_space_and_turn_their_axis() -> None:
     from hw.panel.panels import maps
 
     some = write(write(session(), "g", "#307"), "g", "space:2")
-    plain = maps.describe(some.view())
+    plain = maps.describe(showing.view(some))
     press(some, "z")
-    shown = maps.columns(some.view(), 4)
+    shown = maps.columns(showing.view(some), 4)
     assert [column.space for column in shown] == [2, 1]
-    assert maps.compared_with(some.view(), shown, 1, 0x400000) is shown[0]
-    turned = maps.describe(some.view())
+    assert maps.compared_with(showing.view(some), shown, 1, 0x400000) is shown[0]
+    turned = maps.describe(showing.view(some))
     assert turned[0].startswith("space 2")
     assert sum("4= 4!=" in line for line in turned) == sum("4= 4!=" in line for line in plain) == 1
     press(some, "z")
-    assert maps.describe(some.view()) == plain
+    assert maps.describe(showing.view(some)) == plain
     for name in ("log", "linear", "folded"):
         press(some, "a")
-        assert name in maps.title(some.view())
-        assert some.draw()
+        assert name in maps.title(showing.view(some))
+        assert drawn(some)
 
 
 def test_escape_leads_back() -> None:
@@ -250,7 +252,7 @@ def test_the_palette_carries_out_what_is_picked() -> None:
 
 
 def test_clicks_choose_and_look() -> None:
-    from hw.panel import pointing
+    from hw.panel.user import pointing
 
     some = write(session(), "g", "#307")
     pointing.click(some, 640, 120)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.panel.conditions import ConditionError, Subject, parse
-from hw.panel.draw import Box
-from hw.panel.moment import moment_of
-from hw.panel.paint import Painter
+from hw.panel import commands
+from hw.panel.model.conditions import ConditionError, Subject, parse
+from hw.panel.model.moment import moment_of
 from hw.panel.panels import log, table, walk
-from hw.panel.session import HEAT_RECORDS, STEADY, Session
-from hw.panel.sifting import flags_of, log_lines
-from hw.panel.theme import THEMES
-from tests.hw.panel.recordings import closing, folder, opened
+from hw.panel.picture.draw import Box
+from hw.panel.picture.paint import Painter
+from hw.panel.picture.theme import THEMES
+from hw.panel.session import STEADY, Session
+from hw.panel.user import showing
+from hw.panel.user.showing import HEAT_RECORDS
+from hw.panel.user.sifting import flags_of, log_lines
+from tests.hw.panel.recordings import closing, drawn, folder, opened
 
 __all__ = ["closing", "folder"]
 TRACE = Path(__file__).with_name("cow.vtrace")
@@ -30,7 +34,7 @@ def session(position: int = 307) -> Session:
 
 def type_in(some: Session, key: str, text: str) -> Session:
     for each in (key, *text, "return"):
-        some.press(each, each if len(each) == 1 else "")
+        commands.press(some, each, each if len(each) == 1 else "")
     return some
 
 
@@ -39,7 +43,7 @@ def type_in(some: Session, key: str, text: str) -> Session:
 
 def test_the_log_has_only_lines_that_fulfil_the_condition() -> None:
     some = type_in(session(), "k", "fault && space==2")
-    shown = [number for number, _, _ in log.rows(some.view(), 400)]
+    shown = [number for number, _, _ in log.rows(showing.view(some), 400)]
     history = some.history
     condition = parse("fault && space==2")
     wanted = [
@@ -48,15 +52,15 @@ def test_the_log_has_only_lines_that_fulfil_the_condition() -> None:
         if condition(Subject(history.record(number), number, history.tracks, history.about))
     ]
     assert shown == wanted != []
-    assert "only fault && space==2" in log.title(some.view())
+    assert "only fault && space==2" in log.title(showing.view(some))
     type_in(some, "k", "")
-    assert some.view().log_filter == ""
-    assert len(log.rows(some.view(), 400)) > len(wanted)
+    assert showing.view(some).log_filter == ""
+    assert len(log.rows(showing.view(some), 400)) > len(wanted)
 
 
 def test_words_filter_as_they_search_and_a_bad_condition_is_taken_as_words() -> None:
     some = type_in(session(), "k", "null_call")
-    assert {record.kind.name for _, record, _ in log.rows(some.view(), 400)} == {"syscall"}
+    assert {record.kind.name for _, record, _ in log.rows(showing.view(some), 400)} == {"syscall"}
 
 
 @given(
@@ -77,19 +81,19 @@ def test_a_filtered_log_is_part_of_the_log_in_the_same_order(text: str, position
 
 def test_search_in_a_table_goes_through_the_entries_with_those_flags() -> None:
     some = session()
-    some.press("return")
-    step = walk.table_step(some.view())
+    commands.press(some, "return")
+    step = walk.table_step(showing.view(some))
     assert step is not None
-    entries = table.entries_of(some.view(), step.table)
+    entries = table.entries_of(showing.view(some), step.table)
     writable = [index for index, entry in sorted(entries.items()) if entry & 2]
     type_in(some, "/", "w&&!x")
     seen = []
     for key in ("N",) * 12 + ("n",) * 12:
-        now = walk.table_step(some.view())
+        now = walk.table_step(showing.view(some))
         assert now is not None
         assert now.table == step.table
         seen.append(now.index)
-        some.press(key, key)
+        commands.press(some, key, key)
     assert set(seen) == set(writable) | {step.index}
     assert "w&&!x" in some.message
 
@@ -112,7 +116,7 @@ def test_what_is_no_flag_is_a_sentence(text: str) -> None:
 
 
 def outlines(some: Session) -> int:
-    return sum(1 for c in some.draw() if isinstance(c, Box) and c.outline == "hot")
+    return sum(1 for c in drawn(some) if isinstance(c, Box) and c.outline == "hot")
 
 
 def test_while_time_runs_fast_nothing_is_outlined_and_what_changed_stays_warm() -> None:
@@ -122,7 +126,7 @@ def test_while_time_runs_fast_nothing_is_outlined_and_what_changed_stays_warm() 
     assert some.speed > STEADY
     assert some.is_fast
     assert outlines(some) == 0
-    view = some.view()
+    view = showing.view(some)
     assert view.heat
     assert set(view.heat.values()) == {1, 2, 3}
     some.speed = STEADY
@@ -154,29 +158,39 @@ def test_a_machine_that_runs_live_is_followed_without_outlines(tmp_path: Path) -
     assert not some.is_fast
 
 
-# T10 ----------------------------------------------------------------------------------------------
+# What a step costs --------------------------------------------------------------------------------
+
+
+class Counting(Painter):
+    """Counts the texts that its fonts have to render: what a redraw costs."""
+
+    renders = 0
+
+    def font(self, size: int, bold: bool) -> Any:
+        self.renders += 1
+        return super().font(size, bold)
 
 
 def test_text_is_rendered_once_and_a_step_renders_only_what_it_changed(folder: Path) -> None:
     some = Session(opened(folder / "threads"))
     some.history.seek(some.history.scanned // 2)
-    painter = Painter(THEMES["dark"])
+    painter = Counting(THEMES["dark"])
     surface = painter.surface(*some.size)
-    painter.paint(surface, some.draw())
+    painter.paint(surface, drawn(some))
     first = painter.renders
     assert first > 100
-    painter.paint(surface, some.draw())
+    painter.paint(surface, drawn(some))
     assert painter.renders == first, "the same picture again renders nothing"
     per_step = []
     for _ in range(30):
         before = painter.renders
-        some.press("e", "e")
-        painter.paint(surface, some.draw())
+        commands.press(some, "e", "e")
+        painter.paint(surface, drawn(some))
         per_step.append(painter.renders - before)
     assert max(per_step) < first / 2
     assert sum(per_step) / len(per_step) < 40
     for _ in range(30):
-        some.press("E", "E")
+        commands.press(some, "E", "E")
     before = painter.renders
-    painter.paint(surface, some.draw())
+    painter.paint(surface, drawn(some))
     assert painter.renders == before, "and so does going back"

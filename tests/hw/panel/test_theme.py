@@ -1,4 +1,4 @@
-"""T8: colours can be told apart by people with any of the common kinds of sight, or else a letter
+"""Colours can be told apart by people with any of the common kinds of sight, or else a letter
 and a pattern tell them apart; and text can be read."""
 
 from __future__ import annotations
@@ -7,7 +7,15 @@ from itertools import combinations
 
 import pytest
 
-from hw.panel.theme import CLASSES, HUES, THEMES, Theme, contrast, hue_of, ink_on, pattern_of
+from hw.panel.picture.theme import (
+    CLASSES,
+    HUES,
+    THEMES,
+    Theme,
+    hue_of,
+    ink_on,
+    pattern_of,
+)
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
 SIGHTS = {
@@ -35,6 +43,18 @@ Colour = tuple[int, int, int]
 def linear(value: int) -> float:
     share = value / 255
     return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """The contrast ratio of two colours (WCAG 2.1, 1.4.3): 1 to 21."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: Colour) -> float:
+    """The relative luminance of a colour (WCAG 2.1)."""
+    r, g, b = (linear(value) for value in colour)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 
 def lab(colour: Colour, sight: str) -> tuple[float, float, float]:

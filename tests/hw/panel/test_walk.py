@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import hw.panel.walk
+import hw.panel.model.walk
 from hw.paging import FETCH, NX, PS, READ, WRITE, P, U, W
 from hw.panel.layout import compose, describe
+from hw.panel.model.walk import Tables, explain
 from hw.panel.pictures import view_of
-from hw.panel.walk import Tables, explain
 from tests.hw.panel.recordings import closing, opened
 
 __all__ = ["closing"]
@@ -66,7 +66,7 @@ def test_where_the_walk_is_still_to_be_written_the_panel_says_so(
     def unwritten(*_: Any) -> None:
         raise NotImplementedError("write walk in hw/paging.py")
 
-    monkeypatch.setattr(hw.panel.walk, "walk", unwritten)
+    monkeypatch.setattr(hw.panel.model.walk, "walk", unwritten)
     history = opened(TRACE)
     history.seek(307)
     view = view_of(history)

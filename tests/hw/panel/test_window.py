@@ -1,13 +1,17 @@
-"""T5: a real window of pygame's dummy driver, and posted events."""
+"""A real window of pygame's dummy driver, and posted events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hw.panel.picture.draw import Command
+from hw.panel.picture.paint import Painter
 from hw.panel.session import Session
+from hw.panel.user.over import draw_over
 from hw.panel.window import Window
 from tests.hw.panel.recordings import closing, folder, opened
 
@@ -96,7 +100,7 @@ def test_shift_and_drag_on_the_timeline_tell_what_lies_between(window: Window) -
 
 def test_ctrl_and_wheel_zoom_about_the_pointer(window: Window) -> None:
     from hw.panel.panels import timeline
-    from hw.panel.pointing import canvas_at
+    from hw.panel.user.pointing import canvas_at
 
     def under() -> int:
         found = canvas_at(window.session, 1000, 650)
@@ -133,13 +137,13 @@ def test_a_pointer_that_rests_is_told_what_it_is_on(window: Window) -> None:
 
 
 def test_the_other_button_opens_the_menu_and_a_row_of_it_can_be_clicked(window: Window) -> None:
-    from hw.panel.draw import Text
+    from hw.panel.picture.draw import Text
 
     press(window, *"ffff")
     mouse(window, "MOUSEBUTTONDOWN", (640, 120), button=3)
     session = window.session
     assert session.over == "menu"
-    rows = [c for c in session.over_commands() if isinstance(c, Text)]
+    rows = [c for c in draw_over(session) if isinstance(c, Text)]
     row = next(c for c in rows if "its bytes" in c.text)
     mouse(window, "MOUSEBUTTONDOWN", (row.x + 20, row.y + 3), button=1)
     assert (session.over, session.chosen) == ("", "memory")
@@ -152,12 +156,19 @@ def test_modifiers_alone_are_no_keys(window: Window) -> None:
 
 
 def test_a_step_paints_only_what_has_changed(window: Window) -> None:
+    class Counting(Painter):
+        paintings = 0
+
+        def paint(self, surface: Any, commands: list[Command]) -> None:
+            self.paintings += 1
+            super().paint(surface, commands)
+
     press(window, "f")
-    painted = window.redrawn
+    counting = window.painter = Counting(window.painter.theme, window=False)
     window.paint()
-    assert window.redrawn == painted, "nothing changed, nothing is painted"
+    assert counting.paintings == 0, "nothing changed, nothing is painted"
     press(window, "e")
-    assert 0 < window.redrawn - painted < 12
+    assert 0 < counting.paintings < 12
 
 
 def test_closing_the_window_ends_the_session(window: Window) -> None:
