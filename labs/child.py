@@ -30,14 +30,34 @@ MEMORY_BYTES = 8 << 30
 """Of addresses: the emulator reserves 1 GiB of them for each core, and uses few."""
 
 LEAVES_THE_PROCESS = (
-    "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.system", "os.exec",
-    "os.kill", "os.killpg", "subprocess.Popen", "socket.connect", "socket.bind",
-    "_winapi.CreateProcess", "signal.pthread_kill",
-)  # fmt: skip
+    "os.fork",
+    "os.forkpty",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.system",
+    "os.exec",
+    "os.kill",
+    "os.killpg",
+    "subprocess.Popen",
+    "socket.connect",
+    "socket.bind",
+    "_winapi.CreateProcess",
+    "signal.pthread_kill",
+)
 CHANGES_FILES = (
-    "os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
-    "os.symlink", "os.truncate", "shutil.rmtree", "shutil.move",
-)  # fmt: skip
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.symlink",
+    "os.truncate",
+    "shutil.rmtree",
+    "shutil.move",
+)
 
 
 class OverBudget(BaseException):

@@ -17,8 +17,15 @@ from labs.judge import VISIBLE, to_data
 from labs.lab import BUILT, ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland")
-FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt",
-         "requirements-test.txt", "LICENSE", ".gitignore")  # fmt: skip
+FILES = (
+    "run.py",
+    "requirements.txt",
+    "requirements-panel.txt",
+    "requirements-compiler.txt",
+    "requirements-test.txt",
+    "LICENSE",
+    ".gitignore",
+)
 README = """\
 # Vantage, lab {number}: {title}
 

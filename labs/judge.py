@@ -163,11 +163,12 @@ def _mark(check: Check, questions: list[Question], sheet: Sheet, seed: int) -> V
         return Verdict(check, found)
     given = [sheet.answers.get(question.told["key"]) for question in questions]
     wrong = [
-        f"{question.told['key']} is not {shown(said)}" if said is not None
+        f"{question.told['key']} is not {shown(said)}"
+        if said is not None
         else f"{question.told['key']} has no answer"
         for question, said in zip(questions, given, strict=True)
         if said != question.expected[0].value
-    ]  # fmt: skip
+    ]
     return Verdict(check, "; ".join(wrong), len(questions) - len(wrong), len(questions))
 
 
@@ -209,9 +210,15 @@ class Child:
         self.ended = ""
         self._process = subprocess.Popen(
             [sys.executable, "-I", str(ROOT / "labs" / "child.py")],
-            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True, encoding="utf-8", errors="replace", start_new_session=True,
-        )  # fmt: skip
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
         self._watchdog = threading.Timer(WATCHDOG_SECONDS, self._give_up)
         self._watchdog.daemon = True
         self._watchdog.start()
@@ -293,9 +300,13 @@ class Interview:
             for slot, word in self.question.words.items():
                 shared[slot * 8 : slot * 8 + 8] = word.to_bytes(8, "little")
             self.child.say(
-                {**self.question.told, "nonce": self.nonce, "memory": str(self.memory),
-                 "trace": str(self.trace)}
-            )  # fmt: skip
+                {
+                    **self.question.told,
+                    "nonce": self.nonce,
+                    "memory": str(self.memory),
+                    "trace": str(self.trace),
+                }
+            )
             found = self._listen(memoryview(shared).toreadonly())
             if os.fstat(file.fileno()).st_size != size:
                 return "the code changed the size of the memory that it was lent"

@@ -103,11 +103,19 @@ def find_lab(number: str) -> Lab:
 def _read(path: Path) -> Lab:
     told = json.loads(path.read_text("utf-8"))
     return Lab(
-        told["number"], told["name"], told["title"], path.parent,
-        told["parts"], told["hints"], tuple(map(_check, told["checks"])), told["answering"],
-        tuple(told["withheld"]), tuple(told["boots"]), tuple(told.get("programs", ())),
+        told["number"],
+        told["name"],
+        told["title"],
+        path.parent,
+        told["parts"],
+        told["hints"],
+        tuple(map(_check, told["checks"])),
+        told["answering"],
+        tuple(told["withheld"]),
+        tuple(told["boots"]),
+        tuple(told.get("programs", ())),
         told.get("answers", ""),
-    )  # fmt: skip
+    )
 
 
 def _check(row: dict[str, Any]) -> Check:

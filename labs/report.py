@@ -90,9 +90,12 @@ def junit(report: Report) -> bytes:
     """JUnit's XML, as CI systems read it."""
     failed = sum(not verdict.passed for verdict in report.verdicts)
     suite = ElementTree.Element(
-        "testsuite", name=f"lab{report.lab.number}", tests=str(len(report.verdicts)),
-        failures=str(failed), errors=str(int(bool(report.failure))),
-    )  # fmt: skip
+        "testsuite",
+        name=f"lab{report.lab.number}",
+        tests=str(len(report.verdicts)),
+        failures=str(failed),
+        errors=str(int(bool(report.failure))),
+    )
     for verdict in report.verdicts:
         case = ElementTree.SubElement(suite, "testcase", name=verdict.check.name)
         case.set("classname", f"lab{report.lab.number}")

@@ -64,8 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("start", help="make a tree of your own for a lab")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", help="where (default: lab-N)")
-    verb.add_argument("--as", dest="student", metavar="NAME", help="whose questions (default: "
-                      "your login)")  # fmt: skip
+    verb.add_argument(
+        "--as", dest="student", metavar="NAME", help="whose questions (default: your login)"
+    )
     verb = verbs.add_parser("ask", help="print the questions of a lab on paper")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--seed", type=int, help="other questions than your own, to practise")
@@ -76,8 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("export", help="write a student's tree")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", required=True)
-    verb.add_argument("--seed", type=int, help="which questions it asks (default: "
-                      f"{USUAL_SEED}; of --gradescope: a number drawn by lot)")  # fmt: skip
+    verb.add_argument(
+        "--seed",
+        type=int,
+        help="which questions it asks (default: "
+        f"{USUAL_SEED}; of --gradescope: a number drawn by lot)",
+    )
     verb.add_argument("--gradescope", action="store_true", help="DIR is a zip: an autograder")
     verb = verbs.add_parser("mutants", help="typical wrong answers, and what each is told")
     verb.add_argument("lab", metavar="N")
@@ -88,8 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
     verb.add_argument("--tree", metavar="DIR", default=str(ROOT), help="the tree to judge")
     verb.add_argument("--class", dest="folder", metavar="DIR", help="grade all submissions in it")
-    verb.add_argument("--jobs", type=_positive, metavar="N", help="so many checks, or submissions, "
-                      "at a time (default: one for each core)")  # fmt: skip
+    verb.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="so many checks, or submissions, at a time (default: one for each core)",
+    )
     verb.add_argument("--seed", type=int, help="which questions are asked")
     verb.add_argument("--results", metavar="DIR", help="write the three report files there")
     verb.add_argument("--json", action="store_true", help="Gradescope's JSON instead of lines")
@@ -238,6 +247,12 @@ def _positive(word: str) -> int:
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "list": _list, "show": _show, "start": _start, "ask": _ask, "hint": _hint, "grade": _grade,
-    "export": _export, "mutants": _mutants,
-}  # fmt: skip
+    "list": _list,
+    "show": _show,
+    "start": _start,
+    "ask": _ask,
+    "hint": _hint,
+    "grade": _grade,
+    "export": _export,
+    "mutants": _mutants,
+}

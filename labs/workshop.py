@@ -52,10 +52,16 @@ class Workshop:
         command = [*BUILD, *names, "--to", str(self.folder), "--with", str(self.tree.resolve())]
         try:
             done = subprocess.run(
-                command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, timeout=COMPILER_SECONDS, text=True, encoding="utf-8",
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=COMPILER_SECONDS,
+                text=True,
+                encoding="utf-8",
                 errors="replace",
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired:
             self.wrong = f"the compiler hung for {COMPILER_SECONDS} s"
             return
@@ -95,9 +101,15 @@ def fetch_compiler() -> str:
     """Install it in Vantage's environment, once; returns why that failed, or nothing."""
     print("The C compiler is fetched, once: 100 MB", file=sys.stderr, flush=True)
     done = subprocess.run(
-        [*BUILD, "--help"], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        [*BUILD, "--help"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     importlib.invalidate_caches()
     if has_compiler():
         return ""

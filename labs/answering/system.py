@@ -160,10 +160,15 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     finally:
         trace.close()
     return {
-        "status": ended, "stops": watch.made, "records": watch.records, "cycles": kernel.now(),
-        "instructions": kernel.machine.instructions(), "log": kernel.messages,
-        "output": console.text, "ended": _told(ended, console.text),
-    }  # fmt: skip
+        "status": ended,
+        "stops": watch.made,
+        "records": watch.records,
+        "cycles": kernel.now(),
+        "instructions": kernel.machine.instructions(),
+        "log": kernel.messages,
+        "output": console.text,
+        "ended": _told(ended, console.text),
+    }
 
 
 @functools.cache

@@ -55,8 +55,11 @@ def _text(rows: list[dict[str, Any]]) -> str:
     lines = ["A tree of words in a segment: every node is two pointers and a word.", ""]
     for row in rows:
         state = f"sees the root in frame {row['pfn']:#x}" if row["alive"] else "has ended since"
-        lines += [f"  process {row['pid']} {row['did']} {row['nodes']} nodes from {row['root']:#x} "
-                  f"and {state}:", f"    {' '.join(row['words'])}"]  # fmt: skip
+        lines += [
+            f"  process {row['pid']} {row['did']} {row['nodes']} nodes from {row['root']:#x} "
+            f"and {state}:",
+            f"    {' '.join(row['words'])}",
+        ]
     moral = (
         "Nothing was copied or translated: the segment lies at its own address in every process, "
         f"so the pointers hold. The root is in frame {rows[1]['held']:#x}, which only the segment "

@@ -148,23 +148,25 @@ def _text(figures: Figures, right: bool) -> str:
         if right
         else "A value was read that nobody wrote, or the ends differ, which must not be."
     )
-    return "\n".join([
-        *_wrapped(
-            f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} clients "
-            "switch into; and the same hash table in a server, which they send messages to. "
-            f"{OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} of 100 a GET."
-        ),
-        "",
-        f"{'':20}" + "".join(f"{_cores(cores):>29}" for cores in CORES),
-        f"{'clients':20}" + _row([n for _ in CORES for n in CLIENTS]),
-        "operations per million modelled cycles",
-        *_table(figures, "operations_per_million_cycles"),
-        "operations per second on this host",
-        *_table(figures, "operations_per_host_second"),
-        "",
-        *(line for sentence in _why(figures) for line in _wrapped(sentence, "- ")),
-        *_wrapped(verdict),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *_wrapped(
+                f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} clients "
+                "switch into; and the same hash table in a server, which they send messages to. "
+                f"{OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} of 100 a GET."
+            ),
+            "",
+            f"{'':20}" + "".join(f"{_cores(cores):>29}" for cores in CORES),
+            f"{'clients':20}" + _row([n for _ in CORES for n in CLIENTS]),
+            "operations per million modelled cycles",
+            *_table(figures, "operations_per_million_cycles"),
+            "operations per second on this host",
+            *_table(figures, "operations_per_host_second"),
+            "",
+            *(line for sentence in _why(figures) for line in _wrapped(sentence, "- ")),
+            *_wrapped(verdict),
+        ]
+    )
 
 
 def _wrapped(text: str, mark: str = "") -> list[str]:

@@ -27,8 +27,15 @@ def run(options: Options) -> Result:
         for vid, place, says in LINE.findall(b"".join(output).decode()):
             space = held[int(vid)].view if int(vid) else home
             leaf = space.table.lookup(int(place, 16))
-            rows.append({"vid": int(vid), "va": int(place, 16), "says": says,
-                         "cr3": space.table.root_pa, "pfn": (leaf & ADDRESS) >> 12})  # fmt: skip
+            rows.append(
+                {
+                    "vid": int(vid),
+                    "va": int(place, 16),
+                    "says": says,
+                    "cr3": space.table.root_pa,
+                    "pfn": (leaf & ADDRESS) >> 12,
+                }
+            )
         kernel.run(lambda: process.zombie)
     if not rows:
         raise cannot_play(PROGRAM, b"".join(output).decode())

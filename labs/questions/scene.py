@@ -73,10 +73,14 @@ class Scene:
         self.see(END, f"the end of {self.program}", "well", "answer", "ended")
         self.see(END, "the stops that it made", self.stops, "answer", "stops")
         asked = {
-            "program": self.program, "words": [self.name, *map(hex, self.numbers)],
-            "stops": self.stops, "machine": {"ram_mib": RAM_MIB}, "config": self.config,
-            "lines": LINES, "cycles": cycles,
-        }  # fmt: skip
+            "program": self.program,
+            "words": [self.name, *map(hex, self.numbers)],
+            "stops": self.stops,
+            "machine": {"ram_mib": RAM_MIB},
+            "config": self.config,
+            "lines": LINES,
+            "cycles": cycles,
+        }
         return Question(self.about, asked, self.expected, RAM_MIB << 20)
 
 
