@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from hw.host import UserError
-from labs.judge import seed_held
+from labs.exam import seed_held
 from labs.lab import ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland", "labs")

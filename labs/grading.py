@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hw.host import UserError
 from labs import progress, report, written
-from labs.judge import Verdict, grade, seed_held
+from labs.exam import seed_held
+from labs.judge import Verdict, grade
 from labs.lab import Lab
 from labs.progress import USUAL_SEED
 from labs.report import Report

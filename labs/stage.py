@@ -18,7 +18,7 @@ from kernel.mm.frames import FRAME
 from kernel.syscalls import TABLE
 from kernel.trap import SYSCALL
 from kernel.wait.signals import KILLS, SIGNAL, name
-from labs.demo import Options, cannot_play
+from labs.claim import Options, cannot_play
 from userland.programs import built_in, describe, read_program
 
 MARK = "null_call"

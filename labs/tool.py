@@ -13,10 +13,11 @@ from textwrap import fill
 
 from hw.host import UserError, wants_colour
 from labs import classroom, progress, report
+from labs.exam import HELD, seed_held
 from labs.export import export
 from labs.gradescope import write_autograder
 from labs.grading import grade_one, seed_for, usual_jobs
-from labs.judge import VISIBLE, Verdict, seed_held
+from labs.judge import Verdict
 from labs.lab import ROOT, Lab, all_labs, find_lab
 from labs.progress import USUAL_SEED
 
@@ -115,7 +116,7 @@ def _show(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     lab = find_lab(options.lab)
     seed = progress.seed_of(options.student or getpass.getuser())
-    if (lab.folder / VISIBLE).exists():
+    if (lab.folder / HELD).exists():
         print(f"this is your tree of lab {lab.number}; begin with: run.py lab show {lab.number}")
         return 0
     to = Path(options.to or f"lab-{lab.number}")

@@ -10,7 +10,7 @@ import functools
 import gc
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
@@ -21,10 +21,8 @@ from kernel.kernel import Deadlock, Kernel
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
 from kernel.wait import signals
+from labs.answering.desk import Desk
 from userland.programs import built_in, describe, read_program
-
-if TYPE_CHECKING:
-    from labs.child import Desk
 
 MARK = "null_call"
 WAITS = re.compile(r"^lab \d+, part \w+, waits to be written in \S+$", re.MULTILINE)

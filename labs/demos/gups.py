@@ -18,8 +18,8 @@ from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
 from kernel.trap import SYSCALL
+from labs.claim import Demo, Options, Result, cannot_play, paragraph
 from labs.crossings import host_clock
-from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import describe, read_program
 
 PROGRAM = "gups"
@@ -123,8 +123,8 @@ def _text(ways: dict[str, dict[str, Any]], equal: bool) -> str:
     return "\n".join(
         [
             paragraph(
-                f"A table in {PARTS} parts, seen through a window that shows one of them: {updates:,} "
-                f"random updates in {BATCHES} batches, each of one part."
+                f"A table in {PARTS} parts, seen through a window that shows one of them: "
+                f"{updates:,} random updates in {BATCHES} batches, each of one part."
             ),
             "",
             *(f"  {name:<5}{doc}" for name, doc in WAYS.items()),

@@ -18,7 +18,7 @@ from hw.paging import ADDRESS, P
 from kernel.kernel import Kernel
 from kernel.mm.space import AddressSpace
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_lifetime"
@@ -153,15 +153,15 @@ def _text(data: dict[str, Any]) -> str:
             _line("", MOMENTS),
             *(_line(name, cells) for name, cells in rows),
             paragraph(
-                f"Before it began {data['used_before']} were in use. The user pays for segment, VAS "
-                "and its tables."
+                f"Before it began {data['used_before']} were in use. The user pays for segment, "
+                "VAS and its tables."
             ),
             "",
             paragraph(
                 "Memory mapped inside belongs to the VAS, and a segment to nobody: detach and exit "
                 f"release neither. Too early, vas_delete is {refused['vas_delete']} (a process has "
-                f"the VAS attached) and vas_seg_delete {refused['vas_seg_delete']} (a VAS shows the "
-                "segment)."
+                f"the VAS attached) and vas_seg_delete {refused['vas_seg_delete']} (a VAS shows "
+                "the segment)."
             ),
             "",
             *_orphan(hog),

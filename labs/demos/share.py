@@ -8,7 +8,7 @@ from typing import Any
 from hw.paging import ADDRESS
 from kernel.boot import boot, spawn
 from kernel.kernel import Kernel
-from labs.demo import Demo, Options, Result, cannot_play, paragraph
+from labs.claim import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM = "vas_share"

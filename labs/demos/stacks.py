@@ -18,7 +18,7 @@ from hw.paging import ADDRESS
 from kernel.kernel import Kernel
 from kernel.mm.space import AddressSpace
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_stacks"
@@ -131,8 +131,9 @@ def _text(data: dict[str, Any]) -> str:
             "The same threads, each inside a VAS of its own that has a stack there.",
             *(_row(f"thread {row['tid']}, vid {row['vid']}", row) for row in views),
             paragraph(
-                f"Both went home and came back, in {data['switches']} switches. B follows a pointer to "
-                f"A's variable and finds {data['followed']}: it leads into B's own stack."
+                f"Both went home and came back, in {data['switches']} switches. B follows a "
+                f"pointer to A's variable and finds {data['followed']}: it leads into B's own "
+                "stack."
             ),
             "Two processes in one VAS, with the stacks that they have anyway.",
             *(_row(f"process {row['pid']}, vid {row['vid']}", row) for row in processes),
@@ -141,8 +142,8 @@ def _text(data: dict[str, Any]) -> str:
             "",
             "What does not work:",
             paragraph(
-                f"- A thread goes home while it stands on a stack of the VAS: {falls or 'it lives'}. "
-                "At home nothing is there; it must change stacks first.",
+                f"- A thread goes home while it stands on a stack of the VAS: "
+                f"{falls or 'it lives'}. At home nothing is there; it must change stacks first.",
                 "  ",
             ),
             paragraph(

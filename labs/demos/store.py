@@ -21,8 +21,8 @@ from kernel.boot import Config, boot, run_to_end, spawn
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
+from labs.claim import Demo, Options, Result
 from labs.crossings import MARK, host_clock
-from labs.demo import Demo, Options, Result
 from userland.programs import describe, read_program
 
 PROGRAM = "store"
@@ -151,9 +151,10 @@ def _text(figures: Figures, right: bool) -> str:
     return "\n".join(
         [
             *_wrapped(
-                f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} clients "
-                "switch into; and the same hash table in a server, which they send messages to. "
-                f"{OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} of 100 a GET."
+                f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} "
+                "clients switch into; and the same hash table in a server, which they send "
+                f"messages to. {OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} "
+                "of 100 a GET."
             ),
             "",
             f"{'':20}" + "".join(f"{_cores(cores):>29}" for cores in CORES),

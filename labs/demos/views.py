@@ -7,7 +7,7 @@ from typing import Any
 
 from hw.paging import ADDRESS
 from kernel.boot import boot, spawn
-from labs.demo import Demo, Options, Result, cannot_play, paragraph
+from labs.claim import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM, LAST = "vas_views", "is not there"

@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 from labs.evidence import END, Expectation
-from labs.judge import Question
 from labs.lab import ROOT, Check
+from labs.question import Question
 
 PROGRAM = "exam_paging"
 PAGE, WORD = 4096, 8

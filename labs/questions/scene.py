@@ -11,7 +11,7 @@ from typing import Any
 
 from kernel.abi.errno import E
 from labs.evidence import END, Expectation
-from labs.judge import Question
+from labs.question import Question
 from userland.programs import describe, read_program
 
 RAM_MIB = 8

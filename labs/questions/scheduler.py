@@ -13,8 +13,8 @@ from typing import Any
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 RAM_MIB = 16
 PAGE = 0x600000000000

@@ -10,8 +10,8 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 from labs.questions.scene import EBUSY, EFAULT, PAGE, Scene, places
 
 PROGRAM = "exam_segments"

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 PAGE = 0x600000000000
 """EXAM_PAGE of <exam.h>."""

@@ -16,8 +16,8 @@ from hw.paging import U, W
 from hw.tlb import GLOBAL, Tlb
 from labs.answering.tlb import IN_ORDER, content, perform
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 CASES = 12
 PIECES = {2: 1 << 9, 3: 1 << 18}

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 from labs.questions.scene import (
     EACCES,
     EBUSY,

@@ -29,8 +29,8 @@ from hw.paging import (
     walk,
 )
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 CASES = 24
 MEMORY_WORDS = 16 * 512

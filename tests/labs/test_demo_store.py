@@ -14,7 +14,7 @@ from kernel.boot import Config, trace_header
 from kernel.task.process import Signal
 from kernel.vas.sharing import SEG_LOCK, AtSwitch
 from kernel.wait.signals import SIGKILL, send
-from labs.demo import Options
+from labs.claim import Options
 from labs.demos import store
 from labs.demos.store import GETS, MESSAGES, SETS, SWITCH, Case
 from labs.export import REGION

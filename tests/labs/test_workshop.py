@@ -9,8 +9,8 @@ import pytest
 
 from labs import judge, workshop
 from labs.export import starter
-from labs.judge import Question
 from labs.lab import Lab, find_lab
+from labs.question import Question
 from labs.workshop import Workshop
 from userland.programs import BIN
 

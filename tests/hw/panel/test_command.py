@@ -20,7 +20,8 @@ from hw.panel.session import Session
 from hw.panel.theme import THEMES
 from hw.panel.verbs import VERBS
 from kernel.boot import Config
-from labs.demo import Options, every_demo
+from labs.claim import Options
+from labs.demo import every_demo
 from tests.hw.panel.recordings import closing, folder, opened, record
 
 __all__ = ["closing", "folder"]

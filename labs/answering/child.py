@@ -2,7 +2,7 @@
 
 Only the files of the lab's parts come from the student's tree, laid over the judge's own; all
 else is the judge's.  Whatever the student prints goes nowhere: the answers have a pipe of their
-own.  `labs.judge` describes the protocol.
+own.  `labs.interview` describes the protocol.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
+
+from hw import host
+from labs.answering.desk import Desk
 
 LINES = 20_000
 """Lines of Python in the student's files that one answer, or the import, may take, unless the
@@ -146,37 +149,10 @@ class Source(importlib.abc.SourceLoader):
         return Path(path).read_bytes()
 
 
-@dataclass(slots=True)
-class Desk:
-    """What an answer is worked out with: a memory that the judge sees, and a way to show stops."""
-
-    nonce: int
-    memory: mmap.mmap
-    trace: BinaryIO
-    out: TextIO
-
-    def words(self) -> memoryview:
-        """The memory as 64-bit words."""
-        return memoryview(self.memory).cast("Q")
-
-    def stop(self, name: str, roots: dict[str, int], record: int = 0) -> None:
-        """Stand still until the judge has looked at memory; `record` is where the trace is."""
-        self.trace.flush()
-        self.say({"stop": name, "roots": roots, "record": record})
-        if sys.stdin.readline().strip() != '"go"':
-            os._exit(0)  # the judge has seen enough
-
-    def say(self, line: dict[str, Any]) -> None:
-        self.out.write(json.dumps({**line, "nonce": self.nonce}) + "\n")
-        self.out.flush()
-
-
 def main() -> None:
     """Answer every question, as far as the student's code allows."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    from hw import host
-
     host.limit_memory(MEMORY_BYTES)
     task = json.loads(sys.stdin.readline())
     meter = Meter(frozenset(task["overlay"].values()))
@@ -234,8 +210,3 @@ def _say(error: BaseException, meter: Meter) -> str:
     own = [frame for frame in frames if frame.filename in meter.paths]
     where = f", in line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
     return f"{type(error).__name__}: {error}{where}"
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    main()
