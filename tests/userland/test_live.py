@@ -1,4 +1,4 @@
-"""T9: a machine that is paused, stepped and looked at does what it does without; and the channel
+"""A machine that is paused, stepped and looked at does what it does without; and the channel
 between the panel and the machine."""
 
 from __future__ import annotations

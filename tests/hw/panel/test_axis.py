@@ -1,4 +1,4 @@
-"""T7: the folded axis keeps order, comes back, and fits, whatever the maps are."""
+"""The folded axis keeps order, comes back, and fits, whatever the maps are."""
 
 from __future__ import annotations
 

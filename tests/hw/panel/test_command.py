@@ -1,4 +1,4 @@
-"""T12 and the commands without a window: what they write, and what they say when they cannot."""
+"""Scenes and the commands without a window: what they write, and what they say when they cannot."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_the_verbs_are_the_commands() -> None:
     assert set(VERBS) == set(command.COMMANDS)
 
 
-# T12 ----------------------------------------------------------------------------------------------
+# Scenes -------------------------------------------------------------------------------------------
 
 
 def recorded_for(path: Path, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""T0 and T11: any moment of a trace is the same from the front, from behind and from a keyframe;
+"""Any moment of a trace is the same from the front, from behind and from a keyframe;
 and what the records add up to is the state that the kernel really has."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def shelves(history: History) -> list[dict[object, object]]:
     return [dict(shelf) for shelf in history.state.shelves]
 
 
-# T0 ---------------------------------------------------------------------------------------------
+# Any moment, from any side ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -90,7 +90,7 @@ def test_a_step_back_can_fail_to_match() -> None:
     assert one.shelves == other.shelves
 
 
-# T11 --------------------------------------------------------------------------------------------
+# The records and the kernel -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

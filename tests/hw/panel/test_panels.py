@@ -1,4 +1,4 @@
-"""T1 to T4: what the panels draw and say, against files that were looked at once.
+"""What the panels draw and say, against files that were looked at once.
 
 The trace is in the tree, so that nothing in the kernel can change it.  After a wanted change,
 VANTAGE_GOLDENS=write makes the files anew; look at them before they are committed.
@@ -71,7 +71,7 @@ def as_lines(commands: list[Command]) -> str:
     return "\n".join(map(repr, commands)) + "\n"
 
 
-# T1, T2 -------------------------------------------------------------------------------------------
+# What a panel draws and says ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PANELS)
@@ -346,7 +346,7 @@ def test_the_timeline_counts_what_it_cannot_mark_and_says_who_is_left_out(size: 
     assert any(text.startswith("+1") for text in words)
 
 
-# T3, T4 -------------------------------------------------------------------------------------------
+# Whole pictures -----------------------------------------------------------------------------------
 
 
 def differing(one: Any, other: Any) -> float:

@@ -1,4 +1,4 @@
-"""T6 and what keys do: forward and back are inverse, conditions mean what they say, and nothing
+"""What keys do: forward and back are inverse, conditions mean what they say, and nothing
 needs a mouse."""
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write(session: Session, key: str, text: str) -> Session:
     return press(session, key, *text, "return")
 
 
-# T6 -----------------------------------------------------------------------------------------------
+# Keys ---------------------------------------------------------------------------------------------
 
 
 def test_every_key_does_one_thing() -> None:

@@ -154,7 +154,7 @@ def test_a_machine_that_runs_live_is_followed_without_outlines(tmp_path: Path) -
     assert not some.is_fast
 
 
-# T10 ----------------------------------------------------------------------------------------------
+# What a step paints -------------------------------------------------------------------------------
 
 
 def test_text_is_rendered_once_and_a_step_renders_only_what_it_changed(folder: Path) -> None:

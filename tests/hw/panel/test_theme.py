@@ -1,4 +1,4 @@
-"""T8: colours can be told apart by people with any of the common kinds of sight, or else a letter
+"""Colours can be told apart by people with any of the common kinds of sight, or else a letter
 and a pattern tell them apart; and text can be read."""
 
 from __future__ import annotations

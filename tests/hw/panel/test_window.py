@@ -1,4 +1,4 @@
-"""T5: a real window of pygame's dummy driver, and posted events."""
+"""A real window of pygame's dummy driver, and posted events."""
 
 from __future__ import annotations
 
