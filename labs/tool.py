@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import fill
 
-from hw.host import UserError, wants_colour
+from hw.host import UserError, run_interruptible, wants_colour
 from labs import classroom, progress, report
+from labs.crew import Crew
 from labs.exam import HELD, seed_held
 from labs.export import export
 from labs.gradescope import write_autograder
@@ -203,8 +204,11 @@ def _grade(options: argparse.Namespace) -> int:
     if results:
         results.mkdir(parents=True, exist_ok=True)  # not only after all the work
     seed = seed_for(lab, options.seed)
+    crew = Crew()
     if options.folder:
-        return _grade_class(lab, seed, results, options)
+        return run_interruptible(
+            lambda: _grade_class(lab, seed, results, options, crew), crew.dismiss
+        )
     colour = wants_colour(sys.stdout)
 
     def tell(verdict: Verdict) -> None:
@@ -212,7 +216,12 @@ def _grade(options: argparse.Namespace) -> int:
             print(report.line(lab, verdict, colour), flush=True)
 
     jobs = options.jobs or usual_jobs()
-    told = grade_one(lab, Path(options.tree), seed, options.k, results, tell, jobs)
+    told = run_interruptible(
+        lambda: grade_one(
+            lab, Path(options.tree), seed, options.k, results, tell=tell, jobs=jobs, crew=crew
+        ),
+        crew.dismiss,
+    )
     if options.json:
         print(json.dumps(report.gradescope(told), indent=2))
     else:
@@ -220,13 +229,17 @@ def _grade(options: argparse.Namespace) -> int:
     return 0 if told.passed else 1
 
 
-def _grade_class(lab: Lab, seed: int, results: Path | None, options: argparse.Namespace) -> int:
+def _grade_class(
+    lab: Lab, seed: int, results: Path | None, options: argparse.Namespace, crew: Crew
+) -> int:
     jobs = options.jobs or usual_jobs()
-    graded = classroom.grade_class(lab, Path(options.folder), seed, results, jobs, options.json)
+    graded, others = classroom.grade_class(
+        lab, Path(options.folder), seed, results, jobs=jobs, quiet=options.json, crew=crew
+    )
     if options.json:
-        print(json.dumps(classroom.to_data(lab, graded), indent=2))
+        print(json.dumps(classroom.to_data(lab, graded, others), indent=2))
     else:
-        print(classroom.table(lab, graded))
+        print(classroom.table(lab, graded, others))
     return 0 if all(one.report.passed for one in graded) else 1
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
-import sys
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO
+
+from labs.answering.mail import Mail
 
 
 @dataclass(slots=True)
 class Desk:
-    """What an answer is worked out with: a memory that the judge sees, and a way to show stops."""
+    """A memory that the judge sees, a trace that it reads, and a way to show it a stop."""
 
     nonce: int
     memory: mmap.mmap
     trace: BinaryIO
+    mail: Mail
     out: TextIO
 
     def words(self) -> memoryview:
@@ -27,9 +28,9 @@ class Desk:
         """Stand still until the judge has looked at memory; `record` is where the trace is."""
         self.trace.flush()
         self.say({"stop": name, "roots": roots, "record": record})
-        if sys.stdin.readline().strip() != '"go"':
-            os._exit(0)  # the judge has seen enough
+        self.mail.next()
 
     def say(self, line: dict[str, Any]) -> None:
-        self.out.write(json.dumps({**line, "nonce": self.nonce}) + "\n")
+        """Tell the judge; the nonce says which question this is about."""
+        self.out.write(json.dumps({**line, "nonce": self.nonce}, default=repr) + "\n")
         self.out.flush()

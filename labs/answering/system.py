@@ -22,6 +22,7 @@ from kernel.syscalls import TABLE
 from kernel.trap import FAULT, SYSCALL
 from kernel.wait import signals
 from labs.answering.desk import Desk
+from labs.answering.meter import OverBudget
 from userland.programs import built_in, describe, read_program
 
 MARK = "null_call"
@@ -35,7 +36,7 @@ BUDGET_CYCLES = 50_000_000
 UNSIGNED = "BHIQ"
 
 
-class OutOfCycles(Exception):
+class OutOfCycles(OverBudget):
     """The program ran for more modelled cycles than the question allows."""
 
 

@@ -90,11 +90,11 @@ def run(options: Options) -> Result:
         kernel, process = _start(options.config, Case(CORES[-1], SETS, SWITCH, CLIENTS[-1]), [])
         with options.recording(kernel, describe(PROGRAM, read_program(PROGRAM))):
             run_to_end(kernel, process)
-    figures = {case: _measure(options.config, case) for case in CASES}
+    figures = {case: measure(options.config, case) for case in CASES}
     right = all(_right(figures, case) for case in CASES)
     rows = [{**case._asdict(), **figure} for case, figure in figures.items()]
     data = {"rows": rows, "right": right, "seed": options.config.seed}
-    return Result(_text(figures, right), data, holds=right)
+    return Result(text(figures, right), data, holds=right)
 
 
 def _right(figures: Figures, case: Case) -> bool:
@@ -112,7 +112,7 @@ def _start(config: Config, case: Case, output: list[bytes]) -> tuple[Kernel, Pro
     return kernel, spawn(kernel, read_program(PROGRAM), words, [], config.user)
 
 
-def _measure(config: Config, case: Case) -> dict[str, Any]:
+def measure(config: Config, case: Case) -> dict[str, Any]:
     output: list[bytes] = []
     kernel, process = _start(config, case, output)
     mark = next(row.number for row in TABLE.values() if row.name == MARK)
@@ -142,7 +142,7 @@ def _measure(config: Config, case: Case) -> dict[str, Any]:
 # In words ---------------------------------------------------------------------------------------
 
 
-def _text(figures: Figures, right: bool) -> str:
+def text(figures: Figures, right: bool) -> str:
     verdict = (
         "All values that were read had been written, and both ways end with the same."
         if right
