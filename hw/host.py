@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import faulthandler
+import functools
 import os
 import select
 import signal
@@ -197,6 +199,67 @@ def wait_a_little() -> None:
     time.sleep(0.1)
 
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
+SILENCED = -getattr(signal, "SIGPROF", 0)  # the return code of what `limit_silence` ended
+
+
+def die_with_parent() -> None:
+    """Let the host kill this process when the thread that started it ends, where it can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def limit_silence(seconds: float, log: IO[str]) -> Callable[[], object]:
+    """End this process when it uses that much processor time between two calls of the result.
+
+    Its stack is then in `log`.  The host does it, as a loop in C stops Python; Windows cannot.
+    """
+    if sys.platform == "win32":
+        return lambda: None
+    faulthandler.register(signal.SIGPROF, log, all_threads=False, chain=True)
+    return functools.partial(signal.setitimer, signal.ITIMER_PROF, seconds)
+
+
+def silence(process: subprocess.Popen[Any], seconds: float) -> None:
+    """End another process as `limit_silence` does it; it has that long to write its stack."""
+    if sys.platform != "win32":
+        process.send_signal(signal.SIGPROF)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    process.kill()
+
+
+def limit_processor(seconds: int) -> None:
+    """Let this process, and each one that it starts, use at most that much processor time."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+
+def processor_seconds(pid: int) -> float | None:
+    """What a process has used of the processors; None where the host does not tell (proc(5))."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
+
+
+def kill_group(process: subprocess.Popen[Any]) -> None:
+    """Kill a process that leads a session of its own, and what it has started in it."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV` for 11, or the number in words."""
+    names = {one.value: one.name for one in signal.Signals}
+    return names.get(number, f"signal {number}")
+
+
 # Files and folders --------------------------------------------------------------------------
 
 
@@ -210,17 +273,17 @@ def file_lock(path: str | Path, waiting: Callable[[], None] | None = None) -> It
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if not _try_lock(descriptor):
+        if not try_lock(descriptor):
             if waiting is not None:
                 waiting()
-            while not _try_lock(descriptor):
+            while not try_lock(descriptor):
                 time.sleep(0.05)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
     try:
         if sys.platform == "win32":
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)

@@ -1,1 +1,1 @@
-"""The course: the tour, and later the labs with their hand-outs and graders."""
+"""The course: the tour, the demos, and the labs with their hand-outs and their judge."""

@@ -79,19 +79,53 @@ FIGURES = {
     figure.name: figure
     for figure in (
         Figure("null_syscall", "a system call that does nothing", "null", MARK, MARK, crossings=1),
-        Figure("thread_switch", "sched_yield to another thread of the process, its working set "
-               "touched", "threads", "sched_yield", "sched_yield", crossings=2),
-        Figure("vas_switch", "vas_switch into a VAS or back home, the same working set touched",
-               "views", "vas_switch", "vas_switch", crossings=2),
-        Figure("process_switch", "sched_yield to another process, its working set touched",
-               "processes", "sched_yield", "sched_yield", crossings=2),
-        Figure("vas_create", "vas_create with a name of nine letters", "create", MARK, "vas_create",
-               begins="vas_create"),
-        Figure("vas_create_attach", "vas_create, and vas_attach of the new VAS", "attach", MARK,
-               "vas_attach", (0,), begins="vas_create", through="vas_create"),
-        _fork(10), _fork(100), _fork(1000),
+        Figure(
+            "thread_switch",
+            "sched_yield to another thread of the process, its working set touched",
+            "threads",
+            "sched_yield",
+            "sched_yield",
+            crossings=2,
+        ),
+        Figure(
+            "vas_switch",
+            "vas_switch into a VAS or back home, the same working set touched",
+            "views",
+            "vas_switch",
+            "vas_switch",
+            crossings=2,
+        ),
+        Figure(
+            "process_switch",
+            "sched_yield to another process, its working set touched",
+            "processes",
+            "sched_yield",
+            "sched_yield",
+            crossings=2,
+        ),
+        Figure(
+            "vas_create",
+            "vas_create with a name of nine letters",
+            "create",
+            MARK,
+            "vas_create",
+            begins="vas_create",
+        ),
+        Figure(
+            "vas_create_attach",
+            "vas_create, and vas_attach of the new VAS",
+            "attach",
+            MARK,
+            "vas_attach",
+            (0,),
+            begins="vas_create",
+            through="vas_create",
+        ),
+        _fork(10),
+        _fork(100),
+        _fork(1000),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,13 +271,24 @@ class Evidence:
 
 
 LOOKS: dict[str, Callable[..., Any]] = {
-    "answer": Evidence._answer, "memory": Evidence._memory, "number": Evidence._number,
-    "rights": Evidence._rights, "frame": Evidence.frame, "same": Evidence._same,
-    "count": Evidence._count, "between": Evidence._between, "listed": Evidence._listed,
-    "one_root": Evidence._one_root, "one_table": Evidence._one_table, "kept": Evidence._kept,
-    "resident": Evidence._resident, "held": Evidence._held, "share": Evidence._share,
-    "cores": Evidence._cores, "missed": Evidence._missed,
-}  # fmt: skip
+    "answer": Evidence._answer,
+    "memory": Evidence._memory,
+    "number": Evidence._number,
+    "rights": Evidence._rights,
+    "frame": Evidence.frame,
+    "same": Evidence._same,
+    "count": Evidence._count,
+    "between": Evidence._between,
+    "listed": Evidence._listed,
+    "one_root": Evidence._one_root,
+    "one_table": Evidence._one_table,
+    "kept": Evidence._kept,
+    "resident": Evidence._resident,
+    "held": Evidence._held,
+    "share": Evidence._share,
+    "cores": Evidence._cores,
+    "missed": Evidence._missed,
+}
 AMOUNTS = ("count", "between", "listed", "resident", "held")
 
 

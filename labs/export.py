@@ -13,12 +13,20 @@ from pathlib import Path
 
 from hw.host import UserError
 from labs import progress, written
-from labs.judge import VISIBLE, to_data
+from labs.exam import HELD, made
 from labs.lab import BUILT, ROOT, Lab
+from labs.question import to_data
 
 FOLDERS = ("hw", "kernel", "userland")
-FILES = ("run.py", "requirements.txt", "requirements-panel.txt", "requirements-compiler.txt",
-         "requirements-test.txt", "LICENSE", ".gitignore")  # fmt: skip
+FILES = (
+    "run.py",
+    "requirements.txt",
+    "requirements-panel.txt",
+    "requirements-compiler.txt",
+    "requirements-test.txt",
+    "LICENSE",
+    ".gitignore",
+)
 README = """\
 # Vantage, lab {number}: {title}
 
@@ -32,30 +40,8 @@ A student's tree: a whole operating system, but for what you write.
 """
 TO_WRITE = "You write in {}; look for PROMPT."
 TO_ANSWER = "`run.py lab ask {}` has the questions; your answers go into `{}`."
-COURSE = (
-    "__init__",
-    "tour",
-    "tool",
-    "lab",
-    "judge",
-    "child",
-    "report",
-    "export",
-    "evidence",
-    "progress",
-    "submission",
-    "grading",
-    "classroom",
-    "gradescope",
-    "demo",
-    "stage",
-    "crossings",
-    "intervals",
-    "workshop",
-    "problems",
-    "written",
-    "timeline",
-)
+INSTRUCTORS = ("mutants.py",)
+"""Of the files in labs/: what a student's tree is without."""
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -95,7 +81,7 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
 
     It asks the questions of `seed`.
     """
-    if (lab.folder / VISIBLE).exists():
+    if (lab.folder / HELD).exists():
         raise UserError("this is a student's tree already", "export from the instructor's tree")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is not an empty folder", "name one that does not exist yet")
@@ -113,7 +99,7 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
     (to / "README.md").write_text(readme, "utf-8")
     _course(lab, to / "labs", seed)
     if lab.answers:
-        keys = [q.told["key"] for check in lab.checks for q in lab.questions(check, seed)]
+        keys = [q.told["key"] for check in lab.checks for q in made(lab, check, seed)]
         (to / lab.answers).write_text(written.blank(lab.number, seed, keys), "utf-8")
     progress.write(to, progress.Progress(seed))
 
@@ -133,8 +119,9 @@ def _absent(name: str, lab: Lab) -> str:
 def _course(lab: Lab, to: Path, seed: int) -> None:
     folder = to / lab.folder.name
     folder.mkdir(parents=True)
-    for name in COURSE:
-        shutil.copy(ROOT / "labs" / f"{name}.py", to)
+    for path in (ROOT / "labs").glob("*.py"):
+        if path.name not in INSTRUCTORS:
+            shutil.copy(path, to)
     for name in COURSE_FOLDERS:
         shutil.copytree(ROOT / "labs" / name, to / name, ignore=NEVER)
     shutil.copy(ROOT / "labs" / "QUICK.md", to)
@@ -146,7 +133,6 @@ def _course(lab: Lab, to: Path, seed: int) -> None:
     told["checks"] = [row for row in told["checks"] if row["name"] in names]
     (folder / "lab.json").write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     asked = {
-        check.name: [to_data(question) for question in lab.questions(check, seed)]
-        for check in shown
+        check.name: [to_data(question) for question in made(lab, check, seed)] for check in shown
     }
-    (folder / VISIBLE).write_text(json.dumps({"seed": seed, "checks": asked}), "utf-8")
+    (folder / HELD).write_text(json.dumps({"seed": seed, "checks": asked}), "utf-8")

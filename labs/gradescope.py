@@ -12,12 +12,18 @@ import zipfile
 from pathlib import Path
 
 from hw.host import UserError
-from labs.judge import seed_held
+from labs.exam import seed_held
 from labs.lab import ROOT, Lab
 
 FOLDERS = ("hw", "kernel", "userland", "labs")
-FILES = ("run.py", "LICENSE", "requirements.txt", "requirements-panel.txt",
-         "requirements-compiler.txt", "requirements-test.txt")  # fmt: skip
+FILES = (
+    "run.py",
+    "LICENSE",
+    "requirements.txt",
+    "requirements-panel.txt",
+    "requirements-compiler.txt",
+    "requirements-test.txt",
+)
 LEFT_OUT = ("__pycache__", "mutants.json", "mutants.py", "NOTES.md", "pictures")
 """By name of a file or folder: a grader needs none of it."""
 EXECUTABLE = 0o100755 << 16

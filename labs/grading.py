@@ -8,8 +8,11 @@ from pathlib import Path
 
 from hw.host import UserError
 from labs import progress, report, written
-from labs.judge import Verdict, grade, seed_held
+from labs.crew import Crew, Dismissed
+from labs.exam import seed_held
+from labs.judge import Verdict, grade
 from labs.lab import Lab
+from labs.plain import plain
 from labs.progress import USUAL_SEED
 from labs.report import Report
 from labs.submission import laid_out
@@ -21,30 +24,47 @@ def grade_one(
     seed: int,
     only: str = "",
     results: Path | None = None,
+    *,
     tell: Callable[[Verdict], None] = lambda _: None,
     jobs: int = 1,
+    crew: Crew | None = None,
 ) -> Report:
-    """The report on one submission; it is also written into the folder `results`.  `jobs` checks
-    run at a time.
+    """The report on one submission; it is also written into the folder `results`.
 
-    Raises `UserError` for what whoever grades can mend.  Anything else that breaks stands in the
-    report, which then gives no points.
+    `jobs` checks run at a time.  Raises UserError for what the person who grades can mend, and
+    Dismissed if `crew` is dismissed.  Anything else that breaks stands in the report, which then
+    gives no points.
     """
     told = Report(lab, seed, hints=progress.read(handed_in).hints_of(lab.number))
-    keep = results or handed_in / progress.FOLDER / progress.FAILURES
+    keep = results or _failures_of(handed_in)
     try:
-        with laid_out(handed_in, lab) as tree:
-            told.seed = _seed_answered(lab, tree, seed)
-            for verdict in grade(lab, tree, told.seed, only, keep, jobs):
+        with laid_out(handed_in, lab, crew) as handed:
+            told.seed = _seed_answered(lab, handed.tree, seed)
+            for verdict in grade(
+                lab,
+                handed.tree,
+                told.seed,
+                only,
+                keep=keep,
+                jobs=jobs,
+                crew=crew,
+                problem=handed.problem,
+            ):
                 told.verdicts.append(verdict)
                 tell(verdict)
-    except UserError:
+    except (UserError, Dismissed):
         raise
     except Exception as error:
-        told.failure = f"the grader itself failed, so there are no points: {error!r}"
+        told.failure = plain(f"the grader itself failed, so there are no points: {error!r}")
     if results:
         report.write(told, results)
     return told
+
+
+def _failures_of(handed_in: Path) -> Path | None:
+    """Where a tree of ours keeps the traces of what failed; nothing is written elsewhere."""
+    is_ours = (handed_in / "run.py").is_file()
+    return handed_in / progress.FOLDER / progress.FAILURES if is_ours else None
 
 
 def _seed_answered(lab: Lab, tree: Path, seed: int) -> int:

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw.host import UserError
-
-if TYPE_CHECKING:
-    from labs.judge import Question
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).resolve().parent
@@ -80,11 +76,6 @@ class Lab:
     def points(self) -> int:
         return sum(check.points for check in self.checks)
 
-    def questions(self, check: Check, seed: int) -> list[Question]:
-        """What one check asks: the same seed gives the same.  Only an instructor's tree can."""
-        made = import_module(f"labs.questions.{self.name}").questions(check, seed)
-        return list(made)
-
 
 def all_labs() -> list[Lab]:
     """Every lab of this tree, by number."""
@@ -103,11 +94,19 @@ def find_lab(number: str) -> Lab:
 def _read(path: Path) -> Lab:
     told = json.loads(path.read_text("utf-8"))
     return Lab(
-        told["number"], told["name"], told["title"], path.parent,
-        told["parts"], told["hints"], tuple(map(_check, told["checks"])), told["answering"],
-        tuple(told["withheld"]), tuple(told["boots"]), tuple(told.get("programs", ())),
-        told.get("answers", ""),
-    )  # fmt: skip
+        number=told["number"],
+        name=told["name"],
+        title=told["title"],
+        folder=path.parent,
+        parts=told["parts"],
+        hints=told["hints"],
+        checks=tuple(map(_check, told["checks"])),
+        answering=told["answering"],
+        withheld=tuple(told["withheld"]),
+        boots=tuple(told["boots"]),
+        programs=tuple(told.get("programs", ())),
+        answers=told.get("answers", ""),
+    )
 
 
 def _check(row: dict[str, Any]) -> Check:

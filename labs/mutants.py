@@ -7,11 +7,11 @@ the instructor.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.files import scratch_folder
 from hw.host import UserError
 from labs.judge import Verdict, grade
 from labs.lab import ROOT, Lab
@@ -72,7 +72,7 @@ def judge_all(lab: Lab, seed: int, only: str = "") -> Iterator[tuple[Wrong, Verd
 
 def judge_one(lab: Lab, wrong: Wrong, seed: int) -> Verdict:
     """What the check that must catch it says."""
-    with tempfile.TemporaryDirectory(prefix="vantage-mutant-") as name:
-        lay_out(lab, Path(name), {wrong.file: wrong.source()})
-        verdicts = grade(lab, Path(name), seed, wrong.caught_by)
+    with scratch_folder("mutant") as folder:
+        lay_out(lab, folder, {wrong.file: wrong.source()})
+        verdicts = grade(lab, folder, seed, wrong.caught_by)
         return next(v for v in verdicts if v.check.name == wrong.caught_by)

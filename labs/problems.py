@@ -143,9 +143,12 @@ def problems(seed: int) -> tuple[Problem, ...]:
     scene = stand_still(random, PROGRAMS)
     va = random.choice(scene.pages()) + random.randrange(4096)
     return (
-        _address(scene, va), _walk(random, scene, va), _rights(random, scene),
-        _tlb(random), _misses(random),
-    )  # fmt: skip
+        _address(scene, va),
+        _walk(random, scene, va),
+        _rights(random, scene),
+        _tlb(random),
+        _misses(random),
+    )
 
 
 Program = tuple[str, int, int]
@@ -181,11 +184,12 @@ def _address(scene: Scene, va: int) -> Problem:
     assert region is not None
     blanks = [
         Blank(
-            f"address.{LEVEL_NAMES[level].lower()}", f"index into the {LEVEL_NAMES[level]}",
+            f"address.{LEVEL_NAMES[level].lower()}",
+            f"index into the {LEVEL_NAMES[level]}",
             va >> SHIFTS[level] & 511,
         )
         for level in (4, 3, 2, 1)
-    ]  # fmt: skip
+    ]
     blanks.append(Blank("address.offset", "byte of the frame", va & 0xFFF))
     shown = (
         f"`{scene.name}` stands still. A part of its memory, {region.name or 'anonymous'}, reaches",
@@ -208,10 +212,13 @@ def _walk(random: Random, scene: Scene, va: int) -> Problem:
     for table in tables:
         shown += _listed(scene, table, path.get(table, 0))
     blanks = [
-        Blank(f"walk.{LEVEL_NAMES[step.level].lower()}", f"where the {LEVEL_NAMES[step.level]} is",
-              step.table_pa)
+        Blank(
+            f"walk.{LEVEL_NAMES[step.level].lower()}",
+            f"where the {LEVEL_NAMES[step.level]} is",
+            step.table_pa,
+        )
         for step in steps[1:]
-    ]  # fmt: skip
+    ]
     blanks += [
         Blank("walk.frame", "number of the frame", pa >> 12),
         Blank("walk.pa", "physical address of the byte", pa),
@@ -271,12 +278,15 @@ def _tlb(random: Random) -> Problem:
     blanks = [
         Blank("tlb.set", f"the set of page {absent:#x}", absent % tlb.sets),
         *(
-            Blank(f"tlb.{letter}", f"a load from page {entry.vpn:#x}: the frame, or `{MISS}`",
-                  _found(tlb, entry.vpn, pcid))
+            Blank(
+                f"tlb.{letter}",
+                f"a load from page {entry.vpn:#x}: the frame, or `{MISS}`",
+                _found(tlb, entry.vpn, pcid),
+            )
             for letter, entry in zip("ab", asked, strict=True)
         ),
         Blank("tlb.evicted", f"page {absent:#x} is filled: the page that has to go", oldest.vpn),
-    ]  # fmt: skip
+    ]
     shown = [
         f"The data TLB while `{scene.name}` runs: {tlb.sets} sets of {tlb.ways} ways. CR3 holds",
         f"PCID {pcid}. In each set the oldest entry comes first, and goes first.",

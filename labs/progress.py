@@ -7,10 +7,13 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from hw.files import write_whole
+
 FOLDER = ".lab"
 STATE = "state.json"
 FAILURES = "failures"
 USUAL_SEED = 1
+MOST_CHARACTERS = 1 << 16
 
 
 @dataclass(slots=True)
@@ -28,10 +31,11 @@ class Progress:
 def read(tree: Path) -> Progress:
     """What `tree` remembers; a file that makes no sense is as none."""
     try:
-        told = json.loads((tree / FOLDER / STATE).read_text("utf-8"))
+        with open(tree / FOLDER / STATE, encoding="utf-8") as file:
+            told = json.loads(file.read(MOST_CHARACTERS))
         seed, hints = told["seed"], told["hints"]
         return Progress(int(seed), {str(part): int(count) for part, count in hints.items()})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Progress()
 
 
@@ -39,7 +43,8 @@ def write(tree: Path, progress: Progress) -> None:
     """Remember it."""
     folder = tree / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / STATE).write_text(json.dumps(asdict(progress), indent=2) + "\n", "utf-8")
+    told = json.dumps(asdict(progress), indent=2) + "\n"
+    write_whole(folder / STATE, told.encode())
 
 
 def seed_of(name: str) -> int:

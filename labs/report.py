@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from labs.judge import Verdict
+from hw.files import write_whole
+from labs.judge import NOT_ASKED, Verdict
 from labs.lab import Lab
+from labs.plain import one_line
 
 GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+MOST_PRINTED = 8
+"""Lines of what a student's code printed."""
+CAUSE = 160
+"""The most characters of the cause in a table."""
 
 
 @dataclass(slots=True)
@@ -37,6 +43,16 @@ class Report:
         return sum(verdict.check.points for verdict in self.verdicts)
 
     @property
+    def cause(self) -> str:
+        """In one line, why there are not all points: what broke, or the first check that failed."""
+        failed = [v for v in self.verdicts if not v.passed and not v.found.startswith(NOT_ASKED)]
+        if self.failure or not failed:
+            return one_line(self.failure, CAUSE)
+        first = failed[0]
+        of_all = len(failed) == len(self.verdicts) and len({v.found for v in failed}) == 1
+        return one_line(first.found if of_all else f"{first.check.name}: {first.found}", CAUSE)
+
+    @property
     def passed(self) -> bool:
         return not self.failure and all(verdict.passed for verdict in self.verdicts)
 
@@ -47,7 +63,8 @@ def line(lab: Lab, verdict: Verdict, colour: bool) -> str:
     if colour:
         word = f"{GREEN if verdict.passed else RED}{word}{PLAIN}"
     told = f"{word} {verdict.check.name:<12} {verdict.score:>3}/{verdict.check.points}"
-    return told if verdict.passed else f"{told}\n{_explained(lab, verdict)}"
+    more = _indented(_printed(verdict)) if verdict.passed else _explained(lab, verdict)
+    return f"{told}\n{more}" if more else told
 
 
 def summary(report: Report) -> str:
@@ -59,10 +76,21 @@ def summary(report: Report) -> str:
 
 def _explained(lab: Lab, verdict: Verdict) -> str:
     again = f"again: run.py lab grade {lab.number} -k {verdict.check.name}"
-    lines = [verdict.found, verdict.check.cause, again]
+    lines = [verdict.told, verdict.check.cause, again]
     if verdict.moment is not None:
         trace, record = verdict.moment
         lines.append(f"see it: run.py panel replay {trace} --at {record}")
+    return _indented(lines + _printed(verdict))
+
+
+def _printed(verdict: Verdict) -> list[str]:
+    """What the student's code printed, as far as it is short; not where the check is a secret."""
+    lines = [] if verdict.check.hidden else verdict.printed.splitlines()
+    more = [f"... and {len(lines) - MOST_PRINTED} lines more"] if len(lines) > MOST_PRINTED else []
+    return [f"printed: {line}" for line in lines[:MOST_PRINTED]] + more
+
+
+def _indented(lines: list[str]) -> str:
     return "\n".join(f"     {line}" for line in lines)
 
 
@@ -90,9 +118,12 @@ def junit(report: Report) -> bytes:
     """JUnit's XML, as CI systems read it."""
     failed = sum(not verdict.passed for verdict in report.verdicts)
     suite = ElementTree.Element(
-        "testsuite", name=f"lab{report.lab.number}", tests=str(len(report.verdicts)),
-        failures=str(failed), errors=str(int(bool(report.failure))),
-    )  # fmt: skip
+        "testsuite",
+        name=f"lab{report.lab.number}",
+        tests=str(len(report.verdicts)),
+        failures=str(failed),
+        errors=str(int(bool(report.failure))),
+    )
     for verdict in report.verdicts:
         case = ElementTree.SubElement(suite, "testcase", name=verdict.check.name)
         case.set("classname", f"lab{report.lab.number}")
@@ -122,6 +153,6 @@ def markdown(report: Report) -> str:
 def write(report: Report, folder: Path) -> None:
     """`results.json`, `junit.xml` and `report.md` in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(gradescope(report), indent=2), "utf-8")
-    (folder / "junit.xml").write_bytes(junit(report))
-    (folder / "report.md").write_text(markdown(report), "utf-8")
+    write_whole(folder / "results.json", json.dumps(gradescope(report), indent=2).encode())
+    write_whole(folder / "junit.xml", junit(report))
+    write_whole(folder / "report.md", markdown(report).encode())

@@ -20,7 +20,7 @@ from kernel.log import LOG
 from kernel.mm.frames import FRAME
 from kernel.syscalls import TABLE
 from kernel.wait.signals import KILLS, name
-from labs.demo import Options, cannot_play
+from labs.claim import Options, cannot_play
 from userland.programs import built_in, describe, read_program
 
 MARK = "null_call"

@@ -138,7 +138,14 @@ def switches(line: Timeline, tid: int, last: int, slept: bool) -> int:
 MEASURES: dict[str, Callable[..., Any]] = {
     made.__name__: made
     for made in (
-        longest_turn, shortest_turn, overtaken, middle_wait, turns, first_rank, levels, boosts,
+        longest_turn,
+        shortest_turn,
+        overtaken,
+        middle_wait,
+        turns,
+        first_rank,
+        levels,
+        boosts,
         switches,
     )
-}  # fmt: skip
+}

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import fill
 
-from hw.host import UserError, wants_colour
+from hw.host import UserError, run_interruptible, wants_colour
 from labs import classroom, progress, report
+from labs.crew import Crew
+from labs.exam import HELD, seed_held
 from labs.export import export
 from labs.gradescope import write_autograder
 from labs.grading import grade_one, seed_for, usual_jobs
-from labs.judge import VISIBLE, Verdict, seed_held
+from labs.judge import Verdict
 from labs.lab import ROOT, Lab, all_labs, find_lab
 from labs.progress import USUAL_SEED
 
@@ -64,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("start", help="make a tree of your own for a lab")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", help="where (default: lab-N)")
-    verb.add_argument("--as", dest="student", metavar="NAME", help="whose questions (default: "
-                      "your login)")  # fmt: skip
+    verb.add_argument(
+        "--as", dest="student", metavar="NAME", help="whose questions (default: your login)"
+    )
     verb = verbs.add_parser("ask", help="print the questions of a lab on paper")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--seed", type=int, help="other questions than your own, to practise")
@@ -76,8 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("export", help="write a student's tree")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("--to", metavar="DIR", required=True)
-    verb.add_argument("--seed", type=int, help="which questions it asks (default: "
-                      f"{USUAL_SEED}; of --gradescope: a number drawn by lot)")  # fmt: skip
+    verb.add_argument(
+        "--seed",
+        type=int,
+        help="which questions it asks (default: "
+        f"{USUAL_SEED}; of --gradescope: a number drawn by lot)",
+    )
     verb.add_argument("--gradescope", action="store_true", help="DIR is a zip: an autograder")
     verb = verbs.add_parser("mutants", help="typical wrong answers, and what each is told")
     verb.add_argument("lab", metavar="N")
@@ -88,8 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
     verb.add_argument("--tree", metavar="DIR", default=str(ROOT), help="the tree to judge")
     verb.add_argument("--class", dest="folder", metavar="DIR", help="grade all submissions in it")
-    verb.add_argument("--jobs", type=_positive, metavar="N", help="so many checks, or submissions, "
-                      "at a time (default: one for each core)")  # fmt: skip
+    verb.add_argument(
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="so many checks, or submissions, at a time (default: one for each core)",
+    )
     verb.add_argument("--seed", type=int, help="which questions are asked")
     verb.add_argument("--results", metavar="DIR", help="write the three report files there")
     verb.add_argument("--json", action="store_true", help="Gradescope's JSON instead of lines")
@@ -106,7 +117,7 @@ def _show(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     lab = find_lab(options.lab)
     seed = progress.seed_of(options.student or getpass.getuser())
-    if (lab.folder / VISIBLE).exists():
+    if (lab.folder / HELD).exists():
         print(f"this is your tree of lab {lab.number}; begin with: run.py lab show {lab.number}")
         return 0
     to = Path(options.to or f"lab-{lab.number}")
@@ -193,8 +204,11 @@ def _grade(options: argparse.Namespace) -> int:
     if results:
         results.mkdir(parents=True, exist_ok=True)  # not only after all the work
     seed = seed_for(lab, options.seed)
+    crew = Crew()
     if options.folder:
-        return _grade_class(lab, seed, results, options)
+        return run_interruptible(
+            lambda: _grade_class(lab, seed, results, options, crew), crew.dismiss
+        )
     colour = wants_colour(sys.stdout)
 
     def tell(verdict: Verdict) -> None:
@@ -202,7 +216,12 @@ def _grade(options: argparse.Namespace) -> int:
             print(report.line(lab, verdict, colour), flush=True)
 
     jobs = options.jobs or usual_jobs()
-    told = grade_one(lab, Path(options.tree), seed, options.k, results, tell, jobs)
+    told = run_interruptible(
+        lambda: grade_one(
+            lab, Path(options.tree), seed, options.k, results, tell=tell, jobs=jobs, crew=crew
+        ),
+        crew.dismiss,
+    )
     if options.json:
         print(json.dumps(report.gradescope(told), indent=2))
     else:
@@ -210,13 +229,17 @@ def _grade(options: argparse.Namespace) -> int:
     return 0 if told.passed else 1
 
 
-def _grade_class(lab: Lab, seed: int, results: Path | None, options: argparse.Namespace) -> int:
+def _grade_class(
+    lab: Lab, seed: int, results: Path | None, options: argparse.Namespace, crew: Crew
+) -> int:
     jobs = options.jobs or usual_jobs()
-    graded = classroom.grade_class(lab, Path(options.folder), seed, results, jobs, options.json)
+    graded, others = classroom.grade_class(
+        lab, Path(options.folder), seed, results, jobs=jobs, quiet=options.json, crew=crew
+    )
     if options.json:
-        print(json.dumps(classroom.to_data(lab, graded), indent=2))
+        print(json.dumps(classroom.to_data(lab, graded, others), indent=2))
     else:
-        print(classroom.table(lab, graded))
+        print(classroom.table(lab, graded, others))
     return 0 if all(one.report.passed for one in graded) else 1
 
 
@@ -238,6 +261,12 @@ def _positive(word: str) -> int:
 
 
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "list": _list, "show": _show, "start": _start, "ask": _ask, "hint": _hint, "grade": _grade,
-    "export": _export, "mutants": _mutants,
-}  # fmt: skip
+    "list": _list,
+    "show": _show,
+    "start": _start,
+    "ask": _ask,
+    "hint": _hint,
+    "grade": _grade,
+    "export": _export,
+    "mutants": _mutants,
+}

@@ -15,11 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from labs.crew import Crew
 from labs.lab import BUILT, ROOT, Lab
 
-COMPILER_SECONDS = 120
-"""Of this host: only a watchdog for a compiler that hangs."""
+COMPILER_SECONDS = 30
+"""Of this host's processors, and a second time on its clock.  The longest build takes 2 s; what
+takes more expands macros or includes itself."""
 BUILD = (sys.executable, str(ROOT / "run.py"), "build")
+LIMITED = f"""\
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from hw import host
+host.die_with_parent()
+host.limit_processor({COMPILER_SECONDS})
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 MOST_LINES = 12
 """Of a compiler's messages: the first mistake and what surrounds it."""
 
@@ -31,6 +42,7 @@ class Workshop:
     lab: Lab
     tree: Path
     folder: Path
+    crew: Crew
     tried: bool = False
     wrong: str = ""
     """Why there are no programs: what the compiler said, or what is missing."""
@@ -49,18 +61,21 @@ class Workshop:
 
     def _build(self) -> None:
         names = self.lab.programs
-        command = [*BUILD, *names, "--to", str(self.folder), "--with", str(self.tree.resolve())]
-        try:
-            done = subprocess.run(
-                command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, timeout=COMPILER_SECONDS, text=True, encoding="utf-8",
-                errors="replace",
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            self.wrong = f"the compiler hung for {COMPILER_SECONDS} s"
-            return
-        if done.returncode:
-            self.wrong = f"the C does not compile: {self._first_mistake(done.stdout)}"
+        command = [*BUILD[1:], *names, "--to", str(self.folder), "--with", str(self.tree.resolve())]
+        with self.crew.working(
+            [sys.executable, "-c", LIMITED, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as compiler:
+            try:
+                said, _ = compiler.communicate(timeout=COMPILER_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.wrong = f"the C is not compiled after {COMPILER_SECONDS} s"
+                return
+        if compiler.returncode:
+            text = said.decode("utf-8", "replace")
+            self.wrong = f"the C does not compile: {self._first_mistake(text)}"
         else:
             self.made = {name: self.folder / name for name in names}
 
@@ -95,9 +110,15 @@ def fetch_compiler() -> str:
     """Install it in Vantage's environment, once; returns why that failed, or nothing."""
     print("The C compiler is fetched, once: 100 MB", file=sys.stderr, flush=True)
     done = subprocess.run(
-        [*BUILD, "--help"], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        [*BUILD, "--help"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     importlib.invalidate_caches()
     if has_compiler():
         return ""

@@ -10,7 +10,7 @@ import functools
 import gc
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw.machine import MachineConfig
 from hw.memory import PhysicalMemory
@@ -24,10 +24,9 @@ from kernel.syscalls import TABLE
 from kernel.trap import FAULT
 from kernel.turns import Deadlock
 from kernel.wait import signals
+from labs.answering.desk import Desk
+from labs.answering.meter import OverBudget
 from userland.programs import built_in, describe, read_program
-
-if TYPE_CHECKING:
-    from labs.child import Desk
 
 MARK = "null_call"
 WAITS = re.compile(r"^lab \d+, part \w+, waits to be written in \S+$", re.MULTILINE)
@@ -40,7 +39,7 @@ BUDGET_CYCLES = 50_000_000
 UNSIGNED = "BHIQ"
 
 
-class OutOfCycles(Exception):
+class OutOfCycles(OverBudget):
     """The program ran for more modelled cycles than the question allows."""
 
 
@@ -163,11 +162,15 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     finally:
         trace.close()
     return {
-        "status": ended, "stops": watch.made, "records": watch.records,
+        "status": ended,
+        "stops": watch.made,
+        "records": watch.records,
         "cycles": kernel.tasks.now(),
-        "instructions": kernel.machine.instructions(), "log": kernel.log.messages,
-        "output": console.text, "ended": _told(ended, console.text),
-    }  # fmt: skip
+        "instructions": kernel.machine.instructions(),
+        "log": kernel.log.messages,
+        "output": console.text,
+        "ended": _told(ended, console.text),
+    }
 
 
 @functools.cache

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw.tlb import GLOBAL, TAG_BITS, Entry, Tlb
 from labs.answering import system
-
-if TYPE_CHECKING:
-    from labs.child import Desk
+from labs.answering.desk import Desk
 
 IN_ORDER = "in order"
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw.paging import PageFault, Step, walk
-
-if TYPE_CHECKING:
-    from labs.child import Desk
+from labs.answering.desk import Desk
 
 
 def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:

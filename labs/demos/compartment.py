@@ -9,7 +9,7 @@ from typing import Any
 
 from kernel.kernel import Kernel
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_vault"

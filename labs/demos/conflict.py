@@ -12,7 +12,7 @@ from typing import Any
 
 from kernel.boot import boot, run_to_end, spawn
 from kernel.vas.vases import SYNCS
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM, SEGMENTS = "vas_brk", "segments"

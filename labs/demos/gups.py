@@ -18,8 +18,8 @@ from kernel.calls import SYSCALL
 from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
+from labs.claim import Demo, Options, Result, cannot_play, paragraph
 from labs.crossings import host_clock
-from labs.demo import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import describe, read_program
 
 PROGRAM = "gups"
@@ -120,19 +120,21 @@ def _text(ways: dict[str, dict[str, Any]], equal: bool) -> str:
         if equal
         else "The three tables differ, which must not be."
     )
-    return "\n".join([
-        paragraph(
-            f"A table in {PARTS} parts, seen through a window that shows one of them: {updates:,} "
-            f"random updates in {BATCHES} batches, each of one part."
-        ),
-        "",
-        *(f"  {name:<5}{doc}" for name, doc in WAYS.items()),
-        "",
-        HEADINGS,
-        *(_row(name, way) for name, way in ways.items()),
-        "",
-        paragraph(end),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            paragraph(
+                f"A table in {PARTS} parts, seen through a window that shows one of them: "
+                f"{updates:,} random updates in {BATCHES} batches, each of one part."
+            ),
+            "",
+            *(f"  {name:<5}{doc}" for name, doc in WAYS.items()),
+            "",
+            HEADINGS,
+            *(_row(name, way) for name, way in ways.items()),
+            "",
+            paragraph(end),
+        ]
+    )
 
 
 def _row(name: str, way: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from kernel.kernel import Kernel
 from kernel.mm.space import AddressSpace
 from kernel.strace import error_name
 from kernel.vas.listing import listing
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_lifetime"
@@ -96,12 +96,14 @@ def _moments(acts: list[Act[Moment]]) -> list[dict[str, Any]]:
         if act is not acts[0]:
             alive = {kind: frames - act.freed for kind, frames in alive.items()}
         assert act.picture is not None
-        found.append({
-            "frames": {kind: len(alive[kind]) for kind in KINDS},
-            "used": act.picture.used,
-            "charged": act.picture.charged,
-            "orphans": act.picture.orphans,
-        })  # fmt: skip
+        found.append(
+            {
+                "frames": {kind: len(alive[kind]) for kind in KINDS},
+                "used": act.picture.used,
+                "charged": act.picture.charged,
+                "orphans": act.picture.orphans,
+            }
+        )
     return found
 
 
@@ -142,28 +144,30 @@ def _text(data: dict[str, Any]) -> str:
     rows.append(("orphan", [" ".join(m["orphans"]).removesuffix(" left") for m in moments]))
     rows.append(("the user pays for", [moment["charged"] for moment in moments]))
     rows.append(("all frames in use", [moment["used"] for moment in moments]))
-    return "\n".join([
-        paragraph(
-            "A process writes to memory of four kinds, detaches its VAS, and ends; its parent "
-            "deletes what is left. Of the frames that it wrote to, these are not free yet:"
-        ),
-        "",
-        _line("", MOMENTS),
-        *(_line(name, cells) for name, cells in rows),
-        paragraph(
-            f"Before it began {data['used_before']} were in use. The user pays for segment, VAS "
-            "and its tables."
-        ),
-        "",
-        paragraph(
-            "Memory mapped inside belongs to the VAS, and a segment to nobody: detach and exit "
-            f"release neither. Too early, vas_delete is {refused['vas_delete']} (a process has "
-            f"the VAS attached) and vas_seg_delete {refused['vas_seg_delete']} (a VAS shows the "
-            "segment)."
-        ),
-        "",
-        *_orphan(hog),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            paragraph(
+                "A process writes to memory of four kinds, detaches its VAS, and ends; its parent "
+                "deletes what is left. Of the frames that it wrote to, these are not free yet:"
+            ),
+            "",
+            _line("", MOMENTS),
+            *(_line(name, cells) for name, cells in rows),
+            paragraph(
+                f"Before it began {data['used_before']} were in use. The user pays for segment, "
+                "VAS and its tables."
+            ),
+            "",
+            paragraph(
+                "Memory mapped inside belongs to the VAS, and a segment to nobody: detach and exit "
+                f"release neither. Too early, vas_delete is {refused['vas_delete']} (a process has "
+                f"the VAS attached) and vas_seg_delete {refused['vas_seg_delete']} (a VAS shows "
+                "the segment)."
+            ),
+            "",
+            *_orphan(hog),
+        ]
+    )
 
 
 def _line(name: str, cells: Iterable[object]) -> str:

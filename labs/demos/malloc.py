@@ -13,7 +13,7 @@ from typing import Any
 
 from kernel.kernel import Kernel
 from kernel.vas.listing import listing
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_malloc"
@@ -83,38 +83,40 @@ def _holds(data: dict[str, dict[str, Any]]) -> bool:
 def _text(data: dict[str, dict[str, Any]]) -> str:
     malloc, mapped, heap = (data[name] for name in ALLOCATORS)
     second, third = (b - a for a, b in pairwise(mapped["pages"]))
-    return "\n".join([
-        paragraph(
-            "Three processes use one VAS in turn. Inside, the first allocates blocks, leaves a "
-            "pointer to one that says 'first', and frees the others; the second allocates as many "
-            "that say 'second', and follows the pointer; the third frees one, goes home, and "
-            "allocates there."
-        ),
-        "",
-        f"{'':<12}{'':<12}{'':<9}{'VAS pages after':<19}{'second':<10}third",
-        f"{'allocator':<12}{'its lists':<12}{'blocks':<9}{'1st':>4}{'2nd':>5}{'3rd':>5}     "
-        f"{'finds':<10}process",
-        *(_row(name, row) for name, row in data.items()),
-        "",
-        paragraph(
-            f"malloc grows the heap, which is the process's own in every view. The pointer to "
-            f"{malloc['pointer']:#x} in the VAS leads the second process into its own heap, where "
-            f"it finds '{malloc['finds']}': the block went with the first process."
-        ),
-        "",
-        paragraph(
-            "mapped keeps its lists in the process and takes its blocks by mmap, so inside they "
-            "are the VAS's. A list of free blocks ends with its process, the blocks do not: "
-            f"{second} more pages with the second process and {third} with the third. And at home "
-            f"the list offers a block that is only in the VAS: {_ends(mapped)}."
-        ),
-        "",
-        paragraph(
-            "vas_heap keeps lists and lock in the segment that it manages: whoever sees the blocks "
-            f"sees the lists. The second process finds '{heap['finds']}' and the room that was "
-            f"freed: {heap['pages'][0]} pages, and no more."
-        ),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            paragraph(
+                "Three processes use one VAS in turn. Inside, the first allocates blocks, leaves a "
+                "pointer to one that says 'first', and frees the others; the second allocates as "
+                "many that say 'second', and follows the pointer; the third frees one, goes home, "
+                "and allocates there."
+            ),
+            "",
+            f"{'':<12}{'':<12}{'':<9}{'VAS pages after':<19}{'second':<10}third",
+            f"{'allocator':<12}{'its lists':<12}{'blocks':<9}{'1st':>4}{'2nd':>5}{'3rd':>5}     "
+            f"{'finds':<10}process",
+            *(_row(name, row) for name, row in data.items()),
+            "",
+            paragraph(
+                f"malloc grows the heap, which is the process's own in every view. The pointer to "
+                f"{malloc['pointer']:#x} in the VAS leads the second process into its own heap, "
+                f"where it finds '{malloc['finds']}': the block went with the first process."
+            ),
+            "",
+            paragraph(
+                "mapped keeps its lists in the process and takes its blocks by mmap, so inside "
+                "they are the VAS's. A list of free blocks ends with its process, the blocks do "
+                f"not: {second} more pages with the second process and {third} with the third. And "
+                f"at home the list offers a block that is only in the VAS: {_ends(mapped)}."
+            ),
+            "",
+            paragraph(
+                "vas_heap keeps lists and lock in the segment that it manages: whoever sees the "
+                f"blocks sees the lists. The second process finds '{heap['finds']}' and the room "
+                f"that was freed: {heap['pages'][0]} pages, and no more."
+            ),
+        ]
+    )
 
 
 def _row(name: str, row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from hw.paging import ADDRESS
 from kernel import turns
 from kernel.boot import boot, spawn
 from kernel.kernel import Kernel
-from labs.demo import Demo, Options, Result, cannot_play, paragraph
+from labs.claim import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM = "vas_share"
@@ -56,8 +56,11 @@ def _text(rows: list[dict[str, Any]]) -> str:
     lines = ["A tree of words in a segment: every node is two pointers and a word.", ""]
     for row in rows:
         state = f"sees the root in frame {row['pfn']:#x}" if row["alive"] else "has ended since"
-        lines += [f"  process {row['pid']} {row['did']} {row['nodes']} nodes from {row['root']:#x} "
-                  f"and {state}:", f"    {' '.join(row['words'])}"]  # fmt: skip
+        lines += [
+            f"  process {row['pid']} {row['did']} {row['nodes']} nodes from {row['root']:#x} "
+            f"and {state}:",
+            f"    {' '.join(row['words'])}",
+        ]
     moral = (
         "Nothing was copied or translated: the segment lies at its own address in every process, "
         f"so the pointers hold. The root is in frame {rows[1]['held']:#x}, which only the segment "

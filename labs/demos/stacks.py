@@ -18,7 +18,7 @@ from hw.paging import ADDRESS
 from kernel.kernel import Kernel
 from kernel.mm.space import AddressSpace
 from kernel.strace import error_name
-from labs.demo import Demo, Options, Result, paragraph
+from labs.claim import Demo, Options, Result, paragraph
 from labs.stage import Act, play
 
 PROGRAM = "vas_stacks"
@@ -84,10 +84,19 @@ def _pair(acts: Sequence[Act[Sight]], where: str, said: str) -> list[dict[str, A
     rows = []
     for sight, (letter, at, finds) in zip(sights, sorted(found), strict=True):
         vid, pfn, of_vas = sights[-1].seen[sight.tid]
-        rows.append({
-            "tid": sight.tid, "pid": sight.pid, "vid": vid, "rsp": sight.rsp, "pfn": pfn,
-            "vas_pfn": of_vas, "variable": int(at, 16), "stored": letter, "found": finds,
-        })  # fmt: skip
+        rows.append(
+            {
+                "tid": sight.tid,
+                "pid": sight.pid,
+                "vid": vid,
+                "rsp": sight.rsp,
+                "pfn": pfn,
+                "vas_pfn": of_vas,
+                "variable": int(at, 16),
+                "stored": letter,
+                "found": finds,
+            }
+        )
     return rows
 
 
@@ -108,37 +117,42 @@ def _text(data: dict[str, Any]) -> str:
     one, views, processes = (data[name] for name in WHERE)
     falls = ", ".join(f"{signal} at {address:#x}" for signal, address in data["fall"])
     common = sorted({f"{row['vas_pfn']:#x}" for row in processes})
-    return "\n".join([
-        '"What if two tasks have their stacks in the same place?" Each stores a letter in',
-        "a variable on its stack, and looks at it when the other has stored its own.",
-        "",
-        f"{'':<22}{'stack pointer':<17}{'frame':<8}stored  found",
-        "One address space, two threads: one page table, one frame at one address.",
-        *(_row(f"thread {row['tid']}", row) for row in one),
-        paragraph(f"A second stack cannot be mapped there ({_errors(data['second_mapping'])})."),
-        "The same threads, each inside a VAS of its own that has a stack there.",
-        *(_row(f"thread {row['tid']}, vid {row['vid']}", row) for row in views),
-        paragraph(
-            f"Both went home and came back, in {data['switches']} switches. B follows a pointer to "
-            f"A's variable and finds {data['followed']}: it leads into B's own stack."
-        ),
-        "Two processes in one VAS, with the stacks that they have anyway.",
-        *(_row(f"process {row['pid']}, vid {row['vid']}", row) for row in processes),
-        f"A view shows its own process's stack; the VAS's page is frame {' and '.join(common)} "
-        "in both.",
-        "",
-        "What does not work:",
-        paragraph(
-            f"- A thread goes home while it stands on a stack of the VAS: {falls or 'it lives'}. "
-            "At home nothing is there; it must change stacks first.",
-            "  ",
-        ),
-        paragraph(
-            "- A VAS has a segment where the stack is: vas_attach answers "
-            f"{_errors(data['attach_over_the_stack'])}. Log: {' '.join(data['conflict'])}.",
-            "  ",
-        ),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            '"What if two tasks have their stacks in the same place?" Each stores a letter in',
+            "a variable on its stack, and looks at it when the other has stored its own.",
+            "",
+            f"{'':<22}{'stack pointer':<17}{'frame':<8}stored  found",
+            "One address space, two threads: one page table, one frame at one address.",
+            *(_row(f"thread {row['tid']}", row) for row in one),
+            paragraph(
+                f"A second stack cannot be mapped there ({_errors(data['second_mapping'])})."
+            ),
+            "The same threads, each inside a VAS of its own that has a stack there.",
+            *(_row(f"thread {row['tid']}, vid {row['vid']}", row) for row in views),
+            paragraph(
+                f"Both went home and came back, in {data['switches']} switches. B follows a "
+                f"pointer to A's variable and finds {data['followed']}: it leads into B's own "
+                "stack."
+            ),
+            "Two processes in one VAS, with the stacks that they have anyway.",
+            *(_row(f"process {row['pid']}, vid {row['vid']}", row) for row in processes),
+            f"A view shows its own process's stack; the VAS's page is frame {' and '.join(common)} "
+            "in both.",
+            "",
+            "What does not work:",
+            paragraph(
+                f"- A thread goes home while it stands on a stack of the VAS: "
+                f"{falls or 'it lives'}. At home nothing is there; it must change stacks first.",
+                "  ",
+            ),
+            paragraph(
+                "- A VAS has a segment where the stack is: vas_attach answers "
+                f"{_errors(data['attach_over_the_stack'])}. Log: {' '.join(data['conflict'])}.",
+                "  ",
+            ),
+        ]
+    )
 
 
 def _row(name: str, row: dict[str, Any]) -> str:

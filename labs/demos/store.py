@@ -22,8 +22,8 @@ from kernel.kernel import Kernel
 from kernel.syscalls import TABLE
 from kernel.task.process import Process
 from kernel.trap import Traps
+from labs.claim import Demo, Options, Result
 from labs.crossings import MARK, host_clock
-from labs.demo import Demo, Options, Result
 from userland.programs import describe, read_program
 
 PROGRAM = "store"
@@ -91,11 +91,11 @@ def run(options: Options) -> Result:
         kernel, process = _start(options.config, Case(CORES[-1], SETS, SWITCH, CLIENTS[-1]), [])
         with options.recording(kernel, describe(PROGRAM, read_program(PROGRAM))):
             run_to_end(kernel, process)
-    figures = {case: _measure(options.config, case) for case in CASES}
+    figures = {case: measure(options.config, case) for case in CASES}
     right = all(_right(figures, case) for case in CASES)
     rows = [{**case._asdict(), **figure} for case, figure in figures.items()]
     data = {"rows": rows, "right": right, "seed": options.config.seed}
-    return Result(_text(figures, right), data, holds=right)
+    return Result(text(figures, right), data, holds=right)
 
 
 def _right(figures: Figures, case: Case) -> bool:
@@ -113,7 +113,7 @@ def _start(config: Config, case: Case, output: list[bytes]) -> tuple[Kernel, Pro
     return kernel, spawn(kernel, read_program(PROGRAM), words, [], config.user)
 
 
-def _measure(config: Config, case: Case) -> dict[str, Any]:
+def measure(config: Config, case: Case) -> dict[str, Any]:
     output: list[bytes] = []
     kernel, process = _start(config, case, output)
     mark = next(row.number for row in TABLE.values() if row.name == MARK)
@@ -143,29 +143,32 @@ def _measure(config: Config, case: Case) -> dict[str, Any]:
 # In words ---------------------------------------------------------------------------------------
 
 
-def _text(figures: Figures, right: bool) -> str:
+def text(figures: Figures, right: bool) -> str:
     verdict = (
         "All values that were read had been written, and both ways end with the same."
         if right
         else "A value was read that nobody wrote, or the ends differ, which must not be."
     )
-    return "\n".join([
-        *_wrapped(
-            f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} clients "
-            "switch into; and the same hash table in a server, which they send messages to. "
-            f"{OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} of 100 a GET."
-        ),
-        "",
-        f"{'':20}" + "".join(f"{_cores(cores):>29}" for cores in CORES),
-        f"{'clients':20}" + _row([n for _ in CORES for n in CLIENTS]),
-        "operations per million modelled cycles",
-        *_table(figures, "operations_per_million_cycles"),
-        "operations per second on this host",
-        *_table(figures, "operations_per_host_second"),
-        "",
-        *(line for sentence in _why(figures) for line in _wrapped(sentence, "- ")),
-        *_wrapped(verdict),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *_wrapped(
+                f"A store of keys and values in a segment, which {CLIENTS[0]} to {CLIENTS[-1]} "
+                "clients switch into; and the same hash table in a server, which they send "
+                f"messages to. {OPERATIONS} operations each, {READS[GETS]} or {READS[SETS]} "
+                "of 100 a GET."
+            ),
+            "",
+            f"{'':20}" + "".join(f"{_cores(cores):>29}" for cores in CORES),
+            f"{'clients':20}" + _row([n for _ in CORES for n in CLIENTS]),
+            "operations per million modelled cycles",
+            *_table(figures, "operations_per_million_cycles"),
+            "operations per second on this host",
+            *_table(figures, "operations_per_host_second"),
+            "",
+            *(line for sentence in _why(figures) for line in _wrapped(sentence, "- ")),
+            *_wrapped(verdict),
+        ]
+    )
 
 
 def _wrapped(text: str, mark: str = "") -> list[str]:

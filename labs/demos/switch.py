@@ -11,6 +11,7 @@ from typing import Any
 
 from hw.machine import MODEL
 from kernel.boot import Config, boot
+from labs.claim import Demo, Options, Result, paragraph
 from labs.crossings import (
     FIGURES,
     WORKING_SET_PAGES,
@@ -21,7 +22,6 @@ from labs.crossings import (
     finish,
     host_us,
 )
-from labs.demo import Demo, Options, Result, paragraph
 from labs.intervals import ROWS, cycles, ratio
 from userland.programs import describe, read_program
 

@@ -8,7 +8,7 @@ from typing import Any
 from hw.paging import ADDRESS
 from kernel import turns
 from kernel.boot import boot, spawn
-from labs.demo import Demo, Options, Result, cannot_play, paragraph
+from labs.claim import Demo, Options, Result, cannot_play, paragraph
 from userland.programs import built_in, describe, read_program
 
 PROGRAM, LAST = "vas_views", "is not there"
@@ -28,8 +28,15 @@ def run(options: Options) -> Result:
         for vid, place, says in LINE.findall(b"".join(output).decode()):
             space = held[int(vid)].view if int(vid) else home
             leaf = space.table.lookup(int(place, 16))
-            rows.append({"vid": int(vid), "va": int(place, 16), "says": says,
-                         "cr3": space.table.root_pa, "pfn": (leaf & ADDRESS) >> 12})  # fmt: skip
+            rows.append(
+                {
+                    "vid": int(vid),
+                    "va": int(place, 16),
+                    "says": says,
+                    "cr3": space.table.root_pa,
+                    "pfn": (leaf & ADDRESS) >> 12,
+                }
+            )
         turns.run(kernel, lambda: process.zombie)
     if not rows:
         raise cannot_play(PROGRAM, b"".join(output).decode())

@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 from labs.evidence import END, Expectation
-from labs.judge import Question
 from labs.lab import ROOT, Check
+from labs.question import Question
 
 PROGRAM = "exam_paging"
 PAGE, WORD = 4096, 8
@@ -79,9 +79,14 @@ class Scene:
         machine = {"ram_mib": self.ram_mib, "swap_mib": self.swap_mib}
         cycles = CYCLES_WITH_A_DISK if self.swap_mib else CYCLES
         told = {
-            "program": PROGRAM, "words": self.words, "stops": self.stops, "machine": machine,
-            "config": {"replace": self.replace}, "lines": LINES, "cycles": cycles,
-        }  # fmt: skip
+            "program": PROGRAM,
+            "words": self.words,
+            "stops": self.stops,
+            "machine": machine,
+            "config": {"replace": self.replace},
+            "lines": LINES,
+            "cycles": cycles,
+        }
         whole = [
             Expectation(["answer", "ended"], "well", "how the program ended"),
             Expectation(["answer", "stops"], self.stops, "the list of stops that it reached"),
@@ -491,15 +496,28 @@ def _everywhere(random: Random) -> Scene:
 
 
 MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
-    "lazy": (_lazy,), "rights": (_rights,), "file": (_file,), "private": (_private,),
-    "beyond": (_beyond,), "sharing": (_sharing,), "stale": (_stale,), "copies": (_copies,),
-    "last": (_last,), "shared": (_shared,), "leak": (_leak,), "nowhere": (_nowhere,),
-    "stack": (_stack,), "limit": (_limit,), "guard": (_guard,),
+    "lazy": (_lazy,),
+    "rights": (_rights,),
+    "file": (_file,),
+    "private": (_private,),
+    "beyond": (_beyond,),
+    "sharing": (_sharing,),
+    "stale": (_stale,),
+    "copies": (_copies,),
+    "last": (_last,),
+    "shared": (_shared,),
+    "leak": (_leak,),
+    "nowhere": (_nowhere,),
+    "stack": (_stack,),
+    "limit": (_limit,),
+    "guard": (_guard,),
     "fifo": (lambda random: _string(random, FIFO),),
     "belady": (lambda random: _belady(random, 3), lambda random: _belady(random, 4)),
-    "clock": (lambda random: _string(random, CLOCK),), "hot": (_hot,), "locked": (_locked,),
+    "clock": (lambda random: _string(random, CLOCK),),
+    "hot": (_hot,),
+    "locked": (_locked,),
     "everywhere": (_everywhere,),
-}  # fmt: skip
+}
 
 
 def questions(check: Check, seed: int) -> list[Question]:

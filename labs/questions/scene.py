@@ -11,7 +11,7 @@ from typing import Any
 
 from kernel.abi.errno import E
 from labs.evidence import END, Expectation
-from labs.judge import Question
+from labs.question import Question
 from userland.programs import describe, read_program
 
 RAM_MIB = 8
@@ -73,10 +73,14 @@ class Scene:
         self.see(END, f"the end of {self.program}", "well", "answer", "ended")
         self.see(END, "the stops that it made", self.stops, "answer", "stops")
         asked = {
-            "program": self.program, "words": [self.name, *map(hex, self.numbers)],
-            "stops": self.stops, "machine": {"ram_mib": RAM_MIB}, "config": self.config,
-            "lines": LINES, "cycles": cycles,
-        }  # fmt: skip
+            "program": self.program,
+            "words": [self.name, *map(hex, self.numbers)],
+            "stops": self.stops,
+            "machine": {"ram_mib": RAM_MIB},
+            "config": self.config,
+            "lines": LINES,
+            "cycles": cycles,
+        }
         return Question(self.about, asked, self.expected, RAM_MIB << 20)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 RAM_MIB = 16
 PAGE = 0x600000000000
@@ -51,10 +51,13 @@ def competition(
     cores = "1 core" if cpus == 1 else f"{cpus} cores"
     about = f"--sched {sched}, {cores}, exam_sched NONCE {us} {' '.join(roles)}"
     told = {
-        "program": "exam_sched", "words": [str(us), *roles], "stops": STOPS, "lines": LINES,
+        "program": "exam_sched",
+        "words": [str(us), *roles],
+        "stops": STOPS,
+        "lines": LINES,
         "machine": {"ram_mib": RAM_MIB, "cpus": cpus},
         "config": {"sched": sched, "seed": random.randrange(1, 1 << 20)},
-    }  # fmt: skip
+    }
     ended = amount(["answer", "status"], 0, "the exit status", "end")
     return Question(about, told, [*expected, ended], RAM_MIB << 20)
 
@@ -114,11 +117,12 @@ def _alike(random: Random) -> Question:
         wanted.says = f"per thousand, the work of {named(i, roles)}"
     circle = [
         amount(
-            ["cores", "overtaken", i + FIRST_TID, BEGUN, ENDED], {"at_most": 1},
+            ["cores", "overtaken", i + FIRST_TID, BEGUN, ENDED],
+            {"at_most": 1},
             f"the turns of any other thread between two turns of {named(i, roles)}",
         )
         for i in range(len(roles))
-    ]  # fmt: skip
+    ]
     return competition("rr", 1000, roles, random, equal + circle)
 
 
@@ -140,19 +144,23 @@ def _losses(random: Random) -> Question:
 def _top(random: Random) -> Question:
     roles = random.sample(["s0", "s0", "i0", "g0", "l0"], 4)
     expected = [
-        amount(["cores", "first_rank", i + FIRST_TID], 0,
-               f"the level at which {named(i, roles)} began")
+        amount(
+            ["cores", "first_rank", i + FIRST_TID], 0, f"the level at which {named(i, roles)} began"
+        )
         for i in range(len(roles))
-    ]  # fmt: skip
+    ]
     return competition("mlfq", 200, roles, random, expected)
 
 
 def _falls(roles: Roles, who: Sequence[int]) -> list[Expectation]:
     return [
-        amount(["cores", "levels", i + FIRST_TID, LEVELS - 1], [1, 2, 3],
-               f"the first levels that {named(i, roles)} came to")
+        amount(
+            ["cores", "levels", i + FIRST_TID, LEVELS - 1],
+            [1, 2, 3],
+            f"the first levels that {named(i, roles)} came to",
+        )
         for i in who
-    ]  # fmt: skip
+    ]
 
 
 def _descent(random: Random) -> Question:
@@ -183,8 +191,11 @@ def _sleeper(random: Random) -> Question:
     me = roles.index("i0")
     says = f"the usual wait of {named(me, roles)} for a core, in cycles,"
     sees = ["cores", "middle_wait", me + FIRST_TID, BEGUN, ENDED]
-    enough = amount(["cores", "turns", me + FIRST_TID, BEGUN, ENDED], {"at_least": 50},
-                    f"the turns of {named(me, roles)}")  # fmt: skip
+    enough = amount(
+        ["cores", "turns", me + FIRST_TID, BEGUN, ENDED],
+        {"at_least": 50},
+        f"the turns of {named(me, roles)}",
+    )
     return competition("mlfq", 1200, roles, random, [enough, amount(sees, {"at_most": SOON}, says)])
 
 
@@ -192,11 +203,14 @@ def _boost(random: Random) -> Question:
     roles = ["s0"] * random.randrange(2, 4) + ["i0", "g0"]
     random.shuffle(roles)
     expected = [
-        amount(["cores", "boosts", i + FIRST_TID, *half], 1,
-               f"the boosts of {named(i, roles)} in the {which} half")
+        amount(
+            ["cores", "boosts", i + FIRST_TID, *half],
+            1,
+            f"the boosts of {named(i, roles)} in the {which} half",
+        )
         for i in range(len(roles))
         for half, which in (((BEGUN, HALF), "first"), ((HALF, ENDED), "second"))
-    ]  # fmt: skip
+    ]
     return competition("mlfq", 2000, roles, random, expected)
 
 
@@ -223,18 +237,26 @@ def _late(random: Random) -> Question:
 
 
 def _run(
-    random: Random, program: str, words: Sequence[object], expected: list[Expectation], cpus: int,
+    random: Random,
+    program: str,
+    words: Sequence[object],
+    expected: list[Expectation],
+    cpus: int,
     sched: str = "rr",
-) -> Question:  # fmt: skip
+) -> Question:
     """A program that is built from the student's C."""
     seed = random.randrange(1, 1 << 20)
     cores = "1 core" if cpus == 1 else f"{cpus} cores"
     said = " ".join(map(str, [program, "NONCE", *words]))
     told = {
-        "program": program, "words": [str(word) for word in words], "stops": ["done"],
-        "cycles": 20_000_000, "lines": LINES, "machine": {"ram_mib": RAM_MIB, "cpus": cpus},
+        "program": program,
+        "words": [str(word) for word in words],
+        "stops": ["done"],
+        "cycles": 20_000_000,
+        "lines": LINES,
+        "machine": {"ram_mib": RAM_MIB, "cpus": cpus},
         "config": {"seed": seed, "sched": sched},
-    }  # fmt: skip
+    }
     ended = amount(["answer", "status"], 0, "the exit status", "end")
     return Question(
         f"--sched {sched}, {cores}, seed {seed}, {said}", told, [*expected, ended], RAM_MIB << 20
@@ -263,8 +285,9 @@ def _sleep(random: Random) -> Question:
 
 def _quiet(random: Random) -> Question:
     rounds = random.randrange(200, 400)
-    calls = Expectation(["count", "syscall", {"number": FUTEX}], 0,
-                        "the number of futex calls where nobody waits")  # fmt: skip
+    calls = Expectation(
+        ["count", "syscall", {"number": FUTEX}], 0, "the number of futex calls where nobody waits"
+    )
     proof = says(1, {"mix": rounds}, "the proof that no increment was lost")
     return _run(random, "exam_lock", ["quiet", rounds], [proof, calls], 1)
 
@@ -309,13 +332,27 @@ def _order(random: Random) -> Question:
 
 
 MAKERS: dict[str, tuple[Callable[[Random], Question], int]] = {
-    "slices": (_slices, 1), "alike": (_alike, 1), "losses": (_losses, 2),
-    "top": (_top, 1), "descent": (_descent, 1), "gaming": (_gaming, 1),
-    "doubling": (_doubling, 1), "sleeper": (_sleeper, 1), "boost": (_boost, 1),
-    "exclusion": (_exclusion, 3), "sleep": (_sleep, 1), "quiet": (_quiet, 1), "limit": (_limit, 1),
-    "early": (_early, 1), "handoff": (_handoff, 2), "wake": (_wake, 2), "order": (_order, 5),
-    "shares": (_shares, 2), "cores": (_cores, 1), "late": (_late, 2),
-}  # fmt: skip
+    "slices": (_slices, 1),
+    "alike": (_alike, 1),
+    "losses": (_losses, 2),
+    "top": (_top, 1),
+    "descent": (_descent, 1),
+    "gaming": (_gaming, 1),
+    "doubling": (_doubling, 1),
+    "sleeper": (_sleeper, 1),
+    "boost": (_boost, 1),
+    "exclusion": (_exclusion, 3),
+    "sleep": (_sleep, 1),
+    "quiet": (_quiet, 1),
+    "limit": (_limit, 1),
+    "early": (_early, 1),
+    "handoff": (_handoff, 2),
+    "wake": (_wake, 2),
+    "order": (_order, 5),
+    "shares": (_shares, 2),
+    "cores": (_cores, 1),
+    "late": (_late, 2),
+}
 """Each check's maker of questions, and how many it makes."""
 
 

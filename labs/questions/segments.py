@@ -10,8 +10,8 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 from labs.questions.scene import EBUSY, EFAULT, PAGE, Scene, places
 
 PROGRAM = "exam_segments"
@@ -78,8 +78,15 @@ def _freed(random: Random) -> Iterator[Scene]:
 
 
 def _locked(asked: Scene, how: list[int], **fields: int) -> None:
-    asked.see("end", "what became of the locks in turn (0 given up, 1 shared, 2 alone)", how,
-              "listed", "seg_lock", "how", fields)  # fmt: skip
+    asked.see(
+        "end",
+        "what became of the locks in turn (0 given up, 1 shared, 2 alone)",
+        how,
+        "listed",
+        "seg_lock",
+        "how",
+        fields,
+    )
 
 
 def _alone(random: Random) -> Iterator[Scene]:
@@ -87,8 +94,9 @@ def _alone(random: Random) -> Iterator[Scene]:
     stops = ["one is inside", "both have counted"]
     asked = locks("two threads count in a segment", "alone", [place, rounds], stops)
     asked.see("one is inside", "thread 1 inside", True, "one_root", "t1", "p1v1")
-    asked.see("one is inside", "thread 2, which must wait, still at home", True, "one_root", "t2",
-              "p1")  # fmt: skip
+    asked.see(
+        "one is inside", "thread 2, which must wait, still at home", True, "one_root", "t2", "p1"
+    )
     says = f"the count, after {rounds} times by each of two,"
     asked.see("both have counted", says, 2 * rounds, "number", "v1", place)
     yield asked
@@ -127,8 +135,15 @@ def _order(random: Random) -> Iterator[Scene]:
     for _ in range(2):
         (place,) = places(random, 1)
         asked = _in_order(random, place, [0, 1, 2, 3], [], 2)
-        asked.see("inside", "the order in which the locks are taken, by id,", [1, 2, 3, 4],
-                  "listed", "seg_lock", "sid", {"tid": 1})  # fmt: skip
+        asked.see(
+            "inside",
+            "the order in which the locks are taken, by id,",
+            [1, 2, 3, 4],
+            "listed",
+            "seg_lock",
+            "sid",
+            {"tid": 1},
+        )
         yield asked
 
 
@@ -161,13 +176,15 @@ def _turns(random: Random) -> Iterator[Scene]:
     (place,) = places(random, 1)
     for kinds in ((0, 2, 0), (2, 0, 2), (2, 2, 0)):
         order = ", ".join(TYPES[kind] for kind in kinds)
-        asked = locks(f"three come one after the other: {order}", "turns", [place, *kinds],
-                      ["two wait"])  # fmt: skip
+        asked = locks(
+            f"three come one after the other: {order}", "turns", [place, *kinds], ["two wait"]
+        )
         for tid in (2, 3):
             says = f"process {tid}, which must wait, still at home"
             asked.see("two wait", says, True, "one_root", f"t{tid}", f"p{tid}")
-        asked.see("end", "who has the lock, in turn", [1, 1, 2, 2, 3, 3], "listed", "seg_lock",
-                  "tid", {})  # fmt: skip
+        asked.see(
+            "end", "who has the lock, in turn", [1, 1, 2, 2, 3, 3], "listed", "seg_lock", "tid", {}
+        )
         yield asked
 
 
@@ -179,8 +196,9 @@ def _ends(random: Random) -> Iterator[Scene]:
         says = "thread 1 inside, after who was before it is gone,"
         asked.see("the next is inside", says, True, "one_root", "t1", "p1v1")
         taken = [ALONE, RELEASED, ALONE]
-        asked.see("the next is inside", "what became of the lock", taken, "listed", "seg_lock",
-                  "how", {})  # fmt: skip
+        asked.see(
+            "the next is inside", "what became of the lock", taken, "listed", "seg_lock", "how", {}
+        )
         yield asked
 
 
@@ -189,18 +207,38 @@ def _ends(random: Random) -> Iterator[Scene]:
 
 def _stamps(random: Random) -> Iterator[Scene]:
     (place,), rounds = places(random, 1), random.randrange(3, 7)
-    stops = ["before", "nothing new", "one region new", "brought over", "another one new",
-             "brought over too", "stack grown"]  # fmt: skip
-    asked = scene("a view that is a copy, and its process's own memory", "stamps", [place, rounds],
-                  stops, vas_sync="rfc")  # fmt: skip
+    stops = [
+        "before",
+        "nothing new",
+        "one region new",
+        "brought over",
+        "another one new",
+        "brought over too",
+        "stack grown",
+    ]
+    asked = scene(
+        "a view that is a copy, and its process's own memory",
+        "stamps",
+        [place, rounds],
+        stops,
+        vas_sync="rfc",
+    )
     for first, what, most in (
         (0, "when nothing is new", 0),
         (2, "when a region of two pages is new", 2),
         (4, "when another one, of one page, is new", 1),
     ):
         says = f"the number of leaves written by switching {what}"
-        asked.see(stops[first + 1], says, {"at_most": most}, "between", first, first + 1, "pte",
-                  {"level": 1})  # fmt: skip
+        asked.see(
+            stops[first + 1],
+            says,
+            {"at_most": most},
+            "between",
+            first,
+            first + 1,
+            "pte",
+            {"level": 1},
+        )
     for page in (0, 1):
         asked.shows("brought over", "t1", "p1", place + page * PAGE, "in the changed region")
     deep = STACK_END - DEEP_PAGES * PAGE
@@ -212,21 +250,35 @@ def _stamps(random: Random) -> Iterator[Scene]:
 def _conflict(random: Random) -> Iterator[Scene]:
     whos = {1: "inside alone", 2: "at home alone", 3: "inside and at home"}
     for number, who in whos.items():
-        asked = scene(f"--vas-sync rfc, the heap grows {who}", "heaps", [number], ["stuck"],
-                      vas_sync="rfc")  # fmt: skip
+        asked = scene(
+            f"--vas-sync rfc, the heap grows {who}", "heaps", [number], ["stuck"], vas_sync="rfc"
+        )
         for slot in (3, 4, 5):
             asked.said("stuck", slot, f"the errno of vas_switch(0), try {slot - 2},", EFAULT)
         asked.see("stuck", "thread 2 still inside", True, "one_root", "t2", "p1v1")
-        asked.see("stuck", "the number of conflicts told that name both heaps", 3, "count",
-                  "conflict", {"name": "[heap]", "other_name": "[heap]"})  # fmt: skip
+        asked.see(
+            "stuck",
+            "the number of conflicts told that name both heaps",
+            3,
+            "count",
+            "conflict",
+            {"name": "[heap]", "other_name": "[heap]"},
+        )
         yield asked
     (place,) = places(random, 1)
-    asked = scene("a region that is newer at home than inside", "older", [place], ["tried"],
-                  vas_sync="rfc")  # fmt: skip
+    asked = scene(
+        "a region that is newer at home than inside", "older", [place], ["tried"], vas_sync="rfc"
+    )
     asked.errnos("tried", ("vas_switch(0) with an older region", EFAULT))
     named = {"start": place, "other_start": place}
-    asked.see("tried", "the number of conflicts told that name both regions", 1, "count",
-              "conflict", named)  # fmt: skip
+    asked.see(
+        "tried",
+        "the number of conflicts told that name both regions",
+        1,
+        "count",
+        "conflict",
+        named,
+    )
     yield asked
 
 
@@ -262,9 +314,14 @@ def _forwarded(random: Random, what: str) -> tuple[Scene, int]:
 
 def _masked(random: Random) -> Iterator[Scene]:
     (place,) = places(random, 1)
-    asked = Scene(PROGRAM, "--vas-sync forward, a reader's view of a page that a writer protects",
-                  "reader", [place], ["seen", "changed", "read"],
-                  {"vas_sync": "forward", "vas_sharing": "switch"})  # fmt: skip
+    asked = Scene(
+        PROGRAM,
+        "--vas-sync forward, a reader's view of a page that a writer protects",
+        "reader",
+        [place],
+        ["seen", "changed", "read"],
+        {"vas_sync": "forward", "vas_sharing": "switch"},
+    )
     for stop in ("seen", "read"):
         asked.shows(stop, "t1", "v1", place, "the VAS's page")
         for who, rights in (("v1", "rw"), ("t1", "r")):
@@ -273,11 +330,22 @@ def _masked(random: Random) -> Iterator[Scene]:
 
 
 MAKERS: dict[str, Callable[[Random], Iterator[Scene]]] = {
-    "pairs": _pairs, "segments": _segments, "freed": _freed, "alone": _alone,
-    "together": _together, "which": _which, "order": _order, "circle": _circle, "turns": _turns,
-    "ends": _ends, "stamps": _stamps, "conflict": _conflict, "forward": _forward, "lazy": _lazy,
+    "pairs": _pairs,
+    "segments": _segments,
+    "freed": _freed,
+    "alone": _alone,
+    "together": _together,
+    "which": _which,
+    "order": _order,
+    "circle": _circle,
+    "turns": _turns,
+    "ends": _ends,
+    "stamps": _stamps,
+    "conflict": _conflict,
+    "forward": _forward,
+    "lazy": _lazy,
     "masked": _masked,
-}  # fmt: skip
+}
 
 
 def questions(check: Check, seed: int) -> list[Question]:

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 PAGE = 0x600000000000
 """EXAM_PAGE of <exam.h>."""
@@ -69,13 +69,17 @@ def _replace(random: Random) -> list[Question]:
 
 def _room(random: Random) -> list[Question]:
     return [
-        scene("room", 1, [
-            says(1, 2000, "how many of 2,000 values for one key found room"),
-            says(2, 1, "that the memory is full when its entries are used up"),
-            says(3, 1, "that a full table keeps what it has"),
-            says(4, 0, "what is under the key that found no room"),
-        ])
-    ]  # fmt: skip
+        scene(
+            "room",
+            1,
+            [
+                says(1, 2000, "how many of 2,000 values for one key found room"),
+                says(2, 1, "that the memory is full when its entries are used up"),
+                says(3, 1, "that a full table keeps what it has"),
+                says(4, 0, "what is under the key that found no room"),
+            ],
+        )
+    ]
 
 
 def _attach(random: Random) -> list[Question]:
@@ -83,14 +87,18 @@ def _attach(random: Random) -> list[Question]:
         return Expectation(["rights", CLIENT, SEGMENT], value, "the client's rights there", at)
 
     return [
-        scene("attach", 1, [
-            says(1, 1, "whether a client can switch to store-read", "reading"),
-            rights("r", "reading"),
-            says(2, 1, "whether a client can switch to store-write", "writing"),
-            rights("rw", "writing"),
-            rights(None, "home"),
-        ])
-    ]  # fmt: skip
+        scene(
+            "attach",
+            1,
+            [
+                says(1, 1, "whether a client can switch to store-read", "reading"),
+                rights("r", "reading"),
+                says(2, 1, "whether a client can switch to store-write", "writing"),
+                rights("rw", "writing"),
+                rights(None, "home"),
+            ],
+        )
+    ]
 
 
 def _locks(how: int, least: int, words: str) -> Expectation:
@@ -109,28 +117,36 @@ def _home(at: str) -> Expectation:
 
 def _get(random: Random) -> list[Question]:
     return [
-        scene("get", 1, [
-            says(1, 1, "what get returned for a key that is there", "home"),
-            says(2, {"mix": 1}, "the first word of the value", "home"),
-            says(3, 1, "whether the copy is whole", "home"),
-            _home("home"),
-            says(4, 0, "what get returned for a key that is not there", "nobody"),
-            _home("nobody"),
-            says(6, 1, "whether the client ended well"),
-            _locks(READER, 2, "how often somebody came in as a reader"),
-        ])
-    ]  # fmt: skip
+        scene(
+            "get",
+            1,
+            [
+                says(1, 1, "what get returned for a key that is there", "home"),
+                says(2, {"mix": 1}, "the first word of the value", "home"),
+                says(3, 1, "whether the copy is whole", "home"),
+                _home("home"),
+                says(4, 0, "what get returned for a key that is not there", "nobody"),
+                _home("nobody"),
+                says(6, 1, "whether the client ended well"),
+                _locks(READER, 2, "how often somebody came in as a reader"),
+            ],
+        )
+    ]
 
 
 def _set(random: Random) -> list[Question]:
     value = {"mix": 5 * VERSION + 1}
     return [
-        scene("set", 1, [
-            _home("home"),
-            says(1, 1, "whether the client ended well"),
-            says(2, value, "the first word of what another process gets"),
-        ])
-    ]  # fmt: skip
+        scene(
+            "set",
+            1,
+            [
+                _home("home"),
+                says(1, 1, "whether the client ended well"),
+                says(2, value, "the first word of what another process gets"),
+            ],
+        )
+    ]
 
 
 def _add(random: Random) -> list[Question]:
@@ -149,9 +165,12 @@ def _add(random: Random) -> list[Question]:
 def _killed(random: Random) -> list[Question]:
     number = 12
     whole = Expectation(
-        ["number", "p1", PAGE + 8], number,
-        "how many of the values that killed writers left are whole", ENDED, decimal=True,
-    )  # fmt: skip
+        ["number", "p1", PAGE + 8],
+        number,
+        "how many of the values that killed writers left are whole",
+        ENDED,
+        decimal=True,
+    )
     return [scene("killed", number, [whole], {}, random.randrange(1, 1000)) for _ in range(2)]
 
 
@@ -161,9 +180,17 @@ def _faster(random: Random) -> list[Question]:
 
 
 MAKERS: dict[str, Callable[[Random], list[Question]]] = {
-    "find": _find, "replace": _replace, "room": _room, "attach": _attach, "lock": _lock,
-    "get": _get, "set": _set, "add": _add, "killed": _killed, "faster": _faster,
-}  # fmt: skip
+    "find": _find,
+    "replace": _replace,
+    "room": _room,
+    "attach": _attach,
+    "lock": _lock,
+    "get": _get,
+    "set": _set,
+    "add": _add,
+    "killed": _killed,
+    "faster": _faster,
+}
 
 
 def questions(check: Check, seed: int) -> list[Question]:

@@ -16,8 +16,8 @@ from hw.paging import U, W
 from hw.tlb import GLOBAL, Tlb
 from labs.answering.tlb import IN_ORDER, content, perform
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 CASES = 12
 PIECES = {2: 1 << 9, 3: 1 << 18}
@@ -229,10 +229,17 @@ def _books(random: Random) -> Script:
 
 
 SCRIPTS: dict[str, Callable[[Random], Script]] = {
-    "lookup": _lookup, "tags": _tags, "globals": _globals, "sets": _sets, "holes": _holes,
-    "fifo": _fifo, "invlpg": _invlpg, "pieces": _pieces, "flush_pcid": _flush_pcid,
+    "lookup": _lookup,
+    "tags": _tags,
+    "globals": _globals,
+    "sets": _sets,
+    "holes": _holes,
+    "fifo": _fifo,
+    "invlpg": _invlpg,
+    "pieces": _pieces,
+    "flush_pcid": _flush_pcid,
     "books": _books,
-}  # fmt: skip
+}
 
 # Programs ---------------------------------------------------------------------------------------
 
@@ -247,13 +254,23 @@ RAM_MIB = 16
 LINES = 4_000_000
 
 
-def _run(about: str, program: str, words: list[str], expected: list[Expectation],
-         machine: dict[str, Any], **more: Any) -> Question:  # fmt: skip
+def _run(
+    about: str,
+    program: str,
+    words: list[str],
+    expected: list[Expectation],
+    machine: dict[str, Any],
+    **more: Any,
+) -> Question:
     """A run of a program on a small machine."""
     told = {
-        "program": program, "words": words, "machine": {"ram_mib": RAM_MIB, **machine},
-        "cycles": 20_000_000, "lines": LINES, **more,
-    }  # fmt: skip
+        "program": program,
+        "words": words,
+        "machine": {"ram_mib": RAM_MIB, **machine},
+        "cycles": 20_000_000,
+        "lines": LINES,
+        **more,
+    }
     return Question(about, told, expected, RAM_MIB << 20)
 
 
@@ -272,9 +289,10 @@ def _counts(random: Random) -> Question:
             Expectation(["count", "tlb_fill", filled], fills[letter], f"{says} had to walk"),
             Expectation(
                 ["count", "tlb_fill", {"side": DATA_SIDE, "old_vpn": vpn}],
-                evictions.get(letter, 0), f"evictions of page '{letter}' ({vpn:#x})",
+                evictions.get(letter, 0),
+                f"evictions of page '{letter}' ({vpn:#x})",
             ),
-        ]  # fmt: skip
+        ]
     about = f"exam_tlb, stores into '{pattern}' in one set of {ways} ways"
     words = [str(first), str(SETS), pattern]
     return _run(about, "exam_tlb", words, expected, {"dtlb": [SETS, ways]})
@@ -315,9 +333,13 @@ def _tag(random: Random) -> Question:
         for page in range(pages)
     ]
     return _run(
-        f"exam_stale tag {pages}", "exam_stale", ["tag", str(pages)], _at_the_end(expected),
-        {}, stops=["looked"],
-    )  # fmt: skip
+        f"exam_stale tag {pages}",
+        "exam_stale",
+        ["tag", str(pages)],
+        _at_the_end(expected),
+        {},
+        stops=["looked"],
+    )
 
 
 def _kept(random: Random) -> Question:
@@ -325,9 +347,10 @@ def _kept(random: Random) -> Question:
     turns = random.randrange(5, 9)
     expected = [_seen(who, who, f"what process {who} read back") for who in range(2)]
     flushes = Expectation(
-        ["count", "tlb_flush", {"why": FLUSH_CR3}], {"at_most": 4},
+        ["count", "tlb_flush", {"why": FLUSH_CR3}],
+        {"at_most": 4},
         "CR3 loads that emptied a TLB of a space that had not changed",
-    )  # fmt: skip
+    )
     looked = [*_at_the_end(expected), flushes]
     words = ["kept", str(turns)]
     return _run(f"exam_stale kept {turns}", "exam_stale", words, looked, {}, stops=["looked"])
@@ -349,21 +372,24 @@ def _core(random: Random) -> Question:
     pages, threads = random.randrange(2, 7), 3
     expected = [
         _seen(
-            thread * pages + page, page,
+            thread * pages + page,
+            page,
             f"what thread {thread} read at {PAGES + page * PAGE:#x} after the change",
         )
         for thread in range(threads)
         for page in range(pages)
-    ]  # fmt: skip
+    ]
     about, words = f"exam_stale core {pages}, 4 cores", ["core", str(pages)]
     looked = _at_the_end(expected)
     return _run(about, "exam_stale", words, looked, {"cpus": 4}, stops=["looked"])
 
 
 PROGRAMS: dict[str, tuple[Callable[[Random], Question], ...]] = {
-    "counts": (_counts, _counts, _counts), "hunt_tag": (_tag, _tag, _kept),
-    "hunt_reuse": (_reuse, _reuse), "hunt_core": (_core, _core),
-}  # fmt: skip
+    "counts": (_counts, _counts, _counts),
+    "hunt_tag": (_tag, _tag, _kept),
+    "hunt_reuse": (_reuse, _reuse),
+    "hunt_core": (_core, _core),
+}
 
 
 def questions(check: Check, seed: int) -> list[Question]:

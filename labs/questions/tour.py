@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
 from labs.problems import problems
+from labs.question import Question
 
 
 def questions(check: Check, seed: int) -> list[Question]:

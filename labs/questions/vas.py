@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 from labs.questions.scene import (
     EACCES,
     EBUSY,
@@ -60,8 +60,14 @@ def _attach(random: Random) -> Iterator[Scene]:
         _own_memory(asked, "once", "p1v1")
         asked.errnos("twice", ("vas_attach", 0), ("vas_attach when attached already", 0))
         made = {"vid": 1, "kind": KINDS[kind], "alive": 1}
-        asked.see("twice", "the number of attachments made (records vas_attach)", 1, "count",
-                  "vas_attach", made)  # fmt: skip
+        asked.see(
+            "twice",
+            "the number of attachments made (records vas_attach)",
+            1,
+            "count",
+            "vas_attach",
+            made,
+        )
         yield asked
 
 
@@ -101,8 +107,9 @@ def _inside(random: Random) -> Iterator[Scene]:
     stops = ["entered", "mapped", "home", "inside again"]
     asked = scene("vas_switch in", "inside", [place, pages], stops)
     asked.see("entered", "thread 1 seeing the view", True, "one_root", "t1", "p1v1")
-    asked.see("entered", "thread 1 seeing what its process has at home", False, "one_root", "t1",
-              "p1")  # fmt: skip
+    asked.see(
+        "entered", "thread 1 seeing what its process has at home", False, "one_root", "t1", "p1"
+    )
     for stop in ("entered", "home", "inside again"):
         asked.see(stop, LOADED, True, "one_root", "c0", "t1")
     _own_memory(asked, "entered", "t1")
@@ -120,8 +127,14 @@ def _home(random: Random) -> Iterator[Scene]:
     asked.see("home", "thread 1 seeing what its process has", True, "one_root", "t1", "p1")
     asked.absent("home", place, "t1", "p1")
     asked.said("inside again", 3, "active_vas() at home", 0)
-    asked.see("inside again", "the number of switches (records vas_switch), three of six being to "
-              "where the thread is,", 3, "count", "vas_switch", {"tid": 1})  # fmt: skip
+    asked.see(
+        "inside again",
+        "the number of switches (records vas_switch), three of six being to where the thread is,",
+        3,
+        "count",
+        "vas_switch",
+        {"tid": 1},
+    )
     yield asked
 
 
@@ -209,10 +222,10 @@ def _follows(random: Random) -> Iterator[Scene]:
             asked.holds("grown at home", "p1", home, AT_HOME, page)
             asked.shows("grown at home", "t2", "p1", home + page * PAGE, "mapped at home")
             asked.shows("grown inside", "t2", "v1", second + page * PAGE, "mapped inside")
-        asked.said("grown inside", 1, "what the thread inside reads there",
-                   {"mix": 100 * AT_HOME})  # fmt: skip
-        asked.said("grown inside", 2, "what it reads in the heap, which grew at home,",
-                   {"mix": AT_HOME})  # fmt: skip
+        asked.said("grown inside", 1, "what the thread inside reads there", {"mix": 100 * AT_HOME})
+        asked.said(
+            "grown inside", 2, "what it reads in the heap, which grew at home,", {"mix": AT_HOME}
+        )
         asked.absent("grown inside", second, "p1")
         asked.absent("unmapped at home", home, "t2")
         asked.shows("unmapped at home", "t2", "p1", home + PAGE, "which stays")
@@ -257,8 +270,10 @@ def _placed(
 ) -> tuple[Scene, int, int, int]:
     pages = random.randrange(3, 6)
     order = ("after", "before")
-    about = (f"the process's {pages} pages at {home:#x}, mapped {order[early]} the attach, the "
-             f"VAS's at {vas:#x}, {order[late]} it")  # fmt: skip
+    about = (
+        f"the process's {pages} pages at {home:#x}, mapped {order[early]} the attach, the "
+        f"VAS's at {vas:#x}, {order[late]} it"
+    )
     asked = scene(about, "near", [home, vas, pages, early, late], ["inside", "home unmapped"])
     return asked, home, vas, pages
 
@@ -352,26 +367,49 @@ def _cost(random: Random) -> Iterator[Scene]:
 
 
 def _policies(random: Random) -> Iterator[Scene]:
-    asked = scene("--vas-sync rfc, after the heap has grown at home", "out_of_step", [],
-                  ["tried"], vas_sync="rfc")  # fmt: skip
+    asked = scene(
+        "--vas-sync rfc, after the heap has grown at home",
+        "out_of_step",
+        [],
+        ["tried"],
+        vas_sync="rfc",
+    )
     asked.errnos("tried", ("vas_switch into a copy that cannot follow", EFAULT))
     asked.see("tried", "thread 1 still at home", True, "one_root", "t1", "p1")
     asked.see("tried", "the number of conflicts that were told", 1, "count", "conflict", {})
     yield asked
     (place,) = places(random, 1)
-    asked = scene("--vas-sharing switch, with a lockable segment", "locked", [place],
-                  ["inside", "at home"], vas_sharing="switch")  # fmt: skip
+    asked = scene(
+        "--vas-sharing switch, with a lockable segment",
+        "locked",
+        [place],
+        ["inside", "at home"],
+        vas_sharing="switch",
+    )
     asked.see("inside", "the locks taken by thread 1", [2], "listed", "seg_lock", "how", {"tid": 1})
     asked.see("at home", "the lock taken and given up", [2, 0], "listed", "seg_lock", "how", {})
     yield asked
 
 
 MAKERS: dict[str, Callable[[Random], Iterator[Scene]]] = {
-    "attach": _attach, "refused": _refused, "reader": _reader, "inside": _inside, "home": _home,
-    "belongs": _belongs, "not_attached": _not_attached, "threads": _threads, "hidden": _hidden,
-    "lasts": _lasts, "follows": _follows, "shared": _shared, "split": _split, "busy": _busy,
-    "detach": _detach, "cost": _cost, "policies": _policies,
-}  # fmt: skip
+    "attach": _attach,
+    "refused": _refused,
+    "reader": _reader,
+    "inside": _inside,
+    "home": _home,
+    "belongs": _belongs,
+    "not_attached": _not_attached,
+    "threads": _threads,
+    "hidden": _hidden,
+    "lasts": _lasts,
+    "follows": _follows,
+    "shared": _shared,
+    "split": _split,
+    "busy": _busy,
+    "detach": _detach,
+    "cost": _cost,
+    "policies": _policies,
+}
 
 
 def questions(check: Check, seed: int) -> list[Question]:

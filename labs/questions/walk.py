@@ -29,8 +29,8 @@ from hw.paging import (
     walk,
 )
 from labs.evidence import Expectation
-from labs.judge import Question
 from labs.lab import Check
+from labs.question import Question
 
 CASES = 24
 MEMORY_WORDS = 16 * 512
@@ -182,11 +182,20 @@ def _outside(random: Random) -> Case:
 
 
 MAKERS: dict[str, Callable[[Random], Case]] = {
-    "index": _index, "root": _root, "present": _present, "reserved": _reserved,
-    "user": _user, "write": _write, "fetch": _fetch, "large": _large,
-    "misaligned": _misaligned, "accessed": _accessed, "dirty": _dirty, "outside": _outside,
+    "index": _index,
+    "root": _root,
+    "present": _present,
+    "reserved": _reserved,
+    "user": _user,
+    "write": _write,
+    "fetch": _fetch,
+    "large": _large,
+    "misaligned": _misaligned,
+    "accessed": _accessed,
+    "dirty": _dirty,
+    "outside": _outside,
     "steps": _accessed,
-}  # fmt: skip
+}
 
 
 def questions(check: Check, seed: int) -> list[Question]:

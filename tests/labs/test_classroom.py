@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ import pytest
 
 from hw.host import UserError
 from labs import classroom, report
+from labs.classroom import Graded
+from labs.export import starter
 from labs.grading import grade_one
 from labs.lab import ROOT, find_lab
 from labs.submission import laid_out
@@ -80,7 +85,7 @@ def test_one_broken_submission_hurts_no_other(tmp_path: Path) -> None:
     folder, results = tmp_path / "class", tmp_path / "results"
     folder.mkdir()
     expected = the_class(folder, 10)
-    graded = classroom.grade_class(LAB, folder, 7, results, jobs=2, quiet=True)
+    graded, _ = classroom.grade_class(LAB, folder, 7, results, jobs=2, quiet=True)
     assert {one.name: one.report.score for one in graded} == expected
     for name, score in expected.items():
         told = json.loads((results / name / "results.json").read_text("utf-8"))
@@ -95,7 +100,7 @@ def test_one_broken_submission_hurts_no_other(tmp_path: Path) -> None:
     assert told["passed"]["index"] == 5
 
 
-def test_the_table_names_what_failed_first(
+def test_the_table_names_what_failed_first_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hand_in(tmp_path / "ann", RIGHT)
@@ -103,7 +108,7 @@ def test_the_table_names_what_failed_first(
     assert main(["grade", "1", "--class", str(tmp_path), "--seed", "3", "--jobs", "2"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ann  100/100"
-    assert lines[1] == "bob   95/100  root"
+    assert lines[1] == "bob   95/100  root: level should be 0x1, is absent"
     assert "2 submissions, mean 97.5 of 100; passed by:" in lines
 
 
@@ -115,8 +120,8 @@ def test_a_grader_that_breaks_on_one_submission_says_so(
 
     monkeypatch.setattr("labs.grading.laid_out", fail)
     hand_in(tmp_path / "ann", RIGHT)
-    (ann,) = classroom.grade_class(LAB, tmp_path, 7, None, jobs=1, quiet=True)
-    assert (ann.report.score, "no room" in ann.first_failure) == (0, True)
+    (ann,), _ = classroom.grade_class(LAB, tmp_path, 7, None, jobs=1, quiet=True)
+    assert (ann.report.score, "no room" in ann.report.cause) == (0, True)
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["shown", "kept"])
@@ -127,6 +132,167 @@ def test_an_empty_class_gets_a_sentence(tmp_path: Path, kept: bool) -> None:
         main(["grade", "1", "--class", str(tmp_path / "class"), *words])
 
 
+def tarred(file: Path, source: str, place: str) -> Path:
+    with tarfile.open(file, "w:gz") as archive:
+        member = tarfile.TarInfo(place)
+        member.size = len(source.encode())
+        archive.addfile(member, io.BytesIO(source.encode()))
+    return file
+
+
+def a_bomb(file: Path) -> Path:
+    """A zip that says of a gigabyte that it is a byte: both places in it are changed."""
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(zipfile.ZipInfo(PART), "w", force_zip64=False) as entry,
+    ):
+        for _ in range(64):
+            entry.write(bytes(1 << 24))
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace((1 << 30).to_bytes(4, "little"), (1).to_bytes(4, "little")))
+    return file
+
+
+def a_tar_of_zeros(file: Path) -> Path:
+    """Four gigabytes before the file that is looked for, in a few megabytes."""
+    with tarfile.open(file, "w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo("zeros")
+        member.size = 1 << 32
+        archive.addfile(member, Zeros())  # type: ignore[arg-type]
+    return file
+
+
+class Zeros:
+    """A file without an end."""
+
+    def read(self, size: int) -> bytes:
+        return bytes(size)
+
+
+def row(folder: Path) -> str:
+    """What the table of a class says of its only submission."""
+    graded, others = classroom.grade_class(LAB, folder, 7, None, jobs=2, quiet=True)
+    return classroom.table(LAB, graded, others).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda f: hand_in(f / "ann", starter(RIGHT, LAB)), "part walk, waits to be written"),
+        (lambda f: hand_in(f / "ann", "def walk(:\n"), "cannot be imported: SyntaxError"),
+        (lambda f: hand_in(f / "ann", "while True: pass\n"), "an endless loop?"),
+        (lambda f: zipped(f / "ann.zip", "", "notes.txt"), "hw/paging.py is not in it: it holds"),
+        (lambda f: zipfile.ZipFile(f / "ann.zip", "w").close(), "it is empty"),
+        (lambda f: (f / "ann").mkdir(), "it is empty"),
+        (lambda f: (f / "ann.zip").write_bytes(b"PK but no zip"), "the zip is damaged"),
+        (lambda f: (f / "ann.tgz").write_bytes(b"\x1f\x8bno"), "the tgz is damaged"),
+        (lambda f: a_bomb(f / "ann.zip"), "the zip is damaged"),
+        (lambda f: a_tar_of_zeros(f / "ann.tar.gz"), "too much memory or time"),
+        (lambda f: tarred(f / "ann.tar.gz", "#" * (1 << 21), PART), "more than 1 MiB"),
+    ],
+    ids=[
+        *("starter", "syntax", "loop", "other files", "empty zip", "empty folder"),
+        *("damaged zip", "damaged tar", "zip bomb", "tar bomb", "huge file"),
+    ],
+)
+def test_a_row_says_why_there_are_no_points(
+    make: Callable[[Path], object], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path)
+    told = row(tmp_path)
+    assert told.startswith("ann    0/100  ")
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: tarred(f / "ann.tar.gz", RIGHT, f"lab1/{PART}"),
+        lambda f: tarred(f / "ann.TGZ", RIGHT, PART),
+        lambda f: (f / "ann.py").write_text(RIGHT, "utf-8"),
+        lambda f: hand_in(f / "ann", RIGHT, "paging (1).py"),
+        lambda f: hand_in(f / "ann", RIGHT, "ann_4711_paging.py"),
+        lambda f: hand_in(f / "ann", RIGHT, "my walk.py"),
+        lambda f: zipped((f / "ann").mkdir() or f / "ann" / "work.zip", RIGHT, PART),
+        lambda f: tarred((f / "ann").mkdir() or f / "ann" / "w.tar.gz", RIGHT, PART),
+    ],
+    ids=["tar", "tgz", "bare", "numbered", "prefixed", "renamed", "zip inside", "tar inside"],
+)
+def test_what_platforms_make_of_a_submission_is_understood(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    make(tmp_path)
+    assert row(tmp_path) == "ann  100/100"
+
+
+def test_what_is_not_understood_is_counted(tmp_path: Path) -> None:
+    hand_in(tmp_path / "ann", WRONG)
+    for name in ("bob.rar", "notes.pdf"):
+        (tmp_path / name).touch()
+    held = classroom.entries(LAB, tmp_path)
+    assert [one.name for one in held.submissions] == ["ann"]
+    report = grade_one(LAB, tmp_path / "ann", 7, "root")
+    told = classroom.table(LAB, [Graded("ann", report)], held.not_understood)
+    assert "2 not understood, and not graded: bob.rar, notes.pdf" in told
+
+
+def test_two_archives_are_one_too_many(tmp_path: Path) -> None:
+    (tmp_path / "ann").mkdir()
+    for name in ("a.zip", "b.zip"):
+        zipped(tmp_path / "ann" / name, RIGHT, PART)
+    assert "there are 2 archives in it (a.zip, b.zip)" in row(tmp_path)
+
+
+def test_names_that_are_alike_or_evil_get_results_of_their_own(tmp_path: Path) -> None:
+    folder, results = tmp_path / "class", tmp_path / "class" / "out"
+    results.mkdir(parents=True)
+    for name in ("ann", "=1+1", "esc\x1b[31mape", os.fsdecode(b"l\xe4tin")):
+        (folder / name).mkdir()
+    zipped(folder / "ann.zip", WRONG, PART)
+    zipped(folder / "Ann.tar", RIGHT, PART)
+    graded, _ = classroom.grade_class(LAB, folder, 7, results, jobs=2, quiet=True)
+    names = [one.name for one in graded]
+    assert names == ["=1+1", "Ann.tar", "ann", "ann.zip", r"esc_x1b[31mape", "l_udce4tin"]
+    assert {path.name for path in results.iterdir()} == {*names, "class.csv", "class.json"}
+    with open(results / "class.csv", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows[1:3]] == ["'=1+1", "Ann.tar"]
+    for name in names:
+        jsonschema.validate(json.loads((results / name / "results.json").read_text()), SCHEMA)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of the size of a file")
+@pytest.mark.parametrize("words", [[], ["--class"]], ids=["one", "class"])
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
+    words: list[str], tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for the disk."""
+    hand_in(tmp_path / "in" / "ann", WRONG)
+    limited = (
+        "import resource, runpy, sys; sys.argv = sys.argv[1:];"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, 1 << 17));"
+        "import hw.files, pathlib; write = pathlib.Path.write_bytes;"
+        "pathlib.Path.write_bytes = lambda path, data: write(path, data * 999);"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    where = ["--class", str(tmp_path / "in")] if words else ["--tree", str(tmp_path / "in" / "ann")]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", limited, "run.py", "lab", "grade", "1", "-k", "root"),
+            *(*where, "--results", str(tmp_path / "out")),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "VANTAGE_ENV": "active"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Vantage: cannot write " in done.stderr
+    assert "File too large" in done.stderr
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
 def test_links_and_huge_files_are_not_handed_in(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(RIGHT, "utf-8")
@@ -135,16 +301,16 @@ def test_links_and_huge_files_are_not_handed_in(tmp_path: Path) -> None:
     linked.symlink_to(secret)
     huge = hand_in(tmp_path / "huge", RIGHT + "#" * (1 << 20))
     for folder in (tmp_path / "linked", huge):
-        with laid_out(folder, LAB) as tree:
-            assert not (tree / PART).exists()
+        with laid_out(folder, LAB) as handed:
+            assert not (handed.tree / PART).exists()
 
 
 def test_the_file_nearest_to_its_place_is_meant(tmp_path: Path) -> None:
     hand_in(tmp_path / "s", WRONG, "paging.py")
     hand_in(tmp_path / "s" / "lab", RIGHT)
     hand_in(tmp_path / "s" / "a" / "b" / "c", WRONG)
-    with laid_out(tmp_path / "s", LAB) as tree:
-        assert (tree / PART).read_text("utf-8") == RIGHT
+    with laid_out(tmp_path / "s", LAB) as handed:
+        assert (handed.tree / PART).read_text("utf-8") == RIGHT
 
 
 def test_every_report_has_gradescopes_form(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hw.host import UserError
 from kernel.boot import boot, run_to_end, spawn
 from labs import demo
-from labs.demo import Demo, Options, Result
+from labs.claim import Demo, Options, Result
 from userland.programs import describe, read_program
 
 

@@ -9,7 +9,7 @@ import pytest
 from hw.machine import MachineConfig
 from hw.trace import TraceFile
 from kernel.boot import Config
-from labs.demo import Options
+from labs.claim import Options
 from labs.demos.compartment import run
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernel.boot import Config
-from labs.demo import Options
+from labs.claim import Options
 from labs.demos import gups
 
 

@@ -10,7 +10,7 @@ import pytest
 from hw.machine import MachineConfig
 from hw.trace import TraceFile
 from kernel.boot import Config
-from labs.demo import Options
+from labs.claim import Options
 from labs.demos import lifetime
 from labs.demos.lifetime import FATE, MOMENTS, run
 

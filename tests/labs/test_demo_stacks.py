@@ -9,7 +9,7 @@ import pytest
 from hw.machine import MachineConfig
 from hw.trace import TraceFile
 from kernel.boot import Config
-from labs.demo import Options
+from labs.claim import Options
 from labs.demos.stacks import WHERE, run
 
 SYNCS = ("rfc", "forward", "subtree")
@@ -26,8 +26,10 @@ def test_it_holds_under_every_policy_and_on_several_cores(sync: str, cpus: int) 
 def test_no_interleaving_changes_what_is_found(seed: int) -> None:
     data = run(Options(Config(MachineConfig(cpus=2), seed=seed))).data
     assert [[row["found"] for row in data[name]] for name in WHERE] == [
-        ["B", "B"], ["A", "B"], ["A", "B"],
-    ]  # fmt: skip
+        ["B", "B"],
+        ["A", "B"],
+        ["A", "B"],
+    ]
 
 
 @pytest.mark.parametrize("sync", SYNCS)

@@ -14,7 +14,7 @@ from kernel.boot import Config, trace_header
 from kernel.task.process import Signal
 from kernel.vas.sharing import SEG_LOCK, AtSwitch
 from kernel.wait.signals import SIGKILL, send
-from labs.demo import Options
+from labs.claim import Options
 from labs.demos import store
 from labs.demos.store import GETS, MESSAGES, SETS, SWITCH, Case
 from labs.export import REGION
@@ -75,7 +75,7 @@ def test_readers_gain_from_more_cores_and_writers_are_held_back_by_the_lock(rows
 
 def test_the_figures_are_the_seeds() -> None:
     def figures(seed: int) -> dict[str, Any]:
-        found = store._measure(Config(seed=seed), Case(4, SETS, SWITCH, 3))
+        found = store.measure(Config(seed=seed), Case(4, SETS, SWITCH, 3))
         return {name: value for name, value in found.items() if "host" not in name}
 
     assert figures(3) == figures(3)
@@ -84,7 +84,7 @@ def test_the_figures_are_the_seeds() -> None:
 
 def test_a_trace_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "CASES", [Case(1, SETS, way, 1) for way in (SWITCH, MESSAGES)])
-    monkeypatch.setattr(store, "_text", lambda figures, right: "")
+    monkeypatch.setattr(store, "text", lambda figures, right: "")
     assert store.run(Options(trace=tmp_path / "t.vtrace")).holds
     assert (tmp_path / "t.vtrace").stat().st_size > 0
 

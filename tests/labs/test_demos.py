@@ -13,8 +13,8 @@ from hw.machine import MachineConfig
 from hw.trace import TraceFile
 from kernel.boot import Config
 from kernel.vas.vases import SYNCS
-from labs import demo
-from labs.demo import Options
+from labs import claim, demo
+from labs.claim import Options
 
 
 @pytest.mark.parametrize("sync", SYNCS)
@@ -75,7 +75,7 @@ def test_a_demo_fits_a_projector_and_has_json_and_a_trace(name: str, tmp_path: P
     trace = tmp_path / "t.vtrace"
     result = demo.every_demo()[name].run(Options(trace=trace))
     assert result.holds
-    assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
+    assert max(map(len, result.text.splitlines())) <= claim.COLUMNS
     assert len(result.text.splitlines()) <= 40
     assert json.loads(json.dumps(result.data)) == result.data
     with TraceFile(trace) as file:
@@ -87,7 +87,7 @@ def test_its_text_keeps_its_width_on_another_machine(name: str) -> None:
     config = Config(MachineConfig(mmu="silicon", pcid=False), vas_sync="forward")
     result = demo.every_demo()[name].run(Options(config))
     assert result.holds
-    assert max(map(len, result.text.splitlines())) <= demo.COLUMNS
+    assert max(map(len, result.text.splitlines())) <= claim.COLUMNS
 
 
 NEED_A_VAS = ["compartment", "gups", "malloc", "share", "stacks", "switch", "views"]

@@ -38,9 +38,12 @@ def judged(
 def run(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "run.py", *words],
-        cwd=tree, env={**os.environ, "VANTAGE_ENV": "active"}, text=True,
-        capture_output=True, check=False,
-    )  # fmt: skip
+        cwd=tree,
+        env={**os.environ, "VANTAGE_ENV": "active"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +215,8 @@ def test_a_mistake_in_a_students_file_is_told_as_one(exports: dict[int, Path]) -
             path.write_text(wrong, "utf-8")
             graded = run(exports[1], "lab", "grade", "1", "-k", "index")
             assert (graded.returncode, graded.stdout.splitlines()[-1]) == (
-                1, "lab 1: 0 of 10 points, seed 1",
-            )  # fmt: skip
+                1,
+                "lab 1: 0 of 10 points, seed 1",
+            )
     finally:
         path.write_text(starter_of_it, "utf-8")

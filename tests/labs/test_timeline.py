@@ -34,20 +34,35 @@ def line() -> Timeline:
     """Thread 1 stops at 100 and at 1000; 2 and 3 share core 0, and 4 has core 1."""
     return Timeline(
         [
-            pick(0, 1), stop(100, 0), wait(110, 1), pick(120, 2, 30), pick(130, 4, core=1),
-            level(200, 2, 0, 1), pick(320, 3, 200), wait(400, 3), pick(410, 2, 5, 1),
-            wait(500, 4, core=1), level(600, 2, 1, 0), pick(700, 3, 90), pick(800, 2, 60),
-            pick(990, 1), stop(1000, 1), pick(1100, 2),
+            pick(0, 1),
+            stop(100, 0),
+            wait(110, 1),
+            pick(120, 2, 30),
+            pick(130, 4, core=1),
+            level(200, 2, 0, 1),
+            pick(320, 3, 200),
+            wait(400, 3),
+            pick(410, 2, 5, 1),
+            wait(500, 4, core=1),
+            level(600, 2, 1, 0),
+            pick(700, 3, 90),
+            pick(800, 2, 60),
+            pick(990, 1),
+            stop(1000, 1),
+            pick(1100, 2),
         ]
-    )  # fmt: skip
+    )
 
 
 def test_a_turn_ends_with_sleep_or_with_the_next_thread_of_that_core(line: Timeline) -> None:
     ends = [(turn.tid, turn.start, turn.end, turn.slept) for turn in line.turns[:5]]
     assert ends == [
-        (1, 0, 110, True), (2, 120, 320, False), (4, 130, 500, True), (3, 320, 400, True),
+        (1, 0, 110, True),
+        (2, 120, 320, False),
+        (4, 130, 500, True),
+        (3, 320, 400, True),
         (2, 410, 700, False),
-    ]  # fmt: skip
+    ]
 
 
 def test_measures_look_between_two_stops(line: Timeline) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from labs import judge, workshop
+from labs import workshop
+from labs.crew import Crew
 from labs.export import starter
-from labs.judge import Question
+from labs.judge import grade
 from labs.lab import Lab, find_lab
+from labs.question import Question
 from labs.workshop import Workshop
 from userland.programs import BIN
 
@@ -35,7 +37,7 @@ def shop(lab: Lab, tmp_path: Path) -> Workshop:
     tree, folder = tmp_path / "tree", tmp_path / "out"
     (tree / SOURCE).parent.mkdir(parents=True)
     (tree / SOURCE).write_bytes((BIN.parent.parent / SOURCE).read_bytes())
-    return Workshop(lab, tree, folder)
+    return Workshop(lab, tree, folder, Crew())
 
 
 def test_our_sources_from_another_tree_give_our_bytes(shop: Workshop) -> None:
@@ -94,7 +96,9 @@ def test_a_region_in_c_becomes_its_prompt_and_a_call_that_says_what_waits(lab: L
     assert starter(REGION, replace(lab, number=2, parts=parts)) == REGION
 
 
-def test_a_program_says_which_part_waits_before_anything_else_works(shop: Workshop) -> None:
+def test_a_program_says_which_part_waits_before_anything_else_works(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = shop.tree / SOURCE
     sentence = "lab 1, part lock, waits to be written in userland/lib/lock.c"
     stop = f'_Noreturn void unwritten(const char *);\n    unwritten("{sentence}");\n    int free'
@@ -102,5 +106,6 @@ def test_a_program_says_which_part_waits_before_anything_else_works(shop: Worksh
     shop.lab = replace(shop.lab, answering="system")
     told = {"program": "hello", "machine": {"ram_mib": 16}}
     question = Question("hello", told, [], memory_bytes=16 << 20)
-    verdict = judge._judge(shop, shop.lab.checks[0], [question], None)
-    assert verdict.found == f"hello: NotImplementedError: {sentence}"
+    monkeypatch.setattr("labs.exam.questions", lambda *_: [question])
+    (verdict,) = grade(shop.lab, shop.tree, 1, shop.lab.checks[0].name)
+    assert verdict.told == f"hello: NotImplementedError: {sentence}"

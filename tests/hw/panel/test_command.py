@@ -19,7 +19,8 @@ from hw.panel.picture.theme import THEMES
 from hw.panel.session import Session
 from hw.panel.user.scenes import read_scenes
 from kernel.boot import Config
-from labs.demo import Options, every_demo
+from labs.claim import Options
+from labs.demo import every_demo
 from tests.hw.panel.recordings import closing, drawn, folder, opened, record
 
 __all__ = ["closing", "folder"]
