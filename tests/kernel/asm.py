@@ -218,3 +218,12 @@ class Program:
     def _fix(self, label: str) -> None:
         self.fixups.append((len(self.code), label, True))
         self.raw(bytes(4))
+
+
+def program_of(*calls: tuple[str | int, ...]) -> Program:
+    """A program that makes these calls and ends with 0."""
+    program = Program()
+    for name, *arguments in calls:
+        program.call(name, *arguments)
+    program.exit()
+    return program
