@@ -91,7 +91,7 @@ def set_robust_list(k: Kernel, t: Thread, head: Ptr, size: Size) -> int:
 
 @syscall(274)
 def get_robust_list(k: Kernel, t: Thread, tid: Pid, head: Ptr, size: Ptr) -> int:
-    """Store where the list of a thread is.  ESRCH: no such thread; EPERM: another user's; EFAULT."""
+    """Store where the list of a thread is.  ESRCH: no thread; EPERM: another user's; EFAULT."""
     target = k.threads.get(tid) if tid else t
     if target is None:
         raise KernelError(E.SRCH)
