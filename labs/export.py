@@ -152,14 +152,20 @@ def about_this_lab(page: str, lab: Lab) -> str:
         page = re.sub(r"\blab hint \d\.\w+", f"lab hint {lab.number}.{part}", page)
     check = lab.checks[0].name
     page = re.sub(rf"\blab grade {lab.number} -k \w+", f"lab grade {lab.number} -k {check}", page)
-    absent = [
-        *lab.without,
-        *([] if lab.answers else ["lab ask"]),
-        *([] if lab.hints else ["lab hint"]),
-    ]
-    for command in absent:
-        page = re.sub(rf" *python3 run\.py {command}\b(?:(?!python3 run\.py)[^\n`])*", "", page)
-    return page
+    absent = [*lab.without]
+    absent += ["lab ask"] * (not lab.answers) + ["lab hint"] * (not lab.hints)
+    lines = (_without(line, absent) for line in page.splitlines())
+    return "".join(f"{line}\n" for line in lines if line is not None)
+
+
+def _without(line: str, absent: list[str]) -> str | None:
+    """A line of commands, but for those that the tree has not; None if none is left."""
+    before, *commands = re.split(r"(?=python3 run\.py )", line)
+    gone = tuple(f"python3 run.py {command} " for command in absent)
+    kept = [command for command in commands if not command.startswith(gone)]
+    if before.strip() or kept == commands:
+        return line
+    return (before + "".join(kept)).rstrip() if kept else None
 
 
 def _task(lab: Lab) -> str:
