@@ -182,12 +182,21 @@ def main(argv):
     if name not in COMMANDS:
         raise unknown(name)
     _, target, groups = COMMANDS[name]
+    refuse(name)
     if groups:
         enter_environment([group for group in LOCKS if group in ("runtime " + groups).split()])
     from importlib import import_module
 
     module, function = target.split(":")
     return int(getattr(import_module(module), function)(options))
+
+
+def refuse(name):
+    # type: (str) -> None
+    """A student's tree may be without a command: it says so before packages are fetched."""
+    why = read(os.path.join(ROOT, ".lab", "without-" + name))
+    if why:
+        raise problem(*why.strip().split("; ", 1))
 
 
 def unknown(name):

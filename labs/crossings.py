@@ -159,7 +159,8 @@ def finish(kernel: Kernel, process: Process) -> None:
     status = run_to_end(kernel, process)
     if status:
         words = b" ".join(process.arguments).decode()
-        raise UserError(f"`{words}` fails on this machine", "see what `run.py exec` says of it")
+        remedy = f"see what `python3 run.py exec {words}` says of it"
+        raise UserError(f"`{words}` fails on this machine", remedy)
 
 
 # In counts ------------------------------------------------------------------------------------

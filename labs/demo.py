@@ -15,7 +15,6 @@ from pathlib import Path
 
 import hw.panel
 from hw.host import UserError
-from hw.panel import command as panel_command
 from kernel.boot import add_machine_options
 from labs import demos
 from labs.claim import Demo, Options
@@ -24,11 +23,11 @@ from userland.live import is_possible, show, trace_file
 
 EXAMPLES = """\
 examples:
-  run.py demo list                      what there is to see
-  run.py demo switch                    what a change of view costs
-  run.py demo switch --json --no-pcid   the same for a machine, without TLB tags
-  run.py demo switch --trace s.vtrace   and recorded
-  run.py demo views --panel             and then on the front panel, scene by scene
+  python3 run.py demo list                      what there is to see
+  python3 run.py demo switch                    what a change of view costs
+  python3 run.py demo switch --json --no-pcid   the same for a machine, without TLB tags
+  python3 run.py demo switch --trace s.vtrace   and recorded
+  python3 run.py demo views --panel             and then on the front panel, scene by scene
 """
 LIST = "list"
 SCENES = Path(hw.panel.__file__).with_name("scenes")
@@ -62,6 +61,8 @@ def main(argv: list[str]) -> int:
         result = known[options.name].run(Options(configuration(options), trace))
         print(json.dumps(result.data, indent=1) if options.json else result.text, flush=True)
         if options.captions and trace is not None:
+            from hw.panel import command as panel_command  # not in the tree of lab 1
+
             panel_command.main(["captions", str(trace)])
         if panel and trace is not None:
             show(trace, *scenes_of(options.name, options.vas_sync))
@@ -77,13 +78,13 @@ def scenes_of(name: str, policy: str = "") -> list[str]:
 
 def _unknown(name: str, known: list[str]) -> UserError:
     close = get_close_matches(name, known, 1)
-    remedy = f"did you mean '{close[0]}'?" if close else "see 'run.py demo list'"
+    remedy = f"did you mean '{close[0]}'?" if close else "see 'python3 run.py demo list'"
     return UserError(f"there is no demo '{name}'", remedy)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py demo",
+        prog="python3 run.py demo",
         description="Show one claim of Vantage at work.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,6 +7,7 @@ notes, the questions' maker and the history of the repository never leave.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -39,15 +40,22 @@ A student's tree: a whole operating system, but for what you write.
 {task} Python 3.10 or newer is all that it needs.
 """
 TO_WRITE = "You write in {}; look for PROMPT."
-TO_ANSWER = "`run.py lab ask {}` has the questions; your answers go into `{}`."
+TO_ANSWER = "`python3 run.py lab ask {}` has the questions; your answers go into `{}`."
 INSTRUCTORS = ("mutants.py",)
 """Of the files in labs/: what a student's tree is without."""
 COURSE_FOLDERS = ("answering", "demos")
 OF_A_LAB = ("README.md",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
+WITHOUT = (
+    "`{command}` would show the answer of lab {number}, so this tree is without it; "
+    "`python3 run.py lab grade {number}` shows what is wrong"
+)
+"""A sentence for `run.py`, which says it before it fetches packages: what is wrong, a remedy."""
+
 REGION = re.compile(
-    r"^(?P<indent> *)(?:#|/\*) BEGIN SOLUTION (?P<part>lab\d+\.\w+)(?: \*/)?\n.*?"
+    r"^(?P<indent> *)(?:#|/\*) BEGIN SOLUTION (?P<part>lab\d+\.\w+)(?: \*/)?\n"
+    r"(?P<solution>.*?)"
     r"^ *(?:#|/\*) END SOLUTION (?P=part)(?: \*/)?\n"
     r"(?:(?P<prompt> *(?:#|/\*) PROMPT (?P=part):[^\n]*\n)"
     r"| *(?:#|/\*) PLANTED (?P=part): (?P<planted>[^\n]*?)(?: \*/)?\n)",
@@ -60,12 +68,16 @@ C_WAITS = '_Noreturn void unwritten(const char *sentence);\n{indent}unwritten("{
 
 
 def starter(source: str, lab: Lab) -> str:
-    """`source` with every region of this lab replaced; other labs keep their solutions."""
+    """`source` with every region of this lab replaced.
+
+    Other labs keep their solutions, which the system needs, without the markers: nothing shows
+    where a later lab will ask.
+    """
 
     def replace(region: re.Match[str]) -> str:
         number, part = region["part"].removeprefix("lab").split(".")
         if int(number) != lab.number:
-            return region[0]
+            return _unmarked(region)
         if region["planted"]:
             return f"{region['indent']}{region['planted']}\n"
         where = f"lab {lab.number}, part {part}, waits to be written in {lab.parts[part]}"
@@ -74,6 +86,15 @@ def starter(source: str, lab: Lab) -> str:
         return f"{region['prompt']}{indent}{waits.format(where, indent=indent)}\n"
 
     return REGION.sub(replace, source)
+
+
+def _unmarked(region: re.Match[str]) -> str:
+    """A solution without its markers; in C each leaves an empty line, as the built programs know
+    the numbers of the lines."""
+    if "/*" not in region[0].partition("\n")[0]:
+        return region["solution"]
+    behind = region[0].count("\n") - region["solution"].count("\n") - 1
+    return "\n" + region["solution"] + "\n" * behind
 
 
 def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
@@ -85,12 +106,29 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
         raise UserError("this is a student's tree already", "export from the instructor's tree")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"{to} is not an empty folder", "name one that does not exist yet")
+    beside = to.with_name(f".{to.name}.{os.getpid()}")
+    try:
+        _write_tree(lab, beside, seed)
+        if to.exists():
+            to.rmdir()
+        beside.rename(to)
+    except OSError as error:
+        told = f"cannot write {to}: {error.strerror}"
+        raise UserError(told, "make room there, or name another place") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write_tree(lab: Lab, to: Path, seed: int) -> None:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, to / name, ignore=NEVER, dirs_exist_ok=True)
     for name in FILES:
         shutil.copy(ROOT / name, to / name)
-    for part in set(lab.parts.values()):
-        (to / part).write_text(starter((ROOT / part).read_text("utf-8"), lab), "utf-8")
+    for folder in FOLDERS:
+        for path in (to / folder).rglob("*"):
+            if path.suffix in (".py", ".c", ".h"):
+                source = path.read_text("utf-8")
+                path.write_text(starter(source, lab), "utf-8", newline="\n")
     for name in lab.programs:
         (to / BUILT / name).unlink()  # it was built from the solution
     for name in lab.withheld:
@@ -102,6 +140,32 @@ def export(lab: Lab, to: Path, seed: int = progress.USUAL_SEED) -> None:
         keys = [q.told["key"] for check in lab.checks for q in made(lab, check, seed)]
         (to / lab.answers).write_text(written.blank(lab.number, seed, keys), "utf-8")
     progress.write(to, progress.Progress(seed))
+    for command in lab.without:
+        why = WITHOUT.format(command=command, number=lab.number)
+        (to / progress.FOLDER / f"without-{command}").write_text(why, "utf-8")
+
+
+def about_this_lab(page: str, lab: Lab) -> str:
+    """The page for all labs, with this one in its examples: its tree has no other."""
+    page = re.sub(r"\blab (show|grade|ask) \d\b", rf"lab \1 {lab.number}", page)
+    for part in list(lab.hints)[:1]:
+        page = re.sub(r"\blab hint \d\.\w+", f"lab hint {lab.number}.{part}", page)
+    check = lab.checks[0].name
+    page = re.sub(rf"\blab grade {lab.number} -k \w+", f"lab grade {lab.number} -k {check}", page)
+    absent = [*lab.without]
+    absent += ["lab ask"] * (not lab.answers) + ["lab hint"] * (not lab.hints)
+    lines = (_without(line, absent) for line in page.splitlines())
+    return "".join(f"{line}\n" for line in lines if line is not None)
+
+
+def _without(line: str, absent: list[str]) -> str | None:
+    """A line of commands, but for those that the tree has not; None if none is left."""
+    before, *commands = re.split(r"(?=python3 run\.py )", line)
+    gone = tuple(f"python3 run.py {command} " for command in absent)
+    kept = [command for command in commands if not command.startswith(gone)]
+    if before.strip() or kept == commands:
+        return line
+    return (before + "".join(kept)).rstrip() if kept else None
 
 
 def _task(lab: Lab) -> str:
@@ -124,7 +188,8 @@ def _course(lab: Lab, to: Path, seed: int) -> None:
             shutil.copy(path, to)
     for name in COURSE_FOLDERS:
         shutil.copytree(ROOT / "labs" / name, to / name, ignore=NEVER)
-    shutil.copy(ROOT / "labs" / "QUICK.md", to)
+    quick = (ROOT / "labs" / "QUICK.md").read_text("utf-8")
+    (to / "QUICK.md").write_text(about_this_lab(quick, lab), "utf-8")
     for name in OF_A_LAB:
         shutil.copy(lab.folder / name, folder)
     told = json.loads((lab.folder / "lab.json").read_text("utf-8"))

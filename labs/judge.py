@@ -234,7 +234,7 @@ def _interviews(sitting: Sitting, check: Check, questions: list[Question], child
         right=right,
         asked=len(questions),
         moment=moment,
-        over=child.over and any("cycles" in question.told for question in questions),
+        over=child.over and any("program" in question.told for question in questions),
         hung=child.hung,
         printed=child.printed(),
     )

@@ -60,6 +60,8 @@ class Lab:
     answering: str
     withheld: tuple[str, ...]
     """Files outside the regions that would show the answer."""
+    without: tuple[str, ...]
+    """Commands that would show the answer."""
     boots: tuple[str, ...]
     """Options with which a starter boots whatever is missing."""
     programs: tuple[str, ...]
@@ -103,6 +105,7 @@ def _read(path: Path) -> Lab:
         checks=tuple(map(_check, told["checks"])),
         answering=told["answering"],
         withheld=tuple(told["withheld"]),
+        without=tuple(told.get("without", ())),
         boots=tuple(told["boots"]),
         programs=tuple(told.get("programs", ())),
         answers=told.get("answers", ""),

@@ -6,6 +6,11 @@ that are no UTF-8, a million characters.
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
 MOST = 2_000
 """The most characters of one text in a report."""
 
@@ -32,3 +37,16 @@ def _shown(character: str) -> str:
     if character == "\n" or character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def command(*words: object) -> str:
+    """A command of ours that works when it is pasted, also where a name has spaces in it."""
+    said = [plain(str(word)) for word in words]
+    quoted = subprocess.list2cmdline(said) if os.name == "nt" else shlex.join(said)
+    return f"python3 run.py {quoted}"
+
+
+def change_folder(to: Path) -> str:
+    """The shell's command that goes there."""
+    said = plain(str(to))
+    return f'cd "{said}"' if os.name == "nt" else f"cd {shlex.quote(said)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from xml.etree import ElementTree
 from hw.files import write_whole
 from labs.judge import NOT_ASKED, Verdict
 from labs.lab import Lab
-from labs.plain import one_line
+from labs.plain import command, one_line
 
 GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 MOST_PRINTED = 8
@@ -57,13 +58,16 @@ class Report:
         return not self.failure and all(verdict.passed for verdict in self.verdicts)
 
 
-def line(lab: Lab, verdict: Verdict, colour: bool) -> str:
-    """One verdict for a terminal; a failure says what, why, and how to see it again."""
+def line(lab: Lab, verdict: Verdict, colour: bool, where: Sequence[object] = ()) -> str:
+    """One verdict for a terminal; a failure says what, why, and how to see it again.
+
+    `where` are the words of the command that lead to what was graded.
+    """
     word = "ok  " if verdict.passed else "FAIL"
     if colour:
         word = f"{GREEN if verdict.passed else RED}{word}{PLAIN}"
     told = f"{word} {verdict.check.name:<12} {verdict.score:>3}/{verdict.check.points}"
-    more = _indented(_printed(verdict)) if verdict.passed else _explained(lab, verdict)
+    more = _indented(_printed(verdict)) if verdict.passed else _explained(lab, verdict, where)
     return f"{told}\n{more}" if more else told
 
 
@@ -74,12 +78,13 @@ def summary(report: Report) -> str:
     return told + hints.get(report.hints, f", {report.hints} hints taken")
 
 
-def _explained(lab: Lab, verdict: Verdict) -> str:
-    again = f"again: run.py lab grade {lab.number} -k {verdict.check.name}"
-    lines = [verdict.told, verdict.check.cause, again]
+def _explained(lab: Lab, verdict: Verdict, where: Sequence[object] = ()) -> str:
+    """`where` are the words that lead to what was graded, if it is not the tree itself."""
+    again = command("lab", "grade", lab.number, "-k", verdict.check.name, *where)
+    lines = [verdict.told, verdict.check.cause, f"again: {again}"]
     if verdict.moment is not None:
         trace, record = verdict.moment
-        lines.append(f"see it: run.py panel replay {trace} --at {record}")
+        lines.append("see it: " + command("panel", "replay", trace, "--at", record))
     return _indented(lines + _printed(verdict))
 
 

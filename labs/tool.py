@@ -20,22 +20,27 @@ from labs.gradescope import write_autograder
 from labs.grading import grade_one, seed_for, usual_jobs
 from labs.judge import Verdict
 from labs.lab import ROOT, Lab, all_labs, find_lab
+from labs.plain import change_folder, command
 from labs.progress import USUAL_SEED
 
 QUICK = "quick"
+SOLUTION = (
+    "This tree is the solution, and not a student's: everything in it is written already. "
+    f"`{command('lab', 'start', 'N')}` makes a tree to write lab N in, and says how to get there."
+)
 HINT_WIDTH = 80
 EXAMPLES = """\
 examples:
-  run.py lab list                       the labs of this tree
-  run.py lab show quick                 Vantage on one page
-  run.py lab start 1 --to work          a tree of your own to write lab 1 in
-  run.py lab ask 0 --seed 7 --check     questions on paper, with their answers
-  run.py lab hint 1.walk                the next of three hints
-  run.py lab grade 1 -k dirty           one check of lab 1
-  run.py lab grade 1 --tree STUDENT --seed 7 --results OUT
-  run.py lab grade 1 --class DIR --results OUT
-  run.py lab export 1 --to lab1         a student's tree
-  run.py lab export 1 --to a.zip --gradescope
+  python3 run.py lab list                       the labs of this tree
+  python3 run.py lab show quick                 Vantage on one page
+  python3 run.py lab start 1 --to work          a tree of your own to write lab 1 in
+  python3 run.py lab ask 0 --seed 7 --check     questions on paper, with their answers
+  python3 run.py lab hint 1.walk                the next of three hints
+  python3 run.py lab grade 1 -k dirty           one check of lab 1
+  python3 run.py lab grade 1 --tree STUDENT --seed 7 --results OUT
+  python3 run.py lab grade 1 --class DIR --results OUT
+  python3 run.py lab export 1 --to lab1         a student's tree
+  python3 run.py lab export 1 --to a.zip --gradescope
 """
 
 
@@ -53,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run.py lab",
+        prog="python3 run.py lab",
         description="The course: hand-outs, hints, and a judge for what you wrote.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("grade", help="judge what was written")
     verb.add_argument("lab", metavar="N")
     verb.add_argument("-k", metavar="CHECK", default="", help="only checks whose name has this")
-    verb.add_argument("--tree", metavar="DIR", default=str(ROOT), help="the tree to judge")
+    verb.add_argument("--tree", metavar="DIR", type=Path, help="what to judge (default: this tree)")
     verb.add_argument("--class", dest="folder", metavar="DIR", help="grade all submissions in it")
     verb.add_argument(
         "--jobs",
@@ -110,21 +115,42 @@ def _parser() -> argparse.ArgumentParser:
 def _show(options: argparse.Namespace) -> int:
     known = {QUICK: ROOT / "labs" / "QUICK.md"}
     page = known.get(options.lab) or find_lab(options.lab).folder / "README.md"
-    print(page.read_text("utf-8"), end="")
+    print(page.read_text("utf-8"), end="", flush=True)
+    _say_what_this_tree_is()
     return 0
+
+
+def _say_what_this_tree_is() -> None:
+    """A student who stands in the solution's tree must hear of it, wherever he begins."""
+    if _is_solution():
+        print(f"\n{SOLUTION}", file=sys.stderr)
+
+
+def _is_solution() -> bool:
+    return all(seed_held(lab) is None for lab in all_labs())
 
 
 def _start(options: argparse.Namespace) -> int:
     lab = find_lab(options.lab)
     seed = progress.seed_of(options.student or getpass.getuser())
     if (lab.folder / HELD).exists():
-        print(f"this is your tree of lab {lab.number}; begin with: run.py lab show {lab.number}")
+        begin = command("lab", "show", lab.number)
+        print(f"this is your tree of lab {lab.number} already; begin with: {begin}")
         return 0
     to = Path(options.to or f"lab-{lab.number}")
     export(lab, to, seed)
-    print(f"lab {lab.number} is in {to}, with the questions of seed {seed}; begin with:")
-    print(f"  cd {to}\n  python3 run.py lab show {lab.number}")
+    print(f"Lab {lab.number} is in {to}, with the questions of seed {seed}. Work there:\n")
+    print(_way_into(lab, to))
     return 0
+
+
+def _way_into(lab: Lab, to: Path) -> str:
+    """The commands with which a student begins, each to be pasted."""
+    return (
+        f"  {change_folder(to)}\n"
+        f"  {command('lab', 'show', lab.number):<30} the hand-out\n"
+        f"  {command('lab', 'grade', lab.number):<30} the judge\n"
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -135,7 +161,7 @@ def _export(options: argparse.Namespace) -> int:
         print(f"{to} grades lab {lab.number} with the questions of seed {seed}: keep that secret")
         return 0
     export(lab, to, USUAL_SEED if options.seed is None else options.seed)
-    print(f"lab {lab.number} is in {to}; begin with: run.py lab show {lab.number}")
+    print(f"Lab {lab.number} is in {to}, for a student. There:\n\n{_way_into(lab, to)}")
     return 0
 
 
@@ -149,27 +175,33 @@ def _list(options: argparse.Namespace) -> int:
     else:
         for row in rows:
             print(f"{row['lab']}  {row['name']:<10} {row['points']:>3} points  {row['title']}")
+        sys.stdout.flush()
+        _say_what_this_tree_is()
     return 0
 
 
 def _ask(options: argparse.Namespace) -> int:
     lab, number = find_lab(options.lab), options.lab
     if not lab.answers:
-        remedy = f"`run.py lab grade {number}` judges what you wrote"
+        remedy = f"`{command('lab', 'grade', number)}` judges what you wrote"
         raise UserError(f"lab {number} asks nothing on paper", remedy)
     held = seed_held(lab)
     usual = USUAL_SEED if held is None else held
     seed = usual if options.seed is None else options.seed
     if options.check and seed == held:
-        remedy = f"practise with others: run.py lab ask {number} --seed {seed + 1} --check"
+        others = command("lab", "ask", number, "--seed", seed + 1, "--check")
+        remedy = f"practise with others: {others}"
         raise UserError("your answers to these questions are what you hand in", remedy)
     from labs import problems  # imports the machine, in which a student may have made a mistake
 
     print(problems.as_text(problems.problems(seed), answered=options.check))
     if held is None:
-        print(f"`run.py lab start {number}` makes a tree of your own, with a sheet to fill in.")
+        start = command("lab", "start", number)
+        print(f"`{start}` makes a tree of your own, with a sheet to fill in.")
     elif seed == held:
-        print(f"Your answers go into {lab.answers}; `run.py lab grade {number}` marks them.")
+        print(
+            f"Your answers go into {lab.answers}; `{command('lab', 'grade', number)}` marks them."
+        )
     return 0
 
 
@@ -210,15 +242,18 @@ def _grade(options: argparse.Namespace) -> int:
             lambda: _grade_class(lab, seed, results, options, crew), crew.dismiss
         )
     colour = wants_colour(sys.stdout)
+    if not options.tree:
+        _say_what_this_tree_is()
+    where = ["--tree", options.tree, "--seed", seed] if options.tree else []
 
     def tell(verdict: Verdict) -> None:
         if not options.json:
-            print(report.line(lab, verdict, colour), flush=True)
+            print(report.line(lab, verdict, colour, where), flush=True)
 
     jobs = options.jobs or usual_jobs()
     told = run_interruptible(
         lambda: grade_one(
-            lab, Path(options.tree), seed, options.k, results, tell=tell, jobs=jobs, crew=crew
+            lab, options.tree or ROOT, seed, options.k, results, tell=tell, jobs=jobs, crew=crew
         ),
         crew.dismiss,
     )

@@ -12,7 +12,6 @@ from hw.host import has_display, is_terminal
 from hw.machine import MODEL
 from hw.mmu import CAUSES, SIDES
 from hw.paging import FETCH, LEVEL_NAMES, SHIFTS, Step, flag_letters, page_frame, walk
-from hw.panel import command as panel_command
 from hw.tlb import GLOBAL, Tlb
 from kernel import turns
 from kernel.boot import Config, add_machine_options, boot, spawn
@@ -27,16 +26,17 @@ from userland.programs import built_in, read_program
 EXAMPLES = """\
 examples:
   run.py                       the tour
-  run.py tour --dtlb 1x2       with a data TLB of two entries: count the misses
-  run.py tour --no-panel       text only
-  run.py tour --mmu silicon    with the emulated CPU's own walker
+  python3 run.py tour --dtlb 1x2       with a data TLB of two entries: count the misses
+  python3 run.py tour --no-panel       text only
+  python3 run.py tour --mmu silicon    with the emulated CPU's own walker
 """
 WIDTH = 78
 OPENS = """\
 The front panel opens on that last program: PageDown goes through it in eight stops, and ? shows
 the keys. Closing it ends the tour.
 """
-NEXT = "Next: `run.py exec --strace forks` shows every system call of a family of processes."
+NEXT = """\
+Next: `python3 run.py exec --strace forks` shows every system call of a family of processes."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Stop:
 def main(argv: list[str]) -> int:
     """The tour; returns 0."""
     parser = argparse.ArgumentParser(
-        prog="run.py tour",
+        prog="python3 run.py tour",
         description="A walk through the machine, with real programs.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -86,6 +86,8 @@ def look_back(config: Config, *, panel: bool, captions: bool) -> None:
         record("cow", config, path)
         if captions:
             print(f"-- {ROOMS[-1][0]}, event by event ".ljust(WIDTH, "-"), flush=True)
+            from hw.panel import command as panel_command  # not in the tree of lab 1
+
             panel_command.main(["captions", str(path)])
             print()
         if panel:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import lzma
 import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISLNK
+from typing import IO, Any
 
 from hw import host
 from labs.lab import Lab, find_lab
 from labs.submission import MOST_BYTES, MOST_FILES, Refused, choose, missing, put, suffix_of
 
 MEMORY_BYTES = 512 << 20
+MOST_INFLATED_BYTES = 256 << 20
 PROCESSOR_SECONDS = 10
+INFLATE: dict[str, Callable[..., Any]] = {
+    "gz": gzip.open,
+    "bz2": bz2.open,
+    "xz": lzma.open,
+    "tgz": gzip.open,
+    "tbz2": bz2.open,
+    "txz": lzma.open,
+}
 DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(ValueError, KeyError, NotImplementedError, MemoryError, RuntimeError, OverflowError),
@@ -63,13 +76,38 @@ def _from_zip(file: Path, lab: Lab, keep: Put) -> str:
     return missing(names, chosen, lab)
 
 
+class Counted:
+    """What a stream inflates to, up to a limit."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.left = stream, MOST_INFLATED_BYTES
+
+    def read(self, size: int) -> bytes:
+        found = self.stream.read(size)
+        self.left -= len(found)
+        if self.left < 0:
+            raise Refused(f"inflates to more than {MOST_INFLATED_BYTES >> 20} MiB")
+        return found
+
+
+@contextmanager
+def _tar(file: Path) -> Iterator[tarfile.TarFile]:
+    """As a stream, so that little of it is in memory."""
+    kind = suffix_of(file.name)
+    inflate = next((made for ending, made in INFLATE.items() if kind.endswith(ending)), open)
+    with inflate(file, "rb") as stream:
+        counted: Any = Counted(stream)
+        with tarfile.open(fileobj=counted, mode="r|") as archive:
+            yield archive
+
+
 def _from_tar(file: Path, lab: Lab, keep: Put) -> str:
-    """Read twice, as a stream: whatever it inflates to, little of it is in memory."""
-    with tarfile.open(file, "r|*") as archive:
+    """Read twice: for the names, and for the contents of the chosen ones."""
+    with _tar(file) as archive:
         names = _few_enough([member.name for member in archive if member.isfile()])
     chosen = choose(names, lab)
     parts = {name: part for part, name in chosen.items()}
-    with tarfile.open(file, "r|*") as archive:
+    with _tar(file) as archive:
         for member in archive:
             content = archive.extractfile(member) if member.name in parts else None
             if content is not None:

@@ -17,6 +17,7 @@ from threading import Lock
 
 from labs.crew import Crew
 from labs.lab import BUILT, ROOT, Lab
+from labs.plain import command
 
 COMPILER_SECONDS = 30
 """Of this host's processors, and a second time on its clock.  The longest build takes 2 s; what
@@ -61,9 +62,9 @@ class Workshop:
 
     def _build(self) -> None:
         names = self.lab.programs
-        command = [*BUILD[1:], *names, "--to", str(self.folder), "--with", str(self.tree.resolve())]
+        build = [*BUILD[1:], *names, "--to", str(self.folder), "--with", str(self.tree.resolve())]
         with self.crew.working(
-            [sys.executable, "-c", LIMITED, *command],
+            [sys.executable, "-c", LIMITED, *build],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -95,7 +96,7 @@ class Workshop:
         elif why := fetch_compiler():
             self.wrong = (
                 f"there is no C compiler here ({why}) and no {absent[0]} was handed in: make it "
-                f"elsewhere with run.py build {' '.join(self.lab.programs)}"
+                f"elsewhere with {command('build', *self.lab.programs)}"
             )
         else:
             self._build()
