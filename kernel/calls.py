@@ -8,7 +8,6 @@ from kernel.kernel import Kernel
 from kernel.syscalls import SystemCall
 from kernel.syscalls.linux import NAMES, PROBED
 from kernel.task.process import Registers, Thread
-from kernel.wait import signals
 
 SYSCALL = trace.declare(
     "syscall",
@@ -34,7 +33,7 @@ def execute(kernel: Kernel, row: SystemCall, thread: Thread, arguments: Register
     if result is None:
         return None
     if thread.saved_mask is not None:
-        signals.return_mask(thread)
+        thread.return_mask()
     if port:
         rip = kernel.machine.core.state.rip
         port.emit(SYSCALL, thread.tid, row.number, *arguments, result, strings, rip)

@@ -100,7 +100,7 @@ def _interrupt(kernel: Kernel, thread: Thread, core: Core, call: Call) -> None:
         delivery.deliver(kernel.life, thread, core)
         if not TABLE[call.number].ended_by_stop or thread.state == DEAD:
             return
-        signals.return_mask(thread)
+        thread.return_mask()
     kernel.ipc.cancel(thread, call)
     thread.call = None
     restarts = action is not None and action.flags & SA_RESTART

@@ -42,8 +42,7 @@ def run(kernel: Kernel, until: Callable[[], bool]) -> None:
         if kernel.unfinished is not None:
             _go_on(kernel, kernel.unfinished)
             continue
-        if machine.console.look(machine.instructions(), kernel.tasks.now()):
-            kernel.ipc.interrupt("console")
+        _listen(kernel)
         core = _next_core(kernel)
         if core is None:
             _idle(kernel)
@@ -52,28 +51,6 @@ def run(kernel: Kernel, until: Callable[[], bool]) -> None:
         _turn(kernel, core)
         if kernel.after_trap:
             kernel.after_trap(kernel)
-
-
-def run_until(kernel: Kernel, reached: Callable[[], bool]) -> None:
-    """Run until `reached()` is true after a trap, and stop in the middle of the turn.
-
-    The pause leaves no mark: the rest of the run is what it would have been without.
-    """
-
-    def look(kernel: Kernel) -> None:
-        kernel.machine.core.pausing = reached()
-
-    before, kernel.after_trap = kernel.after_trap, look
-    try:
-        run(kernel, reached)
-    finally:
-        kernel.after_trap = before
-
-
-def run_traps(kernel: Kernel, count: int) -> None:
-    """Run until `count` more traps were taken, or the first process has ended."""
-    last, first = kernel.taken + count, kernel.tasks.processes[1]
-    run_until(kernel, lambda: kernel.taken >= last or first.zombie)
 
 
 def _next_core(kernel: Kernel) -> Core | None:
@@ -138,17 +115,6 @@ def _cores_take_turns(kernel: Kernel) -> bool:
     return bool(tasks.policy) or busy > 1
 
 
-def _go_on(kernel: Kernel, turn: Turn) -> None:
-    """Finish a turn that a pause cut short."""
-    core = kernel.machine.cores[turn.core]
-    kernel.machine.take_turn(core)
-    thread = kernel.tasks.seat.thread
-    assert thread is not None
-    _run_guest(kernel, thread, core, turn)
-    if kernel.unfinished is None:
-        _end_turn(kernel, thread, core)
-
-
 def _run_guest(kernel: Kernel, thread: Thread, core: Core, turn: Turn) -> None:
     """Run user code as the turn says, and see to the slice.
 
@@ -208,7 +174,50 @@ def _end_turn(kernel: Kernel, thread: Thread, core: Core) -> None:
         timers.ring(kernel.alarms, thread.process)
 
 
-# Time ---------------------------------------------------------------------------------------
+# Pausing ----------------------------------------------------------------------------------
+
+
+def run_until(kernel: Kernel, reached: Callable[[], bool]) -> None:
+    """Run until `reached()` is true after a trap, and stop in the middle of the turn.
+
+    The pause leaves no mark: the rest of the run is what it would have been without.
+    """
+
+    def look(kernel: Kernel) -> None:
+        kernel.machine.core.pausing = reached()
+
+    before, kernel.after_trap = kernel.after_trap, look
+    try:
+        run(kernel, reached)
+    finally:
+        kernel.after_trap = before
+
+
+def run_traps(kernel: Kernel, count: int) -> None:
+    """Run until `count` more traps were taken, or the first process has ended."""
+    last, first = kernel.taken + count, kernel.tasks.processes[1]
+    run_until(kernel, lambda: kernel.taken >= last or first.zombie)
+
+
+def _go_on(kernel: Kernel, turn: Turn) -> None:
+    """Finish a turn that a pause cut short."""
+    core = kernel.machine.cores[turn.core]
+    kernel.machine.take_turn(core)
+    thread = kernel.tasks.seat.thread
+    assert thread is not None
+    _run_guest(kernel, thread, core, turn)
+    if kernel.unfinished is None:
+        _end_turn(kernel, thread, core)
+
+
+# Time -------------------------------------------------------------------------------------
+
+
+def _listen(kernel: Kernel) -> None:
+    """Input may have arrived for the console."""
+    machine = kernel.machine
+    if machine.console.look(machine.instructions(), kernel.tasks.now()):
+        kernel.ipc.interrupt("console")
 
 
 def _idle(kernel: Kernel) -> None:

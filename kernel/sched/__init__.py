@@ -1,4 +1,10 @@
-"""Which thread runs next: the policies, by the name that `--sched` has for each."""
+"""Which thread runs on which core.
+
+`tasks` knows every thread: on a core, ready, or asleep on a channel.  A policy says which of the
+ready ones is next; there are five, by the name that `--sched` has for each.  `usage` counts
+processor time.  This floor may know memory and the records of tasks; it does not know why a thread
+waits.  Its face: `tasks.Tasks` and `POLICIES`.
+"""
 
 from __future__ import annotations
 

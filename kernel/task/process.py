@@ -277,6 +277,11 @@ class Thread:
     def pid(self) -> int:
         return self.process.pid
 
+    def return_mask(self) -> None:
+        """The call that borrowed a mask of blocked signals ends, and no handler is why."""
+        if self.saved_mask is not None:
+            self.mask, self.saved_mask = self.saved_mask, None
+
     def current_call(self) -> Call:
         """The call that the thread is in, as a record that outlives this trap."""
         if self.call is None:

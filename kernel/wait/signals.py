@@ -196,12 +196,6 @@ def borrow_mask(thread: Thread, mask: int) -> None:
     thread.mask = mask & ~UNBLOCKABLE
 
 
-def return_mask(thread: Thread) -> None:
-    """The call that borrowed a mask ends, and no handler is why."""
-    if thread.saved_mask is not None:
-        thread.mask, thread.saved_mask = thread.saved_mask, None
-
-
 def drop_ignored(process: Process, number: int) -> None:
     """An action was set: what waits and is ignored now never was (POSIX, 2.4.3)."""
     if _ignored(process, number):
