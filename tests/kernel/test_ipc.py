@@ -12,7 +12,6 @@ import pytest
 from kernel import turns
 from kernel.abi.errno import E
 from kernel.abi.message import Message, Port, Reply, Server
-from kernel.task import descriptors
 from tests.kernel.asm import Program
 from tests.kernel.system import System, boot_program, run_code, still
 
@@ -398,7 +397,7 @@ def test_a_name_leads_to_its_endpoint_is_taken_and_is_free_again_when_that_ends(
 
 
 def test_there_is_no_descriptor_left_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptors, "MAX_DESCRIPTORS", 4)
+    monkeypatch.setattr("kernel.task.descriptors.MAX_DESCRIPTORS", 4)
     program = Program()
     name = program.put(b"box\0")
     program.call("ipc_endpoint")

@@ -7,7 +7,6 @@ import pytest
 from kernel import invariants, turns
 from kernel.abi.errno import E
 from kernel.life import life
-from kernel.task import descriptors
 from kernel.task.credentials import Credentials
 from tests.kernel.asm import Program, program_of
 from tests.kernel.system import System, boot_program, run_code, still
@@ -345,7 +344,7 @@ def test_descriptors_take_the_lowest_number() -> None:
 
 
 def test_descriptors_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptors, "MAX_DESCRIPTORS", 5)
+    monkeypatch.setattr("kernel.task.descriptors.MAX_DESCRIPTORS", 5)
     calls: list[tuple[str | int, ...]] = [("dup", 1), ("dup", 1), ("dup", 1), ("ipc_endpoint",)]
     run = run_code(program_of(*calls, ("close", 3), ("ipc_endpoint",)))
     assert [c.result for c in run.calls] == [3, 4, -E.MFILE, -E.MFILE, 0, 3]
