@@ -26,7 +26,6 @@ ELSEWHERE = {
         "Rfc",
         "CopiedView",
         "Replacement",
-        "page_in",
         "AtSwitch",
     ),
     *("Mlfq", "Stride", "Eevdf", "lottery", "Epoll", "futex"),
