@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +52,11 @@ ACCOUNTS = {
     b"/etc/group": b"root:x:0:\nuser:x:1000:\n",
 }
 DEVICE_LINKS = {
-    b"fd": b"/proc/self/fd", b"stdin": b"/proc/self/fd/0", b"stdout": b"/proc/self/fd/1",
+    b"fd": b"/proc/self/fd",
+    b"stdin": b"/proc/self/fd/0",
+    b"stdout": b"/proc/self/fd/1",
     b"stderr": b"/proc/self/fd/2",
-}  # fmt: skip
+}
 DEFAULT_PCIDS = 6
 """Tags per core, as Linux uses (TLB_NR_DYN_ASIDS)."""
 
@@ -93,52 +95,98 @@ class Config:
             raise ValueError(f"--pcids takes 1 to 4095, not {self.pcids}")
 
 
+Keywords = dict[str, Any]
+
+_NUMBER: Keywords = {"type": int, "metavar": "N"}
+_MEBIBYTES: Keywords = {"type": int, "metavar": "MIB"}
+_YES_NO: Keywords = {"action": argparse.BooleanOptionalAction}
+
+
+def _shape() -> Keywords:
+    return {"type": tlb_shape, "metavar": "SETSxWAYS"}
+
+
+def _one_of(names: Iterable[str]) -> Keywords:
+    return {"choices": tuple(names)}
+
+
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command which boots a machine has."""
-    group, default = parser.add_argument_group("the machine"), MachineConfig()
-    number: dict[str, Any] = {"type": int, "metavar": "N"}
-    shape: dict[str, Any] = {"type": tlb_shape, "metavar": "SETSxWAYS"}
-    yes_no: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-    for name, start, kind, text in (
-        ("--cpus", default.cpus, number, "1 to 8 cores (default 1)"),
-        ("--ram", default.ram_mib, number | {"metavar": "MIB"}, "memory (default 64 MiB)"),
-        ("--seed", 1, number, "decides every free choice (default 1)"),
-        ("--mmu", MODEL, {"choices": (MODEL, SILICON)}, "who translates: our model (default), "
-         "or the emulated CPU itself"),
-        ("--itlb", default.itlb, shape, "instruction TLB (default 8x4)"),
-        ("--dtlb", default.dtlb, shape, "data TLB (default 16x4)"),
-        ("--pcid", True, yes_no, "tag TLB entries with PCIDs (default: yes)"),
-        ("--pcids", DEFAULT_PCIDS, number, f"tags per core (default {DEFAULT_PCIDS})"),
-        ("--sched", RoundRobin.name, {"choices": tuple(POLICIES)}, "who runs next: first in first "
-         "out, round robin (default), feedback queue, stride, earliest eligible deadline"),
-        ("--vas-sync", "subtree", {"choices": tuple(SYNCS)}, "how views of one process follow "
-         "each other: shared page tables (default), pushed changes, or the RFC's way"),
-        ("--vas-sharing", "attach", {"choices": SHARINGS}, "who may be in a VAS at once: decided "
-         "at attach (default), or by locks at each switch"),
-        ("--vas-limit", None, number | {"metavar": "MIB"}, "VAS and segment memory of each user "
-         "(default: half of the memory)"),
-        ("--swap", 0, number | {"metavar": "MIB"}, "a paging disk for when memory is short "
-         "(default: none)"),
-        ("--replace", CLOCK, {"choices": REPLACEMENTS}, "which page goes there (default clock)"),
-        ("--eager", False, yes_no, "give pages their frames when they are mapped, and copy them at "
-         "fork (default: when they are used)"),
-        ("--clock", EXACT, {"choices": (EXACT, FAST)}, "count every instruction (default), or "
-         "only where it matters"),
-    ):  # fmt: skip
-        group.add_argument(name, default=start, help=text, **kind)
+    group = parser.add_argument_group("the machine")
+    for name, (default, keywords, text) in {**_hardware(), **_policies()}.items():
+        group.add_argument(name, default=default, help=text, **keywords)
+
+
+def _hardware() -> dict[str, tuple[Any, Keywords, str]]:
+    """Option -> its default, what argparse needs to know of it, and its help."""
+    default = MachineConfig()
+    return {
+        "--cpus": (default.cpus, _NUMBER, "1 to 8 cores (default 1)"),
+        "--ram": (default.ram_mib, _MEBIBYTES, "memory (default 64 MiB)"),
+        "--seed": (1, _NUMBER, "decides every free choice (default 1)"),
+        "--mmu": (
+            MODEL,
+            _one_of((MODEL, SILICON)),
+            "who translates: our model (default), or the emulated CPU itself",
+        ),
+        "--itlb": (default.itlb, _shape(), "instruction TLB (default 8x4)"),
+        "--dtlb": (default.dtlb, _shape(), "data TLB (default 16x4)"),
+        "--pcid": (True, _YES_NO, "tag TLB entries with PCIDs (default: yes)"),
+        "--pcids": (DEFAULT_PCIDS, _NUMBER, f"tags per core (default {DEFAULT_PCIDS})"),
+        "--clock": (
+            EXACT,
+            _one_of((EXACT, FAST)),
+            "count every instruction (default), or only where it matters",
+        ),
+        "--swap": (0, _MEBIBYTES, "a paging disk for when memory is short (default: none)"),
+    }
+
+
+def _policies() -> dict[str, tuple[Any, Keywords, str]]:
+    return {
+        "--sched": (
+            RoundRobin.name,
+            _one_of(POLICIES),
+            "who runs next: first in first out, round robin (default), feedback queue, stride, "
+            "earliest eligible deadline",
+        ),
+        "--vas-sync": (
+            "subtree",
+            _one_of(SYNCS),
+            "how views of one process follow each other: shared page tables (default), pushed "
+            "changes, or the RFC's way",
+        ),
+        "--vas-sharing": (
+            "attach",
+            _one_of(SHARINGS),
+            "who may be in a VAS at once: decided at attach (default), or by locks at each switch",
+        ),
+        "--vas-limit": (
+            None,
+            _MEBIBYTES,
+            "VAS and segment memory of each user (default: half of the memory)",
+        ),
+        "--replace": (CLOCK, _one_of(REPLACEMENTS), "which page goes to the disk (default clock)"),
+        "--eager": (
+            False,
+            _YES_NO,
+            "give pages their frames when they are mapped, and copy them at fork (default: when "
+            "they are used)",
+        ),
+    }
 
 
 def config_from(options: argparse.Namespace) -> Config:
     """The configuration that parsed options ask for.  Raises ValueError with a sentence."""
     machine = MachineConfig(
-        options.cpus,
-        options.ram,
-        options.mmu,
-        options.itlb,
-        options.dtlb,
-        options.pcid,
-        options.clock,
-        options.swap,
+        cpus=options.cpus,
+        ram_mib=options.ram,
+        mmu=options.mmu,
+        itlb=options.itlb,
+        dtlb=options.dtlb,
+        pcid=options.pcid,
+        clock=options.clock,
+        swap_mib=options.swap,
     )
     return Config(
         machine,

@@ -75,5 +75,16 @@ def assemble(
     ready, alarms = Readiness(tasks), Alarms(tasks)
     vases = Vases(machine, log, memory, tasks)
     ipc = Endpoints(machine, log, tasks, ready)
-    life = Life(machine, chooser, memory, tasks, vases, ipc)
-    return Kernel(machine, chooser, log, memory, tasks, ready, alarms, vases, ipc, life)
+    life = Life(machine=machine, chooser=chooser, memory=memory, tasks=tasks, vases=vases, ipc=ipc)
+    return Kernel(
+        machine=machine,
+        chooser=chooser,
+        log=log,
+        memory=memory,
+        tasks=tasks,
+        ready=ready,
+        alarms=alarms,
+        vases=vases,
+        ipc=ipc,
+        life=life,
+    )

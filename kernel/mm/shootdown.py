@@ -215,7 +215,15 @@ class Shootdowns:
     ) -> None:
         self.made += 1
         now = {tlb.id: generation(tlb.space) for tlb in targets if tlb.space}
-        down = Shootdown(self.made, space, now, pages, frames, len(targets), self.current)
+        down = Shootdown(
+            id=self.made,
+            space=space,
+            generations=now,
+            pages=pages,
+            frames=frames,
+            waiting=len(targets),
+            initiator=self.current,
+        )
         self.open[down.id] = down
         self.current.waiting += 1
         self.machine.core.leave = True
