@@ -391,6 +391,9 @@ def _views(random: Random) -> Scene:
     scene.load(other, 5)
     scene.stop("tried")
     scene.number("p1v1", nearest, {"mix": 2}, "what the view shows where the stack has grown to")
+    scene.number(
+        "p1v1", other, {"mix": 1}, "what the view still shows of the VAS, below the stack,"
+    )
     scene.number("p1", ANSWERS + 4 * WORD, {"mix": 2}, "what the thread inside reads there")
     scene.number("p1", ANSWERS + 5 * WORD, {"mix": 1}, "what it reads in the VAS's page")
     scene.do("i0")
