@@ -2,7 +2,7 @@
 
 A kernel that brings in a wrong page of the file lets the program fail somewhere else, and much
 later.  So the pages of its writable segments are compared with the file.  The program has changed
-them since, so a page is called wrong only if another page of the file fits it better.
+them since, so a page is wrong only if another page of the file fits better, or its own not at all.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def wrong_page(program: bytes, shown: Callable[[int], bytes | None]) -> str:
         content = shown(va)
         if content is None or own >= len(file):
             continue
-        if not any(content) and any(file[own]):
-            return f"the page at {va:#x} holds zeroes, not page {own} of the program's file"
         likeness = [_alike(content, page) for page in file]
         best = max(range(len(file)), key=likeness.__getitem__)
         if likeness[best] > likeness[own]:
             return f"the page at {va:#x} holds page {best} of the program's file, not page {own}"
+        if not likeness[own] and any(file[own]):
+            return f"the page at {va:#x} holds nothing of page {own} of the program's file"
     return ""
 
 
