@@ -7,6 +7,7 @@ values without the code that made them.  A thing to be seen is a list, its kind 
     ["memory"]                      the whole of a small memory, as {word number: word}
     ["number", who, va]             the 64-bit word at a virtual address, or None
     ["rights", who, va]             "r", "rw", "rx", ..., or None where nothing is mapped
+    ["marks", who, va]              "AD", "A", ... or "none": which of the two bits the leaf has
     ["frame", who, va]              the number of the frame behind an address, or None
     ["same", who, va, who2, va2]    whether both addresses lie in one frame
     ["kept", who, va, stop]         whether the frame is the one of that earlier stop
@@ -183,6 +184,15 @@ class Evidence:
         may_write, no_fetch = leaf[2] & paging().W, leaf[2] & paging().NX
         return "r" + ("w" if may_write else "") + ("" if no_fetch else "x")
 
+    def _marks(self, who: str, va: int) -> str | None:
+        """Of the leaf in memory: a walk by the judge would claim to have set A."""
+        table, index = self._table(1, who, va), va >> 12 & 511
+        if table is None:
+            return None
+        entry = self.memory.cast("Q")[(table >> 3) + index]
+        bits = (("A", paging().A), ("D", paging().D))
+        return "".join(name for name, bit in bits if entry & bit) or "none"
+
     def _same(self, who: str, va: int, other: str, other_va: int) -> bool:
         frame = self.frame(who, va)
         return frame is not None and frame == self.frame(other, other_va)
@@ -275,6 +285,7 @@ LOOKS: dict[str, Callable[..., Any]] = {
     "memory": Evidence._memory,
     "number": Evidence._number,
     "rights": Evidence._rights,
+    "marks": Evidence._marks,
     "frame": Evidence.frame,
     "same": Evidence._same,
     "count": Evidence._count,

@@ -302,9 +302,9 @@ class Interview:
 
 def _ending(said: dict[str, Any]) -> str:
     """How the program ended, where it is known."""
-    status = said.get("status")
-    if not isinstance(status, int):
+    ended = said.get("ended")
+    if not isinstance(ended, str):
         return ""
     printed = str(said.get("output", "")).strip().rpartition("\n")[2]
-    how = host.signal_name(status & 127) if status & 127 else f"status {status >> 8}"
-    return f": the program ended with {how}" + (f", and said: {printed}" if printed else "")
+    more = f", and said: {printed}" if printed and printed != ended else ""
+    return f": the program ended ({ended}){more}"

@@ -12,6 +12,7 @@ and making them takes the very code that was asked for.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,6 +34,8 @@ from labs.written import Sheet
 
 BROKEN = "the file cannot be imported"
 """What the child says of any question if that is so."""
+WAITS = re.compile(r"lab \d+, part (?P<part>\w+), waits to be written in \S+")
+"""What an exported tree says in the place of a part; a report says it once for each part."""
 NOT_ASKED = "not asked"
 ROOM_BYTES = 64 << 20
 """Of the disk, for the memory and the trace of one child."""
@@ -136,11 +139,18 @@ def _need_room(folder: Path, jobs: int) -> None:
 
 def _in_order(asked: list[Future[Verdict]]) -> Iterator[Verdict]:
     """What was asked too late is dropped: so the verdicts are the same with any number of jobs."""
-    enough = Enough()
+    enough, told = Enough(), set[str]()
     for future in asked:
         verdict = future.result()
-        yield _not_asked(verdict.check, enough.why) if enough.why else verdict
+        waits = WAITS.search(verdict.found)
+        if enough.why:
+            verdict = _not_asked(verdict.check, enough.why)
+        elif waits and waits["part"] in told:
+            verdict = _not_asked(verdict.check, f"part '{waits['part']}' comes first")
+        elif waits:
+            told.add(waits["part"])
         enough.add(verdict)
+        yield verdict
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw.machine import MachineConfig
-from hw.memory import PhysicalMemory
-from hw.paging import ERR_FETCH, ERR_WRITE
+from hw.memory import PAGE_SIZE, PhysicalMemory
+from hw.paging import ADDRESS, ERR_FETCH, ERR_WRITE, P
 from hw.trace import Kind, Trace
 from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
@@ -24,6 +24,7 @@ from kernel.syscalls import TABLE
 from kernel.trap import FAULT
 from kernel.turns import Deadlock
 from kernel.wait import signals
+from labs.answering.contents import wrong_page
 from labs.answering.desk import Desk
 from labs.answering.meter import OverBudget
 from userland.programs import built_in, describe, read_program
@@ -75,9 +76,12 @@ class Watch:
 
     kernel: Kernel
     desk: Desk
+    program: bytes
     stops: list[str]
     records: int = 0
     made: list[str] = field(default_factory=list)
+    hint: str = ""
+    """Why the program may have failed."""
     faults: dict[int, list[int]] = field(default_factory=dict)
     """By thread: the page of its last fault, and how often in a row it was that one."""
 
@@ -87,6 +91,8 @@ class Watch:
         for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
             if code in UNSIGNED and value < 0:
                 self._refuse(f"the {name} of a {kind.name} should be 0 or more, is {value}")
+        if kind is signals.SIGNAL and values[3] == signals.KILLS:
+            self.hint = misplaced(self.kernel, self.program)
         if kind is FAULT and values[3] != REFUSED:
             self._count_fault(*values[:3])
         if kind is SYSCALL and TABLE[values[1]].name == MARK and values[2] < len(self.stops):
@@ -149,8 +155,8 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     config = configuration(told)
     memory = PhysicalMemory(config.machine.ram_mib << 20, desk.memory)
     kernel = boot(config, built_in(), console, memory=memory)
-    watch = Watch(kernel, desk, told.get("stops", []))
     program = read_program(told.get("built", told["program"]))
+    watch = Watch(kernel, desk, program, told.get("stops", []))
     about = _about(told["program"], program)
     trace = Trace(trace_header(kernel, about), desk.trace, watch)
     kernel.machine.attach_trace(trace)
@@ -169,8 +175,21 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
         "instructions": kernel.machine.instructions(),
         "log": kernel.log.messages,
         "output": console.text,
-        "ended": _told(ended, console.text),
+        "ended": _told(ended, console.text) + watch.hint,
     }
+
+
+def misplaced(kernel: Kernel, program: bytes) -> str:
+    """That the first process has the wrong page of its file, in words; nothing if it has not."""
+    first = min(kernel.processes.values(), key=lambda process: process.pid)
+    table, memory = first.space.table, kernel.machine.memory
+
+    def shown(va: int) -> bytes | None:
+        entry = table.lookup(va)
+        return memory.read(entry & ADDRESS, PAGE_SIZE) if entry & P else None
+
+    found = wrong_page(program, shown)
+    return f"; {found}" if found else ""
 
 
 @functools.cache
@@ -204,7 +223,7 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
     except OutOfCycles as error:
         raise OutOfCycles(str(error)) from None  # the program's fault, in no line of the kernel
     except Deadlock as error:
-        raise StandsStill(str(error)) from None
+        raise StandsStill(str(error) + misplaced(kernel, program)) from None
     if console.waits:
         raise NotImplementedError(console.waits)
     return process.exit_status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hw.paging import PageFault, Step, walk
+from hw.paging import A, D, PageFault, Step, walk
 from labs.answering.desk import Desk
 
 
@@ -14,10 +14,16 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
     found: dict[str, Any] = {"error": None}
     try:
         got = walk(desk.words(), told["cr3"], told["va"], told["access"], steps)
-        found["leaf"], found["level"], found["rights"] = (int(value) for value in got)
+        leaf, found["level"], found["rights"] = (int(value) for value in got)
+        found["leaf"], found["marks"] = leaf & ~(A | D), marks(leaf)
     except PageFault as fault:
         found["error"] = fault.error
     return {**found, "steps": [_step(step) for step in steps]}
+
+
+def marks(leaf: int) -> str:
+    """Which of A and D an entry has, as reports write it."""
+    return "".join(name for name, bit in (("A", A), ("D", D)) if leaf & bit) or "none"
 
 
 def _step(step: Step) -> list[int]:

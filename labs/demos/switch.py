@@ -109,7 +109,7 @@ def _text(
         paragraph(
             f"A process switch costs {switches:.2f} times a VAS switch (the RFC measured 4.15), a "
             f"fork {births:.1f} times a vas_create (7.52). In brackets: what the sources allow. "
-            "`run.py bench vas` explains the differences."
+            "`python3 run.py bench vas` explains the differences."
         )
     )
     return "\n".join(lines)

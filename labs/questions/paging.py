@@ -19,6 +19,8 @@ PROGRAM = "exam_paging"
 PAGE, WORD = 4096, 8
 BASE, ELSEWHERE, ANSWERS = 0x500000000000, 0x510000000000, 0x600000000000
 STACK_TOP, STACK_PAGES, GUARD_PAGES = 0x7FFFFFFFE000, 2048, 16
+NEXT_TABLE = 560, 1000
+"""Pages below the end of the stack that the table of its first pages does not serve."""
 NONE, READ, WRITE = 0, 1, 3
 SHARED, PRIVATE, ANONYMOUS = 1, 2, 0x20
 SIGBUS, SIGSEGV, NOT_MAPPED, NOT_ALLOWED, PAST_END = 7, 11, 1, 2, 2
@@ -62,6 +64,10 @@ class Scene:
 
     def number(self, who: str, va: int, value: Any, says: str) -> None:
         self.sees(["number", who, va], value, says)
+
+    def view(self, va: int, number: int) -> None:
+        """Attach a VAS that shows a page of its own there."""
+        self.words.append(f"v{va:x},1,{number:x}")
 
     def attempt(self, how: str, va: int, signal: int, code: int, slot: int) -> None:
         """An access that is refused with this signal, or with none."""
@@ -219,6 +225,8 @@ def _sharing(random: Random) -> Scene:
         for who, name in (("p1", "parent"), ("p2", "child")):
             says = f"the {name}'s rights on page {number}"
             scene.sees(["rights", who, page(number)], "r", says)
+        scene.sees(["marks", "p1", page(number)], "AD", f"the parent's A and D of page {number}")
+        scene.sees(["marks", "p2", page(number)], "none", f"the child's A and D of page {number}")
     scene.sees(["frame", "p2", page(pages)], None, "the child's frame of a page never touched")
     scene.do("+1", "W")
     return scene
@@ -370,6 +378,28 @@ def _guard(random: Random) -> Scene:
     return scene
 
 
+def _views(random: Random) -> Scene:
+    """A view shows the stack and something of its VAS, which the process itself does not see."""
+    other = STACK_TOP - random.randrange(*NEXT_TABLE) * PAGE
+    scene = Scene("the process has a VAS attached, which has a page below the stack")
+    scene.view(other, 1)
+    nearest = other + PAGE + GUARD_PAGES * PAGE
+    scene.attempt("w", nearest - PAGE, SIGSEGV, NOT_MAPPED, 1)
+    scene.store(nearest, 2)
+    scene.do("i1")
+    scene.load(nearest, 4)
+    scene.load(other, 5)
+    scene.stop("tried")
+    scene.number("p1v1", nearest, {"mix": 2}, "what the view shows where the stack has grown to")
+    scene.number(
+        "p1v1", other, {"mix": 1}, "what the view still shows of the VAS, below the stack,"
+    )
+    scene.number("p1", ANSWERS + 4 * WORD, {"mix": 2}, "what the thread inside reads there")
+    scene.number("p1", ANSWERS + 5 * WORD, {"mix": 1}, "what it reads in the VAS's page")
+    scene.do("i0")
+    return scene
+
+
 # Part D: replacement ----------------------------------------------------------------------------
 
 
@@ -510,7 +540,7 @@ MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
     "nowhere": (_nowhere,),
     "stack": (_stack,),
     "limit": (_limit,),
-    "guard": (_guard,),
+    "guard": (_guard, _views),
     "fifo": (lambda random: _string(random, FIFO),),
     "belady": (lambda random: _belady(random, 3), lambda random: _belady(random, 4)),
     "clock": (lambda random: _string(random, CLOCK),),

@@ -319,6 +319,18 @@ def _busy(random: Random) -> Iterator[Scene]:
     asked.errnos("the caller is inside", *calls)
     asked.holds("the caller is inside", "t1", place, INSIDE)
     yield asked
+    (place,) = places(random, 1)
+    asked = scene(
+        "vas_detach while a thread waits for a lock on its way in",
+        "on_the_way",
+        [place],
+        ["another is on its way", "nobody is"],
+        vas_sharing="switch",
+    )
+    refused = ("vas_detach while thread 3 is on its way in", EBUSY)
+    asked.errnos("another is on its way", refused)
+    asked.errnos("nobody is", refused, ("vas_detach after everybody has left", 0))
+    yield asked
 
 
 def _detach(random: Random) -> Iterator[Scene]:

@@ -28,6 +28,7 @@ from hw.paging import (
     W,
     walk,
 )
+from labs.answering.walk import marks
 from labs.evidence import Expectation
 from labs.lab import Check
 from labs.question import Question
@@ -36,6 +37,14 @@ CASES = 24
 MEMORY_WORDS = 16 * 512
 OPEN = P | W | U
 PATH = (4, 3, 2, 1)
+SAYS = {
+    "error": "the error code of the fault",
+    "level": "the level of the leaf",
+    "leaf": "the leaf (but for A and D)",
+    "marks": "A and D in the leaf that the walk returns",
+    "rights": "the rights of the path",
+    "steps": "the list of steps (level, table, index, entry)",
+}
 OUTSIDE = MEMORY_WORDS * 8 * 4
 """A whole number of memories beyond the end: an address that wraps around finds a table."""
 
@@ -59,7 +68,7 @@ class Case:
         expected = [
             Expectation(["memory"], after)
             if aspect == "memory"
-            else Expectation(["answer", aspect], answer.get(aspect), aspect)
+            else Expectation(["answer", aspect], answer.get(aspect), SAYS.get(aspect, aspect))
             for aspect in looks_at
         ]
         kind = {READ: "read", WRITE: "write", FETCH: "fetch"}[self.access]
@@ -72,7 +81,7 @@ class Case:
         answer: dict[str, Any] = {"error": None}
         try:
             leaf, level, rights = walk(words, self.cr3, self.va, self.access, steps)
-            answer.update(leaf=leaf, level=level, rights=rights)
+            answer.update(leaf=leaf & ~(A | D), marks=marks(leaf), level=level, rights=rights)
         except PageFault as fault:
             answer["error"] = fault.error
         return answer | {"steps": [[s.level, s.table_pa, s.index, s.entry] for s in steps]}
@@ -114,8 +123,11 @@ def _root(random: Random) -> Case:
 
 
 def _present(random: Random) -> Case:
+    """What stands in an entry that is not present does not count: a reserved bit, for one."""
     tables = Tables(random)
-    tables.entry[tables.any_level()] &= ~P
+    level = tables.any_level()
+    tables.entry[level] &= ~P
+    tables.entry[level] |= random.choice((0, 1 << random.randrange(40, 52)))
     return tables.question(random.choice((READ, WRITE, FETCH)))
 
 
@@ -160,14 +172,14 @@ def _accessed(random: Random) -> Case:
     tables = Tables(random, random.choice((1, 2)))
     for level in tables.levels:
         tables.entry[level] |= random.choice((0, A))
-    if random.randrange(3) == 0:
-        tables.entry[tables.leaf] &= ~P
-    return tables.question(random.choice((READ, WRITE)))
+    refused = random.choice((0, 0, P, W))
+    tables.entry[tables.leaf] &= ~refused
+    return tables.question(WRITE if refused == W else random.choice((READ, WRITE)))
 
 
 def _dirty(random: Random) -> Case:
-    tables = Tables(random)
-    tables.entry[1] |= A | random.choice((0, D))
+    tables = Tables(random, random.choice((1, 1, 2, 3)))
+    tables.entry[tables.leaf] |= A | random.choice((0, D))
     if random.randrange(3) == 0:
         tables.entry[tables.any_level()] &= ~W
     return tables.question(random.choice((READ, WRITE)))

@@ -13,6 +13,8 @@
  *   +SLOT -SLOT           raise a flag; wait for one, or for a child's early end
  *   L                     lock what is mapped by now
  *   BN                    leave N frames free: the rest of memory gets locked pages
+ *   vVA,PAGES,N           attach a new VAS, map there inside, store exam_mix(N), and come home
+ *   iN                    go into the VAS (1), or home (0)
  *   !N                    stop N */
 
 #include <exam.h>
@@ -23,6 +25,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <vas.h>
 
 enum { PAGE = 4096, ARGUMENTS = 4, MANY = 4096, FREE_RAM = 5, SYSINFO_WORDS = 14 };
 
@@ -97,6 +100,18 @@ static void lock(void) {
     if (mlockall(MCL_CURRENT | MCL_ONFAULT) < 0) err(1, "mlockall");
 }
 
+static int vas;
+
+static void make_view(const uint64_t *value) {
+    vas = vas_create("exam", 0600);
+    if (vas < 0 || vas_attach(0, vas, O_RDWR) < 0 || vas_switch(vas) < 0) err(1, "no view");
+    void *place = mmap((void *)value[0], value[1] * PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place == MAP_FAILED) err(1, "cannot map %lx inside", value[0]);
+    *(volatile uint64_t *)value[0] = exam_mix(value[2]);
+    if (vas_switch(0) < 0) err(1, "no way home");
+}
+
 /* One word that is not about processes. */
 static void act(const char *word) {
     uint64_t value[ARGUMENTS] = {0};
@@ -119,6 +134,10 @@ static void act(const char *word) {
     case 'L': lock(); break;
     case 'B': leave_free(value[0]); break;
     case '!': exam_stop((int)value[0]); break;
+    case 'v': make_view(value); break;
+    case 'i':
+        if (vas_switch(value[0] ? vas : 0) < 0) err(1, "no way in or out");
+        break;
     case 'W': wait(NULL); break;
     default: try_access(*word, value[0], (int)value[1]);
     }

@@ -222,6 +222,45 @@ static void busy(void) {
     must(vas_switch(0));
 }
 
+static int holds_the_lock(void *unused) {
+    (void)unused;
+    must(vas_switch(vas_find(names[1])));
+    hand_over(1, 2);
+    must(vas_switch(0));
+    return 0;
+}
+
+static int wants_the_lock(void *unused) {
+    (void)unused;
+    turn = 3;
+    must(vas_switch(vas_find(names[0])));
+    must(vas_switch(0));
+    return 0;
+}
+
+/* One lockable segment in two VASes: who is in the second keeps others out of the first. */
+static void on_the_way(void) {
+    int first = vas_create(names[0], 0600), second = vas_create(names[1], 0600);
+    int sid = vas_seg_create(names[0], place(0), place(0) + WORDS, 0600);
+    must(vas_seg_ctl(sid, SEG_CTL_LOCKABLE, 1));
+    must(vas_seg_attach(first, sid, O_RDWR));
+    must(vas_seg_attach(second, sid, O_RDWR));
+    must(vas_attach(0, first, O_RDWR));
+    must(vas_attach(0, second, O_RDWR));
+    thrd_t holder = start(holds_the_lock);
+    wait_for(1);
+    thrd_t other = start(wants_the_lock);
+    wait_for(3);
+    for (int i = 0; i < 20; i++) thrd_yield(); /* until the other one is in the queue */
+    say(vas_detach(0, first));
+    exam_stop(0);
+    turn = 2;
+    thrd_join(holder, NULL);
+    thrd_join(other, NULL);
+    say(vas_detach(0, first));
+    exam_stop(1);
+}
+
 static void an_entry(void) {}
 
 /* Number 0: what is mapped inside before the VAS is detached. */
@@ -289,7 +328,7 @@ static const struct scene scenes[] = {
     {"inside", inside}, {"attach", attach_twice}, {"refused", refused},
     {"not_attached", not_attached}, {"two", two}, {"lasts", lasts}, {"grows", grows},
     {"near", near}, {"reads", reads}, {"busy", busy}, {"leaves", leaves}, {"prices", prices},
-    {"out_of_step", out_of_step}, {"locked", locked},
+    {"out_of_step", out_of_step}, {"locked", locked}, {"on_the_way", on_the_way},
 };
 
 int main(int argc, char **argv) {
