@@ -1,4 +1,4 @@
-"""Endpoints: rendezvous, replies, capabilities, names, and what happens when somebody dies."""
+"""Endpoints: rendezvous, replies, capabilities, names, and what happens when a process dies."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ SIGUSR1, RESTART = 10, 0x1000_0000
 
 
 def message(
-    program: Program, label: int = 0, words: tuple[int, ...] = (), data: int = 0,
-    size: int = 0, room: int = 0, cap: int = -1,
-) -> int:  # fmt: skip
+    program: Program,
+    label: int = 0,
+    words: tuple[int, ...] = (),
+    data: int = 0,
+    size: int = 0,
+    room: int = 0,
+    cap: int = -1,
+) -> int:
     """A struct ipc_msg in the program's data; returns its address."""
     six = (*words, *[0] * 6)[:6]
     return program.put(LAYOUT.pack(label, *six, data, size, room, cap, 0))
@@ -37,7 +42,7 @@ def seen(output: bytes) -> tuple[Any, ...]:
 
 
 def pair() -> Program:
-    """An endpoint as descriptor 3, a server in the parent, a client at label `client`."""
+    """An endpoint as descriptor 3; the parent is the server, the child starts at label `client`."""
     program = Program()
     program.call("ipc_endpoint")
     program.fork("client")
@@ -65,7 +70,7 @@ def test_a_call_is_answered_and_both_see_all_words() -> None:
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_it_does_not_matter_who_comes_first(cpus: int) -> None:
+def test_caller_and_receiver_may_come_in_either_order(cpus: int) -> None:
     for late in ("server", "client"):
         program = pair()
         if late == "server":
@@ -83,7 +88,7 @@ def test_it_does_not_matter_who_comes_first(cpus: int) -> None:
         assert run_code(program, cpus=cpus).results("ipc_call") == [0]
 
 
-def test_a_one_way_message_waits_for_its_receiver_and_for_nothing_else() -> None:
+def test_a_one_way_message_waits_only_for_its_receiver() -> None:
     program = pair()
     program.sleep(SLEEP)
     program.say(b"a")
@@ -102,7 +107,7 @@ def test_a_one_way_message_waits_for_its_receiver_and_for_nothing_else() -> None
     assert run.results("ipc_reply") == [-E.INVAL]
 
 
-def test_messages_come_in_the_order_in_which_they_were_sent() -> None:
+def test_messages_arrive_in_the_order_of_sending() -> None:
     program = Program()
     program.call("ipc_endpoint")
     for label in (1, 2, 3):
@@ -121,7 +126,7 @@ def test_messages_come_in_the_order_in_which_they_were_sent() -> None:
     assert run_code(program).output == b"\x01\x02\x03"
 
 
-def test_data_that_does_not_fit_is_cut_off() -> None:
+def test_data_that_does_not_fit_is_truncated() -> None:
     program = pair()
     buffer = program.room(16)
     got = message(program, data=buffer, room=5)
@@ -145,7 +150,7 @@ def test_data_that_does_not_fit_is_cut_off() -> None:
     assert output[8 + LAYOUT.size :] == b"abc45678"
 
 
-def test_a_token_is_worth_nothing_to_another_process_and_only_once_to_its_own() -> None:
+def test_a_reply_token_works_once_and_only_in_its_own_process() -> None:
     program = pair()
     program.call("ipc_recv", 3, message(program))
     program.keep("rbx")
@@ -194,7 +199,7 @@ def test_a_capability_travels_with_a_message_and_with_a_reply() -> None:
     assert output[2 * LAYOUT.size :] == bytes([55])
 
 
-def test_a_program_that_gives_its_console_away_gives_a_working_one() -> None:
+def test_a_console_passed_in_a_message_works_for_its_receiver() -> None:
     program = pair()
     program.call("ipc_recv", 3, message(program))
     program.call("write", 4, program.put(b"through it"), 10)
@@ -235,7 +240,7 @@ def test_errors_of_the_calls(name: str, arguments: tuple[int, ...], error: E) ->
     assert run_code(program).results(name) == [-error]
 
 
-def test_errors_of_what_a_message_says() -> None:
+def test_errors_of_a_messages_content() -> None:
     program = Program()
     program.call("ipc_endpoint")
     program.call("ipc_send", 3, message(program, size=65_537))
@@ -246,7 +251,7 @@ def test_errors_of_what_a_message_says() -> None:
 
 
 def test_a_receiver_without_room_for_a_message_does_not_lose_it() -> None:
-    """EFAULT leaves the message where it was: its sender must not wait for ever."""
+    """After EFAULT the message is still queued: its sender must not wait for ever."""
     program = pair()
     program.call("ipc_recv", 3, message(program, data=8, room=8))
     got = message(program)
@@ -306,8 +311,8 @@ def test_the_last_descriptor_ends_an_endpoint() -> None:
     assert run.results("ipc_call")[0] in (-E.PIPE, -E.BADF)
 
 
-def test_a_client_of_a_server_that_died_before_it_took_the_message_learns_of_it() -> None:
-    """Nobody but the sleeping callers holds the endpoint: nobody can ever answer."""
+def test_a_client_learns_that_its_server_died_before_taking_the_message() -> None:
+    """Only the sleeping callers hold the endpoint, so nobody can ever answer."""
     program = Program()
     program.call("ipc_endpoint")
     program.fork("server")
@@ -321,7 +326,7 @@ def test_a_client_of_a_server_that_died_before_it_took_the_message_learns_of_it(
 
 @pytest.mark.parametrize("flags", [0, RESTART])
 def test_a_call_that_a_signal_interrupts_is_withdrawn(flags: int) -> None:
-    """The receiver sees one message, whether the call was given up or made anew."""
+    """The receiver sees one message, both when the call fails and when it is restarted."""
     program = pair()
     program.sleep(SLEEP)
     program.call("kill", "r15", SIGUSR1)
@@ -348,7 +353,8 @@ def test_a_call_that_a_signal_interrupts_is_withdrawn(flags: int) -> None:
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_message_is_not_lost_with_the_receiver_that_was_woken_for_it(cpus: int) -> None:
-    """Two wait; the first is woken for a message and killed before it runs: the second gets it."""
+    """Two receivers wait.  A message wakes the first, which is killed before it runs.  The second
+    gets the message."""
     program = Program()
     program.call("ipc_endpoint")
     program.fork("receiver")
@@ -375,7 +381,7 @@ def test_a_message_is_not_lost_with_the_receiver_that_was_woken_for_it(cpus: int
 # Names ------------------------------------------------------------------------------------------
 
 
-def test_a_name_leads_to_its_endpoint_is_taken_and_is_free_again_when_that_ends() -> None:
+def test_a_name_leads_to_its_endpoint_and_is_free_again_when_that_ends() -> None:
     program = Program()
     name, other = program.put(b"box\0"), program.put(b"nothing\0")
     program.call("ipc_endpoint")
@@ -397,7 +403,7 @@ def test_a_name_leads_to_its_endpoint_is_taken_and_is_free_again_when_that_ends(
     assert run.results("ipc_lookup") == [4, -E.NOENT, -E.NOENT]
 
 
-def test_there_is_no_descriptor_left_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_up_a_name_without_a_free_descriptor_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descriptors, "MAX_DESCRIPTORS", 4)
     program = Program()
     name = program.put(b"box\0")
@@ -412,7 +418,7 @@ def test_there_is_no_descriptor_left_for_a_name(monkeypatch: pytest.MonkeyPatch)
 
 
 class Listening:
-    """A server that passes on what it hears and says, and keeps a copy."""
+    """A server that passes messages and replies on, and keeps a copy of each."""
 
     def __init__(self, server: Server, heard: list[Message | Reply]) -> None:
         self.name, self.server, self.heard = server.name, server, heard
@@ -431,7 +437,7 @@ class Listening:
 
 
 @pytest.mark.parametrize("name", ["hello", "pingpong", "forks", "signals"])
-def test_every_message_can_be_written_down_and_read_back(name: str) -> None:
+def test_every_message_survives_its_encoding(name: str) -> None:
     system, heard = System(name, "2"), list[Message | Reply]()
     servers = system.kernel.ipc.servers
     for key in list(servers):
@@ -448,7 +454,7 @@ def test_every_message_can_be_written_down_and_read_back(name: str) -> None:
 
 
 class Nobody:
-    """A port that must not be needed."""
+    """A port that the server must not use."""
 
     def __getattr__(self, name: str) -> object:
         raise AssertionError(name)
@@ -457,7 +463,7 @@ class Nobody:
 @pytest.mark.parametrize(
     "name", ["console", "devices", "files", "names", "pipes", "proc", "system"]
 )
-def test_a_server_refuses_what_it_does_not_know_and_lives_on(name: str) -> None:
+def test_a_server_refuses_an_unknown_message_and_lives_on(name: str) -> None:
     kernel = still().kernel
     endpoint = next(e.id for e in kernel.ipc.endpoints.values() if e.server == name)
     for badge in (0, 1, 3, 1 << 50):
@@ -466,7 +472,7 @@ def test_a_server_refuses_what_it_does_not_know_and_lives_on(name: str) -> None:
     assert not kernel.ipc.restarts
 
 
-def test_the_system_says_who_it_is() -> None:
+def test_uname_names_the_system() -> None:
     program = Program()
     out = program.room(400)
     program.call("uname", out)
