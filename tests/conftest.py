@@ -13,7 +13,7 @@ hypothesis.settings.load_profile("house")
 
 
 class NoSkip:
-    """With VANTAGE_NO_SKIP=1, as in CI, what was skipped or expected to fail is a failure."""
+    """With VANTAGE_NO_SKIP=1, as in CI, a test that was skipped or expected to fail has failed."""
 
     def __init__(self) -> None:
         self.evaded: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""What a hasty commit leaves behind: the marks of an unsettled merge, and words that promise work.
+"""Finds what a hasty commit leaves behind: conflict markers, and words that promise work.
 
-`run.py lint` runs this on every file that git tracks, or on every file where there is no git.
+`run.py lint` checks every file that git tracks, or every file where there is no git.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFLICT = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
 WORD = re.compile(r"\b(wip|fixme|todo|xxx)\b", re.IGNORECASE)
 COMMENT = re.compile(r"#|//|/\*|<!--|^\s*\*")
-"""Where a comment begins, in any language of this tree.  A Markdown file is prose throughout."""
+"""How a comment begins, in any language of this tree.  A Markdown file is all prose."""
 
 
 def files(root: Path) -> list[Path]:
-    """The files that git tracks below `root`; all that are not hidden, if it tracks none."""
+    """The files that git tracks below `root`; all files that are not hidden, if it tracks none."""
     command = ["git", "-C", str(root), "ls-files", "-z"]
     try:
         listed = subprocess.run(command, capture_output=True, check=False).stdout
@@ -37,7 +37,7 @@ def _all_files(root: Path) -> Iterator[Path]:
 
 
 def complaints(name: str, text: str) -> Iterator[str]:
-    """One line for each leftover in a file's text: place, and what is wrong."""
+    """One line for each leftover in a file's text: its place, and what is wrong."""
     for number, line in enumerate(text.splitlines(), 1):
         comment = COMMENT.search(line)
         prose = line if name.endswith(".md") else line[comment.end() :] if comment else ""

@@ -30,7 +30,7 @@ needs_linux = pytest.mark.skipif(
 
 @contextmanager
 def empty_folder() -> Iterator[Path]:
-    """A folder of the host in which every user may do everything."""
+    """A folder of the host in which every user has all rights."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o777)
@@ -38,9 +38,10 @@ def empty_folder() -> Iterator[Path]:
 
 
 def on_host(words: Sequence[object], user: Credentials = USER, **environment: str) -> str:
-    """What the command prints, with its status, when the host runs it in an empty folder.
+    """The output and status of the command when the host runs it in an empty folder.
 
-    Only root can become someone else; others run it as who they are, or by sudo as root."""
+    Only root can become another user.  Other users run it as themselves, or by sudo as root.
+    """
     command = [str(word) for word in words]
     identity: dict[str, Any] = {}
     if os.geteuid() == 0 and user.uid:
@@ -49,19 +50,30 @@ def on_host(words: Sequence[object], user: Credentials = USER, **environment: st
         command = ["sudo", "-n", *command]
     with empty_folder() as folder:
         done = subprocess.run(
-            command, cwd=folder, env={"LC_ALL": "C", "HOME": "/", **environment},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            check=False, start_new_session=True, **identity,
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            env={"LC_ALL": "C", "HOME": "/", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            start_new_session=True,
+            **identity,
+        )
     return f"{done.stdout.decode()}status {done.returncode}\n"
 
 
 def inside(script: str, files: dict[bytes, bytes], **wishes: object) -> str:
-    """What our shell prints, with its status, when Vantage runs this script in an empty folder."""
+    """The output and status of our shell when Vantage runs this script in an empty folder."""
     start = "mkdir /tmp/run; cd /tmp/run; exec 2>/dev/null </dev/null; . /script"
     wished: dict[str, Any] = {
-        "files": {b"/script": script.encode(), **files}, "user": USER, "turns": TURNS,
-        "traced": False, "watched": False, "clock": FAST, **wishes,
-    }  # fmt: skip
+        "files": {b"/script": script.encode(), **files},
+        "user": USER,
+        "turns": TURNS,
+        "traced": False,
+        "watched": False,
+        "clock": FAST,
+        **wishes,
+    }
     run = System("sh", "-c", start, **wished).run()
     return f"{run.output.decode()}status {run.exit_code}\n"

@@ -1,7 +1,7 @@
-"""`run.py soak`: random inputs, by the thousand, until something breaks.
+"""`run.py soak`: thousands of random inputs, to find one that breaks something.
 
-A case is decided by the seed and its number alone, so a failure can be had again with
-`--seed S --first N --count 1`.  The functions are also called by the tests, with small counts.
+The seed and the number alone decide a case, so `--seed S --first N --count 1` repeats a failure.
+The tests call the same functions with small counts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from userland.programs import built_in
 ROOT = Path(__file__).resolve().parents[1]
 MASK = (1 << 64) - 1
 SLICES_EACH = 200
-"""So long a run that a slice more or less is half a per cent of the smallest share."""
+"""Slices of each run: one slice is half a per cent of the smallest share."""
 MAX_TRAPS, MAX_INSTRUCTIONS = 3_000, 4_000_000
 SECONDS_BETWEEN_LINES = 3
 
@@ -72,7 +72,7 @@ Option = TypeVar("Option")
 
 
 class Random(Chooser):
-    """The kernel's own generator, with what a soak asks of it."""
+    """The kernel's own generator, with the methods that a soak needs."""
 
     def below(self, bound: int) -> int:
         return self.choose(DATA, bound)
@@ -91,11 +91,11 @@ def generator(seed: int, case: int) -> Random:
 
 @dataclass
 class Report:
-    """What came of a soak: how often each outcome, and what went wrong."""
+    """The result of a soak: the count of each outcome, and the failures."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
-    """The options that show one again, and what happened."""
+    """Of each failure: the options that repeat it, and what happened."""
 
     def __str__(self) -> str:
         outcomes = ", ".join(f"{count} {name}" for name, count in self.outcomes.most_common())
@@ -107,7 +107,7 @@ Case = Callable[[int, int], str]
 
 
 def soak(case: Case, count: int, seed: int, first: int = 0, *, talk: bool = False) -> Report:
-    """Run cases `first` to `first + count - 1`; a failed one does not stop the rest."""
+    """Run cases `first` to `first + count - 1`.  A failure does not stop the rest."""
     report, last_line = Report(), time.monotonic()
     for number in range(first, first + count):
         try:
@@ -123,7 +123,7 @@ def soak(case: Case, count: int, seed: int, first: int = 0, *, talk: bool = Fals
 
 
 def causes(report: Report) -> dict[str, list[str]]:
-    """Failures that ended at the same place of the code, under the words of the first."""
+    """Failures at the same place in the code, under the message of the first one."""
     words: dict[str, str] = {}
     found: dict[str, list[str]] = {}
     for again, brief in report.failures:
@@ -142,7 +142,7 @@ def _brief(error: Exception) -> str:
 
 
 def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = False) -> str:
-    """Run for a while, kill what is left, and check that everything was given back."""
+    """Run for a while, kill what is left, and check that the kernel has everything back."""
     outcome = _run_for_a_while(kernel, check_often)
     invariants.check(kernel)
     _kill_all(kernel)
@@ -160,7 +160,7 @@ def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = 
 
 
 def _delete_orphans(kernel: Kernel) -> None:
-    """VASes and segments outlive processes, and nobody has any attached now: root deletes them."""
+    """Root deletes the VASes and segments.  They outlived the processes; none is attached now."""
     for vid in list(kernel.vases.vases):
         kernel.vases.delete(Credentials(), vid)
     for sid in list(kernel.vases.segments):
@@ -168,7 +168,7 @@ def _delete_orphans(kernel: Kernel) -> None:
 
 
 def left_open(kernel: Kernel) -> Iterator[str]:
-    """What servers and waiting lists still hold though no process is left; servers that died."""
+    """What servers and wait queues still hold without any process, and servers that died."""
     files, pipes = kernel.ipc.servers["files"], kernel.ipc.servers["pipes"]
     assert isinstance(files, Files)
     assert isinstance(pipes, Pipes)
@@ -218,8 +218,23 @@ def _start(kernel: Kernel, program: bytes, user: Credentials, *words: bytes) -> 
 # Damaged programs -----------------------------------------------------------------------------
 
 HEADER_BYTES, PROGRAM_HEADER_BYTES = 64, 56
-EDGES = (0, 1, 7, 0xFFF, 0x1000, 0x1001, 1 << 31, (1 << 32) - 1, 1 << 46, 0x7FFF_FFFF_E000,
-         1 << 47, 1 << 62, 1 << 63, MASK, MASK - 0xFFF)  # fmt: skip
+EDGES = (
+    0,
+    1,
+    7,
+    0xFFF,
+    0x1000,
+    0x1001,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 46,
+    0x7FFF_FFFF_E000,
+    1 << 47,
+    1 << 62,
+    1 << 63,
+    MASK,
+    MASK - 0xFFF,
+)
 
 
 def damage_header(elf: bytearray, random: Random) -> None:
@@ -248,12 +263,17 @@ def truncate(elf: bytearray, random: Random) -> None:
 
 
 DAMAGES: tuple[Callable[[bytearray, Random], None], ...] = (
-    damage_header, damage_program_header, damage_program_header, damage_bytes, damage_run, truncate
-)  # fmt: skip
+    damage_header,
+    damage_program_header,
+    damage_program_header,
+    damage_bytes,
+    damage_run,
+    truncate,
+)
 
 
 def mutated_elf(seed: int, case: int) -> bytes:
-    """A program of userland/, damaged in one to three ways."""
+    """A program of userland/ with one to three kinds of damage."""
     random, programs = generator(seed, case), list(built_in().values())
     elf = bytearray(programs[random.below(len(programs))])
     for _ in range(1 + random.below(3)):
@@ -296,15 +316,15 @@ PATHS = (
     *(b"..", b"/proc/self/fd/3", b"/proc/self/exe", b"/proc/2/maps", b"/dev/null", b"/dev/tty"),
     *(b"/bin/hello", b"/", b"", b"/home/user/x", b"/dev/urandom", b"\xff\x01" * 9),
 )
-"""Names that calls may be about, and meet each other at."""
+"""A few names, so that several calls use the same one."""
 RARE = frozenset((15, 60, 231))
-"""Calls after which little can follow: sigreturn and the exits."""
+"""Calls that usually end the thread: sigreturn and the exits."""
 CHECK_EVERY_TRAP = 16
-"""One case in so many checks all invariants after every trap; the others at the end."""
+"""One case in this many checks all invariants after every trap; the others check at the end."""
 
 
 def wild_argument(random: Random) -> int:
-    """What a careless or a hostile program might pass."""
+    """An argument that a careless or hostile program might pass."""
     kinds: tuple[Callable[[], int], ...] = (
         lambda: random.below(8),
         lambda: random.below(1 << 12),
@@ -330,11 +350,11 @@ PLAUSIBLE: dict[str, Callable[[Random], int]] = {
     "void *": lambda random: AREA + 8 * random.below(512 * AREA_PAGES),
     "const char *": lambda random: AREA + PATH_BYTES * random.below(len(PATHS)),
 }
-"""By the C type of an argument, what a program that means well might pass."""
+"""By the C type of an argument: values that a well-meaning program might pass."""
 
 
 def wild_call(random: Random) -> bytes:
-    """A call of the table (rarely one that is not in it), with arguments half wild."""
+    """A call of the table (rarely an unknown one), with about half of the arguments wild."""
     numbers = tuple(TABLE)
     number = random.pick(numbers)
     if number in RARE and random.below(8):
@@ -379,9 +399,16 @@ def call_case(seed: int, case: int) -> str:
 # Checkpoints ------------------------------------------------------------------------------------
 
 INTERRUPTED: tuple[tuple[bytes, ...], ...] = (
-    (b"threads", b"2", b"50"), (b"forks", b"3"), (b"signals",), (b"pingpong",), (b"cow",),
-    (b"racy",), (b"switcher", b"30"), (b"switcher", b"30", b"threads"), (b"many", b"10"),
-)  # fmt: skip
+    (b"threads", b"2", b"50"),
+    (b"forks", b"3"),
+    (b"signals",),
+    (b"pingpong",),
+    (b"cow",),
+    (b"racy",),
+    (b"switcher", b"30"),
+    (b"switcher", b"30", b"threads"),
+    (b"many", b"10"),
+)
 FINISH = "import sys; from tests.soak import finish; print(finish(sys.argv[1]))"
 
 
@@ -411,7 +438,7 @@ def finish(path: str) -> str:
 
 
 def checkpoint_case(seed: int, case: int) -> str:
-    """A run that is saved at some trap, and goes on in another process, is the same run."""
+    """A run that is saved at some trap and continues in another process is the same run."""
     from kernel import checkpoint
 
     whole = _recorded(seed, case)
@@ -432,13 +459,15 @@ def checkpoint_case(seed: int, case: int) -> str:
 
 
 def sched_case(seed: int, case: int) -> str:
-    """Shares within 2 % of the weights (stride, eevdf), and everybody runs (all policies)."""
+    """Shares within 2 % of the weights (stride, eevdf), and every thread runs (all policies)."""
     random = generator(seed, case)
     sched, cpus = PRE_EMPTIVE[case % len(PRE_EMPTIVE)], random.pick((1, 2, 4))
     nices = [random.below(10) - 5 for _ in range(1 + random.below(12))]
     weights = [WEIGHTS[nice + 20] for nice in nices]
     if cpus * max(weights) > sum(weights):
-        cpus = 1  # who has a core alone has no switches to pay for: the fluid model has none at all
+        cpus = (
+            1  # a thread alone on a core has no cost of switches; the fluid model has none at all
+        )
     system = spinning(nices, sched=sched, cpus=cpus, seed=case, user=Credentials(), traced=False)
     until_all(system, nices)
     smallest = min(fluid_shares(weights, cpus))
@@ -470,7 +499,7 @@ BUSY = [sys.executable, "-c", "while True: pass"]
 
 
 def grading_case(seed: int, case: int) -> str:
-    """Every lab's solution, with every core kept busy by others: full points, each time."""
+    """Every lab's solution gets full points each time, even while all cores are busy."""
     busy = [subprocess.Popen(BUSY) for _ in range(os.cpu_count() or 1)]
     try:
         for lab in [lab for lab in all_labs() if lab.parts]:
@@ -490,8 +519,8 @@ def grading_case(seed: int, case: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """A kind of case, and how many make a soak of a minute or so; what is counted may be what
-    happens `in_each` of them."""
+    """A kind of case, and the count for a soak of about a minute.  If one case has many events,
+    `in_each` is their number, and the soak counts events."""
 
     case: Case
     count: int

@@ -1,4 +1,4 @@
-"""The benchmark and the soaks: small ones, for what they say and not for how long it takes."""
+"""The benchmark and the soaks, in small sizes: what they report, not how long they take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from userland.programs import read_program
 # Measuring ----------------------------------------------------------------------------------
 
 
-def test_ratios_point_the_way_that_their_names_say() -> None:
+def test_speed_and_cost_are_inverse_ratios() -> None:
     assert cost(3.0, 2.0).ratio == 1.5
     assert speed(4.0, 3.0).ratio == 0.75
 
@@ -36,7 +36,7 @@ def test_best_takes_turns_and_keeps_the_least_of_each() -> None:
     assert order == ["a", "b", "a", "b"]
 
 
-def test_slope_is_free_of_what_starting_takes() -> None:
+def test_slope_does_not_contain_the_cost_of_starting() -> None:
     assert slope(1, 10, 30, lambda n: 7 + 2.0 * n) == [pytest.approx(2.0)]
 
 
@@ -56,7 +56,7 @@ def test_a_goal_bounds_the_ratio_or_with_a_unit_the_value(
     assert Row("x", "ms", goal, "", lambda: reading).met(reading) == met
 
 
-def test_rows_have_names_of_their_own_and_say_what_they_are() -> None:
+def test_each_row_has_its_own_name_and_a_description() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert all(row.doc.endswith(".") for row in ROWS)
 
@@ -82,7 +82,7 @@ def test_a_program_runs_to_its_end_on_the_bare_engine(
     assert (bare.twin if isinstance(bare, PublicApi) else bare).done
 
 
-def test_the_bare_engine_says_where_a_program_went_astray() -> None:
+def test_the_bare_engine_names_the_address_of_a_programs_fault() -> None:
     stray = guest.elf(b"\x48\x8b\x04\x25\x10\x00\x00\x00")  # mov rax, [0x10]
     with pytest.raises(Exception, match=f"{guest.ENTRY:#x}"):
         Bare(stray, []).finish()
@@ -108,7 +108,7 @@ def test_the_exec_program_execs() -> None:
     assert kernel.memory.spaces_made == 1 + 2 * 3
 
 
-def test_a_load_that_ends_badly_is_no_measurement() -> None:
+def test_a_load_that_fails_is_no_measurement() -> None:
     with pytest.raises(RuntimeError, match="status"):
         Load(guest.elf(guest.call(guest.EXIT, 3))).time()
 
@@ -157,7 +157,7 @@ def test_the_table_says_which_goals_are_met(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.usefixtures("two_rows")
-def test_a_name_that_is_no_row_is_a_sentence() -> None:
+def test_an_unknown_row_is_refused_in_a_sentence() -> None:
     with pytest.raises(UserError, match="no row b"):
         bench.main(["b"])
 
@@ -189,7 +189,7 @@ def test_a_case_is_decided_by_seed_and_number() -> None:
     assert soak.mutated_elf(3, 5) != soak.mutated_elf(4, 5)
 
 
-def test_failures_are_told_by_cause_and_can_be_had_again(
+def test_failures_are_grouped_by_cause_and_can_be_repeated(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def case(_seed: int, number: int) -> str:
@@ -205,7 +205,7 @@ def test_failures_are_told_by_cause_and_can_be_had_again(
     assert lines[2] == "elfs, seed 9: 6 cases: 3 even, 3 failed; 3 failures"
 
 
-def test_a_soak_sees_a_frame_that_was_not_given_back() -> None:
+def test_a_soak_notices_a_leaked_frame() -> None:
     kernel, _ = Load(guest.NOTHING, machine=MachineConfig(ram_mib=8)).start()
     used_before = set(kernel.memory.frames.used())
     kernel.memory.frames.allocate(1)
@@ -213,7 +213,7 @@ def test_a_soak_sees_a_frame_that_was_not_given_back() -> None:
         soak.run_and_clear(kernel, used_before)
 
 
-def test_a_soak_kills_what_never_ends() -> None:
+def test_a_soak_kills_programs_that_never_end() -> None:
     kernel, _ = Load(read_program("spin"), machine=MachineConfig(ram_mib=8)).start()
     assert soak.run_and_clear(kernel, set(range(1 << 11))) == "runs on"
     assert not kernel.tasks.threads

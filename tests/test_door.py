@@ -1,7 +1,7 @@
 """Claims about run.py, hw/setup.py and hw/host.py: what a newcomer meets first.
 
 A set-up runs in a small copy of the checkout. Most copies have a stand-in for pip, which only
-writes down that it was called; two tests use the real one, with nothing to fetch or no network.
+records that it was called. Two tests use the real one, with nothing to fetch or no network.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ sys.exit(run.door(sys.argv[1:]))
 
 
 class Checkout:
-    """A small copy of the checkout, with one command, and what came of the calls to it."""
+    """A small copy of the checkout with one command, and the results of its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -104,7 +104,7 @@ class Checkout:
 
 
 class Run:
-    """A process with its own settings and none of ours."""
+    """A process with its own environment variables and none of ours."""
 
     def __init__(self, command: list[str], settings: dict[str, str]) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("VANTAGE_", "PIP_"))}
@@ -147,7 +147,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 
 def old_pythons() -> Iterator[str]:
-    """Those below 3.10 that this host has, and that start."""
+    """The Pythons below 3.10 that this host has and that start."""
     folders = [*os.get_exec_path(), os.path.expanduser("~/.pyenv/versions/*/bin")]
     for folder in folders:
         for python in glob.glob(os.path.join(folder, "python[23].[0-9]")):
@@ -172,7 +172,7 @@ def test_the_door_uses_only_syntax_that_python_2_7_and_3_0_know_too() -> None:
             assert node.cause is None, f"run.py:{node.lineno}"
 
 
-def test_an_old_python_is_told_what_to_do() -> None:
+def test_a_user_of_an_old_python_gets_a_remedy() -> None:
     pretend = "import runpy, sys; sys.version_info = (3, 6, 15); runpy.run_path('run.py')"
     commands = [[sys.executable, "-c", pretend]]
     commands += [[python, "run.py", "--help"] for python in old_pythons()]
@@ -238,13 +238,13 @@ def test_status_arguments_and_streams_pass_through_the_door(ready: Checkout) -> 
     assert (done.status, done.err) == (1, "")
 
 
-def test_a_users_mistake_is_one_sentence_with_a_remedy(ready: Checkout) -> None:
+def test_a_users_mistake_gets_one_sentence_with_a_remedy(ready: Checkout) -> None:
     done = ready.call("tour", "--mistake")
     assert done.err == "Vantage: there is no program 'x'; see 'run.py exec --help'\n"
     assert (done.status, done.out) == (2, "")
 
 
-def test_a_bug_is_one_sentence_and_debugging_shows_the_traceback(ready: Checkout) -> None:
+def test_a_bug_gets_one_sentence_and_debugging_shows_the_traceback(ready: Checkout) -> None:
     done = ready.call("tour", "--bug")
     assert done.status == 70
     assert done.err.count("\n") == 1
@@ -258,7 +258,7 @@ def test_a_missing_package_is_not_called_a_bug(ready: Checkout) -> None:
     assert "lacks the package 'a_package_that_is_not_there'" in done.err
 
 
-def test_ctrl_c_in_a_command_ends_it_with_one_word(ready: Checkout) -> None:
+def test_ctrl_c_ends_a_command_with_one_word(ready: Checkout) -> None:
     waiting = ready.start("tour", "--wait")
     assert waiting.process.stdout is not None
     assert waiting.process.stdout.readline() == "waiting\n"
@@ -268,7 +268,7 @@ def test_ctrl_c_in_a_command_ends_it_with_one_word(ready: Checkout) -> None:
 
 
 @pytest.mark.parametrize("words", [["help"], ["doctor", "--help"], ["doctor"]])
-def test_a_reader_that_has_seen_enough_ends_a_command_silently(words: list[str]) -> None:
+def test_a_closed_pipe_ends_a_command_silently(words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, str(ROOT / "run.py"), *words]
@@ -288,7 +288,7 @@ def test_a_second_start_sets_nothing_up(checkout: Checkout) -> None:
     assert Path(second.out.strip()).samefile(checkout.environment)
 
 
-def test_a_changed_lock_or_interpreter_makes_the_environment_afresh(checkout: Checkout) -> None:
+def test_a_changed_lock_or_interpreter_makes_a_new_environment(checkout: Checkout) -> None:
     checkout.call()
     with open(checkout.folder / "requirements.txt", "a") as lock:
         lock.write("# another release\n")
@@ -310,7 +310,7 @@ def test_a_group_is_added_when_a_command_first_needs_it(checkout: Checkout) -> N
 
 @pytest.mark.parametrize("how", ["interrupted", "killed"])
 @pytest.mark.parametrize("during", ["venv", "install"])
-def test_a_set_up_that_is_stopped_leaves_nothing_to_trip_over(
+def test_after_an_interrupted_set_up_the_next_start_works(
     checkout: Checkout, how: str, during: str
 ) -> None:
     stopped = checkout.start(PACE="20" if during == "venv" else "0.4")
@@ -339,7 +339,7 @@ def test_two_first_starts_at_once_set_up_once(checkout: Checkout) -> None:
     assert sum("Waiting for another set-up" in start.err for start in starts) == 2
 
 
-def test_a_virtual_environment_of_the_users_own_is_left_alone(checkout: Checkout) -> None:
+def test_the_users_own_virtual_environment_is_left_alone(checkout: Checkout) -> None:
     mine = checkout.environment / "mine.txt"
     mine.parent.mkdir()
     mine.write_text("precious")
@@ -435,7 +435,7 @@ def test_the_doctor_sees_an_emulator_that_runs() -> None:
 
 
 class Engine:
-    """Runs until it is aborted, as a guest does; unless it does not obey."""
+    """Runs until it is aborted, as a guest does; with `obeys` off it ignores that."""
 
     def __init__(self, obeys: bool = True) -> None:
         self.obeys = obeys
@@ -475,7 +475,7 @@ def test_ctrl_c_aborts_the_work_and_waits_for_its_end() -> None:
     assert engine.ended
 
 
-def test_a_second_ctrl_c_ends_work_that_does_not_obey() -> None:
+def test_a_second_ctrl_c_ends_work_that_ignores_the_first() -> None:
     engine = Engine(obeys=False)
     engine.press_ctrl_c_after(engine.running, engine.aborted)
     with pytest.raises(KeyboardInterrupt):
@@ -490,7 +490,7 @@ def test_after_the_work_ctrl_c_is_what_it_was_before() -> None:
         time.sleep(1)
 
 
-def test_away_from_the_main_thread_work_is_simply_called() -> None:
+def test_outside_the_main_thread_work_is_called_directly() -> None:
     def work() -> None:
         seen.append(threading.current_thread())
 
@@ -510,7 +510,7 @@ def test_waiting_for_the_work_costs_no_time() -> None:
 # Terminals and locks ------------------------------------------------------------------------
 
 
-def test_a_lock_excludes_and_tells_once_that_it_waits(tmp_path: Path) -> None:
+def test_a_lock_excludes_and_says_once_that_it_waits(tmp_path: Path) -> None:
     told: list[str] = []
     with host.file_lock(tmp_path / "lock"):
         thread = threading.Thread(target=wait_for_lock, args=(tmp_path / "lock", told))
@@ -544,7 +544,7 @@ def test_colour_is_for_terminals_that_want_it(
 if sys.platform != "win32":
     import termios
 
-    def test_the_terminal_is_as_it_was_also_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_terminal_is_restored_even_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         keyboard, terminal = os.openpty()
         before = termios.tcgetattr(terminal)
         with os.fdopen(terminal, "r") as stdin:

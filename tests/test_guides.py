@@ -1,4 +1,4 @@
-"""What the guides tell people to type exists: commands, options, files, labs and demos."""
+"""The commands, options, files, labs and demos that the guides name exist."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def strings(tree: ast.AST) -> Iterator[str]:
 
 
 def commands(guide: Path) -> list[tuple[str, list[str]]]:
-    """What is typed after run.py in a guide: the command, and its words without options."""
+    """What a guide has after run.py: the command, and its arguments without options."""
     found = COMMAND.findall(guide.read_text("utf-8"))
     return [(name, re.split(r" {2,}", rest)[0].split()) for name, rest in found]
 
@@ -86,7 +86,7 @@ def test_every_command_that_the_course_prints_can_be_pasted() -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_in_a_guide_leads_somewhere(guide: Path) -> None:
+def test_every_link_in_a_guide_has_a_target(guide: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", guide.read_text("utf-8")):
         assert target.startswith("http") or (guide.parent / target).exists(), target
 

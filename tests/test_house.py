@@ -1,8 +1,8 @@
-"""The rules of the house, read off the source: which layer may import which, what makes a run
-depend on chance or on the host, and how long things may get.
+"""The rules of the house, checked on the source: which layer may import which, what makes a run
+depend on chance or on the host, and how long functions and files may be.
 
-A rule is a generator of complaints about one file. Every rule is also shown a file that breaks
-it, so that it cannot pass by looking away.
+A rule is a generator of complaints about one file. Every rule is also tested on a file that breaks
+it, so that it cannot pass by seeing nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ HOST_MODULES = {"termios", "tty", "pty", "fcntl", "msvcrt", "signal"}
 CHANCE_MODULES = {"time", "datetime", "random", "secrets", "uuid"}
 CHANCE_CALLS = {"os.urandom", "os.getrandom", "os.times", "hash", "id"}
 
-# What may be given a set, because the order of its elements leaves no mark.
+# Functions that may take a set, because the order of its elements does not matter to them.
 ORDERLESS = {"sorted", "set", "frozenset", "len", "sum", "min", "max", "any", "all"}
 ORDERED = {"list", "tuple", "iter", "next", "enumerate", "zip", "map", "filter", "reversed"}
 
@@ -132,7 +132,7 @@ def nothing_depends_on_chance_or_the_clock(path: str, tree: ast.AST) -> Complain
 
 
 def nothing_depends_on_the_order_of_a_set(path: str, tree: ast.AST) -> Complaints:
-    """As far as it can be seen: sets written on the spot, and what is declared as one nearby."""
+    """Is it a set, as far as the file shows: written as one, or a name declared as one nearby?"""
     if not path.startswith(("hw/", "kernel/")) or path == "hw/host.py":
         return
     fields = set(fields_that_are_sets(tree))
@@ -162,7 +162,7 @@ def ordered_uses(node: ast.AST) -> list[ast.expr]:
 
 
 def orderless_comprehensions(scope: ast.AST) -> Iterator[ast.comprehension]:
-    """Those that make a set, or feed a function that does not care."""
+    """Those that make a set, or feed a function to which the order does not matter."""
     for node in nodes_of(scope):
         if isinstance(node, ast.SetComp):
             yield from node.generators
@@ -290,7 +290,7 @@ def test_rule(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(("rule", "path", "source", "breaks"), EXAMPLES)
-def test_each_rule_sees_what_breaks_it_and_only_that(
+def test_each_rule_rejects_exactly_the_examples_that_break_it(
     rule: Rule, path: str, source: str, breaks: bool
 ) -> None:
     assert bool(list(rule(path, ast.parse(source)))) == breaks
@@ -376,7 +376,7 @@ FLOORS: dict[str, list[set[str]]] = {
 }
 
 Edges = dict[str, set[str]]
-"""Module -> the modules of the same folder that it imports, anywhere and for whatever reason."""
+"""Module -> the modules of the same folder that it imports, anywhere and for any reason."""
 
 
 def modules_below(folder: str) -> dict[str, str]:
@@ -389,7 +389,7 @@ def modules_below(folder: str) -> dict[str, str]:
 
 
 def edges_between(files: dict[str, str], read: Callable[[str], str]) -> Edges:
-    """Who imports whom; imports in functions and under TYPE_CHECKING count as well."""
+    """Which module imports which; imports in functions and under TYPE_CHECKING count as well."""
     edges: Edges = {}
     for module, path in files.items():
         edges[module] = set()
@@ -402,7 +402,7 @@ def edges_between(files: dict[str, str], read: Callable[[str], str]) -> Edges:
 
 
 def circles(edges: Edges) -> list[list[str]]:
-    """The groups of modules in which each reaches every other one."""
+    """The groups of modules in which each module reaches every other one."""
 
     def reach(start: str) -> set[str]:
         seen, open_ends = set[str](), [start]
@@ -463,7 +463,7 @@ FLOOR_EXAMPLES = {
 
 
 @pytest.mark.parametrize("source", FLOOR_EXAMPLES.values(), ids=FLOOR_EXAMPLES)
-def test_arrows_and_circles_are_seen_wherever_the_import_stands(source: str) -> None:
+def test_arrows_and_circles_are_found_wherever_the_import_is(source: str) -> None:
     files = {"kernel.a.x": "kernel/a/x.py", "kernel.b.y": "kernel/b/y.py"}
     texts = {"kernel/a/x.py": source, "kernel/b/y.py": "from kernel.a import x"}
     edges = edges_between(files, texts.__getitem__)

@@ -1,4 +1,4 @@
-"""Claims about `tests.leftovers`, which `run.py lint` runs.  Each leftover is planted in a tree."""
+"""Claims about `tests.leftovers`, which `run.py lint` runs.  Each test plants a leftover."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_word_left_over_is_found_in_a_comment(
     assert leftovers.find(tree) == [f"{name}:1: the word '{word}'; do the work or remove the note"]
 
 
-def test_a_program_is_no_text(tree: Path) -> None:
+def test_a_binary_file_is_not_checked(tree: Path) -> None:
     (tree / "c.c").write_bytes(b"\x7fELF\0\n" + CONFLICTS[0].encode())
     assert leftovers.find(tree) == []
 

@@ -1,4 +1,4 @@
-"""`run.py bench`: what each thing costs, as a ratio to a baseline measured in the same run."""
+"""`run.py bench`: the cost of each operation, as a ratio to a baseline measured in the same run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def choose(names: list[str]) -> list[Row]:
 
 
 def run(rows: list[Row]) -> list[tuple[Row, Reading]]:
-    """Measure; rows whose subject is missing are left out, with a word on standard error."""
+    """Measure.  A row whose subject is missing is left out, with a message on standard error."""
     found = []
     for row in rows:
         try:

@@ -1,8 +1,8 @@
-"""The floor under every figure: the same machine code on the same emulator, without an
+"""The lower bound of every figure: the same machine code on the same emulator, without an
 operating system.
 
-`Bare` answers the dozen calls that the programs make with constants, maps pages through one
-dictionary and never takes one away.  What Vantage adds to that is what it costs.
+`Bare` answers the dozen calls of the programs with constants.  It maps pages through one
+dictionary and never unmaps one.  Vantage's cost is the time beyond this bound.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ ARCH_SET_FS = 0x1002
 ENOSYS = 38
 AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_RANDOM = 6, 3, 4, 5, 25
 FILLS_BEFORE_GROWTH = 2_000
-"""The emulator's own cache starts with 256 pages and grows only when it is flushed; without
-that, a baseline beyond 1 MiB would measure this hook."""
+"""The emulator's own cache starts with 256 pages and grows only when it is flushed.  Without such
+flushes, a baseline beyond 1 MiB would measure this hook."""
 DATA, CODE = PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC
 
 
@@ -66,7 +66,7 @@ class Bare:
     # Running --------------------------------------------------------------------------------
 
     def settle(self, instructions: int) -> None:
-        """Run that far; the engine of the measurement takes over from there."""
+        """Run up to that point; the engine of the measurement continues from there."""
         self.go(instructions)
         if self.done:
             raise EngineError("the program ended before its measurement could start")
@@ -76,7 +76,7 @@ class Bare:
             self.engine.restore(context)
 
     def finish(self) -> None:
-        """Run to the end; a counted engine in pieces of the size that the kernel uses."""
+        """Run to the end.  A counting engine runs in pieces of the size that the kernel uses."""
         while not self.done:
             self.go(ALONE_INSTRUCTIONS if self.counted else 0)
 
@@ -90,7 +90,7 @@ class Bare:
             self.stopped(status)
 
     def stopped(self, status: int) -> None:
-        """The guest stands still: the budget is used up, or a subclass has stopped it."""
+        """The guest has stopped: the budget is used up, or a subclass has stopped it."""
         if status != ERR_OK:
             raise EngineError(f"{self.engine.describe(status)} at {self.rip:#x}")
 
@@ -137,7 +137,7 @@ class Bare:
     # Calls ----------------------------------------------------------------------------------
 
     def serve(self, number: int, a: int, b: int, c: int) -> int:
-        """What the programs need to hear to go on."""
+        """The answers that the programs need to continue."""
         if number in (EXIT, EXIT_GROUP):
             self.done = True
             self.engine.stop()
@@ -199,7 +199,7 @@ class Bare:
 
 
 class Switching(Bare):
-    """Every sched_yield stops the guest, and another context is put in place of its own."""
+    """Every sched_yield stops the guest and loads another context."""
 
     flushes = True
 
@@ -226,7 +226,7 @@ class SwitchingThreads(Switching):
 
 
 class SwitchingViews(Bare):
-    """vas_switch: other translations from now on, and nothing else, so the guest need not stop."""
+    """vas_switch changes the translations and nothing else, so the guest need not stop."""
 
     def serve(self, number: int, a: int, b: int, c: int) -> int:
         if number == VAS_SWITCH:
@@ -236,7 +236,7 @@ class SwitchingViews(Bare):
 
 
 class Faulting(Bare):
-    """Memory from mmap is absent until touched: the guest stops, and goes on when it is mapped."""
+    """Memory from mmap is absent until the guest touches it; the guest stops until it is mapped."""
 
     copies = False
 
@@ -277,8 +277,8 @@ class Copying(Faulting):
 
 
 class PublicApi:
-    """The same programs with the emulator's documented Python interface only.  Ring 0: plain
-    Unicorn starts there, and its hooks do not mind."""
+    """The same programs with only the emulator's documented Python interface.  They run in ring 0,
+    where plain Unicorn starts; the hooks work there as well."""
 
     def __init__(self, program: bytes, arguments: list[bytes]) -> None:
         self.twin = Bare(program, arguments)
@@ -302,9 +302,11 @@ class PublicApi:
     def _syscall(self, uc: Any, _: Any) -> None:
         read, write, x86 = uc.reg_read, uc.reg_write, x86_const
         number, a, b, c = (
-            read(x86.UC_X86_REG_RAX), read(x86.UC_X86_REG_RDI), read(x86.UC_X86_REG_RSI),
+            read(x86.UC_X86_REG_RAX),
+            read(x86.UC_X86_REG_RDI),
+            read(x86.UC_X86_REG_RSI),
             read(x86.UC_X86_REG_RDX),
-        )  # fmt: skip
+        )
         read(x86.UC_X86_REG_R10), read(x86.UC_X86_REG_R8), read(x86.UC_X86_REG_R9)
         rip, flags = read(x86.UC_X86_REG_RIP), read(x86.UC_X86_REG_EFLAGS)
         if number in (EXIT, EXIT_GROUP):

@@ -1,4 +1,4 @@
-"""How costs of VASes grow: with pages, regions, VASes attached, and VASes that there are.
+"""How costs of VASes grow: with pages, regions, attached VASes, and existing VASes.
 
 In counts, which are the same in every run, and in host time from the same run.
 """
@@ -33,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """`flat`: does the claim say that it does not grow?  `most`: by how much host time may."""
+    """`flat`: the claim is that the cost does not grow.  `most`: by how much host time may grow."""
 
     name: str
     x: str
@@ -56,7 +56,7 @@ class Curve:
 def curves(
     config: Config, *, few: int = SMALL, many: int = LARGE, vases: int = 10_000
 ) -> list[Curve]:
-    """All of them, in this configuration but for its memory."""
+    """All curves, in this configuration with more memory."""
     config = replace(config, machine=replace(config.machine, ram_mib=ROOM.ram_mib))
     config = replace(config, vas_limit_mib=LIMIT_MIB)
     return [curve for make in _MAKERS for curve in make(config, few, many, vases)]
@@ -67,8 +67,9 @@ def _create(config: Config, few: int, _many: int, vases: int) -> Iterator[Curve]
     watch = watched(figure, config)
     places = sorted({few, vases // 10, vases})
     points = tuple(_point(at, watch, at - ROUNDS, at) for at in places)
-    yield Curve("create", "VASes that there are", "vas_create takes the same, whatever there is.",
-                points)  # fmt: skip
+    yield Curve(
+        "create", "VASes that there are", "vas_create takes the same, whatever there is.", points
+    )
 
 
 def _attach(config: Config, few: int, many: int, _vases: int) -> Iterator[Curve]:
@@ -80,11 +81,22 @@ def _attach(config: Config, few: int, many: int, _vases: int) -> Iterator[Curve]
 
     pages = tuple(attached(count, 1) for count in (few, 10 * few, many))
     flat = config.vas_sync == "subtree"
-    yield Curve("attach/pages", "pages in the VAS", "vas_attach of a VAS shares its tables.",
-                pages, flat, 1.2 if flat else None)  # fmt: skip
+    yield Curve(
+        "attach/pages",
+        "pages in the VAS",
+        "vas_attach of a VAS shares its tables.",
+        pages,
+        flat,
+        1.2 if flat else None,
+    )
     regions = tuple(attached(10 * few, count) for count in (2, few // 10 * 2, few * 2))
-    yield Curve("attach/regions", "regions in the VAS", "vas_attach looks at every region once.",
-                regions, flat=False)  # fmt: skip
+    yield Curve(
+        "attach/regions",
+        "regions in the VAS",
+        "vas_attach looks at every region once.",
+        regions,
+        flat=False,
+    )
 
 
 def _switch(config: Config, few: int, many: int, vases: int) -> Iterator[Curve]:
@@ -95,19 +107,26 @@ def _switch(config: Config, few: int, many: int, vases: int) -> Iterator[Curve]:
     pages = tuple(switched(count, count) for count in (few, 10 * few, many))
     yield Curve("switch/pages", "pages in the VAS", "vas_switch looks at no page.", pages)
     regions = tuple(switched(count, 10 * few, count) for count in (1, few // 10, few))
-    yield Curve("switch/regions", "regions in the VAS", "vas_switch looks at no region.", regions,
-                config.vas_sync != "rfc")  # fmt: skip
+    yield Curve(
+        "switch/regions",
+        "regions in the VAS",
+        "vas_switch looks at no region.",
+        regions,
+        config.vas_sync != "rfc",
+    )
     attached = tuple(switched(count, 8, 1, count) for count in (1, vases // 100, vases))
     yield Curve("switch/attached", "VASes attached", "vas_switch finds its VAS at once.", attached)
 
 
 _MAKERS: tuple[Callable[[Config, int, int, int], Iterator[Curve]], ...] = (
-    _create, _attach, _switch,
-)  # fmt: skip
+    _create,
+    _attach,
+    _switch,
+)
 
 
 def _point(x: int, watch: Stopwatch, first: int, end: int | None) -> Point:
-    """The least time of some periods, and the counts of the last of them."""
+    """The least time of some periods, and the counts of the last period."""
     counts = watch.counts[first:end][-1]
     priced = zip(counts, costs.TABLE, strict=True)
     cycles = sum(n * row.cycles for n, row in priced if row.name != "instruction")

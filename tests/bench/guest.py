@@ -1,4 +1,5 @@
-"""Programs of a few instructions, assembled here: for what no program of userland/ does alone.
+"""Programs of a few instructions, assembled here, for operations that no program of userland/
+isolates.
 
 Registers that system calls leave alone hold the state: r12 a base address, r13 pages left to
 touch, r14 rounds left, rbx the page being touched.
@@ -52,7 +53,7 @@ def touch(pages: int) -> bytes:
 
 
 def at_r12(address: int) -> bytes:
-    """Where the following code works: mov r12, address."""
+    """Set the base address of the code that follows: mov r12, address."""
     return b"\x49\xbc" + address.to_bytes(8, "little")
 
 
@@ -92,7 +93,7 @@ def map_pages(pages: int) -> bytes:
 
 
 def cow_program(pages: int, *, writes: bool) -> bytes:
-    """`pages` resident pages, a fork, and a child that stores into each of them or into none."""
+    """`pages` resident pages, a fork, and a child that stores into each page or into none."""
     child = touch(pages) if writes else b""
     return elf(map_pages(pages) + touch(pages) + in_child(child) + call(EXIT, 0))
 

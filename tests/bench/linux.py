@@ -1,9 +1,8 @@
 """Our programs that use Linux's calls, beside figures of other systems.
 
 The references are fixed values, measured once on two cores such as those that run the project's
-tests (issue 3, point 7): xv6-riscv, a kernel in C on one hart of qemu-system-riscv64 7.2, and
-Qiling 1.4.6, Linux's calls in Python on the emulator that we use.  Ours are medians, of processor
-time.
+tests: xv6-riscv, a kernel in C on one hart of qemu-system-riscv64 7.2, and Qiling 1.4.6, Linux's
+calls in Python on the emulator that we use.  Ours are medians of processor time.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ STORED_KIB = 64
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """What the other systems take, in the row's unit; None where there is no figure."""
+    """The figures of the other systems, in the row's unit; None where there is none."""
 
     xv6: float
     qiling: float | None
@@ -57,7 +56,7 @@ RIVALS = {
 
 
 def median_of(timing: Callable[[], float]) -> float:
-    """The collector runs between the timings, not in them."""
+    """Python's garbage collector runs between the timings, not in them."""
     found = []
     for _ in range(REPEATS):
         gc.collect()
@@ -66,7 +65,7 @@ def median_of(timing: Callable[[], float]) -> float:
 
 
 def one_more(run: Callable[[int], float], few: int, many: int) -> float:
-    """Seconds for one more: what starting and ending take falls out."""
+    """Seconds for one more operation: the cost of starting and ending cancels out."""
     return median_of(lambda: (run(many) - run(few)) / (many - few))
 
 
@@ -88,7 +87,7 @@ def operation(name: str, few: int, many: int, scale: float) -> Reading:
 
 
 def shell() -> Reading:
-    """Our sh runs /bin/echo: the shell forks, executes it, and waits."""
+    """Our sh runs /bin/echo: the shell forks, the child executes it, and the shell waits."""
     files = tuple((path, built_in()[path]) for path in (b"/bin/sh", b"/bin/echo"))
 
     def run(commands: int) -> float:
@@ -118,8 +117,8 @@ FLAT_DATA, FLAT_BYTES = 0x1000_0000, STORED_KIB * 1024
 
 
 def flat_seconds(passes: int) -> float:
-    """The same stores where every page is executable, which makes the emulator look for code
-    that has been changed behind each of them."""
+    """The same stores with every page executable.  After each store the emulator must then look for
+    changed code."""
     code = guest.at_r12(FLAT_DATA) + guest.rounds(passes, guest.store(STORED_KIB * 128))
     engine = unicorn.Uc(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_64)
     engine.mem_map(guest.BASE, 0x10000, unicorn_const.UC_PROT_ALL)

@@ -1,7 +1,7 @@
-"""How things are measured: interleaved, several times, and the best of each.
+"""How the rows are measured: both sides in turns, several times, and the least time of each.
 
-Noise on a shared machine only ever adds time, so the least of several is the steadiest figure
-there is; and taking turns makes both sides see the same weather.
+Noise on a shared machine only adds time, so the least of several times is the steadiest figure.
+Both sides take turns, so that they meet the same noise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.bench.floor import Bare
 
 _CPU = time.get_clock_info("process_time").resolution <= 1e-6
 clock: Callable[[], float] = time.process_time if _CPU else time.perf_counter
-"""Processor time, where the host tells it finely enough: others' work does not count."""
+"""Processor time, if the host measures it finely enough: other processes' work does not count."""
 
 DEFAULT = MachineConfig()
 
@@ -30,7 +30,7 @@ Timing = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a row measured; the ratio says what the row's own doc says it does."""
+    """What a row measured; the row's own doc says what the ratio means."""
 
     value: float
     baseline: float | None = None
@@ -38,21 +38,21 @@ class Reading:
 
 
 class Missing(Exception):
-    """The row measures something that is not here; the text says what."""
+    """The subject of the row is not on this host; the text names it."""
 
 
 def cost(value: float, baseline: float) -> Reading:
-    """How many times the baseline something takes; small is good."""
+    """The time as a multiple of the baseline's; small is good."""
     return Reading(value, baseline, value / baseline)
 
 
 def speed(value: float, baseline: float) -> Reading:
-    """What share of the baseline's speed is reached; large is good."""
+    """The speed as a part of the baseline's; large is good."""
     return Reading(value, baseline, baseline / value)
 
 
 def best(repeats: int, *timings: Timing) -> list[float]:
-    """The least that each took, of `repeats` rounds in which they take turns."""
+    """The least time of each, of `repeats` rounds in which they take turns."""
     least = [float("inf")] * len(timings)
     for _ in range(repeats):
         for i, timing in enumerate(timings):
@@ -83,7 +83,7 @@ class Load:
         return boot(Config(self.machine), dict(self.files), lambda _: None)
 
     def start(self, trace_to: str | None = None) -> tuple[Kernel, Callable[[], None]]:
-        """The booted system, and the work that is left: run to the end, and end well."""
+        """The booted system, and the work to measure: run to the end with exit status 0."""
         kernel = self.boot()
         sink = open(trace_to, "wb") if trace_to else None  # noqa: SIM115 (closed by the work)
         trace = Trace(header_of(kernel), sink) if sink else None
@@ -102,7 +102,7 @@ class Load:
         return kernel, work
 
     def time(self) -> float:
-        """Seconds from the first instruction to the last; booting is not in it."""
+        """Seconds from the first instruction to the last, without booting."""
         return timed(self.start()[1])
 
     def time_recorded(self, path: str) -> float:
@@ -114,21 +114,22 @@ class Load:
 
 
 def slope(repeats: int, few: int, many: int, *families: Callable[[int], float]) -> list[float]:
-    """Seconds for one more, in each family: what starting and ending take falls out."""
+    """Seconds for one more operation in each family: the costs of starting and ending cancel."""
     timings = [lambda f=f, n=n: f(n) for f in families for n in (few, many)]
     least = best(repeats, *timings)
     return [max(least[i + 1] - least[i], 1e-12) / (many - few) for i in range(0, len(least), 2)]
 
 
 def settled(load: Load, instructions: int, clock_mode: str) -> tuple[float, int]:
-    """Seconds from about `instructions` on to the end, and where exactly they began.
+    """Seconds from about `instructions` on to the end, and the exact count where they began.
 
-    Until then the clock is exact: that is how the place is found.
+    The clock is exact until then, so the place is known.
     """
     kernel, work = load.start()
     turns.run(kernel, lambda: kernel.machine.instructions() >= instructions)
     begun = kernel.machine.instructions()
     if clock_mode != EXACT:
         kernel.machine.config = replace(load.machine, clock=clock_mode)
-        kernel.machine.core._engine(counted=False)  # made once; `hello` says what engines take
+        # Made here, outside the timing: the row `hello` shows what an engine costs.
+        kernel.machine.core._engine(counted=False)
     return timed(work), begun

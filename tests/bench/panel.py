@@ -24,7 +24,7 @@ from userland.programs import read_program
 MILLI = 1e3
 SIZE = (1280, 720)
 FORKS = 9_500
-"""So many make a trace of a million records."""
+"""This many forks give a trace of a million records."""
 IDLE_SECONDS = 2
 
 
@@ -42,12 +42,12 @@ def percentile(times: list[float], share: float) -> float:
 
 
 def redraw() -> Reading:
-    """The 95th percentile of drawing all of the window anew, in milliseconds."""
+    """The 95th percentile of redrawing the whole window, in milliseconds."""
     return _drawing(whole=True)
 
 
 def step() -> Reading:
-    """The same for a step and what it changes: a frame while a program runs."""
+    """The same for a step and the parts that it changes: one frame while a program runs."""
     return _drawing(whole=False)
 
 
@@ -105,8 +105,10 @@ def _moving(move: Callable[..., None], jumps: int = 30) -> Reading:
 
 
 def beside(program: str, *arguments: object, panel: bool = False) -> Reading:
-    """A recording that can be stopped and is flushed for a panel, and with `panel` one that a
-    panel's own process reads along and draws, against one that nobody reads."""
+    """The cost of a recording that can be stopped and is flushed for a panel, beside a plain one.
+
+    With `panel`, a panel's process also reads the recording and draws it.
+    """
     load = Load(read_program(program), arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.vtrace"
@@ -139,8 +141,8 @@ def _linked(load: Load, path: Path, *, panel: bool) -> float:
 
 @contextmanager
 def _panel_on(path: Path) -> Iterator[None]:
-    """A panel's process that follows a trace and draws, though nobody sees it.  It has the other
-    processor; what is measured is the machine's."""
+    """A panel's process that follows a trace and draws without a display.  It has the other
+    processor.  Only the machine's time is measured."""
     settings = {**os.environ, "SDL_VIDEODRIVER": "dummy", "VANTAGE_ENV": "active"}
     command = [sys.executable, str(RUN), "panel", "replay", "--live", "--captions", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=settings)
@@ -159,7 +161,7 @@ def _panel_on(path: Path) -> Iterator[None]:
 
 
 def idle() -> Reading:
-    """The share of a processor that the window of a machine that stands still takes."""
+    """The share of a processor that the window takes while its machine is paused."""
     with _following() as window:
         before, begun = clock(), time.perf_counter()
         while time.perf_counter() - begun < IDLE_SECONDS:
@@ -195,48 +197,66 @@ def _following() -> Iterator[Any]:
 
 ROWS: list[tuple[str, str, str, str, Callable[[], Reading]]] = [
     (
-        "panel/redraw", "ms", "<= 16 ms",
+        "panel/redraw",
+        "ms",
+        "<= 16 ms",
         "Drawing all panels anew at 1280x720, 95th percentile; the view, its draw commands, text.",
         redraw,
     ),
     (
-        "panel/step", "ms", "<= 16 ms",
+        "panel/step",
+        "ms",
+        "<= 16 ms",
         "A step of five records and painting what it changed, 95th percentile: 60 frames a second.",
         step,
     ),
     (
-        "panel/seek", "ms", "<= 100 ms",
+        "panel/seek",
+        "ms",
+        "<= 100 ms",
         "The worst of 30 jumps in a trace of a million records.",
         seek,
     ),
     (
-        "panel/back", "ms", "<= 5 ms",
+        "panel/back",
+        "ms",
+        "<= 5 ms",
         "The worst of 3,000 steps back in it.",
         back,
     ),
     (
-        "panel/linked-compute", "ms", ">= 0.95",
+        "panel/linked-compute",
+        "ms",
+        ">= 0.95",
         "A sieve that a panel could pause and read, against the same recording alone.",
         lambda: beside("sieve", 2_000_000),
     ),
     (
-        "panel/linked-traps", "ms", ">= 0.8",
+        "panel/linked-traps",
+        "ms",
+        ">= 0.8",
         "The same for a loop of null calls.",
         lambda: beside("nullcall", 100_000),
     ),
     (
-        "panel/beside-compute", "ms", ">= 0.95",
+        "panel/beside-compute",
+        "ms",
+        ">= 0.95",
         "The sieve with a panel's process that follows it and draws; the machine's processor time.",
         lambda: beside("sieve", 2_000_000, panel=True),
     ),
     (
-        "panel/beside-traps", "ms", ">= 0.8",
+        "panel/beside-traps",
+        "ms",
+        ">= 0.8",
         "The same for the loop of null calls.",
         lambda: beside("nullcall", 100_000, panel=True),
     ),
     (
-        "panel/idle", "share", "<= 0.02 share",
+        "panel/idle",
+        "share",
+        "<= 0.02 share",
         "Processor time of a window beside a machine that stands still.",
         idle,
     ),
-]  # fmt: skip
+]

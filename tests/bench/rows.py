@@ -1,4 +1,4 @@
-"""The table of what is measured.  Each row says what it is, what limits it, and its goal."""
+"""The table of all measurements.  Each row says what it measures, what limits it, and its goal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MICRO, MILLI = 1e6, 1e3
 MANY_PAGES = MachineConfig(ram_mib=256)
 STLB = (64, 16)
-"""1,024 entries: with it, programs that run long enough to be timed are inside the reach."""
+"""1,024 entries: programs that run long enough to be timed stay within this TLB's reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Row:
 
 # Computation --------------------------------------------------------------------------------
 
-# Program -> its arguments, and after how many instructions its memory is all touched.
+# Program -> its arguments, and the number of instructions after which it has touched all memory.
 COMPUTATIONS: dict[str, tuple[tuple[object, ...], int]] = {
     "spin": ((20_000_000,), 1_000_000),
     "sieve": ((3_000_000,), 16_000_000),
@@ -163,7 +163,7 @@ def null_call_public() -> Reading:
 
 
 def switch(floor: type[Bare], *kind: str) -> Reading:
-    """The program yields twice for every round: the bare engine has one context, we have two."""
+    """The program yields twice in every round: the bare engine has one context, Vantage has two."""
 
     def ours(yields: int) -> float:
         return Load(read_program("switcher"), (yields, *kind)).time() / 2
@@ -215,7 +215,7 @@ def hello() -> Reading:
 
 
 def least_fork_work(pages: int) -> float:
-    """What no fork can avoid: read an entry, write it to both tables, count one reference."""
+    """The work of every fork: read an entry, write it to both tables, count one reference."""
     parent, refs = memoryview(bytearray(8 * pages)).cast("Q"), [1] * pages
     child = memoryview(bytearray(8 * pages)).cast("Q")
 
@@ -341,14 +341,22 @@ def linux_rows() -> Iterator[Row]:
     operations: list[tuple[str, str, str, Callable[[], Reading]]] = [
         ("start", "ms", "from nothing to the shell's prompt", linux.start),
         ("getpid", "us", "a system call", lambda: linux.operation("getpid", 100, 10_100, MICRO)),
-        ("pipe", "us", "a byte to another process and back",
-         lambda: linux.operation("pipe", 10, 510, MICRO)),
+        (
+            "pipe",
+            "us",
+            "a byte to another process and back",
+            lambda: linux.operation("pipe", 10, 510, MICRO),
+        ),
         ("fork", "us", "fork, exit and wait", lambda: linux.operation("fork", 5, 105, MICRO)),
         ("exec", "us", "fork, exec and wait", lambda: linux.operation("exec", 5, 55, MICRO)),
-        ("sbrk", "ms", "sbrk and touch of 1,000 pages",
-         lambda: linux.operation("sbrk", 1, 6, MILLI)),
+        (
+            "sbrk",
+            "ms",
+            "sbrk and touch of 1,000 pages",
+            lambda: linux.operation("sbrk", 1, 6, MILLI),
+        ),
         ("shell", "ms", "the shell runs /bin/echo hi", linux.shell),
-    ]  # fmt: skip
+    ]
     for name, unit, what, measure in operations:
         doc = f"{what}; the baseline is xv6-riscv. Fixed references: {linux.RIVALS[name]} {unit}."
         yield Row(
@@ -360,11 +368,13 @@ def linux_rows() -> Iterator[Row]:
             linux.RIVALS[name].figures(),
         )
     yield Row(
-        "linux/stores", "us", ">= 4",
+        "linux/stores",
+        "us",
+        ">= 4",
         f"Filling {linux.STORED_KIB} KiB eight bytes at a time, uncounted, against the same code "
         "in flat executable memory on the bare emulator, which is how Qiling runs programs.",
         linux.stores,
-    )  # fmt: skip
+    )
 
 
 # Start ----------------------------------------------------------------------------------------
@@ -387,46 +397,62 @@ ROWS: list[Row] = [
     *reach_rows(),
     *linux_rows(),
     Row(
-        "null-call", "us/call", "<= 1.5",
+        "null-call",
+        "us/call",
+        "<= 1.5",
         "A system call that does nothing, against a hook that reads number and arguments and "
         "writes the result in two C calls; the way from the hook to the handler and back.",
         null_call,
     ),
     Row(
-        "null-call/public-api", "us/call", "",
+        "null-call/public-api",
+        "us/call",
+        "",
         "The same against a hook that uses the emulator's documented Python interface.",
         null_call_public,
     ),
     Row(
-        "switch/process", "us/switch", "<= 2",
+        "switch/process",
+        "us/switch",
+        "<= 2",
         "sched_yield between two processes, against a stop, a restart, a flush and two context "
         "copies; the scheduler, and refilling the emulator's TLB.",
         lambda: switch(Switching),
     ),
     Row(
-        "switch/thread", "us/switch", "<= 2",
+        "switch/thread",
+        "us/switch",
+        "<= 2",
         "The same between two threads, against the same without the flush.",
         lambda: switch(SwitchingThreads, "threads"),
     ),
     Row(
-        "fault/demand-zero", "us/fault", "<= 3",
+        "fault/demand-zero",
+        "us/fault",
+        "<= 3",
         "The first touch of an anonymous page, against a stop, a zeroed frame and a restart; "
         "finding the region, writing the tables, the walk.",
         page_fault,
     ),
     Row(
-        "fault/copy-on-write", "us/fault", "<= 3",
+        "fault/copy-on-write",
+        "us/fault",
+        "<= 3",
         "The first store to a page shared by fork, against a stop, a copied frame and a restart.",
         cow_fault,
     ),
     Row(
-        "hello", "ms", "<= 100 ms",
+        "hello",
+        "ms",
+        "<= 100 ms",
         "Boot, run hello, exit, all imports done, against hello on a bare engine; making engines.",
         hello,
     ),
     *(
         Row(
-            f"fork/{pages}-pages", "us", "",
+            f"fork/{pages}-pages",
+            "us",
+            "",
             f"fork, exit and wait with {pages} resident pages, against the least that a Python "
             "loop must do for each of these pages.",
             lambda pages=pages: fork(pages),  # type: ignore[misc]
@@ -434,55 +460,75 @@ ROWS: list[Row] = [
         for pages in (10, 100, 1000)
     ),
     Row(
-        "fork/per-page", "us/page", "",
+        "fork/per-page",
+        "us/page",
+        "",
         "What one more resident page adds to fork, exit and wait, against the same loop.",
         fork_per_page,
     ),
     Row(
-        "fork/exec", "us", "",
+        "fork/exec",
+        "us",
+        "",
         "fork, exec of the smallest program, and wait, against fork, exit and wait.",
         fork_exec,
     ),
     Row(
-        "many/time", "s", "",
+        "many/time",
+        "s",
+        "",
         "1,000 processes alive at once, from start to end, against ten times 100 of them: 1 "
         "means that cost is proportional to number.",
         many_seconds,
     ),
     Row(
-        "many/memory", "MiB", "",
+        "many/memory",
+        "MiB",
+        "",
         "Their frames and the kernel's own objects at the peak, against the frames alone.",
         many_memory,
     ),
     Row(
-        "record/compute", "ms", "<= 1.1",
+        "record/compute",
+        "ms",
+        "<= 1.1",
         "A sieve recorded in a file, against the same unrecorded; few records, so almost free.",
         lambda: recording("sieve", 200_000),
     ),
     Row(
-        "record/null-call", "ms", "<= 2.0",
+        "record/null-call",
+        "ms",
+        "<= 2.0",
         "20,000 system calls recorded, against the same unrecorded; packing and compressing.",
         lambda: recording("nullcall", 20_000),
     ),
     Row(
-        "checkpoint/save", "ms", "<= 20 ms",
+        "checkpoint/save",
+        "ms",
+        "<= 20 ms",
         "Saving a system in the middle of `threads`, against a copy of the frames in use; pickle.",
         checkpoint_save,
     ),
     Row(
-        "checkpoint/load", "ms", "",
+        "checkpoint/load",
+        "ms",
+        "",
         "Loading it, against booting an empty system; making engines.",
         checkpoint_load,
     ),
     Row(
-        "checkpoint/size", "KiB", "",
+        "checkpoint/size",
+        "KiB",
+        "",
         "Its size, against the frames in use.",
         checkpoint_size,
     ),
     Row(
-        "start", "ms", "",
+        "start",
+        "ms",
+        "",
         "Importing all that exec needs in a fresh process, against importing the emulator alone.",
         start,
     ),
     *(Row(*row) for row in panel_rows.ROWS),
-]  # fmt: skip
+]

@@ -1,7 +1,8 @@
-"""`run.py bench vas`: what VASes cost, beside what the RFC and SpaceJMP measured.
+"""`run.py bench vas`: the costs of VASes, beside the figures of the RFC and SpaceJMP.
 
-Modelled cycles with intervals, in the RFC's configuration and in ours; host time with its floor;
-and how all of it grows.  Figures are defined in `labs.crossings`, curves in `tests.bench.growth`.
+It prints modelled cycles with intervals, in the RFC's configuration and in ours; host time with
+its lower bound; and how the costs grow.  `labs.crossings` defines the figures, and
+`tests.bench.growth` the curves.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ CONFIGS = {
     "ours": Config(),
     "rfc": Config(MachineConfig(pcid=False), vas_sync="rfc"),
 }
-"""The RFC's: no tags on its Xeon E5620's kernel, and an attach that copies every region."""
+"""The RFC's configuration: no tags on its Xeon E5620's kernel; an attach copies every region."""
 WIDTH = 96
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A ratio that the RFC reports, and ours: `above` over `below`."""
+    """A ratio that the RFC reports, and ours, which is `above` divided by `below`."""
 
     name: str
     above: str
@@ -48,24 +49,32 @@ class Published:
 
 RFC = (
     Published(
-        "process switch : VAS switch", "process_switch", "vas_switch", 1944, 468,
-        "The RFC's process switch goes through all of Linux's scheduler, with its locks, "
-        "accounting and cold caches, and ours has one round-robin pick of 35 instructions and no "
-        "caches, so what a VAS switch saves is smaller here; without tags both also pay for the "
-        "same TLB refills, which brings the two closer still.",
+        "process switch : VAS switch",
+        "process_switch",
+        "vas_switch",
+        1944,
+        468,
+        "The RFC's process switch runs all of Linux's scheduler, with its locks, accounting and "
+        "cold caches.  Ours makes one round-robin pick of 35 instructions and models no caches, so "
+        "a VAS switch saves less here.  Without tags both switches also pay for the same TLB "
+        "refills, which makes the ratio smaller still.",
     ),
     Published(
-        "fork : vas_create", "fork_1000", "vas_create", 150_491, 20_003,
-        "The RFC's vas_create allocates two mm_structs and makes a directory in sysfs, and ours "
-        "makes three records and one page table and is listed by whoever asks; the RFC does not "
-        "say how large the process was that it forked, so ours is given for three sizes.",
+        "fork : vas_create",
+        "fork_1000",
+        "vas_create",
+        150_491,
+        20_003,
+        "The RFC's vas_create allocates two mm_structs and makes a directory in sysfs.  Ours makes "
+        "three records and one page table, and a server lists them on request.  The RFC does not "
+        "give the size of the process that it forked, so ours has three sizes.",
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A figure in cycles that SpaceJMP reports, and the range of ours that compares to it."""
+    """A figure in cycles that SpaceJMP reports, and the range in which ours should lie."""
 
     name: str
     figure: str
@@ -76,21 +85,26 @@ class Foreign:
 
 SPACEJMP = (
     Foreign(
-        "system call", "null_syscall", {"Barrelfish": 130, "DragonFly": 357}, {},
+        "system call",
+        "null_syscall",
+        {"Barrelfish": 130, "DragonFly": 357},
+        {},
         "The same by construction: this primitive is from that table.",
     ),
     Foreign(
-        "VAS switch", "vas_switch", {"Barrelfish": 664, "DragonFly": 1127},
+        "VAS switch",
+        "vas_switch",
+        {"Barrelfish": 664, "DragonFly": 1127},
         {"Barrelfish": 462, "DragonFly": 807},
-        "With tags ours is Barrelfish's, whose kernel also finds a capability and writes CR3; "
-        "without tags ours includes the TLB refills of the working set, which theirs do not.",
+        "With tags ours equals Barrelfish's, whose kernel also finds a capability and writes CR3.  "
+        "Without tags ours includes the TLB refills of the working set, and theirs does not.",
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Microseconds on this host, and what the goals are about."""
+    """Microseconds on this host, and the figures that have goals."""
 
     us: dict[str, dict[str, float]]
     floor_us: float
@@ -110,7 +124,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was measured in one run."""
+    """All measurements of one run."""
 
     samples: dict[str, dict[str, Sample]]
     host: Host
@@ -131,10 +145,10 @@ def measure() -> Report:
 
 
 def over_floor() -> tuple[float, float]:
-    """Microseconds of the least that a switch of views can be, and how many times that ours is.
+    """The lower bound of a switch of views in microseconds, and ours as a multiple of it.
 
-    The same program on an engine without an operating system, which answers vas_switch by
-    emptying the emulator's cache and nothing else.
+    For the bound, the same program runs on an engine without an operating system.  It answers
+    vas_switch by flushing the emulator's cache and does nothing else.
     """
     figure, program = FIGURES["vas_switch"], read_program("crossings")
 
@@ -198,8 +212,8 @@ def _table(report: Report) -> list[str]:
 def _published(report: Report) -> list[str]:
     lines = ["ratios, and the RFC's"]
     for row in RFC:
-        lines.append(f"  {row.name}: the RFC {row.above_ns:,} ns / {row.below_ns:,} ns = "
-                     f"{row.ratio:.2f}")  # fmt: skip
+        figures = f"{row.above_ns:,} ns / {row.below_ns:,} ns = {row.ratio:.2f}"
+        lines.append(f"  {row.name}: the RFC {figures}")
         for config, found in ratios(report, row).items():
             lines.append(f"    {config:<22} {found:.2f}")
         lines += _wrapped(row.why)
@@ -218,7 +232,7 @@ def _published(report: Report) -> list[str]:
 
 
 def ratios(report: Report, row: Published) -> dict[str, Interval]:
-    """Ours in each configuration; of forks, in each size and with an attach as well."""
+    """Our figures in each configuration; for forks, in each size and also with an attach."""
     found = {}
     for config in CONFIGS:
         samples = report.samples[config]
@@ -249,8 +263,8 @@ def _growth(report: Report) -> list[str]:
     for curve in report.growth:
         lines.append(f"  {curve.name}: {curve.doc}")
         for p in curve.points:
-            lines.append(f"    {p.x:>9,} {curve.x:<20} {p.frames:>3} tables {p.writes:>4} entries "
-                         f"{p.cycles:>7,} cycles {p.host_us:>8.2f} us")  # fmt: skip
+            counts = f"{p.frames:>3} tables {p.writes:>4} entries {p.cycles:>7,} cycles"
+            lines.append(f"    {p.x:>9,} {curve.x:<20} {counts} {p.host_us:>8.2f} us")
         met = "" if curve.most is None else f" (goal <= {curve.most})"
         flat = "counts do not grow" if curve.is_flat else "counts grow"
         lines.append(f"    {flat}; host time at the end x {curve.host_growth:.2f}{met}")
@@ -306,8 +320,13 @@ def for_machines(report: Report) -> dict[str, Any]:
             for name, (figure, bound, met) in report.host.goals().items()
         },
         "growth": [
-            {"name": curve.name, "x": curve.x, "flat": curve.is_flat,
-             "host_growth": curve.host_growth, "points": [asdict(p) for p in curve.points]}
+            {
+                "name": curve.name,
+                "x": curve.x,
+                "flat": curve.is_flat,
+                "host_growth": curve.host_growth,
+                "points": [asdict(p) for p in curve.points],
+            }
             for curve in report.growth
         ],
-    }  # fmt: skip
+    }

@@ -1,5 +1,8 @@
-"""Call by call against the host: each program of this folder makes the calls of one family, with
-every error that one can provoke, and must print the same on Linux and on Vantage."""
+"""Calls, compared with the host's.
+
+Each program of this folder makes the calls of one family and provokes every error that it can.  It
+must print the same on Linux and on Vantage.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ MACHINES: dict[str, dict[str, object]] = {
 
 @pytest.fixture(scope="module")
 def programs() -> Iterator[Path]:
-    """A folder with all of them, built once."""
+    """A folder with all programs, built once."""
     with empty_folder() as folder:
         library = build.compile_library(folder / "lib", build.FIXED)
         for name in FAMILIES:
@@ -38,7 +41,7 @@ def programs() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def answers(programs: Path) -> dict[str, str]:
-    """What the host's Linux says, by family; each is asked once."""
+    """What each program prints on the host's Linux, by family; each runs once."""
     return {name: on_host([programs / name], user_of(name)) for name in FAMILIES}
 
 
@@ -49,7 +52,7 @@ def user_of(name: str) -> Credentials:
 @needs_linux
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_call_answers_as_the_hosts_does(
+def test_every_call_has_the_result_of_the_hosts(
     programs: Path, answers: dict[str, str], name: str, machine: str
 ) -> None:
     files = {b"/program": (programs / name).read_bytes()}
@@ -58,8 +61,8 @@ def test_every_call_answers_as_the_hosts_does(
 
 
 @needs_linux
-def test_the_host_gave_errors_and_results_for_every_family(answers: dict[str, str]) -> None:
-    """So that the comparison cannot pass because nothing ran."""
+def test_every_family_had_errors_and_results_on_the_host(answers: dict[str, str]) -> None:
+    """Without this, the comparison would pass if no program ran."""
     for name, answer in answers.items():
         lines = answer.splitlines()
         assert len(lines) > 50, name

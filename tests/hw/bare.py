@@ -1,4 +1,4 @@
-"""A machine without a kernel: hand-made tables, and vectors that write down what they are told."""
+"""A machine without a kernel: page tables made by hand, and vectors that record each trap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KERNEL_PAGE = 0x70_0000
 SYSCALL = b"\x0f\x05"
 NOP = b"\x90"
 LEAVE_CALL, ECHO_CALL = 0, 1
-"""Call 0 leaves the guest unfinished; any other is answered on the spot with its number + 1."""
+"""Call 0 stays unfinished.  The vector answers every other call at once with its number + 1."""
 
 READ_ONLY, READ_WRITE, EXECUTE = P | U | NX, P | U | W | NX, P | U
 
@@ -78,7 +78,7 @@ class Bare:
     # Tables ---------------------------------------------------------------------------------
 
     def frame(self) -> int:
-        """A frame that nobody has had, filled with zeros."""
+        """A frame that was never used, filled with zeros."""
         self.next_frame += 1
         return self.next_frame - 1
 
@@ -93,7 +93,7 @@ class Bare:
         return (table >> 3) + (va >> 12 & 511)
 
     def map(self, va: int, flags: int, pfn: int | None = None, root: int = 0) -> int:
-        """Give the page at `va` a frame (a new one if none is named) and return that."""
+        """Map the page at `va` to a frame (by default a new one); returns the frame."""
         if pfn is None:
             pfn = self.frame()
         self.memory.words[self.slot(va, root)] = pfn << 12 | flags
@@ -112,14 +112,14 @@ class Bare:
         return (self.entry(va) & ADDRESS) | (va & 0xFFF)
 
     def put(self, va: int, data: bytes) -> None:
-        """Store through the tables, as a kernel would; maps what is missing for code."""
+        """Store through the tables, as a kernel would; maps missing pages as code."""
         for i in range(0, len(data), 1):
             if not self.entry(va + i) & P:
                 self.map(va + i & ~0xFFF, EXECUTE)
             self.memory.write(self.pa(va + i), data[i : i + 1])
 
     def table_words(self) -> list[int]:
-        """All of memory that can hold tables, as words."""
+        """The part of memory that can hold tables, as words."""
         return self.memory.words[: self.next_frame * WORDS_PER_PAGE].tolist()
 
     # Running --------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """A second pair of TLBs, fed by hooks on every instruction, load and store.
 
-The machine's own TLBs hear of misses only.  This pair hears of every single access, so it
-needs no argument about what the emulator keeps by itself: if both see the same misses and
-evictions, the machine's TLBs are exact.
+The emulator reports only misses to the machine's own TLBs.  This pair sees every single access.
+So it does not matter what the emulator keeps in its own cache: if both pairs see the same misses
+and evictions, the machine's TLBs are exact.
 
-It hears of invalidations when the kernel asks for them, whether or not the machine then does them;
-CR3 loads and page faults are in the trace.  Hooks on memory report physical addresses; they are
-mapped back through the page tables.
+This pair sees an invalidation when the kernel asks for it, even if the machine fails to do it.
+CR3 loads and page faults come from the trace.  Hooks on memory report physical addresses, which
+are mapped back through the page tables.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass
 class Side:
-    """One TLB: per set, its lines with the oldest first."""
+    """One TLB: for each set its lines, the oldest first."""
 
     sets: int
     ways: int
@@ -79,7 +79,7 @@ class Side:
 class Reference:
     """Watches one core; make it before the first instruction runs.
 
-    `belongs(va)` decides between several pages of one space that show the same frame.
+    When several pages of a space show one frame, `belongs(va)` tells which of them is meant.
     """
 
     def __init__(self, core: Core, belongs: Callable[[int], bool] = lambda va: True) -> None:
@@ -117,7 +117,7 @@ class Reference:
         mmu.invlpg, mmu.flush_pcid = on_invlpg, on_flush_pcid  # type: ignore[method-assign]
 
     def differences(self) -> list[tuple[int, int, list[Event], list[Event]]]:
-        """Per side that differs: its number, and both histories around the first difference."""
+        """For each TLB that differs: its number, and both histories around the first difference."""
         if self.failure is not None:
             raise self.failure
         found = []
@@ -131,7 +131,7 @@ class Reference:
         return found
 
     def _guarded(self, hook: Callable[..., None]) -> Callable[..., None]:
-        """What a hook raises would otherwise be lost, and the guest stopped again and again."""
+        """Keep what a hook raises.  The emulator would lose it and stop the guest repeatedly."""
 
         def guarded(*arguments: Any) -> None:
             if self.failure is None:
@@ -175,9 +175,9 @@ class Reference:
             side.drop(doomed)
 
     def fault(self, page: int, error: int) -> None:
-        """A walk failed.  It counts as a miss, and drops the entry that refused the access.
+        """A walk failed.  It counts as a miss and drops the entry that refused the access.
 
-        Code is looked up when its block begins, which may be on the page before.
+        The emulator looks code up when a block begins, which may be on the page before.
         """
         vpn = page >> 12
         if error & ERR_FETCH:

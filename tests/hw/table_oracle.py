@@ -1,12 +1,12 @@
-"""The page walk against a walker that somebody else wrote: the emulated CPU's own.
+"""The page walk, compared with a walker that we did not write: the emulated CPU's own.
 
 A case is a path of four entries, with any flags and any address in each, and one access at
 CPL 3.  The model walks a copy of the tables, the CPU walks the tables.  Both must reach the
 same word, or fault with the same code, and leave the same accessed and dirty bits behind.
 
-Frame 0 is empty, the machine's own frames follow, then the tables that a case may write, then
-two that map the code which makes the access, then data: every 8-byte word of it is at once a
-number that is nowhere else and code that puts this number in EAX and stops.
+Physical memory, from frame 0 on: an empty frame; the machine's own frames; the tables that a case
+may write; two tables that map the code of the access; data.  Each 8-byte word of the data is a
+number that occurs only once.  The word is also code: it puts this number into EAX and stops.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from hw.paging import (
 
 MEMORY_FRAMES = 1024
 TABLES = range(RESERVED_FRAMES, RESERVED_FRAMES + 8)
-"""Frames that the entries of a case live in; any of them may serve at any level, even at two."""
+"""Frames for the tables of a case.  Each may serve at any level, even at two levels at once."""
 STUB_TABLES = range(TABLES.stop, TABLES.stop + 3)
 STUB_PFN = STUB_TABLES.stop
 DATA = range(STUB_PFN + 1, MEMORY_FRAMES)
 
 STUB_INDEX = 0x0F0
-"""The entry of the PML4 that leads to the code; cases leave it alone at every level."""
+"""The PML4 entry that leads to the code.  Cases do not write this index at any level."""
 STUB_VA = STUB_INDEX << 39
 LOAD_VA, STORE_VA = STUB_VA, STUB_VA + 16
 LOAD, STORE = b"\x48\x8b\x03\x0f\x05", b"\x48\x89\x03\x0f\x05"  # mov rax,[rbx] / mov [rbx],rax
@@ -82,7 +82,7 @@ class Case:
 class Outcome:
     """`fault` is empty, "#GP", "#PF" and the error code, or "outside memory".
 
-    `value` is the word that was read or stored, or the number that the code there left.
+    `value` is the word that was read or stored, or the number that the code there put into EAX.
     """
 
     fault: str
@@ -92,7 +92,7 @@ class Outcome:
 
 @dataclass
 class Result:
-    """What `compare` found: how many cases, how often each outcome, and every difference."""
+    """What `compare` found: the number of cases, the count of each outcome, every difference."""
 
     compared: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Result:
 
 
 def random_case(rng: Random) -> Case:
-    """A case with every legal and illegal feature at some rate."""
+    """A random case, in which each legal and illegal feature occurs at some rate."""
     tables = [rng.choice(TABLES) for _ in range(4)] if rng.random() < 0.3 else list(TABLES[:4])
     tables[0] = TABLES[0]
     entries = [_random_entry(rng, level, tables) for level in (4, 3, 2, 1)]
@@ -140,7 +140,7 @@ def _random_entry(rng: Random, level: int, tables: list[int]) -> int:
 
 
 class _Events:
-    """The hooks: whatever happens stops the engine, and the last exception is remembered."""
+    """The hooks: every event stops the engine, and the last exception is kept."""
 
     engine: Engine
     vector = -1
@@ -201,9 +201,9 @@ class Oracle:
         self.memory.write((STUB_PFN << 12) + STORE_VA - LOAD_VA, STORE)
 
     def difference(self, case: Case) -> tuple[str | None, Outcome | None]:
-        """What the two walkers disagree about, in words, and what the model says.
+        """The disagreement of the two walkers in words, and the model's outcome.
 
-        No outcome: the case would run code out of a page table, and was not tried.
+        There is no outcome if the case would run code in a page table: it is not tried.
         """
         slots = []
         for table, entry, shift in zip(case.tables, case.entries, SHIFTS.values(), strict=True):
@@ -271,9 +271,9 @@ class Oracle:
 
 
 def _is_marked_early(step: Step) -> bool:
-    """A 1 GiB leaf in which the emulated CPU sets A before it checks whether the access may be.
+    """A 1 GiB leaf in which the emulated CPU sets A before it checks the rights.
 
-    SDM vol. 3A, 4.8 leaves that open; for other sizes the CPU checks first, as the model does.
+    SDM vol. 3A, 4.8 leaves the order open.  For other sizes the CPU checks first, like the model.
     """
     large = step.level == 3 and step.entry & (P | PS) == P | PS
     return large and not step.entry & RESERVED_ADDRESS

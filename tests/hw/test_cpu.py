@@ -1,5 +1,5 @@
-"""A core as a whole: stopping it from outside, code that changes, contexts, the FPU image, and
-what is refused when a machine is put together."""
+"""A core as a whole: stopping it from outside, changing code, contexts, the FPU image, and the
+configurations that a machine refuses."""
 
 from __future__ import annotations
 
@@ -174,8 +174,8 @@ def test_an_instruction_may_change_the_next_one(mmu: str) -> None:
 
 
 @pytest.mark.parametrize("flags", [EXECUTE, P | U | W], ids=["X", "WX"])
-def test_a_store_through_another_page_changes_the_code(flags: int) -> None:
-    """On the model.  On silicon nobody sees the store, and the old code runs on."""
+def test_a_store_through_another_mapping_changes_the_code(flags: int) -> None:
+    """On the model only.  On silicon the emulator does not notice the store and runs old code."""
     bare = Bare()
     frame = bare.map(ALIAS, flags)
     bare.map(DATA, READ_WRITE, frame)
@@ -186,9 +186,9 @@ def test_a_store_through_another_page_changes_the_code(flags: int) -> None:
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["counted", "uncounted"])
-def test_code_may_store_through_another_page_into_its_own(counted: bool) -> None:
-    """Behind itself, and into the next instruction; each store once, and it goes on.  On the
-    model, as above."""
+def test_code_may_change_itself_through_another_mapping(counted: bool) -> None:
+    """Behind itself, and into the next instruction.  Each store happens once, and the code goes on.
+    On the model only, as above."""
     bare = Bare()
     bare.map(DATA, READ_WRITE, bare.pa(CODE) >> 12)
     behind, into_next = "ff83 00080000", "ff83 0d000000"  # inc dword [rbx+0x800], [rbx+0xd]
@@ -202,7 +202,7 @@ def test_code_may_store_through_another_page_into_its_own(counted: bool) -> None
 
 @pytest.mark.parametrize("flags", [EXECUTE, P | U | W], ids=["X", "WX"])
 def test_a_store_on_one_core_changes_the_code_of_another(flags: int) -> None:
-    """On the model, as above."""
+    """On the model only, as above."""
     bare = Bare(cpus=2)
     frame = bare.map(ALIAS, flags)
     bare.map(DATA, READ_WRITE, frame)
@@ -295,7 +295,7 @@ USED = (range(5), range(24, 28), *(range(32 + 16 * n, 42 + 16 * n) for n in rang
 
 
 def essence(image: bytes) -> bytes:
-    """An FXSAVE image without what is reserved or names the last instruction."""
+    """An FXSAVE image without reserved fields and without the address of the last instruction."""
     return b"".join(image[part.start : part.stop] for part in USED) + image[160:416]
 
 
@@ -369,7 +369,7 @@ def test_reserved_bits_of_mxcsr_are_cleared_on_restore(fpu_machine: Bare) -> Non
     assert fpu.save(fpu_machine.core.engine)[24:28] == b"\x80\x1f\0\0"
 
 
-# Against the rules --------------------------------------------------------------------------------
+# Refused -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", ["488b03", "488903", "ffe3"], ids=["load", "store", "jump"])

@@ -1,9 +1,9 @@
-"""When CR3 changes the emulator keeps what its own cache may keep, and no access can tell.
+"""When CR3 changes, the emulator's own cache keeps its valid entries, and no access can tell.
 
-Three address spaces have some pages alike, some with frames of their own, some read-only; loads,
-stores, fetches, CR3 writes and invalidations come in random order, and then in programs.  The
-reference of `tests.hw.reference_tlb` hears every access.  Each way in which `Shadow.follow`, or an
-invalidation, can be wrong is a test that the reference notices it.
+Three address spaces share some pages, have frames of their own for others, and have some pages
+read-only.  Loads, stores, fetches, CR3 writes and invalidations come in random order, and then in
+programs.  The reference of `tests.hw.reference_tlb` sees every access.  For each mistake that
+`Shadow.follow` or an invalidation could make, a test shows that the reference notices it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ SIZES = {
     "1x2": ((1, 2), (1, 3)),
 }
 NOTICED = (AssertionError, KeyError, Deadlock)
-"""What the reference raises where an access went through that it cannot explain, and what becomes
-of a program that reads what is not its own."""
+"""What the reference raises for an access that it cannot explain, and how a program ends that reads
+another space's data."""
 
 # Random order ---------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ def spaces(bare: Bare, random: Random) -> list[int]:
 
 
 def disturb(bare: Bare, roots: list[int], random: Random) -> None:
-    """A CR3 write, mostly without a flush; or INVLPG or INVPCID, for whichever tag."""
+    """A CR3 write, mostly without a flush; or INVLPG or INVPCID, for any tag."""
     number, what = random.randrange(SPACES), random.random()
     if what < 0.8:
         tag = number + 1 if bare.pcid else 0
@@ -75,7 +75,7 @@ def disturb(bare: Bare, roots: list[int], random: Random) -> None:
 
 
 def wander(seed: int, size: str, *, pcid: bool = True) -> Reference:
-    """What the reference has to say after accesses and switches in random order."""
+    """The reference's complaints after accesses and switches in random order."""
     random = Random(seed)
     itlb, dtlb = SIZES[size]
     bare, reference = watched_code(itlb, dtlb, dict.fromkeys(CODE_PAGES, STUBS), pcid=pcid)
@@ -135,7 +135,7 @@ def follow_all(shadow: Shadow) -> None:
 
 
 def follow_half(shadow: Shadow) -> None:
-    """What is stale is not given any more, but stays in the emulator's cache."""
+    """The TLBs no longer give out the stale entry, but the emulator's cache keeps it."""
     for vpn in [vpn for vpn, known in shadow._given.items() if not shadow._is_cached(vpn, *known)]:
         del shadow._given[vpn]
 
@@ -214,7 +214,9 @@ def notices(look: Callable[[], Any]) -> bool:
 
 @pytest.mark.parametrize("size", ["8x4", "2x2"])
 @pytest.mark.parametrize("fault", BROKEN)
-def test_random_order_would_show_it(fault: str, size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_notices_the_mistake_in_random_order(
+    fault: str, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(*BROKEN[fault])
     assert any(notices(partial(differences, seed, size)) for seed in range(8))
 
@@ -232,10 +234,10 @@ BY_PROGRAMS = [
 
 @pytest.mark.parametrize("cpus", [1, 2])
 @pytest.mark.parametrize(("fault", "line"), BY_PROGRAMS)
-def test_a_program_would_show_it(
+def test_the_reference_notices_the_mistake_in_a_program(
     fault: str, line: str, cpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same programs that are exact above."""
+    """These are the programs that are exact above."""
     monkeypatch.setattr(*BROKEN[fault])
 
     def look() -> bool:

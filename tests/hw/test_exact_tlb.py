@@ -1,10 +1,10 @@
-"""The machine's TLBs against a pair that hears of every access: the same misses and evictions.
+"""The machine's TLBs and a pair that sees every access have the same misses and evictions.
 
-The emulator translates a block of code at a time.  Two corners follow from that, and are tests
-below: the second page of a block is looked up when the block begins, so a timer in between
-leaves it looked up early; and in an instruction TLB of a single set that page may evict the
-first, which then runs to the end of the block, or back into it, without a look-up.  Everything
-else is exact for every size, data TLBs of a single entry included.
+The emulator translates a block of code at a time.  Two corner cases follow, and are tests below.
+First, the emulator looks up the second page of a block when the block begins.  If a timer stops
+the block before that page, the look-up came early.  Second, in an instruction TLB of a single set
+the second page may evict the first.  The block then runs on in its first page without a look-up.
+Everything else is exact for every size, even for data TLBs of a single entry.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_cores_that_interrupt_each_other_are_exact_too(line: str, size: str, pci
     assert all(reference.instructions for reference in references)
 
 
-def test_the_reference_would_notice_an_entry_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_notices_an_entry_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hw.shadow.Shadow.shrink", lambda shadow, gone=None: None)
     config = MachineConfig(ram_mib=16, itlb=(2, 1), dtlb=(2, 1))
     _, (reference,), _ = watched(config, "sieve 3000")
@@ -80,10 +80,10 @@ def test_the_reference_would_notice_an_entry_too_many(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("line", ["crossings views 9", "crossings processes 9"])
-def test_the_reference_would_notice_what_is_kept_and_not_cached(
+def test_the_reference_notices_an_entry_that_only_the_emulator_keeps(
     line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a data TLB of few entries what one tag has is not there under the other."""
+    """In a small data TLB an entry under one tag is missing under the other."""
     monkeypatch.setattr("hw.shadow.Shadow._is_cached", lambda *_: True)
     config = MachineConfig(ram_mib=16, itlb=(8, 4), dtlb=(4, 2))
     try:
@@ -94,8 +94,10 @@ def test_the_reference_would_notice_what_is_kept_and_not_cached(
     assert noticed
 
 
-def test_what_views_have_alike_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is what makes a switch cheap on the host; on the machine nothing can tell."""
+def test_pages_that_two_views_share_are_not_looked_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """This makes a switch cheap on the host, and the guest cannot notice it."""
     asked = [0, 0]
     for i, keeps in enumerate((True, False)):
         if not keeps:
@@ -165,7 +167,7 @@ def test_a_repeated_string_instruction_is_exact_in_every_round(dtlb: tuple[int, 
 
 @pytest.mark.parametrize("dtlb", [(1, 1), (1, 2), (2, 2), (16, 4)])
 def test_faults_and_stale_rights_are_exact(dtlb: tuple[int, int]) -> None:
-    """Load, store that the kernel must allow, load of a page that it must bring."""
+    """A load; a store that the kernel must permit; a load of a page that the kernel must map."""
     code = bytes.fromhex("488b03 488903 488b4608 48894608 ffc9 75ee 31c0 0f05")
     bare, reference = watched_code((8, 4), dtlb, {CODE: code})
     bare.map(DATA, READ_ONLY)

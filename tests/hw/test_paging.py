@@ -48,7 +48,7 @@ def tables(*entries: int) -> list[int]:
 
 
 def path(leaf: int = ALL, *upper: int) -> list[int]:
-    """Tables that lead to a 4 KiB leaf, with other flags in the upper entries if they are given."""
+    """Tables that lead to a 4 KiB leaf; `upper` gives other flags for the upper entries."""
     flags = upper or (ALL, ALL, ALL)
     above = [number + 2 << 12 | flag for number, flag in enumerate(flags)]
     return tables(*above, LEAF_PFN << 12 | leaf)
@@ -84,7 +84,7 @@ def test_the_model_and_the_cpu_agree_on_any_table(rng: Random) -> None:
     assert difference is None
 
 
-def test_the_comparison_would_notice_a_walk_that_forgets_a_bit(
+def test_the_comparison_notices_a_walk_that_forgets_a_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for wrong in ("dirty", "rights"):

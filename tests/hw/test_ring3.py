@@ -1,7 +1,6 @@
 """Ring 3 is real: what a program may not do gives it the exception that silicon gives.
 
-Every claim holds on both MMUs.  There is no kernel here: `Bare` writes down what the vectors
-are told.
+Every claim holds on both MMUs.  There is no kernel here: `Bare` records what reaches the vectors.
 """
 
 from __future__ import annotations
@@ -187,7 +186,7 @@ def test_only_interrupts_3_and_4_may_be_called_by_a_program(mmu: str, number: in
 @pytest.mark.parametrize(
     ("code", "vector"), [("b80000cd0df4", GENERAL_PROTECTION), ("31c9b80000cd00f7f1", DIVIDE)]
 )
-def test_bytes_before_a_fault_that_look_like_int_n_mislead_nobody(
+def test_bytes_that_look_like_int_n_before_a_fault_do_not_mislead(
     mmu: str, code: str, vector: int
 ) -> None:
     at = CODE + code.index("f4" if vector else "f7f1") // 2
@@ -330,7 +329,7 @@ def test_an_address_that_is_not_canonical_is_a_general_protection_fault(
 def test_a_jump_to_an_address_that_is_not_canonical_is_a_general_protection_fault(
     mmu: str, code: str
 ) -> None:
-    """The jump itself is done, where silicon refuses it: the emulator looks a moment later."""
+    """The jump completes and the next fetch faults.  Silicon would refuse the jump itself."""
     bare = alone(mmu, code, rbx=1 << 47)
     assert only_exception(bare) == (GENERAL_PROTECTION, 0, 0, 1 << 47)
     assert bare.instructions == len(code) // 2 - (code == JUMP)
@@ -370,7 +369,7 @@ def test_an_instruction_whose_end_is_missing_faults_at_the_missing_page(mmu: str
 
 @both_mmus
 def test_corner_code_that_runs_off_its_last_page_faults_at_the_start_of_its_block(mmu: str) -> None:
-    """Silicon would execute the block first; the emulator looks at the next page before."""
+    """Silicon would execute the block first.  The emulator checks the next page before it."""
     bare = Bare(mmu=mmu)
     bare.put(CODE + 4096 - 7, bytes.fromhex("b811000000") + NOP * 2)  # mov eax, 0x11
     bare.core.set_registers({"rip": CODE + 4096 - 7})
@@ -486,7 +485,7 @@ def test_a_fault_that_is_resolved_for_reading_only_comes_again_for_the_store(mmu
 
 
 @both_mmus
-def test_the_first_instruction_of_a_page_may_have_to_wait_for_it(mmu: str) -> None:
+def test_the_first_instruction_of_a_page_may_fault_first(mmu: str) -> None:
     bare = Bare(mmu=mmu)
     target = bare.frame()
     bare.memory.write(target << 12, LEAVE)

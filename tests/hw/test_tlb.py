@@ -239,7 +239,7 @@ def use(tlb: Tlb, naive: Naive, vpn: int, pcid: int, is_global: bool, level: int
 
 
 def agree(tlb: Tlb, naive: Naive) -> None:
-    """Both hold the same entries in the same ways, and the real one's books are in order."""
+    """Both hold the same entries in the same ways, and the real one's indexes are consistent."""
     assert len(tlb) == len(naive.resident)
     seen = {(e.vpn, e.tag, e.level, e.set_index, e.way) for e in tlb.index.values()}
     assert seen == {(r.vpn, r.tag, r.level, r.vpn % naive.sets, r.way) for r in naive.resident}

@@ -1,5 +1,5 @@
-"""The trace: what goes in comes out, the digest is of the records alone, and a damaged file says
-so in a sentence."""
+"""The trace: what goes in comes out, the digest covers the records alone, and a damaged file is
+refused in a sentence."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_records_from_a_number_are_the_slice_from_there(
 
 
 @pytest.mark.parametrize("count", [0, 1, RECORDS_PER_CHUNK, RECORDS_PER_CHUNK + 1, 10_000])
-def test_chunks_do_not_show(count: int, path: Path) -> None:
+def test_the_division_into_chunks_does_not_show(count: int, path: Path) -> None:
     rows = many(count)
     path.write_bytes(recorded(rows))
     with File(path) as file:
@@ -211,7 +211,7 @@ def test_asking_for_the_digest_changes_nothing() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(ROWS, min_size=1, max_size=8), st.data())
-def test_the_digest_tells_any_change_of_any_record(rows: list[Row], data: st.DataObject) -> None:
+def test_the_digest_reveals_any_change_of_any_record(rows: list[Row], data: st.DataObject) -> None:
     which = data.draw(st.integers(0, len(rows) - 1))
     other = data.draw(ROWS.filter(lambda row: row != rows[which]))
     changed = [*rows[:which], other, *rows[which + 1 :]]
@@ -273,7 +273,7 @@ def test_a_long_trace_in_odd_chunks_has_the_digest_of_the_records(
         assert sum(1 for _ in file) == 9_000
 
 
-def test_chunks_of_a_file_that_grows_come_when_they_are_whole(path: Path) -> None:
+def test_chunks_of_a_growing_file_arrive_when_they_are_complete(path: Path) -> None:
     sink = io.BytesIO()
     port = Trace(HEADER, sink)
     write(port, many(10))
@@ -316,7 +316,7 @@ def chunk_head(packed: bytes, count: int = 1) -> bytes:
 
 
 def forged(header: object, *chunks: bytes, tail: bytes = b"") -> bytes:
-    """A file whose parts are whole, whatever they say."""
+    """A file whose parts are complete, with any content."""
     packed = zlib.compress(json.dumps(header).encode())
     body = MAGIC + struct.pack("<II", VERSION, len(packed)) + packed
     return body + b"".join(chunk_head(zlib.compress(chunk)) for chunk in chunks) + tail
@@ -378,21 +378,21 @@ def test_an_unsound_file_is_refused_in_a_sentence(name: str, path: Path) -> None
     assert len(str(caught.value)) > len(str(path)) + 10
 
 
-def test_a_file_of_another_version_says_which_it_is_and_which_this_reads(path: Path) -> None:
+def test_the_refusal_of_a_file_names_its_version_and_the_one_that_is_read(path: Path) -> None:
     with pytest.raises(TraceError, match=f"version 9; this reads version {VERSION}"):
         read(path, GOOD[:8] + struct.pack("<I", 9) + GOOD[12:])
 
 
-def test_a_missing_file_stays_the_hosts_error(path: Path) -> None:
+def test_a_missing_file_is_the_hosts_own_error(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         File(path.with_name("none"))
 
 
 @pytest.mark.parametrize(("behind", "whole"), [(-1, 0), (0, 1), (5, 1), (200, 1)])
-def test_a_file_that_was_cut_off_gives_its_whole_chunks_first(
+def test_a_truncated_file_gives_its_complete_chunks_first(
     behind: int, whole: int, path: Path
 ) -> None:
-    """Cut this far behind the start of the second chunk."""
+    """Where to cut: this many bytes behind the start of the second chunk."""
     path.write_bytes(GOOD)
     with File(path) as file:
         second = file.chunks[1][0]
@@ -412,7 +412,7 @@ def test_a_file_that_lacks_a_part_of_its_index_has_all_its_records(
 
 
 def survives(path: Path, data: bytes) -> None:
-    """Reads as some records, or ends in a TraceError; nothing else."""
+    """The file reads as some records or raises a TraceError, and nothing else happens."""
     path.write_bytes(data)
     try:
         with File(path) as file:

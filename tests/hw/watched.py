@@ -1,4 +1,4 @@
-"""Programs and hand-made code that run beside the reference TLBs of `tests.hw.reference_tlb`."""
+"""Runs programs and hand-made code beside the reference TLBs of `tests.hw.reference_tlb`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from userland.programs import built_in, read_program
 
 
 def segments(program: bytes) -> list[range]:
-    """Where the program's own parts are; two of them may show the same frame."""
+    """The addresses of the program's own parts; two of them may show the same frame."""
     found = [s.header for s in ELFFile(io.BytesIO(program)).iter_segments()]
     loads = [header for header in found if header["p_type"] == "PT_LOAD"]
     return [range(row["p_vaddr"], row["p_vaddr"] + row["p_memsz"]) for row in loads]

@@ -20,7 +20,7 @@ from kernel.syscalls import TABLE
 CODE, DATA = 0x40_0000, 0x60_0000
 PAGE = 4096
 ROOM_BYTES = 1 << 16
-"""Zero-filled memory behind the data."""
+"""The address of the zero-filled memory behind the data."""
 NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 ARGUMENTS = "rdi rsi rdx r10 r8 r9".split()
 PT_LOAD, PT_INTERP = 1, 3
@@ -42,7 +42,7 @@ Value = int | str | At
 
 @dataclass
 class Part:
-    """A program header and what the file holds for it."""
+    """A program header and its content in the file."""
 
     va: int
     content: bytes = b""
@@ -71,7 +71,7 @@ def write_elf(parts: list[Part], entry: int, kind: int = EXECUTABLE) -> bytes:
 
 @dataclass
 class Program:
-    """Code at `CODE`, data at `DATA`; every method appends."""
+    """Code at `CODE`, data at `DATA`.  Every method appends to one of them."""
 
     code: bytearray = field(default_factory=bytearray)
     data: bytearray = field(default_factory=bytearray)
@@ -131,7 +131,7 @@ class Program:
         self.raw("ebfe")
 
     def count_down(self, turns: int) -> None:
-        """A loop of two instructions a turn; changes rbp."""
+        """A loop with two instructions in each turn; changes rbp."""
         self.move("rbp", turns)
         self.raw("48 ffcd 75fb")  # dec rbp; jnz -5
 
@@ -191,7 +191,7 @@ class Program:
         self.call("exit_group", status)
 
     def fork(self, child: str) -> None:
-        """The child goes on at label `child`; the parent has its pid in rax."""
+        """The child continues at label `child`; the parent has the child's pid in rax."""
         self.call("fork")
         self.jump_if_zero(child)
 
@@ -221,7 +221,7 @@ class Program:
 
 
 def program_of(*calls: tuple[str | int, ...]) -> Program:
-    """A program that makes these calls and ends with 0."""
+    """A program that makes these calls and exits with status 0."""
     program = Program()
     for name, *arguments in calls:
         program.call(name, *arguments)

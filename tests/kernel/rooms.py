@@ -1,7 +1,7 @@
-"""Counts how often the kernel changes rooms to serve one trap: a measure of its plan.
+"""Counts how often the kernel changes rooms to serve one trap: a measure of its structure.
 
-A room is a file or a folder of kernel/.  A change of room is a call that enters another room than
-the one it comes from; calls through hw/ or the library keep the room.
+A room is a file or a folder of kernel/.  A change of room is a call from one room into another.
+A call through hw/ or the library does not change the room.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SYSCALL, FINISH, FAULT = "syscall", "finish", "page_fault"
 
 @dataclass
 class Visit:
-    """One trap: what it was, and the rooms that were entered, in order."""
+    """One trap: its kind, and the rooms that it entered, in order."""
 
     kind: str
     number: int
-    """Of the system call; the error code of a page fault."""
+    """The name of the system call, or the error code of the page fault."""
     rooms: list[str] = field(default_factory=list)
 
     @property
@@ -32,7 +32,7 @@ class Visit:
 
 
 class Rooms:
-    """A profile function: `visits` are the traps that were served while it was set."""
+    """A profile function.  `visits` holds the traps that the kernel served while it was set."""
 
     def __init__(self) -> None:
         self.visits: list[Visit] = []
@@ -75,7 +75,7 @@ def _number(name: str, variables: dict[str, Any]) -> int:
 
 
 def room_of(file: str) -> str:
-    """`mm` for a file of kernel/mm/, `trap` for kernel/trap.py, nothing for what is elsewhere."""
+    """`mm` for a file of kernel/mm/, `trap` for kernel/trap.py, empty for a file elsewhere."""
     path = Path(file)
     if KERNEL not in path.parents:
         return ""

@@ -1,7 +1,7 @@
-"""What a scheduler gives to whom: a policy alone on pretended cores, and whole systems.
+"""The shares that a scheduler gives to threads: a policy alone on simulated cores, whole systems.
 
-The oracle is the fluid model: every core is divided at every moment in proportion to the weights,
-and nobody can use more than one core (Chandra, Adler, Goyal and Shenoy, Surplus Fair Scheduling,
+The oracle is the fluid model.  It divides every core at every moment in proportion to the weights,
+and no thread can use more than one core (Chandra, Adler, Goyal and Shenoy, Surplus Fair Scheduling,
 OSDI 2000, section 2.1).
 """
 
@@ -24,7 +24,7 @@ PRE_EMPTIVE = ("rr", "mlfq", "stride", "eevdf")
 
 
 def fluid_shares(weights: Sequence[int], cores: int) -> list[float]:
-    """What part of all the work each is due; those who are due more than a core get one."""
+    """The part of all the work that each thread is due; no thread is due more than one core."""
     due = [0.0] * len(weights)
     left, free = sum(weights), float(cores)
     for i in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
@@ -34,7 +34,7 @@ def fluid_shares(weights: Sequence[int], cores: int) -> list[float]:
 
 
 def worst_error(got: Sequence[int], weights: Sequence[int], cores: int) -> float:
-    """The largest deviation of a share from what is due, relative to what is due."""
+    """The largest deviation of a share from its due, relative to that due."""
     due = fluid_shares(weights, cores)
     return max(abs(g / sum(got) / d - 1) for g, d in zip(got, due, strict=True))
 
@@ -44,13 +44,13 @@ def worst_error(got: Sequence[int], weights: Sequence[int], cores: int) -> float
 
 @dataclass
 class Cores:
-    """Pretended cores that give slices to pretended threads under a real policy."""
+    """Simulated cores that give slices to simulated threads under a real policy."""
 
     policy: Policy
     count: int = 1
     threads: list[Thread] = field(default_factory=list)
     free: list[tuple[int, int]] = field(default_factory=list)
-    """A heap of (time, core) of the cores whose slice is over."""
+    """A heap of (time, core): when the slice of each core ends."""
     running: dict[int, tuple[Thread, int]] = field(default_factory=dict)
     owner: Process = field(default_factory=lambda: still().process)
 
@@ -67,7 +67,7 @@ class Cores:
         return thread
 
     def pause(self, thread: Thread) -> None:
-        """`thread`, which runs, sleeps from here on."""
+        """`thread`, which is running, goes to sleep."""
         core = next(core for core, (other, _) in self.running.items() if other is thread)
         self._account(core)
         self.policy.sleep(thread)
@@ -91,7 +91,7 @@ class Cores:
         return thread
 
     def run(self, slices: int) -> list[int]:
-        """Let so many slices pass; returns what each thread ran meanwhile."""
+        """Let `slices` slices pass; returns how long each thread ran meanwhile."""
         before = [thread.instructions for thread in self.threads]
         for _ in range(slices):
             self.step()
@@ -109,7 +109,7 @@ def cores_with(name: str, nices: Sequence[int], count: int = 1, seed: int = 1) -
 
 
 def spinning(nices: Sequence[int], **wishes: object) -> System:
-    """The first process sleeps for ever; each other one sets its nice value and spins."""
+    """The first process sleeps for ever.  Each of the others sets its nice value and spins."""
     program = Program()
     for i, nice in enumerate(nices):
         program.call("fork")
@@ -128,7 +128,7 @@ def spinners_of(system: System) -> list[Thread]:
 
 
 def measured(system: System, warm_up: int, instructions: int) -> list[int]:
-    """What each spinner ran in a stretch of the run, after a warm-up."""
+    """How long each spinner ran in a part of the run, after a warm-up."""
     machine = system.kernel.machine
     turns.run(system.kernel, lambda: machine.instructions() >= warm_up)
     before = [thread.instructions for thread in spinners_of(system)]

@@ -1,4 +1,4 @@
-"""Running programs and kernels in tests, and what can be seen of a run."""
+"""Runs programs and kernels in tests, and records what a test can see of a run."""
 
 from __future__ import annotations
 
@@ -33,29 +33,66 @@ ENVIRONMENT = [b"HOME=/"]
 BUILT_IN = built_in()
 
 SMALL: dict[str, tuple[str, ...]] = {
-    "basics": ("fork", "2"), "cow": ("4",), "faults": (), "forkbench": ("8", "2"),
-    "forks": ("2",), "hello": ("a", "b"), "many": ("4",), "maps": (), "matmul": ("8",),
-    "memcalls": (), "nullcall": ("20",), "overcommit": ("20", "2", "1"), "pages": ("100",),
-    "pie": (), "pingpong": ("5",), "racy": ("3", "3000"), "sha256": ("30",),
-    "sieve": ("3000",), "signals": (), "spin": ("500",), "stream": ("512", "2", "512"),
-    "switcher": ("10",), "threads": ("3", "20"), "upper": (), "vas_brk": (),
-    "vas_heap": ("5",), "vas_share": (), "vas_views": (),
-    "crossings": ("views", "5", "3"), "prices": ("space_load", "20"), "gups": ("jmp", "2", "5"),
+    "basics": ("fork", "2"),
+    "cow": ("4",),
+    "faults": (),
+    "forkbench": ("8", "2"),
+    "forks": ("2",),
+    "hello": ("a", "b"),
+    "many": ("4",),
+    "maps": (),
+    "matmul": ("8",),
+    "memcalls": (),
+    "nullcall": ("20",),
+    "overcommit": ("20", "2", "1"),
+    "pages": ("100",),
+    "pie": (),
+    "pingpong": ("5",),
+    "racy": ("3", "3000"),
+    "sha256": ("30",),
+    "sieve": ("3000",),
+    "signals": (),
+    "spin": ("500",),
+    "stream": ("512", "2", "512"),
+    "switcher": ("10",),
+    "threads": ("3", "20"),
+    "upper": (),
+    "vas_brk": (),
+    "vas_heap": ("5",),
+    "vas_share": (),
+    "vas_views": (),
+    "crossings": ("views", "5", "3"),
+    "prices": ("space_load", "20"),
+    "gups": ("jmp", "2", "5"),
     "exam_store": ("7", "find", "10"),
-    "vas_vault": (), "vas_lifetime": ("20",), "vas_stacks": (), "vas_malloc": (),
-    "exam_vas": ("7",), "exam_segments": ("7",),
-    "exam_stale": ("7", "tag"), "exam_tlb": (),
+    "vas_vault": (),
+    "vas_lifetime": ("20",),
+    "vas_stacks": (),
+    "vas_malloc": (),
+    "exam_vas": ("7",),
+    "exam_segments": ("7",),
+    "exam_stale": ("7", "tag"),
+    "exam_tlb": (),
     "store": ("messages", "50", "2", "10"),
-    "exam_paging": ("7", "m500000000000,4,3,22", "s500000000000,1", "(", "s500000000000,2", ")",
-                    "W"),
-    "exam_sched": ("7", "50", "s0"), "exam_lock": ("7",), "bank": ("7",),
-}  # fmt: skip
+    "exam_paging": (
+        "7",
+        "m500000000000,4,3,22",
+        "s500000000000,1",
+        "(",
+        "s500000000000,2",
+        ")",
+        "W",
+    ),
+    "exam_sched": ("7", "50", "s0"),
+    "exam_lock": ("7",),
+    "bank": ("7",),
+}
 """Arguments that make each program short."""
 
 
 @dataclass
 class Wish:
-    """How a test wants its system."""
+    """How a test sets its system up."""
 
     cpus: int = 1
     ram: int = 32
@@ -80,14 +117,14 @@ class Wish:
     """Check all invariants after every trap?"""
     traced: bool = True
     turns: int = 5_000
-    """A program that takes more turns than this does not end."""
+    """A program that takes more turns than this counts as one that does not end."""
     watched: bool = True
-    """Take a picture of memory at the end?  A checkpoint cannot hold a class of the tests."""
+    """Record memory at the end?  Off for checkpoints, which cannot hold a class of the tests."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A system call as the trace has it; `result` is signed."""
+    """A system call as the trace records it; `result` is signed."""
 
     tid: int
     name: str
@@ -97,7 +134,7 @@ class Ended:
 
 @dataclass
 class Run:
-    """What can be seen of a run after its end."""
+    """What a test can see of a run after its end."""
 
     status: int
     output: bytes
@@ -105,9 +142,9 @@ class Run:
     calls: list[Ended]
     logs: list[bytes]
     memory: str
-    """The contents of all pages that were mapped when the first process ended."""
+    """A digest of all pages that were mapped when the first process ended."""
     leaves: list[tuple[int, int, int]]
-    """(space, va, entry) of all of them, at the same moment."""
+    """(space, va, entry) of each of these pages, at the same moment."""
     digest: str
     instructions: int
     cycles: list[int]
@@ -127,7 +164,7 @@ class Run:
 
 
 class WatchedLife(Life):
-    """Takes a picture of all memory when the first process ends."""
+    """Records all of memory when the first process ends."""
 
     kernel: Kernel
     picture = ""
@@ -172,14 +209,25 @@ class System:
     def _boot(self) -> Kernel:
         wish = self.wish
         machine = MachineConfig(
-            cpus=wish.cpus, ram_mib=wish.ram, mmu=wish.mmu, pcid=wish.pcid, clock=wish.clock,
+            cpus=wish.cpus,
+            ram_mib=wish.ram,
+            mmu=wish.mmu,
+            pcid=wish.pcid,
+            clock=wish.clock,
             swap_mib=wish.swap,
-        )  # fmt: skip
+        )
         config = Config(
-            machine, wish.seed, wish.pcids, wish.user, sched=wish.sched, replace=wish.replace,
-            vas_sync=wish.sync, vas_sharing=wish.sharing, vas_limit_mib=wish.vas_limit,
+            machine,
+            wish.seed,
+            wish.pcids,
+            wish.user,
+            sched=wish.sched,
+            replace=wish.replace,
+            vas_sync=wish.sync,
+            vas_sharing=wish.sharing,
+            vas_limit_mib=wish.vas_limit,
             eager=wish.eager,
-        )  # fmt: skip
+        )
         kernel = boot(config, BUILT_IN | wish.files, self.written.append, wish.source)
         if not wish.walks:
             for core in kernel.machine.cores:
@@ -211,7 +259,7 @@ class System:
         return self.process.threads[0]
 
     def run(self) -> Run:
-        """To the end of the first process, which must come."""
+        """Run until the first process ends, which it must."""
         done = itertools.count()
         turns.run(self.kernel, lambda: self.process.zombie or next(done) > self.wish.turns)
         assert self.process.zombie, "the program does not end"
@@ -270,7 +318,11 @@ def run_python(code: str, *arguments: str, hash_seed: str = "0", data: bytes = b
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        cwd=ROOT, env=environment, input=data, capture_output=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        input=data,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

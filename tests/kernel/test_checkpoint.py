@@ -1,4 +1,4 @@
-"""A checkpoint is the whole system as bytes: another process loads it and runs on."""
+"""A checkpoint is the whole system as bytes: another process loads it and continues the run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def go_on_elsewhere(saved: list[bytes]) -> list[list[str]]:
 
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 @pytest.mark.parametrize("cpus", [1, 2, 4])
-def test_a_fresh_process_goes_on_from_any_trap_to_the_same_end(cpus: int, mmu: str) -> None:
+def test_a_fresh_process_continues_from_any_trap_to_the_same_end(cpus: int, mmu: str) -> None:
     saved, expected = [], []
     for name in PROGRAMS:
         whole = boot_program(name, *SMALL[name], cpus=cpus, mmu=mmu)
@@ -82,24 +82,24 @@ def test_a_checkpoint_of_a_checkpoint_is_the_same_bytes_of_memory() -> None:
     invariants.check(second)
 
 
-def test_only_frames_in_use_are_kept() -> None:
+def test_a_checkpoint_holds_only_frames_in_use() -> None:
     system = System("pages", "50", ram=64, watched=False)
     turns.run_traps(system.kernel, 30)
     used = len(system.kernel.memory.frames.used())
     size = len(save(system.kernel))
     assert used < 120
-    programs = sum(map(len, BUILT_IN.values()))  # as given, they lie beside memory
+    programs = sum(map(len, BUILT_IN.values()))  # the given files lie outside memory
     assert used * 4096 < size < used * 4096 + programs + 1_000_000
 
 
-def test_a_free_frame_does_not_travel() -> None:
+def test_a_checkpoint_leaves_out_a_free_frame() -> None:
     system = System("hello", watched=False)
     free = system.kernel.memory.frames.free[0]
     system.kernel.machine.memory.bytes[free << 12 : (free << 12) + 16] = b"left over secret"
     assert b"left over secret" not in save(system.kernel)
 
 
-# Strangers --------------------------------------------------------------------------------------
+# Bad input --------------------------------------------------------------------------------------
 
 
 class Bomb:
@@ -161,15 +161,13 @@ def test_what_does_not_belong_in_a_checkpoint_is_refused(module: str, name: str)
 @pytest.mark.parametrize(
     ("module", "name"), [("hw.trace", "Path"), ("hw.host", "Path"), ("hw.engine", "Uc")]
 )
-def test_a_class_from_outside_does_not_come_in_by_way_of_a_module_of_ours(
-    module: str, name: str
-) -> None:
+def test_a_foreign_class_cannot_be_reached_through_a_module_of_ours(module: str, name: str) -> None:
     with pytest.raises(CheckpointError, match="does not belong"):
         load(by_name(module, name, "x"), lambda _: None)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\x80\x05.", b"garbage" * 100, pickle.dumps({})])
-def test_what_is_no_checkpoint_is_refused(data: bytes) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(data: bytes) -> None:
     refuse(data)
 
 
@@ -179,7 +177,7 @@ def test_a_checkpoint_of_another_version_is_refused() -> None:
     refuse(data[:at] + b"K\x63" + data[at + 2 :])
 
 
-def test_a_checkpoint_that_was_cut_off_is_refused() -> None:
+def test_a_truncated_checkpoint_is_refused() -> None:
     data = save(System("hello", ram=1, watched=False).kernel)
     for part in range(1, 40):
         refuse(data[: len(data) * part // 40])

@@ -30,14 +30,14 @@ def test_the_schedule_draws_nothing_from_the_generator() -> None:
 
 
 def test_the_generator_is_splitmix64() -> None:
-    """The first words for seed 1234567, as its authors publish them."""
+    """The first outputs for seed 1234567, as its authors publish them."""
     data = Chooser(1234567).bytes(24)
     words = [int.from_bytes(data[i : i + 8], "little") for i in (0, 8, 16)]
     assert words == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 100])
-def test_as_many_bytes_come_as_asked(size: int) -> None:
+def test_the_caller_gets_as_many_bytes_as_it_asked_for(size: int) -> None:
     assert len(Chooser(1).bytes(size)) == size
     assert Chooser(1).bytes(size) == Chooser(1).bytes(100)[:size]
 

@@ -1,5 +1,5 @@
-"""The same script on one core and on eight, under both MMUs: the same output, nobody left asleep,
-and never a translation that the tables do not have."""
+"""A script has the same output on one core and on eight, under both MMUs.  No thread is left
+asleep, and no TLB ever has a translation that the tables do not have."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def outcome(**wishes: Any) -> tuple[bytes, int]:
 
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 @pytest.mark.parametrize("cpus", [1, 2, 4, 8])
-def test_a_script_comes_out_the_same_on_any_number_of_cores(cpus: int, mmu: str) -> None:
+def test_a_script_has_the_same_output_on_any_number_of_cores(cpus: int, mmu: str) -> None:
     output, status = outcome(cpus=cpus, mmu=mmu, seed=cpus)
     assert (output, status) == outcome(cpus=1)
     assert status == 0
@@ -51,5 +51,5 @@ def test_a_script_comes_out_the_same_on_any_number_of_cores(cpus: int, mmu: str)
 
 
 @pytest.mark.parametrize("pcids", [1, 2, 6])
-def test_tags_that_are_few_or_none_change_nothing_but_time(pcids: int) -> None:
+def test_few_tags_or_none_change_only_the_time(pcids: int) -> None:
     assert outcome(cpus=2, pcids=pcids) == outcome(cpus=2, pcid=False)

@@ -1,4 +1,4 @@
-"""Nothing is left to chance: the seed and the inputs decide a run, down to every record."""
+"""The seed and the inputs alone decide a run, down to every record."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_with_pauses(system: System, stretches: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 @pytest.mark.parametrize("name", ["racy", "signals", "threads", "cow", "pingpong", "many"])
-def test_pauses_leave_no_mark(name: str, cpus: int, mmu: str) -> None:
+def test_pauses_do_not_change_a_run(name: str, cpus: int, mmu: str) -> None:
     whole = boot_program(name, *SMALL[name], cpus=cpus, mmu=mmu)
     paused = System(name, *SMALL[name], cpus=cpus, mmu=mmu)
     run_with_pauses(paused, (1, 2, 7, 1, 30))
@@ -74,7 +74,7 @@ def test_recording_changes_nothing(name: str, cpus: int) -> None:
     assert recorded.memory == unseen.memory
 
 
-def test_the_walk_costs_move_the_clock_and_nothing_else() -> None:
+def test_the_costs_of_walks_change_only_the_clock() -> None:
     dear, free = boot_program("stream", "64", "2"), boot_program("stream", "64", "2", walks=False)
     assert dear.cycles[0] > free.cycles[0]
     assert (dear.output, dear.instructions) == (free.output, free.instructions)

@@ -1,4 +1,4 @@
-"""The line discipline, key by key against a pseudo-terminal of the host."""
+"""The line discipline, compared key by key with a pseudo-terminal of the host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGINT, SIGQUIT, SIGTSTP = 2, 3, 20
 
 
 def changed(start: int, flags: tuple[int, ...]) -> st.SearchStrategy[int]:
-    """`start` with some of `flags` the other way round, most often few of them."""
+    """`start` with some of `flags` inverted, mostly a few of them."""
     return st.sets(st.sampled_from(flags), max_size=3).map(
         lambda toggled: start ^ sum(sorted(toggled))
     )
@@ -43,7 +43,7 @@ some_settings = st.builds(
 
 
 def type_at(wanted: Settings, keys: bytes) -> tuple[bytes, list[bytes]]:
-    """What is shown for the keys, and what reads then give."""
+    """What the terminal shows for the keys, and what the reads then return."""
     discipline = Discipline()
     discipline.set(wanted)
     shown = b"".join([discipline.receive(bytes((key,)))[0] for key in keys])
@@ -57,8 +57,8 @@ def type_at(wanted: Settings, keys: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def at_the_host(wanted: Settings, keys: bytes) -> tuple[bytes, list[bytes]]:
-    """The same at a pseudo-terminal of Linux; a signal forgets echo that nobody has seen, so each
-    key waits for the echo of the one before."""
+    """The same at a pseudo-terminal of Linux.  There a signal discards echo that was not yet read,
+    so each key waits for the echo of the key before."""
     import fcntl
     import pty
 
@@ -77,7 +77,7 @@ def at_the_host(wanted: Settings, keys: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def everything_at(descriptor: int) -> bytes:
-    """What arrives until nothing more does.  The host handles a key in a thread of its own."""
+    """All that arrives until nothing more comes.  The host handles a key in a separate thread."""
     found = b""
     time.sleep(0.002)
     while select.select([descriptor], [], [], 0.001)[0]:
@@ -100,7 +100,9 @@ def reads_of(descriptor: int, *, whole: bool) -> list[bytes]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the oracle is Linux's terminal")
 @settings(max_examples=150)
 @given(some_settings, st.lists(st.sampled_from(KEYS), max_size=12).map(bytes))
-def test_keys_do_what_they_do_at_a_terminal_of_the_host(wanted: Settings, keys: bytes) -> None:
+def test_keys_have_the_same_effect_as_at_a_terminal_of_the_host(
+    wanted: Settings, keys: bytes
+) -> None:
     ours = type_at(wanted, keys)
     for _ in range(3):  # under load, the host may be slower than `everything_at` waits
         theirs = at_the_host(wanted, keys)
@@ -124,7 +126,7 @@ def test_in_raw_mode_every_byte_comes_through_in_order(keys: bytes, count: int) 
 
 
 @given(some_settings, st.binary(max_size=300))
-def test_no_keys_at_all_break_it(wanted: Settings, keys: bytes) -> None:
+def test_no_sequence_of_keys_breaks_it(wanted: Settings, keys: bytes) -> None:
     discipline = Discipline()
     discipline.set(wanted)
     shown, signals = discipline.receive(keys)
@@ -136,7 +138,7 @@ def test_no_keys_at_all_break_it(wanted: Settings, keys: bytes) -> None:
         discipline.read(7)
 
 
-def test_signals_are_in_the_order_of_their_keys_and_forget_the_line() -> None:
+def test_signals_come_in_the_order_of_their_keys_and_discard_the_line() -> None:
     discipline = Discipline()
     shown, signals = discipline.receive(b"abc\x03de\x1c\x1af\n")
     assert signals == [SIGINT, SIGQUIT, SIGTSTP]
@@ -161,14 +163,14 @@ def test_an_end_of_file_is_a_read_of_nothing_and_only_once() -> None:
     assert not discipline.has_input()
 
 
-def test_a_line_has_an_end_even_if_none_is_typed() -> None:
+def test_an_overlong_line_is_cut_and_still_ends() -> None:
     discipline = Discipline()
     shown, _ = discipline.receive(b"x" * 10_000 + b"\n")
     assert discipline.read(1 << 20) == b"x" * MAX_LINE_BYTES + b"\n"
     assert shown.count(b"x") == MAX_LINE_BYTES
 
 
-def test_output_can_be_held_and_let_go() -> None:
+def test_output_can_be_stopped_and_continued() -> None:
     discipline = Discipline()
     discipline.receive(b"\x13")
     assert discipline.held
@@ -178,9 +180,17 @@ def test_output_can_be_held_and_let_go() -> None:
 
 @pytest.mark.parametrize(
     ("minimum", "time_limit", "typed", "count", "enough"),
-    [(1, 0, 0, 9, False), (1, 0, 1, 9, True), (3, 0, 2, 9, False), (3, 0, 2, 2, True),
-     (0, 0, 0, 9, True), (0, 5, 0, 9, False), (0, 5, 1, 9, True), (3, 5, 2, 9, False)],
-)  # fmt: skip
+    [
+        (1, 0, 0, 9, False),
+        (1, 0, 1, 9, True),
+        (3, 0, 2, 9, False),
+        (3, 0, 2, 2, True),
+        (0, 0, 0, 9, True),
+        (0, 5, 0, 9, False),
+        (0, 5, 1, 9, True),
+        (3, 5, 2, 9, False),
+    ],
+)
 def test_vmin_and_vtime(
     minimum: int, time_limit: int, typed: int, count: int, enough: bool
 ) -> None:

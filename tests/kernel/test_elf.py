@@ -1,4 +1,4 @@
-"""Programs become memory: what is refused, what is mapped, and that damage does no harm."""
+"""Loading programs: what is refused, what is mapped, and that a damaged file does no harm."""
 
 from __future__ import annotations
 
@@ -31,19 +31,26 @@ from tests.kernel.asm import (
 from tests.kernel.system import BUILT_IN, System, run_code, still
 
 HEADER_FIELDS = {
-    "type": ("<H", 16), "machine": ("<H", 18), "entry": ("<Q", 24), "phoff": ("<Q", 32),
-    "phentsize": ("<H", 54), "phnum": ("<H", 56),
-}  # fmt: skip
+    "type": ("<H", 16),
+    "machine": ("<H", 18),
+    "entry": ("<Q", 24),
+    "phoff": ("<Q", 32),
+    "phentsize": ("<H", 54),
+    "phnum": ("<H", 56),
+}
 SEGMENT_FIELDS = {
-    "p_type": ("<I", 64), "offset": ("<Q", 72), "va": ("<Q", 80), "filesz": ("<Q", 96),
+    "p_type": ("<I", 64),
+    "offset": ("<Q", 72),
+    "va": ("<Q", 80),
+    "filesz": ("<Q", 96),
     "memsz": ("<Q", 104),
-}  # fmt: skip
+}
 FIELDS = HEADER_FIELDS | SEGMENT_FIELDS
 GOOD = write_elf([Part(CODE, b"\x90" * 100, 200, R | X)], CODE)
 
 
 def changed(field: str, value: int) -> bytes:
-    """A good file with one field overwritten."""
+    """A valid file with one field overwritten."""
     layout, at = FIELDS[field]
     data = bytearray(GOOD)
     struct.pack_into(layout, data, at, value)
@@ -51,7 +58,7 @@ def changed(field: str, value: int) -> bytes:
 
 
 def loaded(data: bytes) -> tuple[System, Process]:
-    """A system and the process that was made of a file."""
+    """A system, and the process that it made from a file."""
     system = still()
     return system, spawn(system.kernel, data, [b"it"], [], Credentials())
 
@@ -61,7 +68,7 @@ def shape(process: Process) -> list[tuple[int, int, int, str]]:
 
 
 def refused(data: bytes) -> None:
-    """ENOEXEC, and not a frame less than before."""
+    """ENOEXEC, and as many free frames as before."""
     system = still()
     before = system.kernel.memory.frames.used()
     with pytest.raises(KernelError) as caught:
@@ -71,22 +78,46 @@ def refused(data: bytes) -> None:
     invariants.check(system.kernel)
 
 
-def test_the_file_that_is_damaged_below_is_sound() -> None:
+def test_the_file_that_the_tests_damage_is_valid() -> None:
     assert elf.parse(GOOD).entry == CODE
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("type", 0), ("type", 1), ("type", 4), ("type", 0xFFFF), ("machine", 3), ("machine", 0),
-        ("phoff", 1 << 63), ("phoff", len(GOOD)), ("phentsize", 0), ("phentsize", 32),
-        ("phentsize", 57), ("phnum", 0), ("phnum", 129), ("phnum", 0xFFFF), ("p_type", 0),
-        ("p_type", 6), ("p_type", PT_INTERP), ("offset", 1), ("offset", 1 << 40),
-        ("va", 0), ("va", 0xF000), ("va", CODE + 1), ("va", 1 << 47), ("va", (1 << 64) - PAGE),
-        ("va", MAP_TOP - STACK_BYTES), ("filesz", 201), ("filesz", 1 << 63),
-        ("memsz", 99), ("memsz", 0), ("memsz", 1 << 47), ("memsz", (1 << 64) - 1),
+        ("type", 0),
+        ("type", 1),
+        ("type", 4),
+        ("type", 0xFFFF),
+        ("machine", 3),
+        ("machine", 0),
+        ("phoff", 1 << 63),
+        ("phoff", len(GOOD)),
+        ("phentsize", 0),
+        ("phentsize", 32),
+        ("phentsize", 57),
+        ("phnum", 0),
+        ("phnum", 129),
+        ("phnum", 0xFFFF),
+        ("p_type", 0),
+        ("p_type", 6),
+        ("p_type", PT_INTERP),
+        ("offset", 1),
+        ("offset", 1 << 40),
+        ("va", 0),
+        ("va", 0xF000),
+        ("va", CODE + 1),
+        ("va", 1 << 47),
+        ("va", (1 << 64) - PAGE),
+        ("va", MAP_TOP - STACK_BYTES),
+        ("filesz", 201),
+        ("filesz", 1 << 63),
+        ("memsz", 99),
+        ("memsz", 0),
+        ("memsz", 1 << 47),
+        ("memsz", (1 << 64) - 1),
     ],
-)  # fmt: skip
+)
 def test_a_header_that_makes_no_sense_is_refused(field: str, value: int) -> None:
     refused(changed(field, value))
 
@@ -169,7 +200,7 @@ def test_segments_that_are_out_of_order_are_loaded_all_the_same() -> None:
     assert process.space.break_start == CODE + 0x4000
 
 
-def test_a_page_of_the_file_is_shared_by_all_who_run_it_until_they_write() -> None:
+def test_processes_share_a_page_of_the_file_until_they_write() -> None:
     system = still()
     data = write_elf([Part(CODE, b"a" * PAGE, None, R | W)], CODE)
     file = system.kernel.memory.objects.file(data)
@@ -238,7 +269,7 @@ def test_arguments_that_are_too_big_are_refused(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("entry", [0, 1 << 47, (1 << 64) - 1, 0x1234, CODE + PAGE * 9])
-def test_an_entry_point_that_is_nowhere_kills_the_program_and_no_more(entry: int) -> None:
+def test_an_unmapped_entry_point_kills_only_the_program(entry: int) -> None:
     system = System(changed("entry", entry), ram=4, checked=True)
     assert system.run().signal == 11
 
@@ -255,7 +286,7 @@ def random_bytes(count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("prefix", [b"", GOOD[:16], GOOD[:64], GOOD[:100]], ids=len)
-def test_noise_is_no_program(prefix: bytes) -> None:
+def test_random_bytes_are_no_program(prefix: bytes) -> None:
     for noise in random_bytes(200):
         with pytest.raises(KernelError) as caught:
             elf.parse(prefix + noise)

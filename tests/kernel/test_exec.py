@@ -1,4 +1,4 @@
-"""execve: what it needs of a file and of its arguments, and what it leaves of the process."""
+"""execve: what it requires of a file and of its arguments, and what it keeps of the process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_failed_exec_leaves_its_caller_alive_and_unharmed(path: bytes, error: 
     assert (run.output, run.exit_code) == (b"\x05", 7)
 
 
-def test_exec_with_bad_pointers_is_a_fault() -> None:
+def test_exec_with_bad_pointers_fails_with_efault() -> None:
     for vector, environment in ((8, 0), (0, 8), (1 << 47, 0), ((1 << 64) - 8, 0)):
         run = run_code(exec_of(b"/bin/hello", vector, environment))
         assert run.results("execve") == [-E.FAULT]
@@ -92,14 +92,14 @@ def test_arguments_and_environment_arrive() -> None:
     assert b"argv[0] = /bin/hello\nargv[1] = one\nargv[2] = \nargv[3] = three\n" in output
 
 
-def test_no_arguments_at_all_are_no_crash() -> None:
+def test_exec_without_arguments_works() -> None:
     run = run_code(exec_of(b"/bin/hello", 0))
     assert run.output == b"Hello from ring 3.\n"
 
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_exec_ends_the_other_threads_and_resets_handlers(cpus: int) -> None:
-    """The new program makes calls of its own: what it inherits is seen by those."""
+    """The calls of the new program show what it inherits."""
     inner = Program()
     at = inner.room(32)
     for number in (SIGUSR1, SIGTERM):

@@ -1,7 +1,7 @@
-"""Files against an oracle that we did not write: the host's Linux.
+"""Files, compared with an oracle that we did not write: the host's Linux.
 
-Random calls on a small tree, made in a folder of the host and inside Vantage: the same results,
-the same errors, the same tree at the end.
+The test makes random calls on a small tree, in a folder of the host and inside Vantage.  Both have
+the same results, the same errors, and the same tree at the end.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ AT_EMPTY, NOFOLLOW, REMOVEDIR, FOLLOW = 0x1000, 0x100, 0x200, 0x400
 
 
 class Guest:
-    """Calls inside Vantage, from a directory of its own; an error is a negated number."""
+    """Calls inside Vantage, from their own directory; an error is a negated number."""
 
     def __init__(self) -> None:
         uid, gid = os.geteuid(), os.getegid()
@@ -67,7 +67,7 @@ class Guest:
         self.base = self.call("openat", -100, "/tmp/over/base", os.O_DIRECTORY, 0)
 
     def call(self, name: str, *arguments: int | str | bytes) -> int:
-        """Strings and bytes are put into memory first."""
+        """Make a call; its strings and bytes are first stored in memory."""
         at, words = self.memory, []
         for argument in arguments:
             if isinstance(argument, int):
@@ -80,7 +80,7 @@ class Guest:
         return self.system.ask(name, *words)
 
     def take(self, name: str, *arguments: int | str, room: int = 4096) -> int | bytes:
-        """A call whose last arguments are a buffer and its size: what it stored."""
+        """What a call stores whose last arguments are a buffer and its size."""
         buffer = self.memory + (1 << 16)
         got = self.call(name, *arguments[:2], buffer, room, *arguments[2:])
         return got if got < 0 else self.system.process.space.read(buffer, got)
@@ -110,7 +110,7 @@ class Guest:
 
 
 def _shape(mode: int, links: int, size: int) -> tuple[int, ...]:
-    """What must be the same: kinds of files count a directory's links and size differently."""
+    """What must be equal.  File systems count a directory's links and size differently."""
     if stat.S_ISDIR(mode):
         return (mode,)
     return mode, links, size
@@ -197,7 +197,7 @@ class Files(RuleBasedStateMachine):
     def seeks(self, place: int, offset: int, whence: int) -> None:
         ours, theirs = self.descriptor(place)
         if ours != 999 and stat.S_ISDIR(os.fstat(ours).st_mode):
-            return  # where a directory ends is each file system's own business
+            return  # each file system decides where a directory ends
         self.both(lambda: os.lseek(ours, offset, whence), "lseek", theirs, offset, whence)
 
     @rule(place=PLACES, size=OFFSETS)
@@ -225,8 +225,12 @@ class Files(RuleBasedStateMachine):
     def renames(self, old: str, new: str) -> None:
         self.both(
             lambda: os.rename(old, new, src_dir_fd=self.here, dst_dir_fd=self.here),
-            "renameat", self.guest.base, old, self.guest.base, new,
-        )  # fmt: skip
+            "renameat",
+            self.guest.base,
+            old,
+            self.guest.base,
+            new,
+        )
 
     @rule(old=PATHS, new=PATHS, follow=st.booleans())
     def links(self, old: str, new: str, follow: bool) -> None:
@@ -234,15 +238,23 @@ class Files(RuleBasedStateMachine):
             lambda: os.link(
                 old, new, src_dir_fd=self.here, dst_dir_fd=self.here, follow_symlinks=follow
             ),
-            "linkat", self.guest.base, old, self.guest.base, new, FOLLOW if follow else 0,
-        )  # fmt: skip
+            "linkat",
+            self.guest.base,
+            old,
+            self.guest.base,
+            new,
+            FOLLOW if follow else 0,
+        )
 
     @rule(goal=TARGETS, path=PATHS)
     def makes_links(self, goal: str, path: str) -> None:
         self.both(
             lambda: os.symlink(goal, path, dir_fd=self.here),
-            "symlinkat", goal, self.guest.base, path,
-        )  # fmt: skip
+            "symlinkat",
+            goal,
+            self.guest.base,
+            path,
+        )
 
     @rule(path=PATHS)
     def reads_links(self, path: str) -> None:
@@ -290,5 +302,5 @@ TestFiles = pytest.mark.skipif(sys.platform != "linux", reason="compares with th
 TestFiles.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
-def test_the_host_says_no_with_the_same_numbers() -> None:
+def test_the_host_has_the_same_error_numbers() -> None:
     assert (errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG) == (39, 40, 36)

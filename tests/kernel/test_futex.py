@@ -1,4 +1,4 @@
-"""Futexes: one word in memory, whoever maps it and wherever."""
+"""Futexes: a word in shared memory is the same futex in every process and at every address."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_wake_does_not_leave_private_memory() -> None:
     assert run.results("futex", 2) == [0]
 
 
-def test_the_word_is_known_by_its_object_and_offset_not_by_its_address() -> None:
+def test_a_futex_is_identified_by_object_and_offset_not_by_address() -> None:
     system = still()
     system.ask("mmap", HERE, 4 * PAGE, 3, SHARED, -1, 0)
     twin = system.kernel.life.clone(system.thread, life.CloneRequest()).space
@@ -60,7 +60,7 @@ def test_the_word_is_known_by_its_object_and_offset_not_by_its_address() -> None
     assert futex.channel(system.thread.space, THERE + 4) != one
 
 
-def test_a_wait_for_a_value_that_is_not_there_returns_at_once() -> None:
+def test_a_wait_for_another_value_than_the_words_returns_at_once() -> None:
     program = mapped(PRIVATE)
     program.call("futex", HERE, WAIT, 1, 0)
     program.call("futex", HERE, WAIT | PRIVATE_FLAG, 1, 0)
@@ -85,7 +85,7 @@ def test_a_wait_ends_with_its_timeout() -> None:
 @pytest.mark.parametrize(
     ("count", "woken"), [(0, 1), (1, 1), (2, 2), (0x7FFF_FFFF, 3), (0xFFFF_FFFF, 1)]
 )
-def test_as_many_sleepers_wake_as_asked_the_oldest_first(count: int, woken: int) -> None:
+def test_a_wake_wakes_the_given_number_of_sleepers_oldest_first(count: int, woken: int) -> None:
     program = mapped(SHARED)
     for name in (b"a", b"b", b"c"):
         program.call("fork")
@@ -122,14 +122,14 @@ def test_errors(arguments: tuple[int, ...], error: E) -> None:
     assert run_code(program).results("futex") == [-error]
 
 
-def test_a_timeout_that_is_no_time_is_refused() -> None:
+def test_an_invalid_timeout_is_refused() -> None:
     program = mapped(PRIVATE)
     program.call("futex", HERE, WAIT, 0, program.words(0, 10**9))
     program.exit()
     assert run_code(program).results("futex") == [-E.INVAL]
 
 
-def test_a_wait_on_memory_that_may_not_be_read_is_a_fault() -> None:
+def test_a_wait_on_unreadable_memory_fails_with_efault() -> None:
     program = Program()
     program.call("mmap", HERE, PAGE, 0, PRIVATE, -1, 0)
     program.call("futex", HERE, WAIT, 0, 0)

@@ -1,4 +1,7 @@
-"""Hogs: who takes processes, memory or descriptors without end gets an errno, and all returns."""
+"""Hogs: a program that takes processes, memory or descriptors without end gets an errno.
+
+When it ends, the kernel gets everything back.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,10 @@ TERABYTES_16 = 1 << 44
 
 
 def hog(program: Program, cpus: int = 1, ram: int = 16) -> tuple[str, Counter[tuple[str, int]]]:
-    """How the system was found after some thousand traps, and how often each call had each
-    result.  Then all are killed, and whatever they held must have been given back."""
+    """Run some thousand traps; returns the system, and the count of each call's results.
+
+    Then all processes are killed, and the kernel must have back everything that they held.
+    """
     results: Counter[tuple[str, int]] = Counter()
 
     def observe(kind: Kind, values: tuple[Any, ...]) -> None:
@@ -43,7 +48,7 @@ def hog(program: Program, cpus: int = 1, ram: int = 16) -> tuple[str, Counter[tu
 
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_fork_bomb_ends_in_eagain(cpus: int) -> None:
-    """Every process forks for ever; the user has all the processes that RLIMIT_NPROC grants."""
+    """Every process forks for ever, until the user has as many as RLIMIT_NPROC permits."""
     program = Program()
     program.label("again")
     program.fork("again")
@@ -79,8 +84,8 @@ def test_a_hog_of_addresses_ends_in_enomem() -> None:
     assert not [r for name, r in results if name == "mmap" and r < 0 and r != -E.NOMEM]
 
 
-def test_a_hog_of_memory_is_killed_when_it_touches_what_is_not_there() -> None:
-    """mmap promises more than there is, as Linux does; the page fault must then say no."""
+def test_a_hog_of_memory_is_killed_when_no_frame_is_left() -> None:
+    """mmap promises more memory than there is, as on Linux; so a page fault must fail later."""
     program, pages = Program(), 8 << 8
     program.call("mmap", 0, pages << 12, RW, PRIVATE | ANON, -1, 0)
     program.keep("rbx")
@@ -103,9 +108,11 @@ def test_a_hog_of_descriptors_ends_in_emfile(name: str) -> None:
     assert results[name, -E.MFILE] > 100
 
 
-def test_a_hog_of_pipes_ends_in_emfile_and_not_with_half_a_pipe() -> None:
+def test_a_hog_of_pipes_ends_in_emfile_without_half_a_pipe() -> None:
     program = Program()
-    program.call("dup", 0)  # an even number is left: the last pipe gets its first end, and no other
+    program.call(
+        "dup", 0
+    )  # an even number is left: the last pipe gets its first descriptor but no second one
     out = program.room(8)
     program.label("again")
     program.call("pipe", out)

@@ -1,4 +1,4 @@
-"""What must always hold holds after every trap; and the checker sees it when it does not."""
+"""The invariants hold after every trap, and the checker notices each violation."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def test_all_invariants_hold_after_every_trap(name: str, cpus: int) -> None:
 @pytest.mark.parametrize("shape", [{"pcid": False}, {"pcids": 2}, {"pcids": 1}], ids=str)
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 @pytest.mark.parametrize("name", ["forks", "many", "signals", "threads", "cow", "pingpong"])
-def test_they_hold_without_tags_and_with_few(name: str, cpus: int, shape: dict[str, int]) -> None:
+def test_the_invariants_hold_without_tags_and_with_few(
+    name: str, cpus: int, shape: dict[str, int]
+) -> None:
     System(name, *SHORT[name], cpus=cpus, ram=2, checked=True, **shape).run()
 
 
-def test_they_hold_through_every_kind_of_fault() -> None:
-    """Checked now and then: a stack overflow alone takes two thousand traps."""
+def test_the_invariants_hold_through_every_kind_of_fault() -> None:
+    """The check runs only now and then: a stack overflow alone takes two thousand traps."""
     system, traps = System("faults"), 0
 
     def check_now_and_then(kernel: Kernel) -> None:
@@ -51,8 +53,8 @@ def test_they_hold_through_every_kind_of_fault() -> None:
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("name", SMALL)
 def test_everything_is_given_back_at_the_end(name: str, cpus: int) -> None:
-    """What stays are the programs that the system keeps, and nothing of any process; VASes stay
-    until somebody deletes them."""
+    """The system keeps its programs, and nothing of any process.  VASes stay until they are
+    deleted."""
     system = System(name, *SMALL[name], cpus=cpus)
     system.run()
     kernel = system.kernel

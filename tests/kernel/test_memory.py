@@ -22,7 +22,7 @@ HERE = 0x10_0000_0000
 
 
 def regions(system: System) -> list[tuple[int, int, int]]:
-    """Start and end in pages from HERE, and the rights, of what is mapped there."""
+    """The regions at HERE: start and end in pages from HERE, and rights."""
     found = system.thread.space.map.overlapping(HERE, HERE + 64 * PAGE)
     return [(r.start - HERE >> 12, r.end - HERE >> 12, r.prot) for r in found]
 
@@ -89,7 +89,7 @@ def test_unmapping_nothing_is_no_error() -> None:
 # Regions ----------------------------------------------------------------------------------------
 
 
-def test_a_wish_is_granted_where_there_is_room_and_else_is_a_hint() -> None:
+def test_the_requested_address_is_used_if_it_is_free() -> None:
     system = still()
     assert system.ask("mmap", HERE + 5, 100, RW, PRIVATE | ANON, -1, 0) == HERE
     assert system.ask("mmap", HERE, PAGE, RW, PRIVATE | ANON, -1, 0) == MAP_BASE
@@ -114,7 +114,7 @@ def test_unmapping_the_middle_leaves_both_ends() -> None:
     invariants.check(system.kernel)
 
 
-def test_protecting_splits_and_giving_the_rights_back_merges() -> None:
+def test_mprotect_splits_regions_and_restored_rights_merge_them() -> None:
     system = still()
     mmap(system, 0, 9)
     system.ask("mprotect", HERE + 3 * PAGE, 2 * PAGE, 1)
@@ -146,14 +146,14 @@ def test_a_fixed_mapping_replaces_what_is_there_and_starts_with_zeroes() -> None
     invariants.check(system.kernel)
 
 
-def test_a_mapping_that_must_not_replace_goes_where_nothing_is() -> None:
+def test_map_fixed_noreplace_only_maps_free_addresses() -> None:
     system = still()
     flags = PRIVATE | ANON | NOREPLACE
     assert system.ask("mmap", HERE, PAGE, RW, flags, -1, 0) == HERE
     assert system.ask("mmap", HERE, PAGE, RW, flags, -1, 0) == -E.EXIST
 
 
-def test_past_the_limit_of_regions_there_is_no_memory_and_no_harm(
+def test_beyond_the_limit_of_regions_calls_fail_with_enomem_and_do_no_harm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     system = still()
@@ -250,7 +250,7 @@ def test_the_stack_keeps_its_distance_from_what_lies_below() -> None:
     assert system.thread.space.fault(below + 17 * PAGE, ERR_WRITE)
 
 
-def test_the_room_of_the_stack_is_not_given_to_others() -> None:
+def test_mmap_leaves_the_stacks_room_free() -> None:
     system = still()
     gap = STACK_TOP - STACK_BYTES - MAP_BASE
     assert system.ask("mmap", 0, gap, RW, PRIVATE | ANON, -1, 0) == MAP_BASE
@@ -272,7 +272,7 @@ def test_a_stack_whose_lowest_page_was_changed_still_grows(call: str) -> None:
 
 
 def fork(parent: AddressSpace, system: System) -> AddressSpace:
-    """A copy that a thread of its own lives in, so that the checker knows it."""
+    """A copy of the space with its own thread, so that the checker knows the space."""
     other = system.kernel.life.clone(system.thread, life.CloneRequest())
     system.kernel.tasks.policy.remove(other)
     system.kernel.tasks.block(other, ("test", other.tid, 0))
@@ -305,7 +305,7 @@ def test_after_fork_the_first_to_write_gets_a_copy(writer: str) -> None:
 
 
 @pytest.mark.parametrize("first", ["child", "parent"])
-def test_whoever_ends_first_the_other_keeps_its_memory(first: str) -> None:
+def test_after_the_first_process_ends_the_other_keeps_its_memory(first: str) -> None:
     program = Program()
     cell = program.words(7)
     program.fork("child")
@@ -341,7 +341,7 @@ def test_grandchildren_share_with_both_generations() -> None:
     invariants.check(system.kernel)
 
 
-def test_shared_memory_stays_one_after_fork() -> None:
+def test_shared_memory_stays_shared_after_fork() -> None:
     system = still()
     mmap(system, 0, 2, RW, SHARED)
     parent = system.thread.space
@@ -367,7 +367,7 @@ def test_a_child_starts_with_clean_accessed_and_dirty_bits() -> None:
 
 @pytest.mark.parametrize("rights", [0, 1])
 @pytest.mark.parametrize("writer", ["child", "parent"])
-def test_taking_rights_and_giving_them_back_does_not_undo_copy_on_write(
+def test_removing_and_restoring_rights_does_not_undo_copy_on_write(
     writer: str, rights: int
 ) -> None:
     system = still()
@@ -388,8 +388,8 @@ def test_taking_rights_and_giving_them_back_does_not_undo_copy_on_write(
 # Nothing leaks ----------------------------------------------------------------------------------
 
 
-def test_what_a_process_leaves_behind_no_other_sees() -> None:
-    """One process fills memory with a pattern and ends; the next finds only zeroes."""
+def test_no_process_sees_the_memory_of_an_ended_one() -> None:
+    """One process fills memory with a pattern and ends.  The next finds only zeroes."""
     pages = 96
     program = Program()
     program.fork("vandal")

@@ -1,7 +1,7 @@
-"""Call by call against the host: C programs that must print the same on Linux and on Vantage.
+"""Calls, compared with the host's: C programs that must print the same on Linux and on Vantage.
 
-They are linked with stock C libraries, musl's and, where the host can link it statically,
-glibc's, so that these are tested too.
+They are linked with stock C libraries, so that these are tested too: with musl, and with glibc
+where the host can link it statically.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.oracle import USER, empty_folder, needs_linux, on_host
 HERE = ROOT / "tests" / "native"
 PROGRAMS = sorted(path.stem for path in HERE.glob("p_*.c"))
 AS_ROOT = {"p_ids"}
-"""These change ids, which on either system only root can."""
+"""These programs change ids, which only root can do on either system."""
 MACHINES: dict[str, dict[str, Any]] = {
     "1 core": {"cpus": 1},
     "1 core, silicon": {"cpus": 1, "mmu": "silicon"},
@@ -61,7 +61,7 @@ def build(name: str, library: str, folder: Path) -> Path:
 
 
 def on_the_host(program: Path, user: Credentials) -> str:
-    """What it prints here; once."""
+    """What the program prints on Vantage; it runs once."""
     kept = program.with_suffix(".host")
     if not kept.exists():
         kept.write_text(on_host([program], user))

@@ -1,4 +1,4 @@
-"""However little memory there is: an errno or SIGKILL, nothing broken, nothing lost."""
+"""With too little memory a program gets an errno or SIGKILL.  Nothing breaks, nothing leaks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRIVATE, FIXED, ANON, RW = 2, 0x10, 0x20, 3
 
 
 def toucher() -> Program:
-    """Maps, touches, forks, touches in both, executes, waits: every path that takes frames."""
+    """Maps, touches, forks, touches in both processes, executes, waits: every use of frames."""
     program = Program()
     program.call("mmap", HERE, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0)
     for page in range(3):
@@ -78,7 +78,7 @@ def run_starved(frames_left: int, cpus: int) -> Run:
 
 
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_however_little_memory_there_is_a_run_ends_in_order(cpus: int) -> None:
+def test_a_run_ends_in_order_with_any_amount_of_memory(cpus: int) -> None:
     """With n frames, for every n until the program succeeds: an errno or SIGKILL, no harm."""
     ends = []
     for frames_left in range(70):

@@ -53,7 +53,7 @@ def test_without_children_there_is_nothing_to_wait_for() -> None:
     assert run.results("wait4") == [-E.CHILD] * 3
 
 
-def test_a_wait_that_must_not_hang_does_not_and_a_second_wait_finds_nobody() -> None:
+def test_wnohang_does_not_block_and_a_second_wait_finds_no_child() -> None:
     program = Program()
     program.fork("child")
     program.keep("rbx")
@@ -68,7 +68,7 @@ def test_a_wait_that_must_not_hang_does_not_and_a_second_wait_finds_nobody() -> 
     assert run_code(program).results("wait4") == [0, 2, -E.CHILD]
 
 
-def test_one_may_wait_for_one_child_and_for_a_group() -> None:
+def test_a_parent_can_wait_for_one_child_or_for_a_group() -> None:
     program = Program()
     program.fork("slow")
     program.keep("rbx")
@@ -182,7 +182,7 @@ def test_a_thread_is_joined_by_its_cleared_tid() -> None:
 
 
 @pytest.mark.parametrize("flags", [0x10000, 0x10100, 0x10800, 0x800])
-def test_flags_of_clone_that_do_not_fit_are_refused(flags: int) -> None:
+def test_inconsistent_flags_of_clone_are_refused(flags: int) -> None:
     assert run_code(program_of(("clone", flags, 0, 0, 0, 0))).results("clone") == [-E.INVAL]
 
 
@@ -222,7 +222,7 @@ def test_vfork_sleeps_until_the_child_runs_another_program() -> None:
 
 @pytest.mark.parametrize("flags", [0, 0x1000_0000])
 def test_a_signal_does_not_end_a_vfork(flags: int) -> None:
-    """The child exists: an EINTR would lose it, and starting anew would make a second."""
+    """The child exists already: EINTR would lose it, and a restart would make a second one."""
     program = Program()
     program.on_signal(SIGUSR1, "@handler", flags)
     program.call("vfork")
@@ -250,7 +250,7 @@ def test_too_many_tasks_are_refused(call: str, monkeypatch: pytest.MonkeyPatch) 
 # Credentials and permission ---------------------------------------------------------------------
 
 
-def test_only_root_becomes_somebody_else() -> None:
+def test_only_root_can_become_another_user() -> None:
     calls = [("setuid", 0), ("setgid", 0), ("setgroups", 0, 0), ("setuid", 1000), ("setgid", 1000)]
     run = run_code(program_of(*calls))
     assert [c.result for c in run.calls] == [-E.PERM, -E.PERM, -E.PERM, 0, 0]
@@ -269,7 +269,7 @@ def test_root_gives_its_rights_away_for_good() -> None:
     assert [c.result for c in run.calls] == [0, 0, 0, -E.PERM, 6, 6, 5, 5, 2]
 
 
-def test_credentials_refuse_what_makes_no_sense() -> None:
+def test_senseless_credentials_are_refused() -> None:
     program = Program()
     for call in (("setuid", -1), ("setgid", -1), ("setgroups", 65_537, 0), ("setgroups", 1, 0)):
         program.call(*call)
@@ -387,7 +387,7 @@ def test_sleeping_takes_as_long_as_asked() -> None:
 
 
 def test_an_alarm_that_nobody_waits_for_any_more_does_not_move_the_clock() -> None:
-    """A futex with a long timeout is woken early; then all wait for input."""
+    """A futex with a long timeout is woken early.  Then all threads wait for input."""
     program = Program()
     word, clock = program.words(0), program.room(16)
     program.thread("waker")
@@ -434,7 +434,7 @@ def test_answers_of_small_calls(call: tuple[str | int, ...], answer: int) -> Non
 
 
 @pytest.mark.parametrize(("seconds", "rest"), [(-1, 0), (0, -1), (0, 10**9)])
-def test_a_time_that_is_none_is_refused(seconds: int, rest: int) -> None:
+def test_an_invalid_time_is_refused(seconds: int, rest: int) -> None:
     program = Program()
     program.call("nanosleep", program.words(seconds, rest), 0)
     program.exit()

@@ -1,4 +1,4 @@
-"""Pages leave memory and come back: contents, sharing, every core, and nothing lost on the way."""
+"""Paging out and in keeps contents and sharing, on every core, and loses nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.kernel.tight import (
 
 
 def short(**wishes: Any) -> System:
-    """A system that stands still, with eight pages of data at HERE and room for four frames."""
+    """A system that does not run, with eight pages of data at HERE and four frames for them."""
     system = still(ram=1, swap=1, **wishes)
     system.ask("mmap", HERE, 8 * PAGE, RW, PRIVATE | ANON | FIXED)
     return system
@@ -58,7 +58,7 @@ def child_of(system: System) -> AddressSpace:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_was_written_is_read_again_after_it_was_out(policy: str) -> None:
+def test_data_survives_paging_out_and_in(policy: str) -> None:
     system = short(replace=policy)
     view = system.thread.space
     content = bytes(range(256)) * 8 * 16
@@ -70,7 +70,7 @@ def test_what_was_written_is_read_again_after_it_was_out(policy: str) -> None:
     invariants.check(system.kernel)
 
 
-def test_a_block_is_free_again_when_its_page_has_come_back_or_is_not_needed() -> None:
+def test_a_disk_block_is_freed_when_its_page_returns_or_is_dropped() -> None:
     system = short()
     view, blocks = system.thread.space, system.kernel.machine.disk.state.blocks
     everything_out(system)
@@ -88,7 +88,7 @@ def test_a_block_is_free_again_when_its_page_has_come_back_or_is_not_needed() ->
     invariants.check(system.kernel)
 
 
-def test_a_private_page_that_was_shared_by_fork_goes_out_once_and_stays_shared() -> None:
+def test_a_page_shared_by_fork_is_paged_out_once_and_stays_shared() -> None:
     system = short()
     parent = system.thread.space
     parent.write(HERE, b"old")
@@ -106,7 +106,7 @@ def test_a_private_page_that_was_shared_by_fork_goes_out_once_and_stays_shared()
     invariants.check(system.kernel)
 
 
-def test_fork_while_pages_are_out_gives_the_child_all_of_them() -> None:
+def test_a_fork_gives_the_child_all_paged_out_pages() -> None:
     system = short()
     parent = system.thread.space
     parent.write(HERE, b"a" * 8 * PAGE)
@@ -120,7 +120,7 @@ def test_fork_while_pages_are_out_gives_the_child_all_of_them() -> None:
     invariants.check(system.kernel)
 
 
-def test_shared_memory_goes_out_of_every_space_at_once() -> None:
+def test_shared_memory_is_paged_out_of_every_space_at_once() -> None:
     system = still(ram=1, swap=1)
     system.ask("mmap", HERE, 2 * PAGE, RW, SHARED | ANON | FIXED)
     parent, child = system.thread.space, child_of(system)
@@ -134,7 +134,7 @@ def test_shared_memory_goes_out_of_every_space_at_once() -> None:
     invariants.check(system.kernel)
 
 
-def test_code_is_dropped_and_not_written_since_its_file_has_it() -> None:
+def test_a_page_of_code_is_dropped_without_a_write_to_the_disk() -> None:
     system = short()
     code = system.thread.space.map.regions[0]
     system.thread.space.read(code.start, 1)
@@ -197,7 +197,7 @@ def test_a_page_that_one_process_has_locked_stays_for_all() -> None:
     assert child.read(HERE, 1) == b"a"
 
 
-def test_when_the_disk_is_full_only_clean_pages_of_files_go() -> None:
+def test_with_a_full_disk_only_clean_file_pages_leave() -> None:
     system = short()
     pager(system).blocks_used = system.kernel.machine.disk.count
     system.thread.space.write(HERE, b"a" * 8 * PAGE)
@@ -218,7 +218,7 @@ def test_out_of_memory_and_of_disk_ends_as_it_does_without_a_disk(cpus: int) -> 
     invariants.check(run.kernel)
 
 
-def test_where_pages_only_come_and_go_a_process_is_killed_in_the_end() -> None:
+def test_a_process_that_only_pages_is_killed_in_the_end() -> None:
     """The page tables of eight processes leave fewer frames than one instruction needs."""
     system = System("forks", *SMALL["forks"], ram=1, swap=16, turns=10**6)
     squeeze(system, 24)
@@ -227,7 +227,7 @@ def test_where_pages_only_come_and_go_a_process_is_killed_in_the_end() -> None:
     invariants.check(system.kernel)
 
 
-def test_the_kernel_says_enomem_when_it_can_bring_nothing_back() -> None:
+def test_the_kernel_returns_enomem_when_no_page_can_return() -> None:
     system = short()
     system.thread.space.write(HERE, b"a")
     everything_out(system)
@@ -265,8 +265,8 @@ def test_a_program_of_twice_the_size_of_memory_finishes_and_is_right(
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("cpus", [1, 4])
-def test_both_mmus_page_alike(cpus: int, policy: str) -> None:
-    """The A bits that clock reads are set by two walkers, and ask for the same pages."""
+def test_both_mmus_page_the_same_pages(cpus: int, policy: str) -> None:
+    """Two walkers set the A bits that `clock` reads, and clock chooses the same pages."""
     shape: dict[str, Any] = {"ram": 1, "swap": 4, "cpus": cpus, "replace": policy, "walks": False}
     systems = [System("overcommit", "260", "4", "1", mmu=m, **shape) for m in ("model", "silicon")]
     runs = [system.run() for system in systems]
@@ -292,12 +292,12 @@ def test_all_invariants_hold_after_every_trap_while_pages_come_and_go(
 
 
 SHOW_FRAMES_OR_TURNS = ("cow", "maps", "memcalls", "racy")
-"""They print where pages lie, what is resident, or how threads were pre-empted."""
+"""These programs print frames, resident pages, or how threads were pre-empted."""
 
 
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("name", [name for name in SMALL if name not in SHOW_FRAMES_OR_TURNS])
-def test_programs_say_the_same_with_hardly_any_memory(name: str, cpus: int) -> None:
+def test_programs_print_the_same_with_hardly_any_memory(name: str, cpus: int) -> None:
     systems = [
         System(name, *SMALL[name], ram=ram, swap=16, cpus=cpus, turns=10**6) for ram in (1, 32)
     ]
@@ -309,8 +309,8 @@ def test_programs_say_the_same_with_hardly_any_memory(name: str, cpus: int) -> N
     invariants.check(systems[0].kernel)
 
 
-def test_calls_whose_buffers_are_out_of_memory_work() -> None:
-    """write reads what is out, read and getrandom write to it, execve loads over it."""
+def test_calls_work_on_paged_out_buffers() -> None:
+    """write reads such a buffer, read and getrandom write to it, execve replaces it."""
     program = Program()
     program.call("mmap", HERE, 16 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0)
     for page in range(16):
@@ -330,7 +330,7 @@ def test_calls_whose_buffers_are_out_of_memory_work() -> None:
     assert run.exit_code == 0
 
 
-def test_a_futex_is_the_same_whether_its_page_was_out_in_between_or_not() -> None:
+def test_a_futex_stays_the_same_while_its_page_is_paged_out() -> None:
     system = System("threads", "3", "60", ram=1, swap=1, cpus=2, turns=10**6)
     squeeze(system, 12)
     run = system.run()
@@ -382,8 +382,9 @@ def test_the_trace_has_every_page_that_left_and_came_and_why() -> None:
     assert [values[1] for values in tally] == list(range(64, numbers.majors + 1, 64))
 
 
-def test_thrashing_is_seen_where_it_is_and_not_where_it_is_not() -> None:
-    """Going round a range just too large for memory, and going once through a large one."""
+def test_thrashing_is_reported_only_where_it_happens() -> None:
+    """The first program goes round a range just too large for memory, the second passes once
+    through a large one."""
     for pages, rounds, thrashes in ((24, 8, True), (600, 1, False)):
         system = short(replace="fifo", traced=False)
         squeeze(system, 20)
@@ -409,7 +410,7 @@ def test_the_disk_costs_what_its_table_says() -> None:
     assert 150_000 < core.state.cycles - before < 170_000
 
 
-def test_a_checkpoint_holds_what_is_out_of_memory() -> None:
+def test_a_checkpoint_holds_paged_out_pages() -> None:
     def system() -> System:
         return System("overcommit", "300", "2", "1", ram=1, swap=2, watched=False)
 
@@ -431,7 +432,7 @@ def test_a_checkpoint_holds_what_is_out_of_memory() -> None:
 
 
 @pytest.mark.parametrize("cpus", [1, 4])
-def test_two_runs_page_alike(cpus: int) -> None:
+def test_two_runs_page_the_same_pages(cpus: int) -> None:
     shape: dict[str, Any] = {"ram": 1, "swap": 2, "cpus": cpus}
     one, two = (boot_program("overcommit", "300", "3", "1", **shape) for _ in range(2))
     assert one.digest == two.digest
@@ -454,7 +455,7 @@ def broken(system: System) -> str:
     return str(caught.value)
 
 
-def test_the_checker_sees_what_is_wrong_with_pages_that_are_out() -> None:
+def test_the_checker_notices_errors_of_paged_out_pages() -> None:
     system = short()
     system.thread.space.write(HERE, b"a" * 2 * PAGE)
     everything_out(system)

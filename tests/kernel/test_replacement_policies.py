@@ -1,4 +1,4 @@
-"""Clock and FIFO, against textbook models of them and against each other."""
+"""Clock and FIFO, compared with textbook models and with each other."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BELADY = (1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5)
 """Belady, Nelson and Shedler, "An anomaly in space-time characteristics of certain programs
 running in a paging machine", CACM 12 (1969)."""
 TABLES = 255
-"""A page of the range that stays locked, so that its page tables do."""
+"""A page of the range that stays locked, so that its page tables stay."""
 
 
 def fifo(string: list[int], frames: int) -> list[int]:
-    """The pages that fault: the oldest goes."""
+    """The pages that fault when the oldest page is replaced."""
     queue: list[int] = []
     faults = []
     for page in string:
@@ -32,7 +32,7 @@ def fifo(string: list[int], frames: int) -> list[int]:
 
 
 def clock(string: list[int], frames: int) -> list[int]:
-    """The pages that fault: a hand goes round an array of frames with a bit each."""
+    """The pages that fault when a hand goes round an array of frames with one bit each."""
     held: list[int] = []
     bits: list[bool] = []
     hand, faults = 0, []
@@ -72,7 +72,7 @@ def program(string: list[int]) -> Program:
 
 
 def guest_faults(string: list[int], frames: int, policy: str, mmu: str = "model") -> list[int]:
-    """The pages on which a real program faults that has `frames` frames for its data."""
+    """The pages on which a real program faults when it has `frames` frames for its data."""
     system = System(program(string), ram=2, swap=1, replace=policy, mmu=mmu)
     turns.run_until(system.kernel, lambda: any(call.name == "getpid" for call in system.calls))
     squeeze(system, frames)
@@ -93,12 +93,12 @@ def around(pages: int, rounds: int) -> list[int]:
 
 
 def hot_and_cold() -> list[int]:
-    """Two pages that are always in use, while a long row of others passes by."""
+    """Two pages that are always in use, among many that are used once in turn."""
     return [page for cold in range(2, 60) for page in (0, 1, cold)]
 
 
 def mostly_few() -> list[int]:
-    """Four accesses in five go to a fifth of the pages, by a fixed generator."""
+    """80 % of the accesses go to 20 % of the pages, by a fixed generator."""
     state, string = 1, []
     for _ in range(300):
         state = (state * 1103515245 + 12345) % (1 << 31)
@@ -112,14 +112,14 @@ PATTERNS = {"around": around(9, 6), "hot and cold": hot_and_cold(), "mostly few"
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", PATTERNS)
-def test_a_program_faults_on_exactly_the_pages_that_the_model_says(name: str, policy: str) -> None:
+def test_a_program_faults_on_exactly_the_pages_of_the_model(name: str, policy: str) -> None:
     string = PATTERNS[name]
     assert guest_faults(string, 8, policy) == MODELS[policy](string, 8)
 
 
 def test_clock_against_fifo_on_three_patterns() -> None:
-    """Going round a range that is one page too large, both fault each time; what is in use stays
-    under clock and not under FIFO; with some locality, clock has fewer faults."""
+    """Round a range that is one page too large, both fault at each access.  Clock keeps the pages
+    in use, FIFO does not.  With some locality, clock has fewer faults."""
     counts = {
         name: [len(guest_faults(string, 8, policy)) for policy in (CLOCK, FIFO)]
         for name, string in PATTERNS.items()

@@ -1,4 +1,4 @@
-"""How many rooms of the kernel a reader enters to follow one trap."""
+"""How many rooms of the kernel one trap enters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def len_of(visit: Visit) -> int:
 @pytest.mark.parametrize(
     ("program", "call", "limit"), [("forks", "fork", 20), ("hello", "write", 13)]
 )
-def test_a_call_changes_rooms_seldom(program: str, call: str, limit: int) -> None:
+def test_a_call_changes_rooms_at_most_as_often_as_agreed(
+    program: str, call: str, limit: int
+) -> None:
     visit = longest(visits_of(program), call)
     assert visit.changes <= limit, f"{call}: {' > '.join(visit.rooms)}"
 

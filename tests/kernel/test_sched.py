@@ -1,4 +1,4 @@
-"""Who runs, for how long, and that nobody is forgotten."""
+"""Which thread runs, for how long, and that no thread is forgotten."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_threads_that_spin_get_equal_shares(count: int, cpus: int) -> None:
 
 
 @pytest.mark.parametrize("cpus", [2, 4, 8])
-def test_cores_keep_step(cpus: int) -> None:
+def test_cores_stay_close_in_time(cpus: int) -> None:
     system = spinners(cpus, cpus=cpus)
     run_for(system, 200_000 * cpus)
     cycles = [core.state.cycles for core in system.kernel.machine.cores]
@@ -52,7 +52,7 @@ def test_a_thread_alone_is_not_disturbed() -> None:
     assert system.thread.instructions == system.kernel.machine.instructions()
 
 
-def test_the_first_come_is_the_first_served() -> None:
+def test_threads_run_in_the_order_of_their_arrival() -> None:
     policy, system = RoundRobin(Chooser(1)), still()
     threads = [system.kernel.life.clone(system.thread, CloneRequest()) for _ in range(3)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""The calls on scheduling, errno for errno; the host's Linux is asked where it can be."""
+"""The scheduling calls and each of their errors, compared with the host's Linux where possible."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_child(**wishes: object) -> tuple[System, Thread]:
 
 
 def put(system: System, number: int, size: int = 8) -> int:
-    """Store a number where the program has data; returns its address."""
+    """Store a number in the program's data; returns its address."""
     system.thread.space.write(DATA, number.to_bytes(size, "little", signed=number < 0))
     return DATA
 
@@ -58,7 +58,7 @@ def test_only_root_becomes_less_nice() -> None:
     assert system.ask("getpriority", PROCESS, 0) == 15
 
 
-def test_another_users_threads_are_not_ones_own() -> None:
+def test_a_user_cannot_change_another_users_nice_value() -> None:
     system, child = with_child()
     child.process.credentials = OTHER
     assert system.ask("setpriority", PROCESS, child.tid, 7) == -E.PERM
@@ -81,14 +81,14 @@ def test_a_group_and_a_user_mean_all_their_threads_and_the_least_nice_counts() -
     assert system.ask("getpriority", USER, 1000) == 9
 
 
-def test_a_refusal_is_reported_and_the_others_are_set_all_the_same() -> None:
+def test_a_refusal_for_one_thread_is_reported_and_the_others_are_set() -> None:
     system, child = with_child()
     child.process.credentials = OTHER
     assert system.ask("setpriority", GROUP, 0, 3) == -E.PERM
     assert (system.thread.scheduling.nice, child.scheduling.nice) == (3, 0)
 
 
-def test_a_thread_has_a_nice_value_of_its_own() -> None:
+def test_each_thread_has_its_own_nice_value() -> None:
     program = Program()
     program.thread("other")
     program.keep("rbx")
@@ -116,7 +116,7 @@ def test_classes_are_kept_and_inherited() -> None:
     assert (child.scheduling.policy, child.scheduling.nice) == (IDLE, 6)
 
 
-def test_reset_on_fork_gives_the_child_the_usual() -> None:
+def test_reset_on_fork_gives_the_child_the_default_class() -> None:
     system, _ = with_child(user=ROOT_USER)
     system.ask("setpriority", PROCESS, 0, -6)
     at = put(system, 0)
@@ -137,7 +137,7 @@ def test_nobody_has_a_real_time_class(user: Credentials) -> None:
     assert system.ask("sched_getscheduler", 0) == OTHER_CLASS
 
 
-def test_another_users_class_is_not_ones_own() -> None:
+def test_the_class_of_another_users_thread_cannot_be_set() -> None:
     system, child = with_child()
     child.process.credentials = OTHER
     at = put(system, 0)
@@ -178,7 +178,7 @@ def test_a_mask_may_be_shorter_than_the_kernels_and_must_name_a_core() -> None:
 
 
 @pytest.mark.parametrize("sched", POLICIES)
-def test_a_queued_thread_may_be_told_anything(sched: str) -> None:
+def test_any_call_may_change_a_queued_thread(sched: str) -> None:
     system, child = with_child(sched=sched, cpus=2, user=ROOT_USER)
     assert child in system.kernel.tasks.policy
     assert system.ask("sched_setaffinity", child.tid, 8, put(system, 2)) == 0

@@ -1,4 +1,4 @@
-"""The policies alone, on pretended cores: shares, starvation, sleepers, levels, deadlines."""
+"""The policies alone, on simulated cores: shares, starvation, sleepers, levels, deadlines."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_sleeper_does_not_hoard(name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", PROPORTIONAL)
-def test_whoever_was_alone_is_not_punished_when_others_come(name: str) -> None:
+def test_a_thread_that_ran_alone_is_not_punished_when_others_come(name: str) -> None:
     cores = cores_with(name, [0])
     cores.run(4_000)
     cores.add()
@@ -135,7 +135,7 @@ def test_whoever_was_alone_is_not_punished_when_others_come(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROPORTIONAL)
-def test_who_could_not_use_its_share_on_one_core_does_not_hoard_it(name: str) -> None:
+def test_a_share_that_exceeds_one_core_is_not_hoarded(name: str) -> None:
     cores = cores_with(name, [-20, 0, 0, 0], 2)
     cores.run(4_000)
     cores.threads[0].scheduling = Scheduling()
@@ -166,7 +166,7 @@ EVENTS = st.lists(
 
 
 def happen(cores: Cores, event: str, number: int) -> None:
-    """One event; a thread that sleeps is one that is neither queued nor on a core."""
+    """One event.  A sleeping thread is one that is neither queued nor on a core."""
     on_core = [thread for thread, _ in cores.running.values()]
     asleep = [t for t in cores.threads if t not in cores.policy and t not in on_core]
     if event == "sleep" and on_core:
@@ -199,7 +199,7 @@ def sums_are_right(policy: Policy) -> bool:
 @pytest.mark.parametrize("name", PRE_EMPTIVE)
 @given(events=EVENTS, count=st.integers(1, 4), seed=st.integers(0, 1 << 32))
 @FEW
-def test_nobody_starves_whatever_happens(
+def test_no_sequence_of_events_starves_a_thread(
     name: str, events: list[tuple[str, int]], count: int, seed: int
 ) -> None:
     cores = cores_with(name, [0, 3], count, seed)
@@ -221,9 +221,7 @@ def test_nobody_starves_whatever_happens(
 @pytest.mark.parametrize("name", POLICIES)
 @given(masks=st.lists(st.integers(1, 15), min_size=1, max_size=8), seed=st.integers(0, 1 << 32))
 @FEW
-def test_a_thread_runs_where_it_may_and_nowhere_else(
-    name: str, masks: list[int], seed: int
-) -> None:
+def test_a_thread_runs_only_on_cores_of_its_mask(name: str, masks: list[int], seed: int) -> None:
     cores = cores_with(name, [], 4, seed)
     for mask in masks:
         cores.add(affinity=mask)
@@ -241,7 +239,7 @@ def test_a_thread_runs_where_it_may_and_nowhere_else(
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_what_the_policy_leaves_open_an_explorer_can_decide(name: str) -> None:
+def test_an_explorer_can_make_the_choices_that_the_policy_leaves_open(name: str) -> None:
     def first(script: list[int]) -> int:
         cores = Cores(POLICIES[name](Chooser(1, script=script)))
         for _ in range(3):
@@ -277,7 +275,7 @@ def feedback(count: int) -> tuple[Mlfq, list[Thread]]:
     return cores.policy, cores.threads
 
 
-def test_who_uses_up_its_allotment_goes_down_and_says_so() -> None:
+def test_a_thread_that_uses_up_its_allotment_moves_down_a_level() -> None:
     policy, (thread,) = feedback(1)
     assert policy.pick(0) is thread
     levels = []
@@ -299,7 +297,7 @@ def test_sleeping_just_before_the_end_does_not_save_the_level() -> None:
     assert policy.rank(thread) == 1
 
 
-def test_a_higher_level_runs_first_and_pushes_a_lower_one_aside() -> None:
+def test_a_higher_level_runs_first_and_preempts_a_lower_one() -> None:
     policy, (low, high, other) = feedback(3)
     assert [policy.pick(0), policy.pick(0), policy.pick(0)] == [low, high, other]
     policy.ran(low, SLICE_INSTRUCTIONS)
@@ -312,7 +310,7 @@ def test_a_higher_level_runs_first_and_pushes_a_lower_one_aside() -> None:
     assert [policy.pick(0), policy.pick(0)] == [high, low]
 
 
-def test_a_batch_thread_pushes_nobody_aside() -> None:
+def test_a_batch_thread_preempts_no_thread() -> None:
     policy, (low, high) = feedback(2)
     policy.pick(0)
     policy.ran(low, SLICE_INSTRUCTIONS)
@@ -320,7 +318,7 @@ def test_a_batch_thread_pushes_nobody_aside() -> None:
     assert policy.victim(high, [low]) is None
 
 
-def test_who_made_way_goes_on_before_its_equals_and_whose_slice_is_over_after_them() -> None:
+def test_a_preempted_thread_continues_before_its_level_and_an_expired_one_after_it() -> None:
     policy, (first, second, third) = feedback(3)
     policy.pick(0)
     first.slice_left = 7
@@ -359,7 +357,7 @@ def test_passes_of_threads_that_compete_stay_together() -> None:
             assert abs(client.passed - cores.policy.time) <= 4 * SLICE_INSTRUCTIONS * client.stride
 
 
-def test_a_client_keeps_its_distance_over_a_sleep_however_long() -> None:
+def test_a_client_keeps_its_lag_over_a_sleep_of_any_length() -> None:
     cores = cores_with("stride", [0, 0, 0])
     policy, sleeper = cores.policy, cores.threads[0]
     assert isinstance(policy, Stride)
@@ -372,7 +370,7 @@ def test_a_client_keeps_its_distance_over_a_sleep_however_long() -> None:
     assert policy.clients[sleeper].passed - policy.time == distance
 
 
-def test_the_common_time_goes_on_with_a_thread_that_nobody_waits_for() -> None:
+def test_virtual_time_advances_when_only_one_thread_runs() -> None:
     cores = cores_with("stride", [0, 0])
     policy, (alone, late) = cores.policy, cores.threads
     policy.remove(late)
@@ -450,8 +448,7 @@ def test_the_earliest_deadline_of_the_eligible_is_next() -> None:
 
 
 def test_lag_is_bounded_by_a_request() -> None:
-    """Stoica and Abdel-Wahab, theorem 1: with requests of one size, nobody's lag leaves that
-    size."""
+    """Stoica and Abdel-Wahab, theorem 1: with requests of one size, no lag exceeds that size."""
     cores = cores_with("eevdf", [0, 0, 5, 10, -3])
     policy = cores.policy
     assert isinstance(policy, Eevdf)
@@ -464,7 +461,7 @@ def test_lag_is_bounded_by_a_request() -> None:
             assert abs(lag(policy, thread)) <= SLICE_INSTRUCTIONS * 1.001
 
 
-def test_a_woken_thread_with_an_earlier_deadline_pushes_the_latest_aside() -> None:
+def test_a_woken_thread_with_an_earlier_deadline_preempts_the_latest() -> None:
     cores = cores_with("eevdf", [0, 10, 10])
     policy, (awake, first, second) = cores.policy, cores.threads
     assert isinstance(policy, Eevdf)

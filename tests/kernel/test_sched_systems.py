@@ -1,4 +1,4 @@
-"""The policies in whole systems, with programs: shares, latency, affinity, and runs repeated."""
+"""The policies in whole systems, with programs: shares, latency, affinity, repeated runs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_spin_program_and_the_nice_value_it_was_given() -> None:
 
 
 def waits(sched: str, cpus: int, busy: int) -> list[int]:
-    """How long a sleeper waited for a core each time that it woke, beside `busy` spinners."""
+    """How long a sleeper waited for a core each time it woke, beside `busy` spinners."""
     program = Program()
     for _ in range(busy):
         program.fork("spin")
@@ -151,7 +151,7 @@ def test_a_switch_is_counted_once_as_a_wait_or_as_a_loss(cpus: int) -> None:
     assert system.thread.waits > 0
 
 
-def test_the_trace_tells_of_levels() -> None:
+def test_the_trace_records_levels() -> None:
     program = Program()
     program.thread("spin")
     program.count_down(60_000)
@@ -168,7 +168,7 @@ def test_the_trace_tells_of_levels() -> None:
 
 
 def pinned_spinners(masks: list[int], **wishes: object) -> System:
-    """A thread for each mask; it sets its affinity itself, and spins."""
+    """One thread for each mask.  Each sets its own affinity and spins."""
     program = Program()
     for i in range(len(masks)):
         program.fork(f"child {i}")
@@ -214,7 +214,7 @@ def test_two_threads_pinned_to_one_core_share_it_and_leave_the_other_idle(sched:
     assert busy > 10 * idle
 
 
-def test_a_thread_leaves_a_core_that_another_one_forbids_it() -> None:
+def test_a_thread_leaves_a_core_that_another_thread_forbids() -> None:
     program = Program()
     program.fork("child")
     program.keep("rbx")
@@ -282,7 +282,7 @@ def test_a_checkpoint_holds_all_that_a_policy_knows(sched: str) -> None:
 
 
 @pytest.mark.parametrize("sched", POLICIES)
-def test_pauses_leave_no_mark_whatever_the_policy(sched: str) -> None:
+def test_pauses_change_no_run_under_any_policy(sched: str) -> None:
     def start() -> System:
         return System("cow", "4", sched=sched, watched=False)
 

@@ -1,4 +1,4 @@
-"""Servers die and come back: no process is lost, no open file, no byte in a pipe."""
+"""When a server dies and is restarted, no process, open file or byte in a pipe is lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_server_that_is_killed_again_and_again_loses_nobody(name: str) -> None
 
 
 class Faulty:
-    """A server with a bug: it breaks on one operation."""
+    """A server with a bug: it crashes on one operation."""
 
     def __init__(self, server: Server, operation: str) -> None:
         self.name, self.server, self.operation = server.name, server, operation
@@ -60,7 +60,7 @@ class Faulty:
         return self.server.restarted()
 
 
-def test_who_meets_the_bug_of_a_server_gets_an_error_and_everybody_lives_on() -> None:
+def test_a_call_that_crashes_a_server_fails_and_the_system_lives_on() -> None:
     program = Program()
     out = program.room(400)
     program.call("uname", out)
@@ -90,7 +90,7 @@ def shell(script: str, **wishes: Any) -> bytes:
     return System("sh", "-c", script, traced=False, watched=False, **wishes).run().output
 
 
-def test_proc_tells_the_version_that_uname_tells_and_every_core() -> None:
+def test_proc_shows_the_version_of_uname_and_every_core() -> None:
     assert shell("cat /proc/version").split()[:3] == [b"Linux", b"version", b"4.11.0-vantage"]
     assert shell("cat /proc/cpuinfo | grep -c processor", cpus=3) == b"3\n"
 
@@ -101,7 +101,7 @@ def test_what_was_there_at_boot_has_the_date_of_the_boot() -> None:
     assert dates == {b"2017-03-13"}
 
 
-def test_a_descriptor_that_was_closed_is_no_end_of_its_link_any_more() -> None:
+def test_the_link_of_a_closed_descriptor_leads_nowhere() -> None:
     """The link in /proc stays open (O_PATH | O_NOFOLLOW) when what it led to is gone."""
     program = Program()
     link, empty, room = program.put(b"/proc/self/fd/1\0"), program.put(b"\0"), program.room(64)

@@ -1,4 +1,4 @@
-"""Several cores, one space: what happens to translations that others may hold."""
+"""Several cores run one space: what happens to translations in other cores' TLBs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ A_WHILE = 10**5  # nanoseconds
 
 
 def reader_and(ending: tuple[int | str, ...]) -> bytes:
-    """Two threads on one space: one reads a page for ever, the other then makes one call on it."""
+    """Two threads of one space: one reads a page for ever, the other makes one call on it."""
     program = Program()
     program.call("mmap", HERE, 2 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0)
     program.store_byte(HERE, 1)

@@ -1,4 +1,4 @@
-"""Signals: which one a fault is, when one is delivered, and what a handler gets and gives back."""
+"""Signals: which one a fault raises, when it is delivered, what a handler gets and restores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RIP, RSP, RAX, EFLAGS, MASK = 16, 15, 13, 17, 22
 
 
 def one_fault(code: bytes, mmu: str) -> tuple[int, int, int]:
-    """Signal, si_code and si_addr of what `code` does; its first byte is at label `fault`."""
+    """The signal, si_code and si_addr that `code` raises; its first byte is at label `fault`."""
     program = Program()
     for number in (SIGILL, SIGTRAP, SIGFPE, SIGSEGV, 7):
         program.on_signal(number, "@handler", 4)
@@ -85,7 +85,7 @@ def test_a_fault_has_the_right_signal_code_and_address(what: str, mmu: str) -> N
 
 
 def handled(*body: tuple[Value, ...], flags: int = 0, mask: int = 0) -> Run:
-    """Calls made with a handler for SIGUSR1 that writes '<', sends SIGUSR2, writes '>'; that for
+    """Make calls.  The handler of SIGUSR1 writes '<', sends SIGUSR2 and writes '>'.  The handler of
     SIGUSR2 writes '2'."""
     program = Program()
     program.on_signal(SIGUSR1, "@one", flags, mask)
@@ -115,7 +115,7 @@ def test_handlers_nest_unless_the_mask_forbids_it() -> None:
     assert handled(("kill", 1, SIGUSR1), mask=1 << SIGUSR2 - 1).output == b"<>2."
 
 
-def test_a_blocked_signal_waits_and_comes_once() -> None:
+def test_a_blocked_signal_stays_pending_and_arrives_once() -> None:
     program = Program()
     mask = program.words(1 << SIGUSR1 - 1)
     program.on_signal(SIGUSR1, "@handler")
@@ -157,7 +157,7 @@ def test_a_handler_is_not_interrupted_by_its_own_signal_unless_it_asks_for_it() 
     assert recursive(NODEFER).output == b"<<>>"
 
 
-def test_a_handler_for_one_time_leaves_the_default() -> None:
+def test_a_one_shot_handler_resets_to_the_default() -> None:
     run = recursive(RESETHAND)
     assert (run.output, run.signal) == (b"<>", SIGUSR1)
 
@@ -196,7 +196,7 @@ def test_kill_and_stop_cannot_be_handled_or_blocked(number: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["blocked", "ignored"])
-def test_what_a_thread_did_itself_kills_it_though_blocked_or_ignored(how: str) -> None:
+def test_a_fault_kills_the_thread_even_if_its_signal_is_blocked_or_ignored(how: str) -> None:
     program = Program()
     if how == "blocked":
         program.on_signal(SIGSEGV, "@handler")
@@ -223,7 +223,7 @@ def test_a_handler_without_a_stack_is_not_called() -> None:
 
 
 def interrupted(call: tuple[Value, ...], flags: int) -> Run:
-    """A call that waits is hit by a signal; later the end of a child, or input, ends it."""
+    """A signal arrives while a call waits.  Later the end of a child, or input, ends the call."""
     program = Program()
     program.on_signal(SIGUSR1, "@handler", flags)
     program.fork("child")
@@ -344,7 +344,8 @@ REGISTERS = "rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split()
 
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 def test_every_register_comes_back_from_a_handler(mmu: str) -> None:
-    """All general registers, flags, SSE and x87: filled, a fault, all destroyed, compared."""
+    """Fill all general registers, flags, SSE and x87 registers; fault; let the handler destroy them
+    all; compare."""
     program = Program()
     pattern = program.put(bytes(range(1, 17)) * 2)
     fpu_before, fpu_after = program.room(512), program.room(512)
@@ -397,7 +398,7 @@ def test_every_register_comes_back_from_a_handler(mmu: str) -> None:
     ]
 
 
-def test_a_handler_may_use_another_stack_and_it_is_seen_to_be_in_use() -> None:
+def test_a_handler_may_use_another_stack_which_is_reported_as_in_use() -> None:
     program = Program()
     stack = program.room(8192)
     new, old = program.words(stack, 0, 8192), program.room(32)
@@ -435,7 +436,7 @@ def test_errors_of_sigaltstack(flags: int, size: int, answer: int) -> None:
     assert run_code(program).results("sigaltstack") == [answer, -E.FAULT]
 
 
-def test_a_child_has_its_parents_other_stack_and_mask_but_not_its_pending_signals() -> None:
+def test_a_child_inherits_the_alternate_stack_and_the_mask_but_no_pending_signal() -> None:
     program = Program()
     new, old = program.words(DATA, 0, 4096), program.room(32)
     mask = program.words(1 << SIGUSR1 - 1)
@@ -460,7 +461,7 @@ def test_a_child_has_its_parents_other_stack_and_mask_but_not_its_pending_signal
 
 
 def changed_frame(word: int, value: int) -> Run:
-    """Return from a handler through a frame whose `word` of the registers was overwritten."""
+    """Return from a handler through a frame in which register number `word` was overwritten."""
     program = Program()
     program.on_signal(SIGUSR1, "@handler", 4)
     program.call("kill", 1, SIGUSR1)
@@ -475,11 +476,19 @@ def changed_frame(word: int, value: int) -> Run:
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        (RIP, 0), (RIP, 1 << 47), (RIP, (1 << 64) - 1), (RIP, KUSER + PAGE), (RSP, 0),
-        (RSP, 1 << 63), (EFLAGS, (1 << 64) - 1), (23, 8), (23, (1 << 64) - 1), (23, 0),
+        (RIP, 0),
+        (RIP, 1 << 47),
+        (RIP, (1 << 64) - 1),
+        (RIP, KUSER + PAGE),
+        (RSP, 0),
+        (RSP, 1 << 63),
+        (EFLAGS, (1 << 64) - 1),
+        (23, 8),
+        (23, (1 << 64) - 1),
+        (23, 0),
         (MASK, (1 << 64) - 1),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_frame_ends_in_a_signal_or_goes_on(word: int, value: int) -> None:
     run = changed_frame(word, value)
     assert run.status in (SIGSEGV, SIGTRAP, 3 << 8)
@@ -490,7 +499,7 @@ def test_a_damaged_frame_ends_in_a_signal_or_goes_on(word: int, value: int) -> N
 def test_a_program_cannot_give_itself_rights_by_returning_from_a_handler(
     code: str, mmu: str
 ) -> None:
-    """All flags set in the frame, IOPL too: the ports stay closed."""
+    """The handler sets all flags in the frame, even IOPL.  The ports stay closed."""
     program = with_all_flags()
     program.raw(code)
     program.exit(3)
@@ -523,7 +532,7 @@ def with_all_flags() -> Program:
     return program
 
 
-def test_returning_from_no_handler_is_survived_by_the_system() -> None:
+def test_the_system_survives_a_sigreturn_without_a_handler() -> None:
     program = Program()
     program.call("rt_sigreturn")
     program.exit(3)

@@ -1,4 +1,4 @@
-"""Address spaces behave like dictionaries of pages, whatever is done to them in whatever order."""
+"""Address spaces behave like dictionaries of pages, under any calls in any order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ operations = st.lists(
 
 
 class Pair:
-    """The kernel's spaces and naive ones, side by side."""
+    """The kernel's spaces beside naive ones."""
 
     def __init__(self) -> None:
         self.system = still(ram=2, swap=1)
@@ -105,8 +105,11 @@ class Pair:
     def _remap(
         self, thread: Thread, naive: Naive, pages: range, target: int, *, fixed: bool
     ) -> None:
-        """Move pages to `target`, or let them grow by one where they are.  Only what lies in one
-        private mapping is asked for: where mappings begin and end, the model does not know."""
+        """Move pages to `target`, or let them grow by one in place.
+
+        The model does not know where mappings begin and end.  So the test only moves pages that
+        lie in one private mapping.
+        """
         area = thread.space.map.overlapping(HERE, HERE + PAGES * PAGE)
         private = [region for region in area if not region.shared]
         if not private:
@@ -166,7 +169,7 @@ class Pair:
 
 @given(operations)
 @settings(max_examples=200)
-def test_spaces_behave_like_a_dictionary_of_pages(steps: list[Operation]) -> None:
+def test_spaces_behave_like_dictionaries_of_pages(steps: list[Operation]) -> None:
     pair = Pair()
     for step in steps:
         pair.step(step)

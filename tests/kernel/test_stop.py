@@ -1,4 +1,4 @@
-"""Stopping and going on: SIGSTOP, SIGCONT, and how the parent is told."""
+"""Stop and continue: SIGSTOP, SIGCONT, and what the parent learns of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ A_WHILE = 10**6  # nanoseconds
 
 
 def with_spinning_child() -> Program:
-    """A program whose child, in R15, spins; what follows is the parent's."""
+    """A program whose child spins; its pid is in R15.  Code appended later is the parent's."""
     program = Program()
     program.fork("child")
     program.keep("r15")
@@ -25,7 +25,7 @@ def with_spinning_child() -> Program:
 def ending_with_child(program: Program) -> Program:
     program.exit()
     program.label("child")
-    program.call("setpgid", 0, 0)  # a group that somebody could continue
+    program.call("setpgid", 0, 0)  # a group that another process could continue
     program.raw("ebfe")  # jmp .
     return program
 

@@ -51,7 +51,7 @@ def test_the_readme_names_the_calls_as_they_are() -> None:
         assert full == [TABLE[number].name for number in numbers(row[0])]
 
 
-def test_the_readme_says_core_where_no_server_is_asked() -> None:
+def test_the_readme_says_core_for_calls_without_a_server() -> None:
     for row in readme_rows():
         owners = {TABLE[number].owner for number in numbers(row[0])}
         assert row[2].startswith("core") == (owners == {"core"}), row
@@ -92,9 +92,7 @@ def test_a_number_cannot_be_declared_twice() -> None:
         (Long, 0xFFFF_FFFF_FFFF_FFFF, -1),
     ],
 )
-def test_a_register_becomes_what_a_c_function_would_see(
-    kind: object, register: int, value: int
-) -> None:
+def test_a_register_is_converted_like_a_c_argument(kind: object, register: int, value: int) -> None:
     declared = kind.__metadata__[0]  # type: ignore[attr-defined]
     assert declared.decode(register) == value
 
@@ -142,7 +140,7 @@ def test_a_result_is_shown_with_the_name_of_its_error(result: int, text: str) ->
     assert strace._result(result) == text
 
 
-def test_the_log_of_a_run_reads_like_straces() -> None:
+def test_the_log_of_a_run_has_the_format_of_strace() -> None:
     program = Program()
     program.on_signal(10, 1)
     program.call("write", 1, program.put(b"x"), 1)
@@ -167,7 +165,7 @@ def test_the_log_of_a_run_reads_like_straces() -> None:
 
 
 @pytest.mark.parametrize("number", [41, 999, 1331, 1349, 0xFFFF, 0x1_0000, (1 << 64) - 1, 1 << 63])
-def test_an_unknown_call_is_no_such_call_and_is_logged_once(number: int) -> None:
+def test_an_unknown_call_fails_with_enosys_and_is_logged_once(number: int) -> None:
     program = Program()
     program.call(number)
     program.move("rbx", "rax")
@@ -198,8 +196,8 @@ def test_a_program_cannot_fill_the_kernels_memory_with_numbers_it_makes_up() -> 
 
 
 def test_the_calls_that_never_restart_are_those_of_signal_7() -> None:
-    """ "The following interfaces are never restarted", as far as they are here; since Linux 2.6.22
-    futex is one of them with a timeout only."""
+    """The calls of Vantage among "the following interfaces are never restarted".  Since Linux
+    2.6.22 futex is one of them only with a timeout."""
     polls = {"poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
     waits = {"pause", "rt_sigsuspend", "rt_sigtimedwait", "nanosleep", "clock_nanosleep"}
     assert {row.name for row in ROWS if not row.restarts} == polls | waits
@@ -207,7 +205,7 @@ def test_the_calls_that_never_restart_are_those_of_signal_7() -> None:
 
 
 def test_the_calls_that_a_stop_ends_are_those_of_signal_7() -> None:
-    """ "Interruption of system calls and library functions by stop signals"; Linux 3.7 and earlier
-    had more of them."""
+    """Section "Interruption of system calls and library functions by stop signals".  Up to Linux
+    3.7 there were more of them."""
     epolls = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
     assert {row.name for row in ROWS if row.ended_by_stop} == epolls | {"rt_sigtimedwait"}

@@ -1,5 +1,8 @@
-"""The terminal as programs see it: the same conversation on a pseudo-terminal of the host and on
-Vantage's console, and the replay of what was typed."""
+"""The terminal as programs see it.
+
+A conversation on a pseudo-terminal of the host and on Vantage's console is the same, and recorded
+keys can be replayed.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,12 @@ TYPED = [
     *(b"\x03", b"\x1cline\r", b"\x03"),
     *(b"\x1a", b"again\r"),
 ]
-"""What is typed after each line that ends in '?'; None where nothing is."""
+"""The keys typed after each line that ends in '?'; None for no keys."""
 
 
 @dataclass
 class Typist:
-    """Keys for a guest: the next ones come when it has said '?' and waits, or is busy."""
+    """Keys for a guest: the next come when it has printed '?' and waits or computes."""
 
     typed: list[bytes | None]
     screen: bytearray = field(default_factory=bytearray)
@@ -46,7 +49,7 @@ class Typist:
         self.screen += data
 
     def poll(self) -> tuple[bytes | None, None] | None:
-        """A busy program is interrupted after a while."""
+        """After a while, interrupt a program that computes."""
         if self.screen.count(b"?\r\n") == self.answered:
             return None
         self.patience += 1
@@ -69,14 +72,14 @@ class Typist:
 
 
 def at_the_host(program: Path) -> bytes:
-    """What a pseudo-terminal shows of the conversation."""
+    """What a pseudo-terminal shows during the conversation."""
     import pty
 
     pid, master = pty.fork()
     if pid == 0:
         os.execv(program, [str(program)])
     screen, answered = bytearray(), 0
-    with contextlib.suppress(OSError):  # the end of its terminal
+    with contextlib.suppress(OSError):  # EIO: the other side of the terminal is closed
         while data := os.read(master, 65536):
             screen += data
             while screen.count(b"?\r\n") > answered:
@@ -92,7 +95,7 @@ def at_the_host(program: Path) -> bytes:
 
 @pytest.fixture(scope="session")
 def conversation(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """The program, and what a terminal of the host shows of it."""
+    """The program, and what a terminal of the host shows when it runs."""
     program = build("terminal/p_terminal", "musl", tmp_path_factory.mktemp("terminal"))
     return program.read_bytes(), at_the_host(program)
 
@@ -107,7 +110,7 @@ def at_vantage(program: bytes | Program, typist: Typist, **wishes: Any) -> Syste
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_conversation_is_what_it_is_at_the_host(
+def test_a_conversation_is_the_same_as_at_the_host(
     conversation: tuple[bytes, bytes], machine: str
 ) -> None:
     program, expected = conversation
@@ -121,7 +124,7 @@ def test_a_conversation_is_what_it_is_at_the_host(
 
 
 def replayed(program: bytes | Program, log: list[Arrival], **wishes: Any) -> System:
-    """The same system with nobody at the terminal, but what was typed before."""
+    """The same system without a user at the terminal; the keys come from a recording."""
     system = System(program, turns=100_000, **wishes)
     console = system.kernel.machine.console
     console.state.terminals = (True, True, True)
@@ -171,7 +174,7 @@ def test_a_terminal_that_goes_away_hangs_up_on_its_program() -> None:
     assert at_vantage(program, Typist([b""]), ram=4).run().signal == 1
 
 
-def test_a_window_of_another_size_is_told_to_the_foreground() -> None:
+def test_the_foreground_learns_the_new_size_of_the_window() -> None:
     program = Program()
     size = program.room(16)
     program.on_signal(28, "@handler")
@@ -194,7 +197,7 @@ def test_a_window_of_another_size_is_told_to_the_foreground() -> None:
     ("terminals", "answers"),
     [((False,) * 3, [-25] * 3), ((False, True, False), [-25, 0, -25]), ((True,) * 3, [0] * 3)],
 )
-def test_only_what_is_a_terminal_on_the_host_is_one(
+def test_the_console_is_a_terminal_only_if_the_hosts_is(
     terminals: tuple[bool, bool, bool], answers: list[int]
 ) -> None:
     program = Program()
@@ -207,7 +210,7 @@ def test_only_what_is_a_terminal_on_the_host_is_one(
 
 
 def test_a_session_without_its_leader_has_no_terminal() -> None:
-    """Its foreground group is told by SIGHUP; the terminal is free for the next leader."""
+    """Its foreground group gets SIGHUP, and the terminal is free for the next session leader."""
     program = Program()
     program.fork("leader")
     program.wait()

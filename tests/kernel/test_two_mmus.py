@@ -21,7 +21,7 @@ def test_every_program_is_compared() -> None:
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 @pytest.mark.parametrize("name", SMALL)
-def test_a_program_comes_out_the_same_under_both_mmus(name: str, cpus: int) -> None:
+def test_a_program_has_the_same_result_under_both_mmus(name: str, cpus: int) -> None:
     model, silicon = on("model", name, cpus), on("silicon", name, cpus)
     assert model.output == silicon.output
     assert model.output
@@ -39,7 +39,7 @@ def test_both_mmus_set_the_same_accessed_and_dirty_bits(name: str, cpus: int) ->
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "racy"])
-def test_a_program_comes_out_the_same_without_counting(name: str) -> None:
+def test_a_program_has_the_same_result_under_the_fast_clock(name: str) -> None:
     """The fast clock pre-empts threads elsewhere, which only racy may notice."""
     exact, fast = on("model", name, 1), on("model", name, 1, clock="fast")
     assert exact.status == fast.status == 0

@@ -1,7 +1,7 @@
-"""Every call on VASes and segments, every error that it declares, every right.
+"""Every call on VASes and segments, with every error that it declares and every right.
 
-The table of cases is held against the declarations: a documented error without a case fails, and
-so does a case whose error is not documented.
+The test compares the table of cases with the declarations.  A documented error without a case
+fails, and so does a case whose error is not documented.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ ATTRIBUTES = (0o644).to_bytes(4, "little") + (1000).to_bytes(4, "little") * 2
 Case = Callable[[World], int]
 CASES: dict[tuple[str, str], list[Case]] = {}
 Made = Callable[[World], int] | int
-"""An argument: a number, or what makes one in the world of the case."""
+"""An argument: a number, or a function that computes it from the world of the case."""
 
 
 def asks(call: str, *arguments: Made, who: Credentials | None = None) -> Case:
-    """A case that is one call, perhaps by another user than the one who made what it is about."""
+    """A case of one call.  The caller may be another user than the owner of the VAS or segment."""
 
     def ask(world: World) -> int:
         values = [value if isinstance(value, int) else value(world) for value in arguments]
@@ -94,7 +94,7 @@ def test_every_documented_error_has_a_case_and_every_case_is_documented() -> Non
 
 
 def named(call: str, *rest: int, before: tuple[Made, ...] = ()) -> None:
-    """The errors that every call with a name has."""
+    """The errors of every call that takes a name."""
     for at in (0, text(""), text("x" * 256)):
         case(call, "EINVAL")(asks(call, *before, at, *rest))
     case(call, "EFAULT")(asks(call, *before, BAD, *rest))
@@ -496,7 +496,7 @@ def test_a_call_ends_with_the_error_that_it_documents(name: str, error: str, num
 
 @pytest.mark.parametrize("row", CALLS, ids=lambda row: row.name)
 def test_a_failed_call_leaves_nothing_behind(row: SystemCall) -> None:
-    """Every call with nonsense in every argument, one at a time."""
+    """Each call gets nonsense in one argument after the other."""
     world = World()
     vid, sid = world.attached(), world.segment()
     at = world.put(b"name\0")

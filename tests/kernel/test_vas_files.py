@@ -1,4 +1,4 @@
-"""/proc/PID/vas and /sys/kernel/vas: what the kernel says of VASes, as files."""
+"""/proc/PID/vas and /sys/kernel/vas: the kernel's files about VASes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ O_WRONLY = 1
 
 
 def read(world: World, path: str) -> bytes:
-    """A file, as a program reads it."""
+    """The content of a file, as a program reads it."""
     fd = world.ask("open", world.text(path), 0)
     assert fd >= 0, path
     count = world.ask("read", fd, world.page, PAGE)
@@ -21,7 +21,7 @@ def read(world: World, path: str) -> bytes:
 
 
 def names(world: World, path: str) -> list[bytes]:
-    """What is in a directory, without the dots."""
+    """The names in a directory, without "." and ".."."""
     fd = world.ask("open", world.text(path), 0)
     size = world.ask("getdents64", fd, world.page, PAGE)
     world.ask("close", fd)
@@ -33,23 +33,33 @@ def names(world: World, path: str) -> list[bytes]:
     return [name for name in found if name not in (b".", b"..")]
 
 
+def contents(world: World, folder: str) -> dict[bytes, bytes]:
+    """Name -> content of each file in a directory."""
+    return {name: read(world, f"{folder}/{name.decode()}") for name in names(world, folder)}
+
+
 def test_a_vas_and_a_segment_have_the_files_of_the_rfc() -> None:
     world = World()
     vid, sid = world.vas("library", 0o640), world.segment("books", pages=3, mode=0o604)
     world.ask("vas_seg_attach", vid, sid, RW)
-    files = {name: read(world, f"/sys/kernel/vas/{vid}/{name.decode()}") for name in names(
-        world, f"/sys/kernel/vas/{vid}")}  # fmt: skip
+    files = contents(world, f"/sys/kernel/vas/{vid}")
     ids = {b"user": b"%d" % OWNER.uid, b"group": b"%d" % OWNER.gid}
     assert files == ids | {
-        b"name": b"library", b"mode": b"0640", b"attached": b"0", b"resident": b"0",
+        b"name": b"library",
+        b"mode": b"0640",
+        b"attached": b"0",
+        b"resident": b"0",
         b"segments": b"%d" % sid,
-    }  # fmt: skip
-    files = {name: read(world, f"/sys/kernel/vas_segs/{sid}/{name.decode()}") for name in names(
-        world, f"/sys/kernel/vas_segs/{sid}")}  # fmt: skip
+    }
+    files = contents(world, f"/sys/kernel/vas_segs/{sid}")
     assert files == ids | {
-        b"name": b"books", b"mode": b"0604", b"attached": b"1", b"resident": b"0",
-        b"region": b"%x-%x" % (HERE, HERE + 3 * PAGE), b"lockable": b"0",
-    }  # fmt: skip
+        b"name": b"books",
+        b"mode": b"0604",
+        b"attached": b"1",
+        b"resident": b"0",
+        b"region": b"%x-%x" % (HERE, HERE + 3 * PAGE),
+        b"lockable": b"0",
+    }
 
 
 def test_the_listing_follows_what_is_made_and_deleted() -> None:
@@ -83,7 +93,7 @@ def test_an_attachment_shows_its_kind_its_regions_and_whose_they_are(sync: str) 
     assert world.ask("open", world.text(f"{own}/status"), 0) == -E.NOENT
 
 
-def test_nobody_writes_there() -> None:
+def test_the_files_cannot_be_written() -> None:
     world = World()
     vid = world.vas()
     for path in (f"/sys/kernel/vas/{vid}/mode", f"/sys/kernel/vas/{vid}/name"):

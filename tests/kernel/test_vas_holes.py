@@ -171,7 +171,7 @@ def test_hole_4_what_is_written_inside_after_a_fork_does_not_reach_the_child(syn
 
 @EVERY
 def test_hole_4_in_user_code_through_translations_that_were_made_before(sync: str) -> None:
-    """The parent's core has a writable translation in the view when it forks."""
+    """The parent's core holds a writable translation of the view when it forks."""
     program = Program()
     data = program.words(1)
     program.call("vas_create", program.put(b"v\0"), 0o600)

@@ -1,5 +1,5 @@
 """What the RFC left open: signals, fork, vfork, exec and exit inside a VAS, stacks, futexes, and
-who pays for what nobody uses any more."""
+which user is charged for memory that no process uses any more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USR1 = 10
 
 
 def inside() -> Program:
-    """A program that has made VAS 1 and is in it."""
+    """A program that has created VAS 1 and is inside it."""
     program = Program()
     program.call("vas_create", program.put(b"v\0"), 0o600)
     program.call("vas_attach", 0, 1, RW)
@@ -123,7 +123,7 @@ def test_a_handler_that_leaves_the_view_of_its_own_stack_cannot_return() -> None
     assert run(program).signal == SIGSEGV
 
 
-def test_a_return_to_a_vas_that_was_detached_meanwhile_is_the_end() -> None:
+def test_a_return_to_a_detached_vas_kills_the_thread() -> None:
     program = Program()
     program.on_signal(USR1, "@handler")
     program.call("vas_create", program.put(b"v\0"), 0o600)
@@ -143,7 +143,7 @@ def test_a_return_to_a_vas_that_was_detached_meanwhile_is_the_end() -> None:
 
 @EVERY
 def test_a_child_of_fork_with_its_stack_in_the_vas_faults_at_its_first_push(sync: str) -> None:
-    """It has the original's memory only: the VAS's stack is not there."""
+    """The child has only the memory of the process: the VAS's stack is not mapped."""
     program = inside()
     map_inside(program, HERE)
     program.move("rsp", HERE + PAGE)
@@ -220,7 +220,7 @@ def test_exec_after_vfork_leaves_the_parents_attachments_alone(sync: str) -> Non
         *product(("oom",), ("subtree", "forward")),  # merging back, as the RFC does, takes memory
     ],
 )
-def test_whoever_ends_inside_leaves_the_vas_to_the_next(ending: str, sync: str) -> None:
+def test_a_process_that_ends_inside_leaves_the_vas_usable(ending: str, sync: str) -> None:
     program = Program()
     program.call("vas_create", program.put(b"v\0"), 0o600)
     program.fork("child")
@@ -238,7 +238,7 @@ def test_whoever_ends_inside_leaves_the_vas_to_the_next(ending: str, sync: str) 
     program.call("vas_switch", 1)
     map_inside(program, HERE)
     program.store_byte(HERE, ord("m"))
-    if sync == "rfc":  # the RFC gives memory to the VAS when it is left and detached
+    if sync == "rfc":  # under the RFC, memory goes to the VAS when a thread leaves it and detaches
         program.call("vas_switch", 0)
     if ending == "kill":
         program.spin()
@@ -277,7 +277,7 @@ def test_memory_mapped_inside_outlives_the_process_and_dies_with_the_vas() -> No
 # Stacks ------------------------------------------------------------------------------------------
 
 
-def test_a_thread_whose_stack_is_the_vass_faults_at_its_first_push_elsewhere() -> None:
+def test_a_thread_with_its_stack_in_the_vas_faults_at_its_first_push_outside() -> None:
     program = inside()
     map_inside(program, HERE)
     program.move("rsp", HERE + PAGE)
@@ -290,8 +290,8 @@ def test_a_thread_whose_stack_is_the_vass_faults_at_its_first_push_elsewhere() -
     assert (done.signal, done.output) == (SIGSEGV, b"in out")
 
 
-def test_with_one_page_mapped_in_the_original_as_well_it_works() -> None:
-    """The thread's remedy: a trampoline page, mapped by hand, at another place."""
+def test_a_trampoline_page_in_the_original_avoids_the_fault() -> None:
+    """The thread can help itself with a trampoline page, mapped by hand at another address."""
     program = inside()
     map_inside(program, HERE)
     program.move("rsp", HERE + PAGE)
@@ -310,7 +310,7 @@ def test_with_one_page_mapped_in_the_original_as_well_it_works() -> None:
 
 @OURS
 def test_two_tasks_with_their_stacks_at_one_place_share_a_vas(sync: str) -> None:
-    """Each view shows its own process's stack; a segment there would be a conflict."""
+    """Each view shows the stack of its own process.  A segment there would be a conflict."""
     world = World(sync=sync)
     vid, sid = world.vas(), world.segment("top", 0x7FFF_FFFF_D000, 1)
     child = world.fork()
@@ -346,7 +346,7 @@ def test_a_stack_does_not_grow_into_what_a_view_shows() -> None:
 @EVERY
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_futex_in_a_segment_is_one_across_processes_and_views(cpus: int, sync: str) -> None:
-    """The parent sleeps on it at home, where it has the segment too; the child wakes it inside."""
+    """The parent sleeps in its own space, which also shows it.  The child wakes it from inside."""
     program = Program()
     program.call("vas_seg_create", program.put(b"s\0"), HERE, HERE + PAGE, 0o600)
     program.call("vas_create", program.put(b"v\0"), 0o600)
@@ -369,7 +369,7 @@ def test_a_futex_in_a_segment_is_one_across_processes_and_views(cpus: int, sync:
     assert (done.status, done.output) == (0, b"w")
 
 
-# Who pays ----------------------------------------------------------------------------------------
+# Charges -----------------------------------------------------------------------------------------
 
 
 def test_an_orphan_hog_ends_in_enomem_and_others_go_on() -> None:
@@ -415,7 +415,7 @@ def test_a_user_cannot_take_all_ids_from_the_others(monkeypatch: pytest.MonkeyPa
     invariants.check(world.kernel)
 
 
-def test_a_touch_beyond_the_limit_ends_the_toucher_as_no_memory_does() -> None:
+def test_a_touch_beyond_the_limit_kills_like_a_lack_of_memory() -> None:
     program = inside()
     map_inside(program, HERE, 600)
     program.move("rdi", HERE)
@@ -494,7 +494,7 @@ def test_a_private_segment_is_seen_by_one_process_only(sync: str) -> None:
 
 
 def gate(jump_past: bool) -> Program:
-    """A secret in a VAS whose only way in is a gate; then somebody switches in by himself."""
+    """A secret in a VAS whose only entry is a gate; then hijacked code switches in by itself."""
     program = Program()
     program.call("vas_create", program.put(b"v\0"), 0o600)
     program.call("vas_attach", 0, 1, RW)
@@ -519,7 +519,7 @@ def test_hijacked_code_can_switch_by_itself_and_read_the_secret() -> None:
 
 
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
-def test_a_registered_entry_closes_that(mmu: str) -> None:
+def test_a_registered_entry_stops_hijacked_code(mmu: str) -> None:
     done = run(gate(jump_past=False), mmu=mmu)
     assert (done.output, done.exit_code) == (b"gate", 7)
 
@@ -546,7 +546,7 @@ def test_a_forged_signal_frame_is_no_way_round_the_entry() -> None:
 
 
 @pytest.mark.parametrize("sync", ["subtree", "forward", "rfc"])
-def test_a_checkpoint_holds_all_of_it(sync: str) -> None:
+def test_a_checkpoint_holds_vases_and_attachments(sync: str) -> None:
     world = World(sync=sync, sharing="switch", watched=False)
     vid, sid = world.vas(), world.segment()
     assert world.ask("vas_seg_ctl", sid, 1, 1) == 0
@@ -566,7 +566,7 @@ def test_a_checkpoint_holds_all_of_it(sync: str) -> None:
     invariants.check(twin)
 
 
-def test_everything_is_given_back_when_all_is_over() -> None:
+def test_nothing_is_left_when_the_process_and_its_vas_are_gone() -> None:
     program = inside()
     map_inside(program, HERE)
     program.store_byte(HERE, 1)

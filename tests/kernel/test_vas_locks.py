@@ -1,4 +1,4 @@
-"""Lockable segments (policy `switch`): readers together, a writer alone, never a deadlock."""
+"""Lockable segments (policy `switch`): many readers or one writer, and never a deadlock."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STARTS = [HERE + i * 0x10_0000 for i in range(3)]
 
 
 class Locks(World):
-    """Three lockable segments and a few VASes that show some of them, in threads of a process.
+    """Three lockable segments, a few VASes that show some of them, and threads of one process.
 
-    A thread's call either ends or leaves the thread blocked, as in a run; a blocked call is
-    executed again when its thread is woken.
+    As in a run, a call either ends or blocks its thread.  The kernel executes a blocked call again
+    when it wakes the thread.
     """
 
     def __init__(self, shows: list[list[tuple[int, int]]], threads: int) -> None:
@@ -39,7 +39,7 @@ class Locks(World):
             self.vids.append(vid)
         self.team = [self.thread, *(self.clone() for _ in range(threads - 1))]
         self.pending: dict[int, int] = {}
-        """By tid: where a thread that waits is on its way to."""
+        """By tid of each waiting thread: the VAS that it wants to enter."""
 
     def go(self, thread: Thread, vid: int) -> bool:
         """Call vas_switch; False if the thread has to wait."""
@@ -57,14 +57,14 @@ class Locks(World):
         return True
 
     def woken(self) -> list[Thread]:
-        """Those that may look again: their call is to be executed once more."""
+        """The threads that were woken and must execute their call again."""
         return [t for t in self.team if t.tid in self.pending and t.state != BLOCKED]
 
     def holders(self) -> list[dict[int, bool]]:
         return [dict(self.kernel.vases.segments[sid].holders) for sid in self.sids]
 
 
-def test_readers_are_in_together_and_a_writer_alone() -> None:
+def test_many_readers_or_one_writer_are_inside() -> None:
     locks = Locks([[(0, R)], [(0, RW)]], 3)
     reader, other, writer = locks.team
     read, write = locks.vids
@@ -108,7 +108,7 @@ def test_readers_that_waited_for_a_writer_do_not_wait_for_one_another() -> None:
     invariants.check(locks.kernel)
 
 
-def test_a_segment_that_is_not_lockable_locks_nobody_out() -> None:
+def test_a_segment_that_is_not_lockable_blocks_no_thread() -> None:
     locks = Locks([[(0, RW)], [(0, RW)]], 2)
     for segment in locks.kernel.vases.segments.values():
         segment.lockable = False
@@ -154,7 +154,7 @@ def test_locks_end_with_their_holder(how: str) -> None:
     invariants.check(locks.kernel)
 
 
-def test_who_is_killed_while_waiting_gives_its_place_up() -> None:
+def test_a_waiting_thread_that_is_killed_leaves_the_queue() -> None:
     locks = Locks([[(0, RW)], [(0, RW)], [(0, RW)]], 3)
     holder, waiter, next_one = locks.team
     assert locks.go(holder, locks.vids[0])
@@ -218,7 +218,7 @@ PREEMPTIONS = 2
 
 @dataclass(frozen=True)
 class Schedule:
-    """Who goes first to last while nobody interferes, and who goes on instead from which step."""
+    """The order of the threads without pre-emption, and which thread continues at which step."""
 
     order: tuple[int, ...]
     cuts: tuple[tuple[int, int], ...] = ()
@@ -227,7 +227,8 @@ class Schedule:
 def play(
     locks: Locks, schedule: Schedule, scripts: list[list[int]]
 ) -> tuple[list[tuple[int, list[int]]], set[tuple[object, ...]]]:
-    """Run a schedule to its end: who ran and who could have at each step, and the states seen."""
+    """Run a schedule to its end.  Returns, for each step, the thread that ran and those that could
+    have run, and the states seen."""
     instead, at = dict(schedule.cuts), [0] * len(scripts)
     trail: list[tuple[int, list[int]]] = []
     seen: set[tuple[object, ...]] = set()
@@ -253,7 +254,7 @@ def play(
 
 
 def explore(locks: Locks, scripts: list[list[int]]) -> tuple[int, set[tuple[object, ...]]]:
-    """Every schedule with up to two pre-emptions: how many there are, and the states seen."""
+    """Run every schedule with at most two pre-emptions; returns their number and all states."""
     todo = [Schedule(order) for order in permutations(range(len(scripts)))]
     states: set[tuple[object, ...]] = set()
     count = 0
@@ -274,9 +275,9 @@ def explore(locks: Locks, scripts: list[list[int]]) -> tuple[int, set[tuple[obje
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_no_order_of_calls_with_up_to_two_pre_emptions_ends_in_deadlock(name: str) -> None:
-    """Each thread goes into one VAS, into the next, into the third, and home.  All orders, at the
-    level of calls, a call that has to wait counting as one and its next try as another."""
+def test_no_order_of_calls_with_at_most_two_pre_emptions_deadlocks(name: str) -> None:
+    """Each thread enters one VAS, the next, the third, and goes home.  The test tries all orders of
+    calls.  A call that blocks and its next try count as two calls."""
     locks = Locks(PLANS[name], 3)
     vids = locks.vids
     scripts = [[vids[i], vids[(i + 1) % 3], vids[(i + 2) % 3], 0] for i in range(3)]
@@ -290,7 +291,7 @@ def test_no_order_of_calls_with_up_to_two_pre_emptions_ends_in_deadlock(name: st
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3])
-def test_a_counter_in_a_lockable_segment_counts_right_without_any_other_lock(cpus: int) -> None:
+def test_a_counter_in_a_lockable_segment_needs_no_other_lock(cpus: int) -> None:
     """Three threads: switch in, load, add, store, switch out."""
     program = Program()
     done = program.room(8)

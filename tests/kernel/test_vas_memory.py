@@ -17,14 +17,16 @@ DONTNEED, POPULATE_WRITE, REMOVE = 4, 23, 9
 
 
 def two_threads(sync: str, kind: int = RW) -> tuple[World, int]:
-    """One thread at home, another one inside a VAS."""
+    """One thread in its own space, another one inside a VAS."""
     world = World(sync=sync, ram=8)
     vid = world.attached(kind=kind)
     return world, vid
 
 
 @OURS
-def test_a_mapping_of_the_process_grows_and_moves_inside_and_stays_the_processs(sync: str) -> None:
+def test_a_process_mapping_that_grows_or_moves_inside_still_belongs_to_the_process(
+    sync: str,
+) -> None:
     world, vid = two_threads(sync)
     at = world.map(HERE)
     world.thread.space.write(at, b"home")
@@ -41,7 +43,7 @@ def test_a_mapping_of_the_process_grows_and_moves_inside_and_stays_the_processs(
 
 
 @OURS
-def test_a_mapping_of_the_vas_stays_the_vass(sync: str) -> None:
+def test_a_mapping_of_the_vas_still_belongs_to_the_vas(sync: str) -> None:
     world, vid = two_threads(sync)
     assert world.ask("vas_switch", vid) == 0
     at = world.map(HERE)
@@ -78,7 +80,7 @@ def test_a_segment_is_sealed_against_mremap_too() -> None:
 
 
 @OURS
-def test_forgotten_pages_are_forgotten_in_every_view(sync: str) -> None:
+def test_discarded_pages_are_discarded_in_every_view(sync: str) -> None:
     world, vid = two_threads(sync)
     at = world.map(HERE)
     world.thread.space.write(at, b"x")
@@ -93,16 +95,17 @@ def test_forgotten_pages_are_forgotten_in_every_view(sync: str) -> None:
 
 
 @OURS
-def test_a_reader_cannot_make_a_vas_forget(sync: str) -> None:
+def test_a_reader_cannot_discard_pages_of_a_vas(sync: str) -> None:
     world, vid = two_threads(sync)
     assert world.ask("vas_switch", vid) == 0
     private, shared = world.map(HERE), THERE
     assert world.ask("mmap", shared, PAGE, 3, 0x21 | FIXED, -1, 0) == shared
     for at in (private, shared):
         world.thread.space.write(at, b"kept")
-    for call in (("vas_switch", 0), ("vas_detach", 0, vid), ("vas_attach", 0, vid, R),
-                 ("vas_switch", vid)):  # fmt: skip
-        assert world.ask(str(call[0]), *map(int, call[1:])) == 0
+    assert world.ask("vas_switch", 0) == 0
+    assert world.ask("vas_detach", 0, vid) == 0
+    assert world.ask("vas_attach", 0, vid, R) == 0
+    assert world.ask("vas_switch", vid) == 0
     assert world.ask("madvise", private, PAGE, DONTNEED) == -E.ACCES
     assert world.ask("madvise", shared, PAGE, REMOVE) == -E.ACCES
     assert world.ask("mremap", private, PAGE, 2 * PAGE, MAYMOVE, 0) == -E.ACCES
@@ -112,8 +115,8 @@ def test_a_reader_cannot_make_a_vas_forget(sync: str) -> None:
 
 
 def fills_and_reads(pages: int) -> Program:
-    """Fill memory of the process and of the VAS with numbers, more than fits; then add them up
-    inside, where both are seen."""
+    """Fill memory of the process and of the VAS with numbers, in more pages than there are frames.
+    Then add them up inside, where both are visible."""
     program = Program()
     total = program.room(8)
     program.call("vas_create", program.put(b"v\0"), 0o600)

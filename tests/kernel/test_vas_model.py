@@ -1,8 +1,9 @@
-"""VASes behave like dictionaries of pages that several processes look through, whatever is done.
+"""Under any calls, VASes behave like dictionaries of pages that several processes share.
 
-A machine of hypothesis drives the kernel, without user code, from several processes and cores,
-beside a model that knows pages, cells and counts only.  After every step results, contents as
-the cores see them through their TLBs, and all invariants are compared; at the end nothing is left.
+Hypothesis's state machine drives the kernel, without user code, from several processes and cores.
+Beside it runs a model that knows only pages, cells and counts.  After every step the test compares
+the results and the contents that the cores see through their TLBs, and checks all invariants.  At
+the end nothing is left.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ THREAD_FLAGS = 0x10F00
 O_RDONLY, O_RDWR = 0, 2
 ROOT = Credentials()
 CORE, WHICH, PLACE = st.integers(0, 1), st.integers(0, 9), st.integers(0, 11)
+NUMBER, BYTE = st.integers(0, 25), st.integers(1, 255)
 ID = st.integers(0, 7)
-"""Most of them stand for something that exists."""
+"""Ids; most of them belong to something that exists."""
 
 
 class Pair(RuleBasedStateMachine):
@@ -73,13 +75,13 @@ class Pair(RuleBasedStateMachine):
         self.system.settle()
 
     def named(self, text: bytes) -> int:
-        """A new name, which is in nobody's memory: the kernel is asked with it directly."""
+        """A new name.  No program has it in memory, so it goes to the kernel directly."""
         self.serial += 1
         self.name = text + str(self.serial).encode()
         return self.serial
 
     def vid(self, draw: int, thread: Thread) -> int:
-        """Usually one that the thread's process has attached, or one that exists."""
+        """A VAS id: usually one that the thread's process has attached, or one that exists."""
         known = sorted(self.home(thread).attached) if draw < 4 else sorted(self.vases)
         return known[draw % len(known)] if known and draw < 7 else draw
 
@@ -95,7 +97,7 @@ class Pair(RuleBasedStateMachine):
     # What the model sees ------------------------------------------------------------------------
 
     def layers(self, thread: Thread) -> list[tuple[dict[int, Page], bool]]:
-        """The dictionaries a thread sees through, and whether it may store into them."""
+        """The dictionaries that a thread sees, and for each whether it may store into it."""
         home, vid = self.home(thread), thread.space.vid
         if not vid:
             return [(home.pages, True)]
@@ -103,7 +105,7 @@ class Pair(RuleBasedStateMachine):
         return [(home.pages, True), (self.vases[vid].pages, write), (local, True)]
 
     def clash(self, thread: Thread, pages: range) -> bool:
-        """Would pages of the thread's process be hidden behind those of a VAS, or the reverse?"""
+        """Would pages of the thread's process hide pages of a VAS, or the reverse?"""
         home, vid = self.home(thread), thread.space.vid
         if not vid:
             others = [
@@ -124,7 +126,7 @@ class Pair(RuleBasedStateMachine):
 
     @initialize(places=st.lists(PLACE, min_size=3, max_size=3), tie=st.booleans())
     def begin(self, places: list[int], tie: bool) -> None:
-        """Two VASes with a segment each, attached; one segment more; two processes, a thread."""
+        """Two attached VASes with one segment each, another segment, two processes, a thread."""
         for place in places:
             self.create_segment(0, place, 1)
         for vid in (1, 2):
@@ -284,17 +286,14 @@ class Pair(RuleBasedStateMachine):
             assert answer == 0
         elif not segment.admits(write):
             assert answer == -E.BUSY
-        elif any(p in pages for pages in (home.pages, self.vases[vid].pages, local)
-                 for p in segment.pages):  # fmt: skip
+        elif {*home.pages, *self.vases[vid].pages, *local} & segment.pages.keys():
             assert answer == -E.FAULT
         else:
             assert answer == 0
             segment.count(write, 1)
             local.update(self.shown(sid, write))
 
-    @rule(
-        what=st.integers(0, 9), core=CORE, which=WHICH, vid=ID, sid=ID, write=st.booleans(),
-    )  # fmt: skip
+    @rule(what=st.integers(0, 9), core=CORE, which=WHICH, vid=ID, sid=ID, write=st.booleans())
     def segments_in_vases(
         self, what: int, core: int, which: int, vid: int, sid: int, write: bool
     ) -> None:
@@ -359,9 +358,7 @@ class Pair(RuleBasedStateMachine):
         if known:
             assert self.ask(core, thread, "active_vas") == vid
 
-    @rule(
-        what=st.integers(0, 9), core=CORE, which=WHICH, whom=WHICH, vid=ID, write=st.booleans(),
-    )  # fmt: skip
+    @rule(what=st.integers(0, 9), core=CORE, which=WHICH, whom=WHICH, vid=ID, write=st.booleans())
     def views(self, what: int, core: int, which: int, whom: int, vid: int, write: bool) -> None:
         if what < 3:
             self.join(core, which, whom, vid, write)
@@ -395,9 +392,13 @@ class Pair(RuleBasedStateMachine):
                 layers[min(len(layers) - 1, 1)][0][page] = Page([0], RW, shared)
 
     @rule(
-        what=st.integers(0, 9), core=CORE, which=WHICH, first=PLACE, count=st.integers(0, 6),
+        what=st.integers(0, 9),
+        core=CORE,
+        which=WHICH,
+        first=PLACE,
+        count=st.integers(0, 6),
         prot=st.integers(0, 3),
-    )  # fmt: skip
+    )
     def memory(self, what: int, core: int, which: int, first: int, count: int, prot: int) -> None:
         if what < 4:
             self.map(core, which, first, count, bool(prot & 1))
@@ -463,22 +464,16 @@ class Pair(RuleBasedStateMachine):
 
     # Access -------------------------------------------------------------------------------------
 
-    @rule(
-        core=CORE, which=WHICH, page=st.integers(0, 25),
-        value=st.integers(1, 255), store=st.booleans(),
-    )  # fmt: skip
+    @rule(core=CORE, which=WHICH, page=NUMBER, value=BYTE, store=st.booleans())
     def touch(self, core: int, which: int, page: int, value: int, store: bool) -> None:
         self.use(core, which, page, value, store)
 
-    @rule(
-        core=CORE, which=WHICH, page=st.integers(0, 25),
-        value=st.integers(1, 255), store=st.booleans(),
-    )  # fmt: skip
+    @rule(core=CORE, which=WHICH, page=NUMBER, value=BYTE, store=st.booleans())
     def use(self, core: int, which: int, page: int, value: int, store: bool) -> None:
         running = self.kernel.tasks.seats[core].thread
-        if running is not None and which < 7:  # usually whoever has the core goes on
+        if running is not None and which < 7:  # usually the thread on the core goes on
             which = list(self.kernel.tasks.threads.values()).index(running)
-        """As a running program would: through the core's TLB, with faults."""
+        """Access memory as a running program would: through the core's TLB, with faults."""
         thread = self.thread(which)
         spots = [*self.places, *(self.heap + i * PAGE for i in range(6))]
         mapped = sorted(at for layer, _ in self.layers(thread) for at in layer)
@@ -566,7 +561,7 @@ class Pair(RuleBasedStateMachine):
         assert self.ask(core, thread, "active_vas") == 0
 
     def teardown(self) -> None:
-        """Everybody looks at everything; then all of it goes, and no frame is left."""
+        """Every thread reads every page.  Then all of it is deleted, and no frame is left."""
         for thread in list(self.kernel.tasks.threads.values()):
             for core in (0, 1):
                 self.system.run_on(core, thread)

@@ -1,4 +1,4 @@
-"""Who may do what to a VAS or a segment, who may have it at the same time, and how ids go."""
+"""Rights to VASes and segments, their use by several processes at once, and their ids."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ NEEDS: dict[str, tuple[str, int, Callable[[World, int], int]]] = {
     "delete a segment": ("segment", 2, lambda w, id: w.ask("vas_seg_delete", id)),
     "segment ctl": ("segment", 2, lambda w, id: w.ask("vas_seg_ctl", id, 1, 1)),
     "clone a segment": (
-        "segment", 4, lambda w, id: min(0, w.ask("vas_seg_clone", id, w.text("x"), 0)),
+        "segment",
+        4,
+        lambda w, id: min(0, w.ask("vas_seg_clone", id, w.text("x"), 0)),
     ),
     "show a segment to read": ("segment", 4, lambda w, id: w.ask("vas_seg_attach", 0, id, R)),
     "show a segment to write": ("segment", 2, lambda w, id: w.ask("vas_seg_attach", 0, id, W)),
     "show it for both": ("segment", 6, lambda w, id: w.ask("vas_seg_attach", 0, id, RW)),
-}  # fmt: skip
+}
 
 
 def free(w: World) -> int:
-    """A segment that everybody may use."""
+    """A segment that every user may use."""
     return w.segment("free", THERE, mode=0o666)
 
 
 @pytest.mark.parametrize("what", NEEDS)
 @pytest.mark.parametrize("user", USERS)
-def test_owner_group_and_others_may_what_their_bits_say_and_root_anything(
-    user: str, what: str
-) -> None:
+def test_mode_bits_decide_for_owner_group_and_others_but_not_for_root(user: str, what: str) -> None:
     kind, needed, act = NEEDS[what]
     for bits in (0, 2, 4, 6):
         for rest in (0, 6):
@@ -81,7 +81,7 @@ def test_supplementary_groups_count() -> None:
     assert world.ask("vas_attach", 0, vid, R) == 0
 
 
-def test_the_owners_class_decides_even_if_others_may_more() -> None:
+def test_the_owners_bits_decide_even_if_others_have_more_rights() -> None:
     world = World()
     assert world.ask("vas_attach", 0, world.vas(mode=0o066), R) == -E.ACCES
 
@@ -94,7 +94,7 @@ def test_the_owners_class_decides_even_if_others_may_more() -> None:
         ({"vas_limit_mib": -1}, "--vas-limit takes 0 or more MiB, not -1"),
     ],
 )
-def test_a_wrong_policy_is_a_sentence(wish: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_policy_is_refused_in_a_sentence(wish: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Config(**wish)
 
@@ -106,7 +106,7 @@ def test_a_wrong_policy_is_a_sentence(wish: dict[str, Any], sentence: str) -> No
 @pytest.mark.parametrize("second", [R, W, RW])
 @pytest.mark.parametrize("first", [R, W, RW])
 def test_one_writer_alone_or_any_number_of_readers(first: int, second: int, sharing: str) -> None:
-    """Of a VAS by processes, of a segment by VASes; under `switch` nobody is refused."""
+    """Processes attach a VAS, VASes attach a segment.  Under `switch` no attach is refused."""
     world = World(sharing=sharing)
     vid, sid = world.vas(), world.segment()
     child = world.fork()
@@ -149,7 +149,7 @@ def test_the_lowest_free_id_comes_first(make: str, delete: str) -> None:
     assert [getattr(world, make)(f"m{i}") for i in range(4)] == [2, 4, 5, 7]
 
 
-def test_a_name_is_free_again_after_its_deletion_and_is_found_before() -> None:
+def test_a_name_is_found_until_its_deletion_and_free_afterwards() -> None:
     world = World()
     longest = "x" * 255
     vid = world.vas(longest)
@@ -159,7 +159,7 @@ def test_a_name_is_free_again_after_its_deletion_and_is_found_before() -> None:
     assert world.vas(longest) == vid
 
 
-def test_names_of_vases_and_segments_do_not_meet() -> None:
+def test_vases_and_segments_have_separate_names() -> None:
     world = World()
     assert (world.vas("same"), world.segment("same")) == (1, 1)
 

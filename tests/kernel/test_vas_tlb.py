@@ -1,7 +1,7 @@
-"""Translations of memory that several views show: none can be used after it is stale.
+"""Memory that several views show: no core uses a stale translation of it.
 
-Two cores, without the emulator: each loads and stores through its TLB.  One thread changes
-memory; the other, on the other core, has just used it through another view.
+Two cores load and store through their TLBs, without the emulator.  One thread changes memory.  The
+other, on the other core, has just used it through another view.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cores(World):
         assert self.ask("vas_switch", self.vid, thread=self.inside_thread) == 0
 
     def both_use(self, at: int, one: Thread, two: Thread) -> None:
-        """Both cores have translations for loads and stores afterwards."""
+        """Load and store on both cores, so that both have the translations."""
         for core, thread in enumerate((one, two)):
             self.run_on(core, thread)
             assert self.touch(core, at, 7) == 7
@@ -43,12 +43,12 @@ class Cores(World):
         self.settle()
 
     def does(self, thread: Thread, name: str, *arguments: int) -> None:
-        """A call by the thread on core 0; the other core does not know yet."""
+        """A call by the thread on core 0; the other core has not yet taken the interrupt."""
         self.kernel.machine.take_turn(self.kernel.machine.cores[0])
         assert self.ask(name, *arguments, thread=thread) >= 0
 
     def stale(self, at: int) -> tuple[int | None, int | None]:
-        """What core 1 can load and store now that it has answered."""
+        """What core 1 can load and store after it has answered."""
         self.settle()
         return self.touch(1, at), self.touch(1, at, 8)
 
@@ -56,7 +56,7 @@ class Cores(World):
 @SYNC
 @PCID
 @pytest.mark.parametrize("who", ["outside", "inside"])
-def test_the_process_s_memory_goes_in_every_view_at_once(sync: str, pcid: bool, who: str) -> None:
+def test_unmapped_process_memory_leaves_every_view_at_once(sync: str, pcid: bool, who: str) -> None:
     cores = Cores(sync, pcid)
     at = cores.map(HERE, cores.outside)
     pair = (cores.outside, cores.inside_thread)
@@ -68,7 +68,7 @@ def test_the_process_s_memory_goes_in_every_view_at_once(sync: str, pcid: bool, 
 
 @SYNC
 @PCID
-def test_so_it_is_when_rights_are_taken_away(sync: str, pcid: bool) -> None:
+def test_removed_rights_are_gone_in_every_view_at_once(sync: str, pcid: bool) -> None:
     cores = Cores(sync, pcid)
     at = cores.map(HERE, cores.outside)
     cores.both_use(at, cores.outside, cores.inside_thread)
@@ -119,7 +119,7 @@ def test_a_segment_that_one_attachment_has_for_itself(sync: str, pcid: bool, spo
 def test_a_segment_in_the_process_s_own_space_and_its_deletion_in_the_window(
     sync: str, pcid: bool
 ) -> None:
-    """Its frames may go to others only when the core that still sees them has answered."""
+    """The kernel may reuse its frames only when the core that still sees them has answered."""
     cores = Cores(sync, pcid)
     sid = cores.segment()
     assert cores.ask("vas_seg_attach", 0, sid, RW) == 0
@@ -157,9 +157,11 @@ def test_detach_and_a_new_attachment_for_reading_only(sync: str, pcid: bool) -> 
     at = cores.map(HERE, cores.inside_thread)
     cores.run_on(1, cores.inside_thread)
     assert cores.touch(1, at, 7) == 7
-    for call in (("vas_switch", 0), ("vas_detach", 0, cores.vid), ("vas_attach", 0, cores.vid, R),
-                 ("vas_switch", cores.vid)):  # fmt: skip
-        assert cores.ask(str(call[0]), *map(int, call[1:]), thread=cores.inside_thread) == 0
+    inside = cores.inside_thread
+    assert cores.ask("vas_switch", 0, thread=inside) == 0
+    assert cores.ask("vas_detach", 0, cores.vid, thread=inside) == 0
+    assert cores.ask("vas_attach", 0, cores.vid, R, thread=inside) == 0
+    assert cores.ask("vas_switch", cores.vid, thread=inside) == 0
     cores.run_on(1, cores.inside_thread)
     assert cores.stale(at) == (7, None)
 
@@ -183,12 +185,10 @@ def test_delete_and_a_new_vas_with_the_same_id(sync: str, pcid: bool) -> None:
 
 @SYNC
 @PCID
-def test_a_resize_against_a_fault_in_another_view_is_a_window_and_no_more(
-    sync: str, pcid: bool
-) -> None:
-    """The race that the author of the idea of forwarding feared: one core shrinks the heap, the
-    other, in another view, is about to use it.  Before it has answered it may still use what it
-    had, and nobody else has that frame; what it had not, it does not get."""
+def test_a_resize_against_a_fault_in_another_view(sync: str, pcid: bool) -> None:
+    """The race that the author of forwarding feared: one core shrinks the heap, and the other, in
+    another view, is about to use it.  Until the other core has answered, it may use translations
+    that it has, and nobody else gets those frames.  It gets no new translations."""
     cores = Cores(sync, pcid)
     top = cores.ask("brk", 0)
     cores.does(cores.outside, "brk", top + 2 * PAGE)
@@ -207,8 +207,8 @@ def test_a_resize_against_a_fault_in_another_view_is_a_window_and_no_more(
 @SYNC
 @PCID
 def test_a_resize_against_a_mapping_made_in_another_view(sync: str, pcid: bool) -> None:
-    """In the window a third thread maps there, inside; the heap does not grow over it again, and
-    the core that had the old page sees the new one."""
+    """In the window a third thread, inside, maps memory there.  The heap does not grow over it
+    again, and the core that had the old page sees the new one."""
     cores = Cores(sync, pcid)
     third = cores.clone()
     assert cores.ask("vas_switch", cores.vid, thread=third) == 0
@@ -225,7 +225,8 @@ def test_a_resize_against_a_mapping_made_in_another_view(sync: str, pcid: bool) 
 
 @SYNC
 def test_more_views_than_tags(sync: str) -> None:
-    """Four views, one page each at the same place, three tags: every switch shows the right one."""
+    """Four views, each with one page at the same address, share three tags.  Every switch shows the
+    right page."""
     cores = Cores(sync, True)
     vids = [cores.vid, *(cores.attached(f"v{i}") for i in range(3))]
     for turn in range(3):
@@ -241,7 +242,7 @@ def test_more_views_than_tags(sync: str) -> None:
 
 
 @pytest.mark.parametrize("tagging", [TAG_NONE, 1, TAG_KEPT])
-def test_what_a_view_asks_of_tags(tagging: int) -> None:
+def test_the_tag_settings_of_a_view(tagging: int) -> None:
     cores = Cores("subtree", True)
     at = cores.map(HERE, cores.inside_thread)
     assert cores.ask("vas_ctl", cores.vid, 1, tagging) == 0
@@ -267,7 +268,7 @@ def test_what_a_view_asks_of_tags(tagging: int) -> None:
 
 
 def reader_inside(ending: Callable[[Program], None]) -> bytes:
-    """One thread reads a page for ever inside a VAS; the other, outside, then takes it away."""
+    """One thread reads a page for ever inside a VAS.  The other, outside, then unmaps it."""
     program = Program()
     program.call("mmap", THERE, PAGE, 3, PRIVATE_ANON | FIXED, -1, 0)
     program.store_byte(THERE, 1)

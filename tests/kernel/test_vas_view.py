@@ -1,4 +1,4 @@
-"""Shared page-table subtrees: what a view has of its own, what is pushed to it, what it costs."""
+"""Shared page-table subtrees: which tables a view owns, what the kernel pushes to it, the costs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def counts(world: World) -> list[int]:
 
 
 def cost(world: World, name: str, *arguments: int) -> list[int]:
-    """How often each primitive is charged in one call that succeeds."""
+    """How often one successful call charges each primitive."""
     before = counts(world)
     assert world.ask(name, *arguments) >= 0
     return [after - start for after, start in zip(counts(world), before, strict=True)]
 
 
 def filled(pages: int, segments: int = 0) -> tuple[World, int]:
-    """A process with that many resident pages, and a VAS with as many."""
+    """A process with `pages` resident pages, and a VAS with as many."""
     world = World(ram=64)
     at = world.ask("mmap", HERE, pages * PAGE, 3, 0x32, -1, 0)
     world.thread.space.write(at, bytes(pages * PAGE))
@@ -79,7 +79,7 @@ def test_a_switch_writes_no_table_and_reads_no_region_however_much_there_is() ->
         assert sum(spent) == 1, "CR3 apart, which a still thread lacks"
 
 
-def test_where_nobody_else_is_a_slot_is_shared_at_the_top() -> None:
+def test_a_slot_with_one_owner_is_shared_at_the_top() -> None:
     world = World()
     world.inside()
     world.map(0, flags=0)
@@ -124,7 +124,7 @@ def test_a_new_table_below_a_mixed_span_is_pushed_to_every_view() -> None:
 
 
 @pytest.mark.parametrize("at", [BESIDE, HERE, 1 << 46])
-def test_for_reading_w_is_clear_in_the_views_own_entry_and_nowhere_else(at: int) -> None:
+def test_a_read_only_attachment_clears_w_only_in_the_views_own_entry(at: int) -> None:
     world = World()
     vid, sid = world.vas(), world.segment("s", at)
     assert world.ask("vas_seg_attach", vid, sid, RW) == 0
@@ -138,8 +138,7 @@ def test_for_reading_w_is_clear_in_the_views_own_entry_and_nowhere_else(at: int)
     view = view_of(world)
     assert vas.table.lookup(at) & W
     assert view.table.lookup(at) & (P | W) == P
-    level = min(level for level in (1, 2, 3, 4) if (level == 4 or level in
-                {key & 7 for key in tables(view).own}))  # fmt: skip
+    level = min([4, *(key & 7 for key in tables(view).own)])
     assert not view.table.word(at, level) & W, "the lowest entry that is its own"
     assert view.home.table.lookup(0x7FFF_FFFF_D000) & W, "the process may still store"
 

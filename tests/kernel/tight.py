@@ -17,7 +17,7 @@ from tests.kernel.system import System
 PAGE, HERE = 4096, 0x10_0000_0000
 RW, SHARED, PRIVATE, FIXED, ANON = 3, 1, 2, 0x10, 0x20
 SPARE = FAULT_FRAMES - 1
-"""So many frames stay free between two faults, once memory is short."""
+"""Frames that stay free between two faults when memory is short."""
 
 
 def pager(system: System) -> Replacement:
@@ -38,7 +38,7 @@ def hog(system: System) -> Thread:
 
 
 def squeeze(system: System, frames: int) -> None:
-    """Send out of memory what may go, and leave room for `frames` pages and no more."""
+    """Page out all that may go, and leave exactly `frames` frames free for pages."""
     thread, pages = hog(system), len(system.kernel.memory.frames.free)
     pager(system).make_room(1 << 30)
     free = system.kernel.memory.frames.free
@@ -53,7 +53,7 @@ def squeeze(system: System, frames: int) -> None:
 def faults_on(
     system: System, run_faults: list[tuple[Any, ...]], first: int, count: int
 ) -> list[int]:
-    """The numbers of the pages of a range that were faulted on, in order."""
+    """The numbers of the pages of a range that faulted, in order."""
     pages = [(fault[2] - first) // PAGE for fault in run_faults if fault[0] == "fault"]
     return [page for page in pages if 0 <= page < count]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Page:
-    """What a page shows: `cell` holds its first byte, and is shared by whoever shows the same."""
+    """What a page shows.  `cell` holds its first byte; pages that show the same memory share it."""
 
     cell: list[int]
     prot: int
@@ -21,14 +21,14 @@ class Home:
 
     pages: dict[int, Page] = field(default_factory=dict)
     attached: dict[int, tuple[bool, dict[int, Page]]] = field(default_factory=dict)
-    """By vid: whether for writing, and the pages of this attachment alone."""
+    """By vid: whether attached for writing, and the pages of this attachment alone."""
     top: int = 0
     segments: set[int] = field(default_factory=set)
 
 
 @dataclass
 class Shared:
-    """A VAS or a segment: `kinds` of attachment in use."""
+    """A VAS or a segment: its pages, and the attachments in use."""
 
     pages: dict[int, Page] = field(default_factory=dict)
     readers: int = 0

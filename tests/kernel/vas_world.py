@@ -37,7 +37,7 @@ class World(System):
         self.page = self.ask("mmap", 0, PAGE, RW_PROT, PRIVATE_ANON, -1, 0)
 
     def put(self, data: bytes, process: Process | None = None) -> int:
-        """Bytes in a page of a process's own."""
+        """Store bytes in a page that the process owns; returns its address."""
         space = (process or self.process).space
         if space.map.find(self.page) is None:
             self.ask("mmap", self.page, PAGE, RW_PROT, PRIVATE_ANON | FIXED, -1, 0)
@@ -52,9 +52,13 @@ class World(System):
         return self.ask("vas_create", self.text(name, thread.process), mode, thread=thread)
 
     def segment(
-        self, name: str = "segment", start: int = HERE, pages: int = 2, mode: int = 0o600,
+        self,
+        name: str = "segment",
+        start: int = HERE,
+        pages: int = 2,
+        mode: int = 0o600,
         thread: Thread | None = None,
-    ) -> int:  # fmt: skip
+    ) -> int:
         thread = thread or self.thread
         at = self.text(name, thread.process)
         return self.ask("vas_seg_create", at, start, start + pages * PAGE, mode, thread=thread)
@@ -89,7 +93,7 @@ class World(System):
     # What a core does, without the emulator ---------------------------------------------------
 
     def run_on(self, core: int, thread: Thread) -> None:
-        """Give `thread` the core, as the scheduler would; one that has it just goes on."""
+        """Give `thread` the core, as the scheduler would; a thread that has it keeps it."""
         machine, tasks = self.kernel.machine, self.kernel.tasks
         mine, tlb = tasks.seats[core], tasks.shootdowns.cores[core]
         machine.take_turn(machine.cores[core])
@@ -108,7 +112,7 @@ class World(System):
         self.kernel.memory.shootdowns.load(thread.space)
 
     def touch(self, core: int, at: int, value: int | None = None) -> int | None:
-        """Load a byte, or store one, through the core's TLB and with faults; None: refused."""
+        """Load or store a byte through the core's TLB, with faults; None if it is refused."""
         self.kernel.machine.take_turn(self.kernel.machine.cores[core])
         mmu, memory = self.kernel.machine.core.mmu, self.kernel.machine.memory
         while True:
@@ -127,7 +131,7 @@ class World(System):
         return memory.read(pa, 1)[0]
 
     def settle(self) -> None:
-        """Every interrupt that is on its way arrives; then all invariants hold."""
+        """Deliver every pending interrupt; then all invariants hold."""
         machine = self.kernel.machine
         for core in machine.cores:
             machine.take_turn(core)

@@ -1,4 +1,4 @@
-"""A class is graded side by side, and Gradescope gets what it documents."""
+"""Grading a class in parallel, and the results file in the form that Gradescope documents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCHEMA: dict[str, Any] = json.loads(
 
 
 def hand_in(folder: Path, source: str, place: str = PART) -> Path:
-    """A submission with the file at that place in it."""
+    """A submission with the student's file at a given path in it."""
     path = folder / place
     path.parent.mkdir(parents=True)
     path.write_text(source, "utf-8")
@@ -51,7 +51,7 @@ def zipped(file: Path, source: str, place: str) -> Path:
 
 
 def the_class(folder: Path, count: int) -> dict[str, int]:
-    """`count` submissions of ten kinds; the points that each should get."""
+    """Make `count` submissions of ten kinds; returns the points that each should get."""
     expected: dict[str, int] = {}
     for number in range(count):
         name, kind = f"student{number:02}", number % 10
@@ -112,7 +112,7 @@ def test_the_table_names_what_failed_first_and_why(
     assert "2 submissions, mean 97.5 of 100; passed by:" in lines
 
 
-def test_a_grader_that_breaks_on_one_submission_says_so(
+def test_a_crash_of_the_grader_on_one_submission_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -141,7 +141,7 @@ def tarred(file: Path, source: str, place: str) -> Path:
 
 
 def a_bomb(file: Path) -> Path:
-    """A zip that says of a gigabyte that it is a byte: both places in it are changed."""
+    """A zip that claims one byte for a gigabyte, in both places that give the size."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(PART, bytes(1 << 30))
     whole = file.read_bytes()
@@ -150,7 +150,7 @@ def a_bomb(file: Path) -> Path:
 
 
 def a_tar_of_zeros(file: Path) -> Path:
-    """A gigabyte before the file that is looked for, in a few megabytes."""
+    """An archive of a few megabytes with a gigabyte before the file that the grader looks for."""
     with tarfile.open(file, "w:gz", compresslevel=1) as archive:
         member = tarfile.TarInfo("zeros")
         member.size = 1 << 30
@@ -166,7 +166,7 @@ class Zeros:
 
 
 def row(folder: Path) -> str:
-    """What the table of a class says of its only submission."""
+    """The row of the table for a class with one submission."""
     graded, others = classroom.grade_class(LAB, folder, 7, None, jobs=2, quiet=True)
     return classroom.table(LAB, graded, others).splitlines()[0]
 
@@ -214,14 +214,14 @@ def test_a_row_says_why_there_are_no_points(
     ],
     ids=["tar", "tgz", "bare", "numbered", "prefixed", "renamed", "zip inside", "tar inside"],
 )
-def test_what_platforms_make_of_a_submission_is_understood(
+def test_the_layouts_of_submission_platforms_are_understood(
     make: Callable[[Path], object], tmp_path: Path
 ) -> None:
     make(tmp_path)
     assert row(tmp_path) == "ann  100/100"
 
 
-def test_what_is_not_understood_is_counted(tmp_path: Path) -> None:
+def test_files_of_unknown_layout_are_counted(tmp_path: Path) -> None:
     hand_in(tmp_path / "ann", WRONG)
     for name in ("bob.rar", "notes.pdf"):
         (tmp_path / name).touch()
@@ -232,14 +232,14 @@ def test_what_is_not_understood_is_counted(tmp_path: Path) -> None:
     assert "2 not understood, and not graded: bob.rar, notes.pdf" in told
 
 
-def test_two_archives_are_one_too_many(tmp_path: Path) -> None:
+def test_two_archives_in_a_submission_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ann").mkdir()
     for name in ("a.zip", "b.zip"):
         zipped(tmp_path / "ann" / name, RIGHT, PART)
     assert "there are 2 archives in it (a.zip, b.zip)" in row(tmp_path)
 
 
-def test_names_that_are_alike_or_evil_get_results_of_their_own(tmp_path: Path) -> None:
+def test_similar_or_malicious_names_get_separate_results(tmp_path: Path) -> None:
     folder, results = tmp_path / "class", tmp_path / "class" / "out"
     results.mkdir(parents=True)
     for name in ("ann", "=1+1", "esc\x1b[31mape", os.fsdecode(b"l\xe4tin")):
@@ -262,7 +262,7 @@ def test_names_that_are_alike_or_evil_get_results_of_their_own(tmp_path: Path) -
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
     words: list[str], tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for the disk."""
+    """A limit on the size of files stands for the full disk."""
     hand_in(tmp_path / "in" / "ann", WRONG)
     limited = (
         "import resource, runpy, sys; sys.argv = sys.argv[1:];"
@@ -287,7 +287,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
-def test_links_and_huge_files_are_not_handed_in(tmp_path: Path) -> None:
+def test_links_and_huge_files_are_not_submitted(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(RIGHT, "utf-8")
     linked = tmp_path / "linked" / PART
@@ -299,7 +299,7 @@ def test_links_and_huge_files_are_not_handed_in(tmp_path: Path) -> None:
             assert not (handed.tree / PART).exists()
 
 
-def test_the_file_nearest_to_its_place_is_meant(tmp_path: Path) -> None:
+def test_the_file_nearest_to_its_place_is_graded(tmp_path: Path) -> None:
     hand_in(tmp_path / "s", WRONG, "paging.py")
     hand_in(tmp_path / "s" / "lab", RIGHT)
     hand_in(tmp_path / "s" / "a" / "b" / "c", WRONG)
@@ -318,7 +318,7 @@ def test_every_report_has_gradescopes_form(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="Gradescope's image has a shell")
 def test_the_autograder_runs_where_gradescope_puts_it(tmp_path: Path) -> None:
-    """/autograder, but for its name: the source, a submission, and then the results."""
+    """A copy of /autograder under another name: the source, a submission, and then the results."""
     place, file = tmp_path / "autograder", tmp_path / "a.zip"
     assert main(["export", "1", "--to", str(file), "--gradescope", "--seed", "123"]) == 0
     with zipfile.ZipFile(file) as archive:

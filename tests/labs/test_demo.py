@@ -1,4 +1,4 @@
-"""The demo command: it finds, runs and reports demos, and explains itself."""
+"""The demo command finds, runs, reports and explains demos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from userland.programs import describe, read_program
 
 @pytest.fixture
 def two_demos(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """One that holds and one that does not; returns what they were asked."""
+    """Two demos: one claim holds, one fails; returns the options that they got."""
     asked: list[Options] = []
 
     def run(options: Options) -> Result:
@@ -39,7 +39,7 @@ def test_without_a_name_the_demos_are_listed(
     assert not two_demos
 
 
-def test_a_demo_gets_the_machine_that_was_asked_for(
+def test_a_demo_gets_the_requested_machine(
     two_demos: list[Options], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert demo.main(["wheels", "--no-pcid", "--seed", "7", "--trace", "t.vtrace"]) == 0
@@ -65,7 +65,7 @@ def test_json_is_not_mixed_with_sentences(two_demos: list[Options]) -> None:
 
 
 @pytest.mark.usefixtures("two_demos")
-def test_a_name_that_is_no_demo_is_a_sentence() -> None:
+def test_an_unknown_demo_is_refused_in_a_sentence() -> None:
     with pytest.raises(UserError, match=r"no demo 'gear'; did you mean 'gears'\?"):
         demo.main(["gear"])
 
@@ -78,7 +78,7 @@ def test_every_module_of_the_folder_is_a_demo_with_a_line_about_it() -> None:
         assert len(found.doc) < 80
 
 
-def test_a_run_is_recorded_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_a_run_is_recorded_in_the_requested_file(tmp_path: Path) -> None:
     options = Options(trace=tmp_path / "t.vtrace")
     kernel, program = boot(options.config, {}, lambda _: None), read_program("hello")
     with options.recording(kernel, describe("hello", program)):

@@ -1,4 +1,4 @@
-"""A compartment stops a stray read and not hijacked code; a registered entry stops that too."""
+"""A compartment stops a stray read but not hijacked code.  A registered entry stops both."""
 
 from __future__ import annotations
 

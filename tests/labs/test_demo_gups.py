@@ -23,7 +23,7 @@ def test_the_three_ways_come_to_the_same_table(data: dict[str, Any]) -> None:
     assert {way["updates"] for way in data["ways"].values()} == {gups.BATCHES * 16}
 
 
-def test_each_way_visits_by_its_own_means_and_as_often(data: dict[str, Any]) -> None:
+def test_each_way_makes_the_same_number_of_visits_by_its_own_means(data: dict[str, Any]) -> None:
     visits, ways = gups.BATCHES + gups.PARTS, data["ways"]
     assert ways["jmp"]["switches"] == visits + 1
     assert ways["mp"]["messages"] == visits + gups.PARTS
@@ -31,7 +31,7 @@ def test_each_way_visits_by_its_own_means_and_as_often(data: dict[str, Any]) -> 
     assert ways["map"]["switches"] == ways["map"]["messages"] == ways["jmp"]["messages"] == 0
 
 
-def test_who_maps_anew_writes_page_tables_at_every_visit(data: dict[str, Any]) -> None:
+def test_a_client_that_maps_anew_writes_page_tables_at_every_visit(data: dict[str, Any]) -> None:
     ways = data["ways"]
     assert ways["map"]["page_table_writes"] > gups.BATCHES > ways["jmp"]["page_table_writes"]
 

@@ -1,4 +1,4 @@
-"""Each kind of memory goes with its own event and with no other; an orphan uses a limit up."""
+"""Each kind of memory is freed by its own event and no other; an orphan uses up a limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SYNCS = ("rfc", "forward", "subtree")
 
 
 @pytest.mark.parametrize("sync", SYNCS)
-def test_a_kind_keeps_all_its_frames_until_its_own_end_and_none_after(sync: str) -> None:
+def test_a_kind_of_memory_keeps_all_its_frames_until_its_own_end(sync: str) -> None:
     moments = run(Options(Config(vas_sync=sync))).data["moments"]
     assert moments["written"]["frames"] == {"own": 32, "vas": 16, "segment": 8, "file": 4}
     for earlier, later in pairwise(MOMENTS):
@@ -48,7 +48,7 @@ def test_the_vas_is_an_orphan_before_the_segment_that_it_shows() -> None:
     assert orphans == [[], ["VAS left"], ["VAS left"], ["segment left"], [], []]
 
 
-def test_the_user_pays_after_the_death_of_his_processes_and_not_for_their_own_memory() -> None:
+def test_the_user_is_charged_for_an_orphan_but_not_for_ended_processes() -> None:
     moments = run(Options()).data["moments"]
     assert moments["exit"]["charged"] == moments["written"]["charged"]
     assert moments["vas_delete"]["charged"] == moments["vas_delete"]["frames"]["segment"]
@@ -87,7 +87,7 @@ def test_it_holds_on_other_machines(machine: MachineConfig) -> None:
     assert run(Options(Config(machine, seed=7))).holds
 
 
-def test_a_frame_that_was_let_go_too_early_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_was_released_too_early_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lifetime.FATE, "vas", "seg_delete")
     assert not run(Options()).holds
 

@@ -1,4 +1,4 @@
-"""Lists and blocks in different views lose blocks, and hand out what is not there."""
+"""A free list in one view with blocks in another loses blocks and hands out unmapped ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def test_it_holds_under_every_policy_and_on_several_cores(sync: str, cpus: int) 
 
 
 @pytest.mark.parametrize("sync", SYNCS)
-def test_a_block_of_mallocs_is_the_processs_and_its_address_means_the_next_ones(sync: str) -> None:
+def test_a_block_of_malloc_belongs_to_its_process_and_its_address_means_another_elsewhere(
+    sync: str,
+) -> None:
     malloc = run(Options(Config(vas_sync=sync))).data["malloc"]
     assert not malloc["in_vas"]
     assert malloc["finds"] == "second"
@@ -65,7 +67,7 @@ def test_the_text_fits_a_small_screen() -> None:
     assert len(run(Options()).text.splitlines()) <= 25
 
 
-def test_a_trace_has_the_fall(tmp_path: Path) -> None:
+def test_a_trace_has_the_fault_that_ends_the_program(tmp_path: Path) -> None:
     run(Options(trace=tmp_path / "t.vtrace"))
     with TraceFile(tmp_path / "t.vtrace") as trace:
         assert any(r.kind.name == "signal" and r["number"] == 11 for r in trace)

@@ -1,4 +1,4 @@
-"""Two stacks at one place: one frame is too few in one address space, two views have two."""
+"""Two stacks at one address share a frame in one address space, and have a frame each in two."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_second_mapping_at_the_place_is_refused() -> None:
 
 
 @pytest.mark.parametrize("sync", SYNCS)
-def test_who_goes_home_on_a_stack_of_the_vas_falls_at_it(sync: str) -> None:
+def test_a_thread_that_goes_home_on_a_stack_of_the_vas_faults(sync: str) -> None:
     data = run(Options(Config(vas_sync=sync))).data
     ((signal, address),) = data["fall"]
     assert signal == "SIGSEGV"

@@ -1,5 +1,8 @@
-"""The demo of the store: the same content both ways, nobody inside beside a writer, and a client
-that is killed at any moment inside leaves a store that works."""
+"""The demo of the store.
+
+Both ways end with the same content, and a writer is alone inside.  A client that is killed inside,
+at any moment, leaves a store that works.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from userland import build
 
 Rows = dict[Case, dict[str, Any]]
 SHORT_TURN = 41
-"""Instructions: a visit to the store is ended by one at ten places or so."""
+"""Instructions in a turn.  A visit to the store takes about ten turns, so a kill can end it at
+about ten places."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def cycles(rows: Rows, *case: Any) -> float:
     return float(rows[Case(*case)]["cycles_per_operation"])
 
 
-def test_both_ways_end_with_the_same_content_which_the_number_of_cores_does_not_change(
+def test_both_ways_end_with_the_same_content_on_any_number_of_cores(
     rows: Rows,
 ) -> None:
     assert set(rows) == set(store.CASES)
@@ -65,7 +69,7 @@ def test_a_client_alone_is_faster_where_the_data_is_because_its_thread_stays(
     assert asked["context_restore"] == 2
 
 
-def test_readers_gain_from_more_cores_and_writers_are_held_back_by_the_lock(rows: Rows) -> None:
+def test_readers_gain_from_more_cores_and_writers_wait_for_the_lock(rows: Rows) -> None:
     def gain(mix: str, way: str) -> float:
         return cycles(rows, 4, mix, way, 1) / cycles(rows, 4, mix, way, 4)
 
@@ -73,7 +77,7 @@ def test_readers_gain_from_more_cores_and_writers_are_held_back_by_the_lock(rows
     assert gain(SETS, SWITCH) < gain(SETS, MESSAGES)
 
 
-def test_the_figures_are_the_seeds() -> None:
+def test_the_seed_decides_the_figures() -> None:
     def figures(seed: int) -> dict[str, Any]:
         found = store.measure(Config(seed=seed), Case(4, SETS, SWITCH, 3))
         return {name: value for name, value in found.items() if "host" not in name}
@@ -128,7 +132,7 @@ def test_without_the_lock_updates_are_lost(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 @pytest.mark.parametrize("sync", ["rfc", "forward", "subtree"])
-def test_it_is_the_same_store_under_every_policy_and_on_both_mmus(mmu: str, sync: str) -> None:
+def test_the_store_is_the_same_under_every_policy_and_on_both_mmus(mmu: str, sync: str) -> None:
     done = run(SWITCH, 50, 2, 10, mmu=mmu, sync=sync, checked=True, ram=4)
     assert done.exit_code == 0
     assert done.output == run(MESSAGES, 50, 2, 10).output
@@ -141,7 +145,7 @@ def test_without_locks_at_switches_the_store_says_what_it_needs() -> None:
 
 
 @pytest.mark.parametrize("reads", [5, 50, 95])
-def test_nobody_is_inside_beside_a_writer_by_the_clocks_of_the_cores(reads: int) -> None:
+def test_a_writer_is_alone_inside_by_the_clocks_of_the_cores(reads: int) -> None:
     made = system(SWITCH, reads, 4, 60, cpus=4)
     came: dict[int, tuple[int, bool]] = {}
     visits: list[tuple[int, int, bool]] = []
@@ -168,14 +172,14 @@ def test_nobody_is_inside_beside_a_writer_by_the_clocks_of_the_cores(reads: int)
 
 
 def killed_inside(place: int, reads: int, turn: int, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A client dies after `place` turns inside, of which each has `turn` instructions."""
+    """A client dies after `place` turns inside, of `turn` instructions each."""
     monkeypatch.setattr("kernel.turns.TURN_INSTRUCTIONS", turn)
     made = system(SWITCH, reads, 3, 30, cpus=2, turns=10**6)
     kernel, spent = made.kernel, [0]
     segments = kernel.vases.segments
 
     def inside() -> int:
-        """The client that holds the lock, if it is one that is not the first process."""
+        """The client that holds the lock, unless it is the first process."""
         holders = [tid for segment in segments.values() for tid in segment.holders]
         return next((tid for tid in holders if tid > 1), 0)
 
@@ -193,7 +197,7 @@ def killed_inside(place: int, reads: int, turn: int, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("place", range(1, 11))
-def test_who_is_killed_inside_leaves_the_lock_and_a_store_that_works(
+def test_a_client_killed_inside_releases_the_lock_and_leaves_a_working_store(
     place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = killed_inside(place, 10, SHORT_TURN, monkeypatch)

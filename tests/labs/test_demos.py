@@ -1,4 +1,4 @@
-"""Every demo runs, holds, and is the same for the same seed."""
+"""Every demo runs, its claim holds, and the same seed gives the same result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_three_views_of_one_address_are_three_frames(sync: str) -> None:
 
 
 @pytest.mark.parametrize("sync", SYNCS)
-def test_what_one_process_linked_another_follows(sync: str) -> None:
+def test_a_process_follows_pointers_that_another_process_stored(sync: str) -> None:
     result = demo.every_demo()["share"].run(Options(Config(vas_sync=sync)))
     assert result.holds
     built, found = result.data["processes"]
@@ -95,12 +95,12 @@ NEED_A_VAS = ["compartment", "gups", "malloc", "share", "stacks", "switch", "vie
 
 @pytest.mark.parametrize("name", NEED_A_VAS)
 def test_where_a_demo_cannot_be_shown_it_says_why(name: str) -> None:
-    """conflict shows what its program said, and lifetime sets the limit itself."""
+    """conflict shows its program's message, and lifetime sets the limit itself."""
     with pytest.raises(UserError, match=r"on this machine"):
         demo.every_demo()[name].run(Options(Config(vas_limit_mib=0)))
 
 
-def test_the_list_is_there_for_machines_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_has_a_form_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(["list", "--json"]) == 0
     docs = {name: found.doc for name, found in demo.every_demo().items()}
     assert json.loads(capsys.readouterr().out) == docs

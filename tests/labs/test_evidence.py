@@ -1,4 +1,4 @@
-"""What the judge sees in a trace: amounts, and the moment at which a list goes wrong."""
+"""What the judge finds in a trace: amounts, and the moment at which a list becomes wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VICTIMS = (4, 7, 5)
 
 @pytest.fixture
 def seen(tmp_path: Path) -> Evidence:
-    """Frame 3 is held before; 9 is taken and let go, 8 taken; three pages leave."""
+    """Frame 3 is in use before; 9 is taken and released, 8 is taken; three pages are paged out."""
     path = tmp_path / "t.vtrace"
     header = {"held": [[3, 1, TABLE]], "names": {"owners": list(OWNERS)}}
     with path.open("wb") as file:
@@ -35,7 +35,7 @@ def seen(tmp_path: Path) -> Evidence:
 
 
 @pytest.mark.parametrize(("owner", "count"), [("anonymous", 1), ("page table", 1), ("file", 0)])
-def test_what_is_held_at_the_end(seen: Evidence, owner: str, count: int) -> None:
+def test_frames_in_use_at_the_end(seen: Evidence, owner: str, count: int) -> None:
     assert not seen.differs(Expectation(["held", owner], count))
     assert seen.differs(Expectation(["held", owner], count + 1))
 
@@ -58,7 +58,7 @@ def test_a_list_goes_wrong_at_its_first_wrong_entry(
     assert seen.moment(expected) == record
 
 
-def test_a_record_that_cannot_be_written_is_taken_back(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_written_is_withdrawn(tmp_path: Path) -> None:
     def refuse(kind: Kind, values: tuple[int, ...]) -> None:
         if values[0] < 0:
             trace.retract()
@@ -71,6 +71,6 @@ def test_a_record_that_cannot_be_written_is_taken_back(tmp_path: Path) -> None:
     assert trace.total == 1
 
 
-def test_the_simulator_knows_the_anomaly() -> None:
+def test_the_simulator_shows_beladys_anomaly() -> None:
     """Belady, Nelson and Shedler 1969; OSTEP, chapter 22."""
     assert [simulate("fifo", frames, BELADY)[1] for frames in (3, 4)] == [9, 10]

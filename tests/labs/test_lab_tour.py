@@ -1,4 +1,4 @@
-"""Lab 0: problems that can be solved from what is shown, and sheets that are marked."""
+"""Lab 0: the shown text is enough to solve each problem, and answer sheets are marked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def numbers(text: str) -> list[int]:
 
 
 def tables(lines: tuple[str, ...]) -> dict[int, dict[int, int]]:
-    """The tables of a problem, as somebody reads them who has only the text."""
+    """The tables of a problem, read from the text alone."""
     found: dict[int, dict[int, int]] = {}
     table = 0
     for line in lines:
@@ -49,7 +49,7 @@ def tables(lines: tuple[str, ...]) -> dict[int, dict[int, int]]:
 
 
 def sheet(tree: Path, seed: int, changed: dict[str, str] | None = None) -> Path:
-    """Right answers, but for those that are changed."""
+    """Right answers, except those that are changed."""
     lines = [f"seed = {seed}"]
     for one in problems(seed):
         lines += [
@@ -72,13 +72,13 @@ def test_a_seed_always_has_the_same_problems_and_another_one_has_others() -> Non
 
 
 @of_some_seeds
-def test_the_checks_are_the_problems(seed: int) -> None:
+def test_there_is_one_check_for_each_problem(seed: int) -> None:
     assert [one.name for one in problems(seed)] == [check.name for check in LAB.checks]
     assert sum(check.points for check in LAB.checks) == 100
 
 
 @of_some_seeds
-def test_an_address_is_put_together_again_from_its_pieces(seed: int) -> None:
+def test_the_pieces_of_an_address_give_the_address_again(seed: int) -> None:
     one = problem(seed, "address")
     start, end, va = numbers(" ".join(one.shown))
     four, three, two, first, offset = answers(one)
@@ -166,12 +166,12 @@ def test_misses_can_be_counted_with_a_list(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 77])
-def test_right_answers_get_all_points_whatever_seed_is_wished(seed: int, tmp_path: Path) -> None:
+def test_right_answers_get_all_points_with_any_seed(seed: int, tmp_path: Path) -> None:
     told = grade_one(LAB, sheet(tmp_path, seed), 2026)
     assert (told.score, told.seed, told.passed) == (100, seed, True)
 
 
-def test_an_empty_sheet_gets_nothing_and_hears_what_is_missing(tmp_path: Path) -> None:
+def test_an_empty_sheet_gets_no_points_and_a_list_of_what_is_missing(tmp_path: Path) -> None:
     export(LAB, tmp_path / "tree", 5)
     told = grade_one(LAB, tmp_path / "tree", 5)
     assert told.score == 0
@@ -180,7 +180,7 @@ def test_an_empty_sheet_gets_nothing_and_hears_what_is_missing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("check", LAB.checks, ids=lambda check: check.name)
-def test_each_wrong_answer_costs_its_share_and_the_right_one_is_not_told(
+def test_each_wrong_answer_costs_its_share_and_the_right_one_stays_secret(
     check: Check, tmp_path: Path
 ) -> None:
     for blank in problem(1, check.name).blanks:
@@ -200,7 +200,7 @@ def test_each_sheet_of_a_class_is_marked_with_its_own_seed(
     assert capsys.readouterr().out.count("100/100") == 2
 
 
-def test_a_missing_sheet_and_one_that_is_none_are_verdicts(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_sheet_gets_a_verdict(tmp_path: Path) -> None:
     missing = grade_one(LAB, tmp_path, 1)
     assert missing.score == 0
     assert {v.found for v in missing.verdicts} == {
@@ -243,12 +243,12 @@ def test_a_students_tree_asks_marks_and_keeps_its_own_answers_back(
 
 
 def find_lab_in(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """The lab as the tool finds it in a student's tree."""
+    """The lab as the lab command finds it in a student's tree."""
     monkeypatch.setattr("labs.lab.FOLDER", tree / "labs")
     return find_lab("0")
 
 
-def test_who_writes_code_is_not_asked_on_paper() -> None:
+def test_labs_with_code_have_no_answer_sheet() -> None:
     with pytest.raises(UserError, match="nothing on paper"):
         main(["ask", "1"])
 

@@ -1,5 +1,8 @@
-"""Every lab keeps its promises: the starter fails every check and boots, the solution passes, every
-wrong answer is caught by the check that names its cause, and nothing that must stay leaves."""
+"""Every lab keeps its promises.
+
+The starter boots and fails every check, the solution passes, and each wrong answer fails the check
+that names its cause.  A student's tree holds nothing that must stay with the instructor.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ of_each_lab = pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS
 def judged(
     lab: Lab, tree: Path, changed: dict[str, str], only: str = "", seed: int = HIDDEN_SEED
 ) -> list[Verdict]:
-    """The verdicts on a tree with the solution, but for what is `changed`."""
+    """The verdicts on a tree with the solution, except for the files in `changed`."""
     lay_out(lab, tree, changed)
     return list(grade(lab, tree, seed, only, jobs=2))
 
@@ -57,7 +60,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @of_each_lab
 @pytest.mark.parametrize("seed", [1, HIDDEN_SEED])
-def test_the_solution_passes_whatever_is_asked(lab: Lab, seed: int, tmp_path: Path) -> None:
+def test_the_solution_passes_with_any_seed(lab: Lab, seed: int, tmp_path: Path) -> None:
     verdicts = judged(lab, tmp_path, {}, seed=seed)
     assert [v.found for v in verdicts if not v.passed] == []
     assert sum(v.score for v in verdicts) == lab.points == 100
@@ -82,7 +85,7 @@ def test_the_starter_fails_every_check_and_says_what_is_waiting(lab: Lab, tmp_pa
 
 @of_each_lab
 def test_a_lab_is_whole(lab: Lab) -> None:
-    """A part has a region and three hints; wrong answers are many, each check catches one."""
+    """A part has a region and three hints.  Many wrong answers, at least one for each check."""
     for part, name in lab.parts.items():
         source = (ROOT / name).read_text("utf-8")
         assert f"lab{lab.number}.{part}" in {found["part"] for found in REGION.finditer(source)}
@@ -114,7 +117,7 @@ def test_the_instructor_sees_what_each_wrong_answer_gets(
 
 
 @of_each_lab
-def test_nothing_leaves_that_must_stay(lab: Lab, exports: dict[int, Path]) -> None:
+def test_a_students_tree_holds_nothing_that_must_stay(lab: Lab, exports: dict[int, Path]) -> None:
     tree = exports[lab.number]
     files = {path.relative_to(tree).as_posix() for path in tree.rglob("*")}
     for name in ("tests", ".git", "labs/questions", f"labs/{lab.folder.name}/NOTES.md"):
@@ -129,7 +132,7 @@ def test_nothing_leaves_that_must_stay(lab: Lab, exports: dict[int, Path]) -> No
 
 
 def lines_of_solutions(lab: Lab) -> set[str]:
-    """What stands in the regions and nowhere else in the files of the parts."""
+    """The lines of the regions that occur nowhere else in the files of the parts."""
     inside: set[str] = set()
     for name in set(lab.parts.values()):
         source = (ROOT / name).read_text("utf-8")
@@ -181,7 +184,7 @@ def test_solutions_of_other_labs_stay(lab: Lab, exports: dict[int, Path]) -> Non
 
 @of_each_lab
 def test_nothing_shows_where_another_lab_will_ask(lab: Lab, exports: dict[int, Path]) -> None:
-    """Nor where a mistake is planted; and lines of C keep their numbers, which programs know."""
+    """Nor where a mistake is planted.  C lines keep their numbers, which the programs contain."""
     tree, tool = exports[lab.number], exports[lab.number] / "labs" / "export.py"
     ours = set(lab.parts.values())
     for path in tree.rglob("*"):
@@ -218,8 +221,9 @@ def test_a_students_tree_grades_itself(lab: Lab, exports: dict[int, Path]) -> No
     assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, last)
 
 
-def test_a_mistake_in_a_students_file_is_told_as_one(exports: dict[int, Path]) -> None:
-    """It ends neither the judge nor in a bug of ours; what it prints at import is no verdict."""
+def test_a_mistake_in_a_students_file_is_reported_as_the_students(exports: dict[int, Path]) -> None:
+    """It does not end the judge and is not reported as our bug.  Its output at import is no
+    verdict."""
     path = exports[1] / "hw" / "paging.py"
     starter_of_it = path.read_text("utf-8")
     try:

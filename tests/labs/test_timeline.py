@@ -1,4 +1,4 @@
-"""Who had the cores, read from records that are written by hand."""
+"""Which thread had each core, computed from records that are written by hand."""
 
 from __future__ import annotations
 

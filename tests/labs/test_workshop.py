@@ -1,4 +1,4 @@
-"""C of a student becomes programs: from source with our compiler, or as the student built them."""
+"""A student's C becomes programs: our compiler builds them, or the student submits built ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_our_sources_from_another_tree_give_our_bytes(shop: Workshop) -> None:
     assert shop.wrong == ""
 
 
-def test_a_mistake_is_told_in_the_compilers_words_with_the_file_and_the_line(
+def test_a_mistake_is_reported_with_the_compilers_message_file_and_line(
     shop: Workshop,
 ) -> None:
     file = shop.tree / SOURCE
@@ -59,14 +59,14 @@ def test_a_mistake_is_told_in_the_compilers_words_with_the_file_and_the_line(
     assert str(shop.tree) not in shop.wrong
 
 
-def test_what_is_not_used_yet_is_no_mistake(shop: Workshop) -> None:
+def test_unused_code_is_no_mistake(shop: Workshop) -> None:
     file = shop.tree / SOURCE
     more = "static int half(int number, int unused) { int idle; return number / 2; }\n"
     file.write_text(file.read_text("utf-8") + more, "utf-8")
     assert shop.built("hello")
 
 
-def test_without_a_compiler_a_program_that_was_handed_in_counts(
+def test_without_a_compiler_a_submitted_program_counts(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workshop, "has_compiler", lambda: False)
@@ -76,7 +76,7 @@ def test_without_a_compiler_a_program_that_was_handed_in_counts(
     assert shop.built("hello") == own
 
 
-def test_without_both_the_verdict_says_how_to_get_either(
+def test_without_compiler_and_program_the_verdict_says_how_to_get_either(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workshop, "has_compiler", lambda: False)

@@ -1,5 +1,5 @@
-"""Other people's programs, unmodified: built by compilers and packages that know nothing of
-Vantage, they must print inside what they print on the host."""
+"""Other people's programs, unmodified.  Compilers and packages that know nothing of Vantage built
+them, and they must print the same on Vantage as on the host."""
 
 from __future__ import annotations
 
@@ -61,8 +61,11 @@ def with_rust(target: Path) -> None:
 
 
 BUILDERS: dict[str, Callable[[Path], None]] = {
-    "musl": with_musl, "glibc": with_glibc, "go": with_go, "rust": with_rust,
-}  # fmt: skip
+    "musl": with_musl,
+    "glibc": with_glibc,
+    "go": with_go,
+    "rust": with_rust,
+}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def built(folder: Path) -> Callable[[str], Path]:
-    """Builds each program once, when it is first asked for."""
+    """Builds each program once, when a test first asks for it."""
 
     def build(name: str) -> Path:
         target = folder / name

@@ -1,5 +1,5 @@
-"""What a user's terminal sees of a panel: one that cannot open, one that closes early, one that is
-still there when the program has ended; and captions, which need no display."""
+"""What a user's terminal shows beside a panel: one that cannot open, one that closes early, one
+that outlives its program.  Captions need no display."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def with_panel(source: str, folder: Path, *words: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("no_display")
-def test_without_a_display_one_sentence_is_said_and_everything_else_is_as_ever(capfd: Any) -> None:
+def test_without_a_display_there_is_one_sentence_and_nothing_else_changes(capfd: Any) -> None:
     for main, words, output in (
         (exec_command.main, ["--panel", "hello"], "Hello from ring 3."),
         (shell.main, ["--panel", "-c", "echo one two"], "one two"),
@@ -122,9 +122,7 @@ if hasattr(os, "killpg"):
         assert "Traceback" not in said
 
 
-def test_captions_tell_a_run_while_it_goes_on_as_they_do_afterwards(
-    tmp_path: Path, capfd: Any
-) -> None:
+def test_captions_during_a_run_are_those_after_it(tmp_path: Path, capfd: Any) -> None:
     trace = tmp_path / "t"
     assert exec_command.main(["--captions", "--trace", str(trace), "cow"]) == 0
     program = capfd.readouterr().out.splitlines()
@@ -154,7 +152,7 @@ def test_every_kind_of_record_has_a_sentence(tmp_path: Path) -> None:
         history.close()
 
 
-def test_a_demo_and_the_tour_are_told(capfd: Any) -> None:
+def test_a_demo_and_the_tour_have_captions(capfd: Any) -> None:
     assert demo.main(["views", "--captions"]) == 0
     assert "switched from VAS 1 to VAS 2: same registers" in capfd.readouterr().out
     assert tour.main(["--captions", "--no-panel"]) == 0

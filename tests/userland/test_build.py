@@ -1,4 +1,4 @@
-"""What is in userland/bin is what its sources give, and fit to run under W^X."""
+"""The programs in userland/bin are those that the sources give, and can run under W^X."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run.py exec`: a program on the host's terminal, pipes and signals."""
+"""`run.py exec`: a program with the host's terminal, pipes and signals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*EXEC, *words], input=stdin, capture_output=True, check=False)
 
 
-def test_output_and_arguments_go_through() -> None:
+def test_arguments_reach_the_program_and_output_reaches_the_user() -> None:
     done = run("hello", "one", "two words")
     assert done.returncode == 0
     assert done.stdout.decode().splitlines()[1:] == [
@@ -101,7 +101,7 @@ def test_a_recorded_run_can_be_read_back(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_whose_symbols_make_no_sense_has_none() -> None:
+def test_a_file_with_senseless_symbols_counts_as_without_symbols() -> None:
     good = (BIN / "hello").read_bytes()
     assert describe("hello", good)["symbols"]
     for at in range(0x28, 0x40):
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_an_endless_program(clock: str) -> None:
     command = [*EXEC, "--clock", clock, "spin"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
-        child.stdout.readline()  # it says that it spins
+        child.stdout.readline()  # it has printed that it spins
         os.kill(child.pid, signal.SIGINT)
         _, errors = child.communicate()
     assert child.returncode == 130

@@ -1,4 +1,4 @@
-"""The recipes of the pictures: what they name can be recorded and shown."""
+"""The recipes for the pictures: every program and moment in them can be recorded and shown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_recipe_names_what_exists(recipe: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("stem", ["cow", "two-views", "rfc-conflict", "pcid", "no-pcid"])
-def test_a_look_can_be_made(stem: str, tmp_path: Path) -> None:
+def test_each_look_can_be_made(stem: str, tmp_path: Path) -> None:
     from PIL import Image
 
     (recipe,) = (r for r in RECIPES if r["file"] == f"{stem}-1920x1080-projector.png")
@@ -39,7 +39,7 @@ def test_a_look_can_be_made(stem: str, tmp_path: Path) -> None:
         assert image.size == (1920, 1080)
 
 
-def test_recipes_that_cannot_be_read_are_a_sentence(tmp_path: Path) -> None:
+def test_unreadable_recipes_are_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text("[")
     for name in ("r.json", "none.json"):
         with pytest.raises(UserError, match="cannot read recipes"):

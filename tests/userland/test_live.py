@@ -1,5 +1,5 @@
-"""A machine that is paused, stepped and looked at does what it does without; and the channel
-between the panel and the machine."""
+"""Pausing, stepping and inspecting do not change what a machine does.  Also the channel between
+the panel and the machine."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from userland.programs import built_in, read_program
 
 WORDS = ["step", "pause", "resume"]
 INSIDE = ("instruction", "store", "page")
-"""Records that a window has and a run has not."""
+"""Kinds of records that a window has and a run does not have."""
 
 
 class Attended(Link):
-    """A link whose machine, where it stands still, is given to `at_rest`."""
+    """A link that passes its machine to `at_rest` whenever the machine is paused."""
 
     at_rest: Callable[[], None]
 
@@ -58,8 +58,10 @@ def booted(name: str, path: Path) -> tuple[Kernel, Process, Attended, list[bytes
 
 
 def ended(name: str, path: Path, words: list[str], *, looking: bool) -> tuple[str, bytes, bytes]:
-    """Run a program to its end; whenever it stands still, obey the next word and look around.
-    Returns the digest, the output and the whole state."""
+    """Run a program to its end.  At each pause, obey the next word and inspect the machine.
+
+    Returns the digest, the output and the whole state.
+    """
     kernel, process, link, output = booted(name, path)
     rest, seen = list(words), []
 
@@ -82,7 +84,7 @@ def ended(name: str, path: Path, words: list[str], *, looking: bool) -> tuple[st
 
 
 def look(path: Path) -> int:
-    """What a panel does: read what there is, go to and fro in it, draw."""
+    """What a panel does: read all records, move to and fro in them, draw."""
     history = History(path)
     session = Session(history, live=True)
     while poll(session):
@@ -105,7 +107,7 @@ def test_looking_and_pausing_change_nothing(tmp_path: Path, name: str) -> None:
 
 @given(st.lists(st.sampled_from(WORDS), max_size=20))
 @settings(max_examples=12)
-def test_any_words_in_any_order_leave_the_run_as_it_is(
+def test_no_sequence_of_commands_changes_the_run(
     tmp_path_factory: pytest.TempPathFactory, words: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("live")
@@ -113,7 +115,7 @@ def test_any_words_in_any_order_leave_the_run_as_it_is(
     assert ended("hello", folder / "b", ["pause", *words], looking=False) == plain
 
 
-def test_what_has_been_recorded_can_be_read_while_the_machine_stands(tmp_path: Path) -> None:
+def test_a_paused_machines_records_can_be_read(tmp_path: Path) -> None:
     kernel, process, link, _ = booted("cow", tmp_path / "t")
     stops = []
 
@@ -181,7 +183,7 @@ def close(session: Session, link: Link) -> None:
     link.sink.close()
 
 
-def test_a_window_has_every_instruction_and_the_same_records_otherwise(tmp_path: Path) -> None:
+def test_a_window_has_every_instruction_and_the_runs_records(tmp_path: Path) -> None:
     session, link, _ = linked("cow", tmp_path / "t")
     for fault in (3, 12, 20):
         marks = session.history.tracks.marks["fault"]
@@ -247,7 +249,7 @@ def test_back_from_a_call_is_the_instruction_that_made_it(tmp_path: Path) -> Non
 
 
 def test_stores_of_a_window_lead_to_the_memory_that_the_machine_has(tmp_path: Path) -> None:
-    """Page by page: what the window's records add up to is what another execution finds."""
+    """Page by page, the window's records add up to the memory that another execution finds."""
     session, link, _ = linked("cow", tmp_path / "t")
     session.history.seek(session.history.tracks.marks["fault"][12] + 1)
     commands.press(session, "s", "s")
@@ -268,7 +270,7 @@ def test_stores_of_a_window_lead_to_the_memory_that_the_machine_has(tmp_path: Pa
 
 
 def held_after(link: Link, place: int, pfns: list[int]) -> dict[int, bytes]:
-    """What frames hold after so many records, in a run from the very start."""
+    """The contents of frames after a number of records, in a run from the very start."""
     kernel = checkpoint.load(link.past.checkpoints[0][1], lambda data: None)
     run, memory = kernel.machine.trace, kernel.machine.memory
     held: dict[int, bytes] = {}
@@ -301,8 +303,8 @@ def test_memory_of_a_moment_is_what_the_machine_held_then(tmp_path: Path, name: 
     close(session, link)
 
 
-def test_input_that_a_run_was_given_is_given_again(tmp_path: Path) -> None:
-    """A stretch behind the first input could not be executed again without it."""
+def test_a_window_gives_the_runs_input_again(tmp_path: Path) -> None:
+    """Without its input, a part of the run could not be executed again."""
     path = tmp_path / "t"
     kernel, process, link, _ = booted("cat", path)
     kernel.machine.console.source = iter([b"one\n", b"two\n", b""]).__next__
@@ -385,7 +387,7 @@ if shutil.which("Xvfb") and shutil.which("xdotool"):
     import time
 
     def test_a_real_window_takes_real_keys(tmp_path: Path) -> None:
-        """Where there is an X server to be had: three calls on, one switch back, a picture, out."""
+        """Where an X server is installed: three calls on, one switch back, a picture, quit."""
         reading, writing = os.pipe()
         server = subprocess.Popen(
             ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x760x24"],

@@ -1,4 +1,4 @@
-"""The manual has a page for every call, and says what the declarations say."""
+"""The manual has a page for every call, and agrees with the declarations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_page_of_vas_has_all_its_calls_and_its_deviations(
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_what_there_is_no_page_for_is_a_sentence_with_a_remedy() -> None:
+def test_an_unknown_page_is_refused_in_a_sentence_with_a_remedy() -> None:
     with pytest.raises(UserError, match="no page vas_atach") as caught:
         manual.page("vas_atach")
     assert "vas_attach" in str(caught.value)

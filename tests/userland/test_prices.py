@@ -1,4 +1,4 @@
-"""The cost table's software figures are what their C equivalents take, counted anew."""
+"""The software figures of the cost table equal new counts of their C equivalents."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kernel.boot import Config, boot, run_to_end, spawn
 from userland.programs import read_program
 
 FEW, MANY = 960, 1920
-"""Multiples of every period in prices.c: 2, 6, 16, 64 and, for the 512 entries of a table, none,
-as it has nothing to do with how often a piece is done."""
+"""Multiples of every period in prices.c: 2, 6, 16 and 64.  The 512 entries of a table are no such
+period: they do not depend on how often a piece is done."""
 COUNTED = [row for row in costs.TABLE if "counted" in row.source]
 
 
@@ -26,7 +26,7 @@ def instructions(piece: str, times: int) -> int:
 
 
 def each(piece: str) -> float:
-    """Instructions for one more; what printing the number of times takes is the same for both."""
+    """Instructions for one more round.  The fixed cost of a run cancels out."""
     return (instructions(piece, MANY) - instructions(piece, FEW)) / (MANY - FEW)
 
 

@@ -1,5 +1,5 @@
-"""Going on from an earlier moment: the run becomes what it would have been, and its trace is that
-of one run."""
+"""Resuming a run at an earlier moment: the run ends as if nobody had gone back, and its trace is
+that of one run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from userland.programs import built_in, read_program
 
 
 class Run:
-    """A program that runs in a thread of its own, with a session beside it."""
+    """A program that runs in a separate thread, with a session beside it."""
 
     def __init__(self, name: str, path: Path, source: Callable[[], bytes] | None = None) -> None:
         self.output: list[bytes] = []
@@ -62,7 +62,7 @@ class Run:
         self.wait(lambda: not self.session.live)
 
     def back_to(self, place: int) -> None:
-        """r, Enter."""
+        """Press r and Enter."""
         self.session.history.seek(place)
         commands.press(self.session, "r", "r")
         assert self.session.over == "resume"
@@ -84,7 +84,7 @@ def running(name: str, path: Path, source: Callable[[], bytes] | None = None) ->
 
 
 def held(kernel: Kernel) -> object:
-    """What the machine holds: cores, devices, and every frame in use."""
+    """The machine's state: cores, devices, and every frame in use."""
     memory = kernel.machine.memory
     return kernel.machine.state, {
         p: memory.read(p << 12, 4096) for p in kernel.memory.frames.used()
@@ -92,7 +92,7 @@ def held(kernel: Kernel) -> object:
 
 
 def plain(name: str, path: Path) -> tuple[str, bytes, object]:
-    """The digest, the output and the last state of the same run, alone."""
+    """The digest, the output and the last state of the same run without a session."""
     output: list[bytes] = []
     kernel = boot(Config(), built_in(), output.append)
     with path.open("wb") as sink:
@@ -133,7 +133,7 @@ def test_a_run_that_goes_on_from_the_middle_ends_as_it_would_have(
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
 @settings(max_examples=8, deadline=None)
-def test_wherever_and_however_often_one_goes_back(
+def test_a_run_may_go_back_anywhere_and_any_number_of_times(
     tmp_path_factory: pytest.TempPathFactory, shares: list[float]
 ) -> None:
     folder = tmp_path_factory.mktemp("back")
@@ -148,7 +148,7 @@ def test_wherever_and_however_often_one_goes_back(
         assert held(run.link.kernel) == state
 
 
-def test_what_a_dropped_part_had_read_from_a_pipe_is_read_again(tmp_path: Path) -> None:
+def test_a_resumed_run_reads_again_what_the_dropped_part_read_from_a_pipe(tmp_path: Path) -> None:
     data = itertools.chain([b"one\n", b"two\n"], itertools.repeat(b""))
     with running("cat", tmp_path / "t", data.__next__) as run:
         run.to_the_end()
@@ -162,7 +162,7 @@ def test_what_a_dropped_part_had_read_from_a_pipe_is_read_again(tmp_path: Path) 
     assert b"".join(run.output) == b"one\ntwo\none\ntwo\n"
 
 
-def test_there_must_be_a_machine_and_a_future(tmp_path: Path) -> None:
+def test_going_on_needs_a_machine_and_later_records(tmp_path: Path) -> None:
     with running("hello", tmp_path / "t") as run:
         run.to_the_end()
         commands.press(run.session, "end")
@@ -178,7 +178,7 @@ def test_there_must_be_a_machine_and_a_future(tmp_path: Path) -> None:
 
 
 def test_the_file_is_not_read_while_it_is_cut(tmp_path: Path) -> None:
-    """Until the machine is there the picture stays; nothing but closing is obeyed."""
+    """The picture stays until the machine has gone back.  Meanwhile only closing works."""
     with running("cow", tmp_path / "t") as run:
         run.to_the_end()
         send, run.session.send = run.session.send, lambda word: None

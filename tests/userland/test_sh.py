@@ -1,4 +1,4 @@
-"""Our shell and tools: as those of the host, on the host and inside Vantage."""
+"""Our shell and tools, on the host and inside Vantage, compared with the host's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCRIPTS = {path.stem: path for path in sorted((Path(__file__).parent / "scripts"
 
 @pytest.fixture(scope="module")
 def bin_for_all() -> Iterator[Path]:
-    """The built programs where every user of the host may run them."""
+    """The built programs, in a folder where every user of the host may run them."""
     with empty_folder() as folder:
         for program in BIN.iterdir():
             shutil.copy(program, folder)

@@ -1,4 +1,4 @@
-"""`run.py shell` on a pseudo-terminal of the host: keys, jobs, and what is left behind."""
+"""`run.py shell` on a pseudo-terminal of the host: keys, jobs, and the restored terminal."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ needs_terminals = pytest.mark.skipif(
 
 
 class Session:
-    """A shell, and who sits at its terminal."""
+    """A shell, and its user."""
 
     def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
         self.master, self.process = master, process
         self.screen = bytearray()
 
     def expect(self, text: bytes) -> bytes:
-        """What the terminal shows up to `text`, which must come."""
+        """Read what the terminal shows, up to and including `text`."""
         while text not in self.screen:
             self.screen += os.read(self.master, 65536)
         seen, _, rest = bytes(self.screen).partition(text)
@@ -39,14 +39,14 @@ class Session:
         return seen + text
 
     def type(self, keys: bytes, then: bytes = PROMPT) -> bytes:
-        """Type, and see what comes up to `then`."""
+        """Type; returns what comes, up to and including `then`."""
         os.write(self.master, keys)
         return self.expect(then)
 
 
 @contextmanager
 def session(*options: str) -> Iterator[Session]:
-    """A terminal with `run.py shell` in its foreground, which is to end by itself."""
+    """A terminal with `run.py shell` in its foreground, which must end by itself."""
     import pty
     import termios
 
@@ -86,7 +86,7 @@ def test_an_interrupt_ends_the_program_in_the_foreground_only(options: tuple[str
     with session(*options) as shell:
         shell.type(b"spin\r", then=b"spin")
         shell.expect(b"\n")
-        shell.expect(b"\n")  # it says that it spins
+        shell.expect(b"\n")  # it has printed that it spins
         assert b"^C" in shell.type(INTERRUPT)
         assert b"\r\n130\r\n" in shell.type(b"echo $?\r")
         shell.type(b"sh -c 'echo up; exec sleep 1000'\r", then=b"up\r\n")
@@ -115,7 +115,7 @@ def test_a_job_is_stopped_continued_and_waited_for() -> None:
 
 @needs_terminals
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_terminal_is_as_it_was_whatever_ends_the_machine(number: int) -> None:
+def test_the_terminal_is_restored_however_the_machine_ends(number: int) -> None:
     with session() as shell:
         shell.process.send_signal(number)
     assert shell.process.returncode == 128 + number
@@ -131,7 +131,7 @@ def test_exec_has_the_terminal_too() -> None:
     with subprocess.Popen(command, stdin=slave, stdout=slave, start_new_session=True) as process:
         shell = Session(master, process)
         while termios.tcgetattr(slave)[3] & termios.ICANON:
-            time.sleep(0.01)  # it is still starting: the host would edit the line
+            time.sleep(0.01)  # before that the host would edit the line
         os.write(master, b"a line" + ERASE + b"k\r" + END)
         shell.expect(b"A LINK")
         assert process.wait() == 0
@@ -175,7 +175,7 @@ def test_a_folder_of_the_host_is_copied_with_its_links_and_modes(tmp_path: Path)
         (("--busybox", str(ROOT / "run.py")), b"not a static x86-64 ELF"),
     ],
 )
-def test_what_is_missing_is_one_sentence(words: tuple[str, ...], sentence: bytes) -> None:
+def test_a_missing_file_is_named_in_one_sentence(words: tuple[str, ...], sentence: bytes) -> None:
     done = run(*words)
     assert done.returncode == 2
     assert sentence in done.stderr
@@ -204,7 +204,7 @@ def test_busybox_runs_a_script() -> None:
 @pytest.mark.skipif(not BUSYBOX, reason="the host has no static BusyBox")
 def test_busybox_has_job_control() -> None:
     with session("--busybox", BUSYBOX) as shell:
-        # It says when it is there: until then the shell has the terminal in its own mode.
+        # Wait for its first output: until then the shell has the terminal in its own mode.
         shell.type(b"sh -c 'echo ready; exec cat'\r", then=b"\nready\r\n")
         shell.type(b"one\r", then=b"one\r\none\r\n")
         assert b"Stopped" in shell.type(STOP)

@@ -1,4 +1,4 @@
-"""The programs on address spaces: the same outcome by every seed, on every number of cores."""
+"""The programs on address spaces: the same outcome with every seed and number of cores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_under_the_others_it_is_one_heap(sync: str, cpus: int, seed: int) -> Non
     assert (pushed == 0) == (sync == "subtree")
 
 
-def test_the_three_outcomes_are_three() -> None:
+def test_the_policies_have_three_different_outcomes() -> None:
     assert len({boot_program("vas_brk", sync=sync).output for sync in SYNCS}) == 3
 
 

@@ -1,4 +1,4 @@
-"""The tools `vas` and `vasseg`: what they do, and what they say when they cannot."""
+"""The tools `vas` and `vasseg`: what they do, and their error messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SET_UP = "vas create lib 640; vasseg create books 0x100000000000 64K; vas attach
 
 
 def shell(script: str, **wishes: object) -> Run:
-    """Everything that a script writes, complaints among it."""
+    """Everything that a script writes, with its error messages."""
     system = System("sh", "-c", f"PATH=/bin; {script}", **{"turns": 10**6, **wishes})
     system.kernel.machine.console.error_sink = system.written.append
     return system.run()
@@ -47,18 +47,18 @@ def test_the_exit_status_is_the_programs() -> None:
 
 
 def names(rows: list[str]) -> list[str]:
-    """The names in a listing, whose title is left out."""
+    """The names in a listing, without its title line."""
     return [row.split()[6] for row in rows if not row.startswith("   ID")]
 
 
-def test_proc_tells_of_a_shell_inside() -> None:
+def test_proc_shows_a_shell_inside() -> None:
     shown = lines(
         SET_UP + "vas run lib sh -c 'cat /proc/$$/vas/1/status; cat /proc/$$/vas/1/vas/name; :'"
     )
     assert shown[-3:] == ["vid:  1", "type: rw", "lib"]
 
 
-def test_orphans_are_those_that_nothing_shows() -> None:
+def test_orphans_are_those_that_nothing_attaches() -> None:
     inside = lines(SET_UP + "vas create more; vas run lib sh -c 'vas orphans; :'")[3:]
     assert names(inside) == ["more"]
     assert names(lines(SET_UP + "vas create more; vas orphans")[3:]) == ["lib", "more"]
@@ -91,10 +91,12 @@ def test_a_change_of_mode_shows() -> None:
         ("vasseg create b 0x1000000 4X", "vasseg: '4X' is no size; give bytes, or a number with"),
         ("vasseg delete books", "vasseg: 'books' is attached; detach it everywhere first"),
         ("vasseg", "vasseg: usage: vasseg create NAME START BYTES"),
-        ("vasseg create low 0x400000 4K; vas attach lib low; vas run lib echo",
-         "vas: 'lib' has memory where the program has its own; the kernel's log names both"),
+        (
+            "vasseg create low 0x400000 4K; vas attach lib low; vas run lib echo",
+            "vas: 'lib' has memory where the program has its own; the kernel's log names both",
+        ),
         ("vas run lib sh -c 'vas run lib echo; :'", "vas: another process has 'lib' attached"),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_a_sentence(command: str, sentence: str) -> None:
     assert any(sentence in line for line in lines(SET_UP + command))

@@ -1,5 +1,5 @@
-"""The last write to a word or a register: the instruction that the panel finds did it, and no later
-one did."""
+"""The last write to a word or a register: the instruction that the panel names wrote it, and no
+later one did."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def word_in_view(session: Session) -> tuple[int, int]:
 
 
 def test_the_instruction_that_last_stored_into_a_word(tmp_path: Path) -> None:
-    """The child of `cow` fills pages with letters: the last store into the middle of one of them is
-    the one that made it what it is."""
+    """The child of `cow` fills pages with letters.  The last store into the middle of a page gave
+    that word its value."""
     with beside("cow", tmp_path / "t") as (session, link):
         faults = session.history.tracks.marks["fault"]
         session.history.seek(faults[-2] + 1)
@@ -122,8 +122,8 @@ def test_no_store_comes_between_it_and_the_moment(tmp_path: Path) -> None:
         assert session.outer is not None
 
 
-def test_what_the_kernel_wrote_is_told_as_such(tmp_path: Path) -> None:
-    """A call's answer in memory, and a page that was copied, are the kernel's doing."""
+def test_a_write_of_the_kernel_is_named_as_such(tmp_path: Path) -> None:
+    """The kernel writes the result of a call into memory, and it copies pages."""
     with beside("cow", tmp_path / "t") as (session, _):
         fault = session.history.tracks.marks["fault"][-2] + 1
         session.history.seek(fault)
@@ -137,7 +137,7 @@ def test_what_the_kernel_wrote_is_told_as_such(tmp_path: Path) -> None:
         assert session.history.position <= fault
 
 
-def test_what_nobody_wrote_is_told(tmp_path: Path) -> None:
+def test_memory_that_was_never_written_is_named_as_such(tmp_path: Path) -> None:
     with beside("cow", tmp_path / "t") as (session, _):
         session.look_at_physical(63 << 20)
         session.chosen = "memory"
@@ -149,7 +149,7 @@ def test_what_nobody_wrote_is_told(tmp_path: Path) -> None:
 def test_long_computations_are_not_stepped_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The window begins shortly before the store, however far that is from any call."""
+    """The window begins shortly before the store, even if that is far from any call."""
     monkeypatch.setattr(again, "WINDOW_INSTRUCTIONS", 4_000)
     with beside("sieve", tmp_path / "t") as (session, _):
         outputs = session.history.tracks.marks["output"]
@@ -223,8 +223,8 @@ def test_back_by_instruction_goes_on_in_the_window_before(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["pingpong", "sieve"])
 def test_other_tlbs_are_compared_in_the_same_run(tmp_path: Path, name: str) -> None:
-    """This machine again misses what its records say; one without PCIDs finds its entries flushed,
-    and a larger TLB loses no more to capacity and conflict."""
+    """The same machine has the misses of its records.  One without PCIDs loses entries to flushes.
+    A larger TLB has no more misses of capacity and conflict."""
     with beside(name, tmp_path / "t") as (session, _):
         session.history.seek(2 * session.history.scanned // 3)
         counts = dict(session.history.state.counts)

@@ -1,4 +1,4 @@
-"""Recordings of shipped programs, and histories that are closed when a test is over."""
+"""Recordings of shipped programs, and histories that close when a test is over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _open: list[History] = []
 
 
 def record(path: Path, name: str, traps: int | None = None, cpus: int = 1) -> Kernel:
-    """Record a shipped program, to its end or for so many traps."""
+    """Record a shipped program: to its end, or for a given number of traps."""
     kernel = boot(Config(MachineConfig(cpus=cpus)), built_in(), lambda data: None)
     program = read_program(name)
     with path.open("wb") as sink:
@@ -41,7 +41,7 @@ def record(path: Path, name: str, traps: int | None = None, cpus: int = 1) -> Ke
 
 
 def opened(path: Path) -> History:
-    """The history of a file, wholly scanned, at its start."""
+    """The history of a file, scanned completely and positioned at its start."""
     history = History(path)
     _open.append(history)
     history.scan_all()

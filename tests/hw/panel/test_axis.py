@@ -1,4 +1,4 @@
-"""The folded axis keeps order, comes back, and fits, whatever the maps are."""
+"""For any maps, the folded axis keeps order, fits, and leads back from a pixel to an address."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_room_is_kept_for_what_was_folded_and_it_is_counted() -> None:
     assert scale.runs[-1].bottom <= 400
 
 
-def test_gaps_are_told_in_words() -> None:
+def test_gaps_are_described_in_words() -> None:
     scale = axis.build([(0x400000, 0x401000), (0x7F00_0000_0000, 0x7F00_0000_1000)], 300)
     ((_, size),) = scale.gaps()
     assert axis.size_in_words(size) == "127 TiB"
@@ -69,15 +69,17 @@ def test_gaps_are_told_in_words() -> None:
     assert axis.size_in_words(0x3000) == "12 KiB"
 
 
-def test_the_order_of_two_ranges_can_be_seen_to_be_wrong() -> None:
-    """An axis that is upside down would not pass the first test."""
+def test_lower_addresses_have_smaller_heights() -> None:
+    """An axis that is upside down fails here."""
     scale = axis.build([(0, 4096), (1 << 30, (1 << 30) + 4096)], 300)
     assert scale.y(0) < scale.y(1 << 30)
 
 
 @given(HEIGHTS, st.lists(st.integers(0, (1 << 47) - 1), min_size=2, max_size=40))
 @settings(max_examples=60)
-def test_the_other_axes_keep_order_and_lead_back(height: int, addresses: list[int]) -> None:
+def test_the_other_axes_keep_order_and_lead_back_to_the_address(
+    height: int, addresses: list[int]
+) -> None:
     for scale in (axis.linear(height), axis.logarithmic(height)):
         heights = [scale.y(va) for va in sorted(addresses)]
         assert heights == sorted(heights)

@@ -1,4 +1,4 @@
-"""The commands without a window: what they write, and what they say when they cannot."""
+"""The commands without a window: what they write, and what they say when they fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRACE = Path(__file__).parent / "cow.vtrace"
 SCENES = sorted(Path(hw.panel.__file__).with_name("scenes").glob("*.json"))
 
 
-def test_a_shot_is_a_picture_of_the_size_that_was_asked_for(tmp_path: Path) -> None:
+def test_a_shot_is_a_picture_of_the_requested_size(tmp_path: Path) -> None:
     from PIL import Image
 
     path = tmp_path / "x.png"
@@ -41,7 +41,7 @@ def test_a_shot_is_a_picture_of_the_size_that_was_asked_for(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_a_shot_has_the_theme_that_was_asked_for(tmp_path: Path, theme: str) -> None:
+def test_a_shot_has_the_requested_theme(tmp_path: Path, theme: str) -> None:
     from PIL import Image
 
     path = tmp_path / "x.png"
@@ -71,7 +71,7 @@ def test_text_says_what_the_panels_show(capsys: Any) -> None:
     assert capsys.readouterr().out.count("==") == 2
 
 
-def test_check_tells_a_whole_file_from_one_that_was_cut_off(tmp_path: Path, capsys: Any) -> None:
+def test_check_tells_a_complete_file_from_a_truncated_one(tmp_path: Path, capsys: Any) -> None:
     assert command.main(["check", str(TRACE)]) == 0
     assert opened(TRACE).digest in capsys.readouterr().out
     (tmp_path / "cut").write_bytes(TRACE.read_bytes()[:-20])
@@ -90,7 +90,7 @@ def test_check_tells_a_whole_file_from_one_that_was_cut_off(tmp_path: Path, caps
         (["gif", str(TRACE), "--by", "tlb", "--from", "end", "-o", "x.gif"], "a film of 0"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence(words: list[str], sentence: str) -> None:
+def test_a_request_that_fails_is_answered_with_a_sentence(words: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         command.main(words)
 
@@ -116,7 +116,7 @@ def test_places(text: str, record: int | None) -> None:
 
 
 def recorded_for(path: Path, folder: Path) -> Path:
-    """The trace that scenes are of: a demo's, of the policy in the name, or a program's."""
+    """The trace behind the scenes: of a demo under the policy in the name, or of a program."""
     name, _, policy = path.stem.partition("-")
     trace = folder / "t"
     if name in every_demo():
@@ -160,14 +160,14 @@ def test_every_demo_has_scenes() -> None:
     assert set(every_demo()) <= {path.stem for path in SCENES}
 
 
-def test_scenes_that_make_no_sense_are_a_sentence(tmp_path: Path) -> None:
+def test_scenes_that_make_no_sense_are_refused_in_a_sentence(tmp_path: Path) -> None:
     for text in ("{", "{}", "[1]", '[{"pannel": "walk"}]'):
         (tmp_path / "s.json").write_text(text)
         with pytest.raises(UserError, match="scenes"):
             read_scenes(tmp_path / "s.json")
 
 
-def test_the_pictures_of_the_documentation_are_those_of_the_recipes() -> None:
+def test_the_recipes_give_the_pictures_of_the_documentation() -> None:
     home = Path(hw.panel.__file__).parent
     recipes = json.loads((home / "gallery.json").read_text(encoding="utf-8"))
     files = {recipe["file"] for recipe in recipes}

@@ -1,5 +1,7 @@
-"""Any moment of a trace is the same from the front, from behind and from a keyframe;
-and what the records add up to is the state that the kernel really has."""
+"""A moment of a trace is the same when reached forward, backward or from a keyframe.
+
+The records add up to the state that the kernel really has.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def shelves(history: History) -> list[dict[object, object]]:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_moment_is_the_same_from_the_front_from_behind_and_from_a_keyframe(
+def test_a_moment_is_the_same_reached_forward_backward_or_from_a_keyframe(
     folder: Path, name: str
 ) -> None:
     history, plain = opened(folder / name), Fold(State())
@@ -81,8 +83,8 @@ def test_edits_undo_and_add_up(folder: Path, name: str) -> None:
         assert before.shelves == after.shelves
 
 
-def test_a_step_back_can_fail_to_match() -> None:
-    """The comparison sees one changed word."""
+def test_the_comparison_of_moments_can_fail() -> None:
+    """The comparison notices one changed word."""
     one, other = State(), State()
     one.ptes[8] = 1
     assert one.shelves != other.shelves
@@ -175,7 +177,7 @@ def test_the_same_file_folds_to_the_same_state(folder: Path, name: str) -> None:
     assert shelves(one) == shelves(other)
 
 
-def test_a_file_that_was_cut_off_gives_what_it_has(folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_gives_the_records_that_it_has(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "faults").read_bytes()
     (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
     history = opened(tmp_path / "cut")
@@ -189,7 +191,7 @@ def test_a_file_of_another_kind_is_refused_in_a_sentence(tmp_path: Path) -> None
         History(tmp_path / "letter")
 
 
-def test_a_kind_that_the_panel_does_not_know_is_counted_and_nothing_else(tmp_path: Path) -> None:
+def test_a_kind_that_the_panel_does_not_know_is_only_counted(tmp_path: Path) -> None:
     from hw.trace import Kind, Record
 
     kind = Kind("from_the_future", ("x",), "Q", "Something new.")

@@ -1,4 +1,4 @@
-"""The eleventh panel: what memory holds, as far as a machine has told."""
+"""The memory panel: what memory holds, as far as the machine has reported it."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def drawn(view: View) -> list[Command]:
     return panel_commands(view, "memory", rect, size)
 
 
-def test_what_it_draws_and_says_of_bytes() -> None:
+def test_what_the_memory_panel_draws_and_says() -> None:
     view = view_at(COPY_ON_WRITE, TOLD, zoomed=True)
     check_golden("memory-bytes.commands", "\n".join(map(repr, drawn(view))) + "\n")
     check_golden("memory-bytes.txt", "\n".join(describe(view, ["memory"])) + "\n")
 
 
-def test_a_byte_that_the_step_changed_is_told_from_one_that_only_moved_to_another_frame() -> None:
-    """After a copy on write the child has another frame with the same bytes: nothing but what it
-    then stored is new."""
+def test_a_changed_byte_differs_from_one_that_only_moved_to_another_frame() -> None:
+    """After a copy on write the child has another frame with the same bytes.  Only the bytes that
+    the child stored afterwards are new."""
     (column, *_) = panel.columns(view_at(COPY_ON_WRITE, TOLD))
     cells = [column.cell(VA + i) for i in range(24)]
     pointer = [16 + i for i, byte in enumerate(POINTER) if byte]
@@ -81,14 +81,14 @@ def test_columns_are_compared_with_the_space_in_view() -> None:
     assert "!= +7 +8 +9 +a +b" in "\n".join(describe(view, ["memory"]))
 
 
-def test_a_word_is_told_with_what_it_points_to() -> None:
+def test_a_word_is_shown_with_what_it_points_to() -> None:
     view = view_at(COPY_ON_WRITE, TOLD, focus=Focus(VA + 16, 2))
     assert panel.foot(view) == f"word {VA + 16:#x} = {VA:#018x} -> anonymous+0x6000"
     view.words = True
     assert any(isinstance(c, Text) and c.text == f"{VA:016x}" for c in drawn(view))
 
 
-def test_marks_have_a_shape_each_and_not_a_colour_alone() -> None:
+def test_each_mark_has_its_own_shape_and_not_a_colour_alone() -> None:
     told = Pages({MINE: page(b"abc")}, {MINE: page(b"abd"), OTHERS: page(b"abd")}, {})
     boxes = [c for c in drawn(view_at(COPY_ON_WRITE, told)) if isinstance(c, Box)]
     assert sum(1 for box in boxes if box.outline == "hot") == 1
@@ -96,13 +96,13 @@ def test_marks_have_a_shape_each_and_not_a_colour_alone() -> None:
     assert f"{VA:012x}*" in texts
 
 
-def test_a_trace_by_itself_has_no_bytes_and_says_why() -> None:
+def test_a_trace_without_a_machine_has_no_bytes_and_the_panel_says_why() -> None:
     text = "\n".join(describe(view_at(COPY_ON_WRITE, Pages()), ["memory"]))
     assert "This needs a machine, and a file has none" in text
     assert "run.py panel PROGRAM" in text
 
 
-def test_an_address_that_nothing_is_mapped_at_is_told() -> None:
+def test_an_unmapped_address_is_shown_as_such() -> None:
     view = view_at(COPY_ON_WRITE, TOLD, focus=Focus(0x1234_5000, 2))
     assert "Nothing is mapped at 0x12345000 in space 2" in "\n".join(describe(view, ["memory"]))
 
@@ -135,7 +135,7 @@ def session() -> tuple[Session, list[str]]:
     return some, words
 
 
-def test_the_machine_is_asked_once_for_what_is_in_view_and_only_then() -> None:
+def test_the_machine_is_asked_once_and_only_for_what_is_in_view() -> None:
     some, words = session()
     some.chosen = "walk"
     poll(some)
@@ -149,8 +149,8 @@ def test_the_machine_is_asked_once_for_what_is_in_view_and_only_then() -> None:
     assert ASKED in "\n".join(describe(showing.view(some), ["memory"]))
 
 
-def test_while_nothing_changes_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A panel that waits takes no time, also where its memory is all known."""
+def test_a_panel_looks_at_nothing_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiting panel takes no time, even when it knows all of its memory."""
     some, words = session()
     poll(some)
     assert some.asked
@@ -172,7 +172,7 @@ def test_while_nothing_changes_nothing_is_looked_at(monkeypatch: pytest.MonkeyPa
     assert len(words) == 1
 
 
-def test_a_machine_that_runs_is_not_asked(tmp_path: Path) -> None:
+def test_a_running_machine_is_not_asked(tmp_path: Path) -> None:
     (tmp_path / "growing").write_bytes(TRACE.read_bytes()[:-16])
     words: list[str] = []
     some = Session(opened(tmp_path / "growing"), chosen="memory", live=True, send=words.append)

@@ -1,7 +1,7 @@
-"""What the panels draw and say, against files that were looked at once.
+"""What the panels draw and say, compared with files that a person has checked.
 
-The trace is in the tree, so that nothing in the kernel can change it.  After a wanted change,
-VANTAGE_GOLDENS=write makes the files anew; look at them before they are committed.
+The trace is in the tree, so that no change in the kernel can change it.  After an intended change,
+VANTAGE_GOLDENS=write rewrites the files.  Look at them before you commit them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def test_what_a_panel_says(name: str) -> None:
 
 
 def test_commands_are_plain_data() -> None:
-    """Equal when their fields are, and whole again from what they print."""
+    """Commands with equal fields are equal, and `repr` of a command evaluates to it."""
     commands = compose(view_at(COPY_ON_WRITE), 1280, 720)
     names = {kind.__name__: kind for kind in (Box, Text, Line, Mark, Cells)}
     assert eval(repr(commands), names) == commands
@@ -205,7 +205,7 @@ def test_the_caption_of_a_copy_on_write_names_both_frames() -> None:
     )
 
 
-def test_the_caption_of_a_conflict_tells_who_failed_and_why() -> None:
+def test_the_caption_of_a_conflict_says_who_failed_and_why() -> None:
     from hw.trace import KINDS, Record
 
     moment = view_at(COPY_ON_WRITE).moment
@@ -235,7 +235,7 @@ def test_the_caption_of_a_write_of_cr3_speaks_of_pcids_only_where_there_are_any(
     assert "PCIDs are off: there was no TLB entry to lose" in caption(moment)
 
 
-def test_a_frame_is_taken_for_somebody() -> None:
+def test_the_caption_of_a_taken_frame_names_its_user() -> None:
     history = opened(TRACE)
     records = [history.record(n) for n in range(COPY_ON_WRITE)]
     frames = [n for n, r in enumerate(records) if r.kind.name == "frame" and not r["old_refs"]]
@@ -246,7 +246,7 @@ def test_a_frame_is_taken_for_somebody() -> None:
 # What the panels conclude -------------------------------------------------------------------------
 
 
-def test_the_maps_tell_the_same_frames_from_other_ones() -> None:
+def test_the_maps_show_which_frames_are_the_same() -> None:
     text = "\n".join(maps.describe(view_at(COPY_ON_WRITE)))
     child = text[text.index("space 2") :]
     assert "anonymous 8 of 8 pages 4= 4!=" in child
@@ -254,7 +254,7 @@ def test_the_maps_tell_the_same_frames_from_other_ones() -> None:
 
 
 def texts(view: View, name: str, size: tuple[int, int]) -> list[str]:
-    """What is written in a panel of a window of some size."""
+    """The texts in one panel, in a window of the given size."""
     rect = places(view, *size)[name]
     commands = panel_commands(view, name, rect, size_for(view, *size))
     return [command.text for command in commands if isinstance(command, Text)]
@@ -280,7 +280,7 @@ def test_a_small_window_shows_what_it_can(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("projector", [False, True])
-def test_the_tlb_tells_how_many_entries_it_leaves_out(
+def test_the_tlb_panel_says_how_many_entries_it_leaves_out(
     size: tuple[int, int], projector: bool
 ) -> None:
     view = view_at(COPY_ON_WRITE, projector=projector, chosen="tlb")
@@ -296,7 +296,7 @@ def test_the_frames_name_the_old_and_the_new_frame_of_a_copy() -> None:
     assert "old 0x1d > new 0x30" in texts(view_at(COPY_ON_WRITE), "frames", (1280, 720))
 
 
-def test_the_keys_of_the_last_line_are_whole_or_left_out() -> None:
+def test_a_key_of_the_last_line_is_shown_in_full_or_not_at_all() -> None:
     assert keys_words(200).split("  ") == list(KEYS)
     for columns in range(100):
         words = keys_words(columns)
@@ -305,14 +305,14 @@ def test_the_keys_of_the_last_line_are_whole_or_left_out() -> None:
 
 
 @pytest.mark.parametrize("room", range(5, 12))
-def test_a_label_keeps_the_rights_and_what_tells_names_apart(room: int) -> None:
+def test_a_short_label_keeps_the_rights_and_the_part_that_distinguishes_names(room: int) -> None:
     labels = [maps.label("rw-", f"s16.{number}", room) for number in range(1, 13)]
     assert len(set(labels)) == len(labels)
     assert all(len(words) <= room for words in labels)
     assert room < 7 or all(words.startswith("rw") for words in labels)
 
 
-def test_a_row_of_pieces_that_are_far_apart_tells_from_where_to_where_it_goes() -> None:
+def test_a_row_of_distant_pieces_says_its_first_and_last_address() -> None:
     far = axis.Run(0x1A00_0000_0000, 0x1A20_0000_4000, 0, 20, folded=2)
     assert maps.address_words(far) == "1a0…-1a2…"
     near = axis.Run(0x40_0000, 0x40_5000, 0, 20, folded=3)
@@ -330,7 +330,7 @@ def test_the_size_of_a_gap_covers_no_address(tall: int) -> None:
 
 
 @pytest.mark.parametrize("size", [11, 20])
-def test_the_timeline_counts_what_it_cannot_mark_and_says_who_is_left_out(size: int) -> None:
+def test_the_timeline_counts_what_it_cannot_mark_and_names_what_it_leaves_out(size: int) -> None:
     view = view_at(COPY_ON_WRITE)
     events = sum(view.moment.tracks.count(sort, 0, view.moment.total) for sort in timeline.NOUNS)
     assert not timeline.is_crowded(view, events * timeline.CROWDED)
@@ -354,7 +354,7 @@ def differing(one: Any, other: Any) -> float:
     return float((abs(pixels[0] - pixels[1]).max(axis=2) > 24).mean())
 
 
-def test_pixels_are_those_that_were_looked_at(tmp_path: Path) -> None:
+def test_pixels_are_those_of_the_checked_picture(tmp_path: Path) -> None:
     from PIL import Image
 
     image = picture(view_at(COPY_ON_WRITE), (1280, 720), Painter(THEMES["dark"]))

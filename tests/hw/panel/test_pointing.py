@@ -1,4 +1,4 @@
-"""Tooltips and the menu: what they say is what the panels know, and the menu needs no mouse."""
+"""Tooltips and the menu: they say what the panels know, and the menu needs no mouse."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def session() -> Session:
 
 
 def told(some: Session) -> dict[str, set[str]]:
-    """Panel -> every line that a tooltip anywhere on it has."""
+    """Panel -> every line of every tooltip on it."""
     found: dict[str, set[str]] = {}
     for name, rect in places(showing.view(some), *some.size).items():
         for x in range(rect.x, rect.right, 9):
@@ -78,7 +78,7 @@ def test_a_breakpoint_of_the_menu_is_met() -> None:
     assert (last.kind.name, last["page"]) == ("fault", 0x7F00_0000_7000)
 
 
-def test_what_is_no_row_closes_the_menu() -> None:
+def test_a_click_beside_the_rows_closes_the_menu() -> None:
     some = session()
     for key in ("escape", "x", "9"):
         commands.press(some, "o", "o")

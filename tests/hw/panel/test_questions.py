@@ -1,4 +1,4 @@
-"""The one way to ask a machine: what goes out, what an answer does, what is said without one."""
+"""Questions to a machine: what goes out, what an answer does, what is said without a machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRACE = Path(__file__).with_name("cow.vtrace")
 
 @pytest.fixture
 def asking(tmp_path: Path) -> tuple[Session, list[str]]:
-    """A session beside a machine that never answers, and what it was asked."""
+    """A session beside a machine that never answers, and the questions that it got."""
     path = tmp_path / "t.vtrace"
     path.write_bytes(TRACE.read_bytes())
     sent: list[str] = []

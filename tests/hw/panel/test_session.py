@@ -1,5 +1,4 @@
-"""What keys do: forward and back are inverse, conditions mean what they say, and nothing
-needs a mouse."""
+"""What keys do: back undoes forward, conditions mean what they say, and nothing needs a mouse."""
 
 from __future__ import annotations
 
@@ -194,7 +193,7 @@ def test_go_puts_addresses_symbols_and_frames_in_view(text: str, va: int | None)
 
 
 @pytest.mark.parametrize("text", ["0xyz", "no_such_symbol", "fault:999", "#99999", "120%0"])
-def test_go_to_nowhere_is_a_sentence(text: str) -> None:
+def test_going_nowhere_is_refused_in_a_sentence(text: str) -> None:
     assert "; " in write(session(), "g", text).message
 
 
@@ -311,14 +310,14 @@ def test_negation_splits_all_records() -> None:
 @pytest.mark.parametrize(
     "text", ["", "fault &&", "(fault", "fault)", "== 3", "va in 1", "va in 1..x", "tid < x", "a b"]
 )
-def test_a_bad_condition_is_a_sentence(text: str) -> None:
+def test_a_bad_condition_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(ConditionError):
         parse(text)
 
 
 @given(st.text(alphabet="abcfault&|!()<>=~.0x19 in", max_size=20))
 @settings(max_examples=200)
-def test_any_text_is_a_condition_or_a_sentence(text: str) -> None:
+def test_any_text_is_a_condition_or_is_refused_in_a_sentence(text: str) -> None:
     try:
         condition = parse(text)
     except ConditionError:

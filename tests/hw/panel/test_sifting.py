@@ -1,4 +1,4 @@
-"""The filter of the log, the search in a table, what a fast run shows, and what a step paints."""
+"""The log's filter, the search in a table, what a fast run shows, and what a step paints."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_flags_are_read(text: str, flags: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "q", "w||u", "w&&"])
-def test_what_is_no_flag_is_a_sentence(text: str) -> None:
+def test_an_unknown_flag_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(ConditionError, match="is no flag; say flags"):
         flags_of(text)
 
@@ -162,7 +162,7 @@ def test_a_machine_that_runs_live_is_followed_without_outlines(tmp_path: Path) -
 
 
 class Counting(Painter):
-    """Counts the texts that its fonts have to render: what a redraw costs."""
+    """Counts the texts that its fonts have to render.  That is the cost of a redraw."""
 
     renders = 0
 

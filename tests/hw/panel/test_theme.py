@@ -1,5 +1,7 @@
-"""Colours can be told apart by people with any of the common kinds of sight, or else a letter
-and a pattern tell them apart; and text can be read."""
+"""People with any common kind of colour vision can tell the colours apart and read the text.
+
+Where two colours look alike, a letter and a pattern tell them apart.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ def distance(one: Colour, other: Colour, sight: str) -> float:
 
 
 def apart(theme: Theme, one: str, other: str) -> bool:
-    """Two classes can be told apart by hue alone, by everybody."""
+    """Everybody can tell the two classes apart by hue alone."""
     hues = theme.colour(CLASSES[one][0]), theme.colour(CLASSES[other][0])
     return all(distance(*hues, sight) >= 10 for sight in ("", *SIGHTS))
 
@@ -114,7 +116,7 @@ def test_thirty_spaces_differ_in_hue_or_pattern() -> None:
     assert len(looks) == 30
 
 
-def test_the_measure_tells_a_weak_pair() -> None:
-    """Purple and grey look alike without green cones; so no two classes are those."""
+def test_the_measure_rejects_a_weak_pair() -> None:
+    """Purple and grey look alike without green cones, so no two classes have these colours."""
     assert distance((0xCC, 0x79, 0xA7), (0x99, 0x99, 0x99), "deuteranopia") < 10
     assert distance((0xE6, 0x9F, 0x00), (0x56, 0xB4, 0xE9), "deuteranopia") > 40

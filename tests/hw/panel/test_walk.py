@@ -58,10 +58,10 @@ def test_an_address_that_is_not_canonical_is_not_walked() -> None:
     assert explain(tables(RWX), 0x1000, 1 << 47, READ).stopped_by == "canonical"
 
 
-def test_where_the_walk_is_still_to_be_written_the_panel_says_so(
+def test_where_the_walk_is_not_yet_written_the_panel_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In the first exercise there is no walk yet, and no second one to copy it from."""
+    """In the first exercise there is no walk yet, and the panel must not contain one to copy."""
 
     def unwritten(*_: Any) -> None:
         raise NotImplementedError("write walk in hw/paging.py")

@@ -1,4 +1,4 @@
-"""A real window of pygame's dummy driver, and posted events."""
+"""A real window under pygame's dummy driver, driven by posted events."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def hold(window: Window, key: str, mod: str) -> None:
     window.turn()
 
 
-def test_shift_and_drag_on_the_timeline_tell_what_lies_between(window: Window) -> None:
+def test_shift_and_drag_on_the_timeline_summarise_what_lies_between(window: Window) -> None:
     session = window.session
     hold(window, "K_LSHIFT", "KMOD_LSHIFT")
     mouse(window, "MOUSEBUTTONDOWN", (900, 650), button=1)
@@ -121,7 +121,7 @@ def test_ctrl_and_wheel_zoom_about_the_pointer(window: Window) -> None:
     assert window.session.span is None
 
 
-def test_a_pointer_that_rests_is_told_what_it_is_on(window: Window) -> None:
+def test_a_pointer_that_rests_gets_a_tooltip(window: Window) -> None:
     press(window, "f", "f", "f")
     window.paint()
     before = pixels(window)
@@ -177,7 +177,7 @@ def test_closing_the_window_ends_the_session(window: Window) -> None:
     assert window.session.closed
 
 
-def test_a_picture_is_saved_and_says_what_it_is_of(window: Window, tmp_path: Path) -> None:
+def test_a_picture_is_saved_with_the_record_that_it_shows(window: Window, tmp_path: Path) -> None:
     from PIL import Image
 
     press(window, "f", "x")
@@ -187,7 +187,7 @@ def test_a_picture_is_saved_and_says_what_it_is_of(window: Window, tmp_path: Pat
         assert image.info["Record"].startswith(f"{window.session.history.position} of")
 
 
-def test_a_film_has_a_picture_for_each_that_was_painted(window: Window, tmp_path: Path) -> None:
+def test_a_film_has_a_picture_for_each_painted_one(window: Window, tmp_path: Path) -> None:
     from PIL import Image
 
     press(window, "X")
