@@ -20,6 +20,7 @@ from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.calls import SYSCALL
 from kernel.kernel import Kernel
+from kernel.life import delivery
 from kernel.syscalls import TABLE
 from kernel.trap import FAULT
 from kernel.turns import Deadlock
@@ -91,7 +92,7 @@ class Watch:
         for name, code, value in zip(kind.fields, kind.codes, values, strict=True):
             if code in UNSIGNED and value < 0:
                 self._refuse(f"the {name} of a {kind.name} should be 0 or more, is {value}")
-        if kind is signals.SIGNAL and values[3] == signals.KILLS:
+        if kind is delivery.SIGNAL and values[3] == signals.KILLS:
             self.hint = misplaced(self.kernel, self.program)
         if kind is FAULT and values[3] != REFUSED:
             self._count_fault(*values[:3])
@@ -181,7 +182,7 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
 
 def misplaced(kernel: Kernel, program: bytes) -> str:
     """That the first process has the wrong page of its file, in words; nothing if it has not."""
-    first = min(kernel.processes.values(), key=lambda process: process.pid)
+    first = min(kernel.tasks.processes.values(), key=lambda process: process.pid)
     table, memory = first.space.table, kernel.machine.memory
 
     def shown(va: int) -> bytes | None:
