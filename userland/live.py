@@ -114,9 +114,12 @@ class Link:
 
     def _goes_on(self) -> bool:
         """True if the program has not ended, or if the user has gone back to before its end."""
-        if self.process.zombie and self.attended:
-            self._stay()
         if self.going_back is not None:
+            self._go_back(self.going_back)
+        while self.process.zombie and self.attended:
+            self._stay()
+            if self.going_back is None:
+                break
             self._go_back(self.going_back)
         return not self.process.zombie and not self.kernel.machine.aborted
 
