@@ -266,7 +266,12 @@ def problem(message, remedy):
 
 def say(text):
     # type: (str) -> None
-    print(text, file=sys.stderr)
+    try:
+        print(text, file=sys.stderr)
+    except OSError:  # nobody can be told
+        from hw import host
+
+        host.discard(sys.stderr)
 
 
 def read(path):
@@ -300,12 +305,21 @@ def door(argv):
         say("Interrupted.")
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        give_up_output()
         return 141
     except Exception as error:
         if os.environ.get("VANTAGE_DEBUG", "0") not in ("", "0"):
             raise
         return explain(error)
+
+
+def give_up_output():
+    # type: () -> None
+    """Nobody takes our output any more: what is left of it must not fail again at the exit."""
+    from hw import host
+
+    if sys.stdout:
+        host.discard(sys.stdout)
 
 
 def place_of(error):
@@ -339,8 +353,14 @@ def explain(error):
             "this tree is without %s" % str(error.name).replace(".", "/"),
             "it is a student's, and holds what a lab needs: see 'run.py lab list'",
         )
+    if isinstance(error, OSError) and error.errno in host.NO_ROOM:
+        if not error.filename:
+            give_up_output()
+        place = error.filename or "standard output"
+        what = "cannot write %s: %s" % (place, error.strerror)
+        error = host.UserError(what, "make room there, or name another place")
     if isinstance(error, host.UserError):
-        say("Vantage: " + str(error))
+        say("\n".join(map(host.printable, ("Vantage: " + str(error)).split("\n"))))
         return 2
     if isinstance(error, NotImplementedError):  # the part of a lab that a student writes
         say("Vantage: %s." % error)

@@ -24,29 +24,72 @@ from hw.decode import (
     decode,
 )
 
-UNDEFINED, PUBLISH, LOAD, CLEAR, REMAINDER, QUIET, X87, SSE = range(8)
+UNDEFINED, PUBLISH, LOAD, CLEAR, REMAINDER, QUIET, X87, SSE, FLAGS_LOAD, PASS, INTEGER, ROUGH = (
+    range(12)
+)
 """The remedies.  UNDEFINED: raise #UD.  PUBLISH: show the exception flags first, because the
 instruction reads them.  LOAD: the instruction loads control registers; take their flags over.
 CLEAR: the instruction clears the x87 flags.  REMAINDER: compute FPREM.  QUIET: the instruction
-must not raise flags that the emulator raises.  X87, SSE: arithmetic that may trap."""
+must not raise flags that the emulator raises.  X87, SSE: arithmetic that may trap.  FLAGS_LOAD:
+POPF may set EFLAGS.AC.  PASS: an instruction that only looks like one of `LOCKED_REGISTER`.
+INTEGER: a store of a number that may be too large.  ROUGH: the result has fewer digits than on
+silicon."""
 
 PLAIN, FLAGS, TRAPS = range(3)
 """How closely floating-point arithmetic is watched.  FLAGS: a program has cleared or loaded flags,
 so QUIET matters.  TRAPS: a program has unmasked an exception, so arithmetic does."""
 
 REPEATS = (0xF2, 0xF3)
-FEATURE_BYTES = re.compile(
-    rb"[\xc4\xc5\xf0]|\x8f[\x08-\x3f\x48-\x7f\x88-\xbf\xc8-\xff]|[\xc6\xc7][\xc8-\xff]|"
-    rb"\x0f(?:[\x12\x16][\xc0-\xff]|[\x50\x71-\x73\xd6][\x00-\xbf]|[\x20\x22\x78\x79\xc3])|"
-    rb"\x0f\xae[\x00-\x1f\x40-\x5f\x80-\x9f]|\xd9[\x20-\x37\x60-\x77\xa0-\xb7\xf5\xf8]|"
-    rb"\xdb[\xe2\xe3]|\xdd[\x20-\x27\x30-\x3f\x60-\x67\x70-\x7f\xa0-\xa7\xb0-\xbf]|\xdf\xe0",
+_ALWAYS = (
+    (b"\x9d\xc5\xf0", b""),  # POPF, VEX, LOCK
+    (b"\xc4", rb"[\x01-\x03\x21-\x23\x41-\x43\x61-\x63\x81-\x83\xa1-\xa3\xc1-\xc3\xe1-\xe3]"),
+    (b"\x8f", rb"[\x08-\x3f\x48-\x7f\x88-\xbf\xc8-\xff]"),
+    (b"\xc6\xc7", rb"[\xc8-\xff]"),
+    (b"\x0f", rb"[\x12\x16][\xc0-\xff]|[\x50\x71-\x73\xd6][\x00-\xbf]|[\x20\x22\x78\x79\xc3]"),
+    (b"\x0f", rb"\xae[\x00-\x1f\x40-\x5f\x80-\x9f]"),
+    (b"\xd9", rb"[\x20-\x37\x60-\x77\xa0-\xb7\xf0-\xff]"),
+    (b"\xdb", rb"[\x08-\x0f\x48-\x4f\x88-\x8f\xe2\xe3]"),
+    (
+        b"\xdd",
+        rb"[\x08-\x0f\x20-\x27\x30-\x3f\x48-\x4f\x60-\x67\x70-\x7f\x88-\x8f\xa0-\xa7\xb0-\xbf]",
+    ),
+    (b"\xdf", rb"[\x08-\x1f\x48-\x5f\x88-\x9f\xe0]"),
+)
+_QUIET = ((b"\x0f", rb"\x3a[\x08-\x0b]|[\x52\x53]"),)
+_TRAPS = (
+    (bytes((*range(0xD8, 0xE0), 0x9B)), b""),
+    (b"\x0f", rb"[\x2a\x2c-\x2f\x51\x58-\x5f\x7c\x7d\xc2\xd0\xe6\x3a]"),
+)
+"""Bytes that only an instruction in need of help has: a first byte, and what must follow it."""
+
+
+def _traces(*rows: tuple[bytes, bytes]) -> re.Pattern[bytes]:
+    """One pattern for all rows.  It starts with a set of bytes, which `re` searches for fast."""
+    first = b"".join(
+        re.escape(bytes((byte,))) for byte in sorted(set(b"".join(r[0] for r in rows)))
+    )
+    rest = b"|".join(
+        rb"(?<=["
+        + b"".join(re.escape(bytes((byte,))) for byte in bytes_)
+        + rb"])(?:"
+        + then
+        + rb")"
+        for bytes_, then in rows
+    )
+    return re.compile(rb"[" + first + rb"](?:" + rest + rb")", re.DOTALL)
+
+
+TRACES = [_traces(*_ALWAYS), _traces(*_ALWAYS, *_QUIET), _traces(*_ALWAYS, *_QUIET, *_TRAPS)]
+"""For each level, bytes without which no instruction needs help: most blocks are without."""
+
+_PREFIX = rb"[\x26\x2e\x36\x3e\x40-\x4f\x64-\x67\xf0\xf2\xf3]"
+LOCKED_REGISTER = re.compile(
+    rb"\xf0" + _PREFIX + rb"*(?:\Z|\x0f(?:\Z|.(?:\Z|[\xc0-\xff])))",
     re.DOTALL,
 )
-"""What every instruction has that needs help in PLAIN."""
-ROUND_BYTES = re.compile(rb"\x0f(?:\x3a[\x08-\x0b]|[\x52\x53])", re.DOTALL)
-FLOAT_BYTES = re.compile(
-    rb"[\xd8-\xdf\x9b]|\x0f[\x2a\x2c-\x2f\x51\x58-\x5f\x7c\x7d\xc2\xd0\xe6\x3a]"
-)
+"""LOCK before a two-byte opcode of a register: undefined (SDM vol. 2A, LOCK).  The core refuses it
+before the emulator translates it, since no stop comes early enough afterwards.  One that a page
+cuts off counts too."""
 
 LOCKABLE = {
     ONE_BYTE: frozenset(
@@ -78,7 +121,7 @@ ROUNDS = frozenset(b"\x08\x09\x0a\x0b")  # of the map 0F 3A
 DOT_PRODUCTS = frozenset(b"\x40\x41")
 NO_PRECISION = 8
 """Bit of the immediate of ROUNDPS and the like: do not raise PE."""
-FWAIT = 0x9B
+FWAIT, POPF = 0x9B, 0x9D
 
 MEMORY, REGISTER = True, False
 X87_FORMS = {
@@ -89,6 +132,16 @@ X87_FORMS = {
     (0xDD, MEMORY, 6): PUBLISH,  # FNSAVE
     (0xDD, MEMORY, 7): PUBLISH,  # FNSTSW
 }
+INTEGER_STORES = {
+    (0xDB, 1): 32,
+    (0xDD, 1): 64,
+    (0xDF, 1): 16,
+    (0xDF, 2): 16,
+    (0xDF, 3): 16,
+}
+"""FISTTP, and FIST and FISTP of 16 bits, by opcode and middle field: the bits that they store."""
+ROUGH_WORDS = frozenset((0xF0, 0xF1, 0xF2, 0xF3, 0xF9, 0xFB, 0xFE, 0xFF))
+"""F2XM1, FYL2X, FPTAN, FPATAN, FYL2XP1, FSINCOS, FSIN, FCOS: ModRM behind D9."""
 X87_WORDS = {
     (0xD9, 0xF5): REMAINDER,  # FPREM1
     (0xD9, 0xF8): REMAINDER,  # FPREM
@@ -102,10 +155,26 @@ FXSAVE_FORMS = {0: PUBLISH, 1: LOAD, 2: LOAD, 3: PUBLISH}
 """0F AE: FXSAVE, FXRSTOR, LDMXCSR, STMXCSR."""
 
 
-@functools.lru_cache(maxsize=1 << 15)
-def find(code: bytes, level: int) -> tuple[tuple[int, int], ...]:
-    """The instructions in a block of code that need help: offset and remedy of each."""
-    if not needs_a_look(code, level):
+def refused_offsets(page: bytes) -> list[int]:
+    """Where in a page of code an instruction may start that must not be translated."""
+    found = []
+    for match in LOCKED_REGISTER.finditer(page):
+        at = match.start()
+        found.append(at)
+        while at and re.match(_PREFIX, page[at - 1 : at]):
+            at -= 1
+            found.append(at)
+    return found
+
+
+Found = tuple[tuple[int, int], ...]
+"""Instructions that need help: offset and remedy of each."""
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def find(code: bytes, level: int) -> Found:
+    """The instructions in a block of code that need help."""
+    if not TRACES[level].search(code):
         return ()
     found, at = [], 0
     while at < len(code):
@@ -119,11 +188,12 @@ def find(code: bytes, level: int) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def needs_a_look(code: bytes, level: int) -> bool:
-    """Does a block have any byte that an instruction in need of help has?"""
-    if FEATURE_BYTES.search(code) or (level >= FLAGS and ROUND_BYTES.search(code)):
-        return True
-    return level >= TRAPS and FLOAT_BYTES.search(code) is not None
+@functools.lru_cache(maxsize=1 << 10)
+def recognise(code: bytes, level: int) -> tuple[Instruction, int] | None:
+    """The instruction at the start of `code` and its remedy, if it needs one."""
+    instruction = decode(code)
+    what = remedy(instruction, level) if instruction is not None else None
+    return None if instruction is None or what is None else (instruction, what)
 
 
 def remedy(instruction: Instruction, level: int) -> int | None:
@@ -134,6 +204,8 @@ def remedy(instruction: Instruction, level: int) -> int | None:
         return _x87(instruction, level)
     if instruction.map == ONE_BYTE and instruction.opcode == FWAIT:
         return X87 if level >= TRAPS else None
+    if instruction.map == ONE_BYTE and instruction.opcode == POPF:
+        return FLAGS_LOAD
     if instruction.map == TWO_BYTE and instruction.opcode == 0xAE:
         forms = FXSAVE_FORMS if instruction.names_memory else {}
         return forms.get(instruction.reg)
@@ -179,6 +251,11 @@ def _is_lockable(instruction: Instruction) -> bool:
 
 def _x87(instruction: Instruction, level: int) -> int | None:
     opcode, modrm = instruction.opcode, instruction.modrm
+    if level < TRAPS:
+        if instruction.names_memory and (opcode, instruction.reg) in INTEGER_STORES:
+            return INTEGER
+        if opcode == 0xD9 and modrm in ROUGH_WORDS:
+            return ROUGH
     if instruction.names_memory:
         found = X87_FORMS.get((opcode, MEMORY, instruction.reg))
         if found is None and (opcode, instruction.reg) == (0xD9, 7):

@@ -115,4 +115,6 @@ NAME_LOOKUP = _counted("name_lookup", 192, "an object by a name of eight letters
 RECORD_CREATE = _counted("record_create", 67, "a kernel object of 128 bytes")
 TASK_CREATE = _counted("task_create", 541, "a thread's or process's record, 1 KiB, copied")
 DESCRIPTOR_COPY = _counted("descriptor_copy", 7, "one descriptor given to a child")
+LOCK_CHANGE = _counted("lock_change", 30, "a reader/writer lock taken or given up")
+QUEUE_LOOK = _counted("queue_look", 9, "one waiter or holder of a lock looked at")
 SPACE_LOAD = _counted("space_load", 64, "a tag found for a space and its generation compared")

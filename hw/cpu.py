@@ -14,26 +14,24 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from hw import costs, fpu
+from hw.accesses import LAST_PAGE
 from hw.calibration import calibrate
-from hw.corrections import REMAINDER, UNDEFINED, remedy
-from hw.decode import LONGEST, Instruction, decode
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
     FETCH_ACCESS,
     GENERAL_REGISTERS,
-    Block,
     Engine,
     FillEntry,
 )
-from hw.floating import GO_ON, Floating
+from hw.floating import Floating
 from hw.memory import PhysicalMemory
-from hw.mmu import Mmu, MmuState
-from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, page_frame, walk
+from hw.mmu import Mmu, MmuState, peek
+from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical
+from hw.remedies import EFLAGS_AC, Remedies
 from hw.shadow import Shadow
 from hw.stops import Stops
 from hw.stretch import Stretch, Trap
@@ -41,19 +39,22 @@ from hw.tlb import Entry
 from hw.trace import Trace
 
 DIVIDE, DEBUG, BREAKPOINT, OVERFLOW, INVALID_OPCODE = 0, 1, 3, 4, 6
-GENERAL_PROTECTION, PAGE_FAULT, FPU, SIMD = 13, 14, 16, 19
+STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT, FPU, ALIGNMENT, SIMD = 12, 13, 14, 16, 17, 19
 USER_VECTORS = (BREAKPOINT, OVERFLOW)
 """The vectors that INT n may name in ring 3; any other is a general protection fault."""
 INT_BYTES = 2
+DR6_SINGLE_STEP = 1 << 14
 
 RESUME, LEAVE, REFUSE = range(3)
 """Answers of a page-fault handler: go on at once; resolved, but leave the guest; not resolved."""
 
 SYSCALL_BYTES = 2
-REFUSED = (
-    "a program used an instruction that this CPU does not have, such as AVX (CPUID says which it "
-    "has): SIGILL; build it for baseline x86-64 (-march=x86-64)"
+LINUX32 = 0x80
+NO_LINUX32 = (
+    "a program used int 0x80, the 32-bit system call: SIGSEGV, as on a Linux without 32-bit "
+    "emulation; the 64-bit call is the instruction syscall, with numbers of its own"
 )
+INT1 = b"\xf1"
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
 _ACCESS = {16: READ, 17: WRITE, FETCH_ACCESS: FETCH}
@@ -121,12 +122,13 @@ class Core:
         self.stepper: Callable[[int], int] | None = None
         """A debugger's way to run at most N instructions.  It returns how many retired."""
         self.aborted = False
+        self.remedies = Remedies(self)
         self._engines: dict[bool, tuple[Engine, Floating, Stops]] = {}
         self.engine, self.floats, self.stops = self._engine(counted=True)
         self.shadow = Shadow(self.engine, memory, state.mmu, shadows)
         self.mmu = Mmu(state.mmu, memory.words, self.charge, self.shadow.shrink)
         self._scratch = bytearray(self.engine.fresh_context)
-        self._stretch = Stretch()
+        self.stretch = Stretch()
 
     # The clock ------------------------------------------------------------------------------
 
@@ -138,11 +140,11 @@ class Core:
         if self.trace:
             self.trace.cycles = state.cycles
 
-    def _retire(self, begun: int) -> None:
+    def retire(self, begun: int) -> None:
         """Charge the instructions since the last look at the counter."""
-        new = begun - self._stretch.charged
+        new = begun - self.stretch.charged
         if new > 0:
-            self._stretch.charged = begun
+            self.stretch.charged = begun
             state = self.state
             state.instructions += new
             state.counts[costs.INSTRUCTION] += new
@@ -161,11 +163,16 @@ class Core:
         self.leave = False
         left = budget_instructions
         while left > 0 and not (self.leave or self.pausing or self.aborted):
-            self._choose_engine(counted or self._stretch.restarts)
-            left -= self.stepper(left) if self.stepper else self._enter(left if counted else 0)
-            if self._stretch.help is not None:
-                left -= self._help(*self._stretch.help)
-            stretch = self._stretch
+            single = self.memory.code.checks_alignment and self.remedies.checks_alignment()
+            if single and self.remedies.is_misaligned():
+                self._deliver(ALIGNMENT, 0, 0)
+                continue
+            self.choose_engine(counted or single or self.stretch.restarts)
+            budget = 1 if single else left if counted else 0
+            left -= self.stepper(left) if self.stepper else self._enter(budget)
+            if self.stretch.help is not None:
+                left -= self.remedies.help(*self.stretch.help)
+            stretch = self.stretch
             if stretch.failure is not None:
                 raise stretch.failure
             if stretch.trap is not None:
@@ -179,7 +186,7 @@ class Core:
 
     def begun(self) -> int:
         """How many instructions have begun, including the one that runs now."""
-        return self.state.instructions + self.engine.count() - self._stretch.charged
+        return self.state.instructions + self.engine.count() - self.stretch.charged
 
     def watch_stores(self, note: Callable[[int, int], None], first: int, last: int) -> None:
         """Tell `note` (pa, bytes) just before an instruction stores into `first`..`last`."""
@@ -193,15 +200,18 @@ class Core:
 
     def _enter(self, budget: int) -> int:
         """One run of the emulator; returns how many instructions retired."""
-        retired = self._execute(budget)
-        self._retire(retired)
+        retired = self.execute(budget)
+        self.retire(retired)
         return retired
 
-    def _execute(self, budget: int) -> int:
-        """As `_enter`, but the last instructions are not on the clock yet."""
+    def execute(self, budget: int) -> int:
+        """As `step`, but the instructions are not on the clock until `retire`."""
         engine = self.engine
         self.shadow.refresh_code()
-        stretch = self._stretch = Stretch(alone=self._stretch.restarts)
+        last = self.stretch
+        stretch = self.stretch = Stretch(alone=last.restarts, passes=last.passes_next)
+        if self.shadow.exits and not stretch.passes:
+            engine.set_exits(self.shadow.exits)
         status = engine.run(self.state.rip, budget, alone=stretch.alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
@@ -211,6 +221,8 @@ class Core:
         begun = engine.count() if stretch.begun is None else stretch.begun
         if stretch.undo:
             engine.set_registers(stretch.undo)
+        if self.state.rip in self.shadow.exits and not (stretch.alone or stretch.trap):
+            self.remedies.meet_exit()
         if stretch.trap is not None:
             self._settle(stretch, stretch.trap)
         if self.stops.wanted:
@@ -231,9 +243,15 @@ class Core:
 
     def _deliver(self, vector: int, error: int, va: int) -> int:
         """Act on the exception that stopped the guest; returns how many instructions retired."""
-        self._stretch.trap = None
+        self.stretch.trap = None
         if vector == GENERAL_PROTECTION and self._emulate_timestamp():
             return 1
+        if (vector, error) == (GENERAL_PROTECTION, 0) or (
+            vector == PAGE_FAULT and va >= LAST_PAGE and is_canonical(va)
+        ):
+            vector, error, va = self.remedies.at_the_edge(Trap(vector, error, va))
+        if vector == PAGE_FAULT and error & WRITE and not va & 0xFF8:
+            self.remedies.note_half_store(va)
         if self.silicon or vector != PAGE_FAULT:
             self.charge(costs.EXCEPTION)
         resolvable = self.silicon and vector == PAGE_FAULT
@@ -241,27 +259,16 @@ class Core:
             self.vectors.exception(self, vector, error, va)
         return 0
 
-    def _help(self, what: int, instruction: Instruction) -> int:
-        """Carry out an instruction that the emulator gets wrong; returns how many retired."""
-        self._stretch.help = None
-        state, rip = self.state, self.state.rip
-        if what == REMAINDER:
-            self.floats.take_remainder(instruction)
-            self._finish_by_hand(instruction.length)
-            return 1
-        self._choose_engine(counted=True)
-        self.floats.prepare(what)
-        self._stretch.restarts = True
-        retired = self._execute(1)
-        vector = self.floats.settle(what, instruction, retired=retired > 0)
-        if vector == GO_ON:
-            self._retire(retired)
-            return retired
-        state.rip = rip
-        self._stretch.trap = Trap(vector, 0, 0)
-        return 0
+    @property
+    def rip(self) -> int:
+        """Where the guest stands."""
+        return self.state.rip
 
-    def _finish_by_hand(self, length: int) -> None:
+    def go_back(self, rip: int) -> None:
+        """The guest stands at `rip` again: the instruction there did not retire."""
+        self.state.rip = rip
+
+    def finish_by_hand(self, length: int) -> None:
         """The core itself has carried out the instruction at `state.rip`."""
         self.state.rip += length
         self.state.instructions += 1
@@ -273,7 +280,7 @@ class Core:
         if self.code_at(state.rip, len(RDTSC)) != RDTSC:
             return False
         self.engine.set_registers({"rax": state.cycles & 0xFFFF_FFFF, "rdx": state.cycles >> 32})
-        self._finish_by_hand(len(RDTSC))
+        self.finish_by_hand(len(RDTSC))
         return True
 
     def code_at(self, va: int, size_bytes: int) -> bytes:
@@ -282,16 +289,7 @@ class Core:
 
     def peek(self, va: int, size_bytes: int, access: int) -> bytes:
         """At most `size_bytes` at `va`: as much as the tables allow for this kind of access."""
-        data = b""
-        while len(data) < size_bytes:
-            at = va + len(data)
-            try:
-                leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, at, access)
-            except PageFault:
-                break
-            room = min(size_bytes - len(data), 4096 - (at & 0xFFF))
-            data += self.memory.read(page_frame(leaf, level, at) << 12 | at & 0xFFF, room)
-        return data
+        return peek(self.memory, self.state.mmu.cr3, va, size_bytes, access)
 
     # Context --------------------------------------------------------------------------------
 
@@ -318,7 +316,7 @@ class Core:
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
 
-    def _choose_engine(self, counted: bool) -> None:
+    def choose_engine(self, counted: bool) -> None:
         if counted == self.engine.counted:
             return
         self.engine.save(self._scratch)
@@ -333,7 +331,7 @@ class Core:
         if found is None:
             engine = Engine(self.memory, self, silicon=self.silicon, counted=counted)
             engine.use(calibrate())
-            engine.watch_code(self.on_block, self.on_stop)
+            engine.watch_code(self.remedies.on_block, self.remedies.on_stop)
             found = engine, Floating(engine, self.memory), Stops(engine)
             self._engines[counted] = found
         return found
@@ -367,8 +365,11 @@ class Core:
         if self.silicon:
             self.engine.set_cr3(self.state.mmu.cr3)
 
-    def pending_float_exceptions(self, vector: int) -> int:
-        """The unmasked exceptions that #MF or #XM, this `vector`, stands for: bits 0 to 5."""
+    def cause(self, vector: int) -> int:
+        """What #MF, #XM or #DB, this `vector`, does not say: the unmasked exceptions in bits 0 to
+        5, or DR6, which is 0 behind INT1."""
+        if vector == DEBUG:
+            return 0 if self.code_at(self.state.rip - len(INT1), 1) == INT1 else DR6_SINGLE_STEP
         x87, sse = self.floats.unit.raised()
         control = self.floats.unit.control()
         return x87 & control.x87_unmasked if vector == FPU else sse & control.sse_unmasked
@@ -382,6 +383,8 @@ class Core:
     def set_registers(self, registers: dict[str, int]) -> None:
         """Write registers by name; RIP too."""
         self.state.rip = registers.get("rip", self.state.rip)
+        if registers.get("eflags", 0) & EFLAGS_AC:
+            self.memory.code.checks_alignment = True
         self.engine.set_registers(registers)
 
     # Translation ----------------------------------------------------------------------------
@@ -419,31 +422,35 @@ class Core:
         try:
             kind = _ACCESS[access]
             entry = self.mmu.hit(va >> 12, kind)
+            if self.shadow.exits and self.shadow.is_stray(va, kind, self.engine.rip()):
+                return False
             if entry is not None:
                 self.shadow.asked_for_a_hit()
             else:
                 entry = self._translate(va, kind)
                 if entry is None:
+                    self._disarm()
                     return False
             rights = self.shadow.give(va >> 12, entry, kind)
-            if self.memory.code.was_written and not self._stretch.alone:
-                self._stretch.restarts = True  # begin again, without old code
-                self._stretch.unretired = 0 if kind == FETCH else 1
+            if self.memory.code.was_written and not self.stretch.alone:
+                self.stretch.restarts = True  # begin again, without old code
+                self.stretch.unretired = 0 if kind == FETCH else 1
+                self._disarm()
                 return False
             out = FillEntry.from_address(entry_address)
             out.paddr, out.perms = entry.pfn << 12, rights
             return True
         except BaseException as failure:
-            return self._fail(failure)
+            return self.fail(failure)
 
     def _translate(self, va: int, kind: int) -> Entry | None:
         """The entry for an access.  The kernel resolves faults first; None: leave the guest."""
         if self.engine.counted:
             begun = self.engine.count()
-            self._retire(begun if kind == FETCH else begun - 1)
+            self.retire(begun if kind == FETCH else begun - 1)
         if not is_canonical(va):
-            self._stretch.trap = Trap(GENERAL_PROTECTION, 0, 0)
-            self._stretch.unretired = 0 if kind == FETCH else 1
+            self.stretch.trap = Trap(GENERAL_PROTECTION, 0, 0)
+            self.stretch.unretired = 0 if kind == FETCH else 1
             return None
         while True:
             try:
@@ -454,7 +461,7 @@ class Core:
 
     def _fault(self, fault: PageFault) -> bool:
         """Tell the kernel.  Returns True if it resolved the fault at once."""
-        stretch = self._stretch
+        stretch = self.stretch
         stretch.unretired = 0 if fault.error & ERR_FETCH else 1
         self.charge(costs.EXCEPTION)
         answer = self.vectors.page_fault(self, fault.va, fault.error)
@@ -465,92 +472,64 @@ class Core:
             stretch.trap = Trap(PAGE_FAULT, fault.error, fault.va)
         return False
 
-    def on_block(self, _uc: int, address: int, _before: int, _: int) -> None:
-        """A block was translated, and is about to run."""
-        try:
-            block = Block.from_address(address)
-            start = block.start
-            code = self.shadow.code(start, block.bytes) or self.code_at(start, block.bytes)
-            if self.stops.look(start, code, self.memory.code.level):
-                self.engine.stop()
-        except BaseException as failure:
-            self._fail(failure)
-
-    def on_stop(self, _uc: int, va: int, _size: int, _: int) -> None:
-        """An instruction is about to run that the emulator gets wrong, as far as `stops` knows."""
-        try:
-            if self._stretch.alone:
-                return
-            instruction = decode(self.shadow.code(va, LONGEST) or self.code_at(va, LONGEST))
-            what = remedy(instruction, self.memory.code.level) if instruction else None
-            if instruction is None or what is None:
-                return
-            answer = INVALID_OPCODE
-            if what == UNDEFINED:
-                self.remark(REFUSED)
-            else:
-                answer = self.floats.meet(what, instruction, partial(self._operand, instruction))
-            if answer >= 0:
-                self._except(answer)
-            elif answer != GO_ON:
-                self._stretch.help, self._stretch.unretired = (what, instruction), 1
-                self.engine.stop()
-        except BaseException as failure:
-            self._fail(failure)
-
-    def _operand(self, instruction: Instruction, size_bytes: int) -> int | None:
-        """The operand in memory, as a number; None if it cannot be read."""
-        registers = self.registers() | {"rip": self.engine.rip()}
-        data = self.peek(instruction.address(registers), size_bytes, READ)
-        return int.from_bytes(data, "little") if len(data) == size_bytes else None
-
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""
         try:
             engine, state = self.engine, self.state
             number, a, b, c, d, e, f, rip, flags = engine.syscall_frame.read()
             state.rip = rip
-            self._retire(engine.count())
+            self.retire(engine.count())
             state.counts[costs.SYSCALL] += 1
             state.cycles += self.costs[costs.SYSCALL]
             result = self.vectors.syscall(self, number, a, b, c, d, e, f)
             if result is None:
-                self._stretch.rip_after = rip
+                self.stretch.rip_after = rip
                 self.leave = True
-                engine.stop()
+                self.stop_guest()
                 return
             engine.answer_syscall(result, rip + SYSCALL_BYTES, flags)
             if self.leave or self.pausing or self.memory.code.was_written:
-                self._stretch.rip_after = rip + SYSCALL_BYTES
-                engine.stop()
+                self.stretch.rip_after = rip + SYSCALL_BYTES
+                self.stop_guest()
         except BaseException as failure:
-            self._fail(failure)
+            self.fail(failure)
 
     def on_interrupt(self, _uc: int, vector: int, _: int) -> None:
         """A CPU exception, or INT n."""
         try:
             rip = self.engine.rip()
             if vector in USER_VECTORS:
-                self._except(vector)
+                self.refuse(vector)
+            elif (
+                vector == PAGE_FAULT
+                and self.shadow.exits
+                and self.shadow.is_stray(self.engine.fault_address(), FETCH, rip)
+                and self.engine.finish_exception(self._scratch) & ERR_FETCH
+            ):
+                self.stop_guest()
             elif self.engine.is_software_interrupt(self._scratch):
-                self._except(GENERAL_PROTECTION, vector * 8 + 2, rip - INT_BYTES)
+                if vector == LINUX32:
+                    self.remark(NO_LINUX32)
+                self.refuse(GENERAL_PROTECTION, vector * 8 + 2, rip - INT_BYTES)
             else:
                 # A jump that went nowhere has retired; the fetch behind it failed.
-                self._except(vector, retired=vector != PAGE_FAULT and not is_canonical(rip))
+                self.refuse(vector, retired=vector != PAGE_FAULT and not is_canonical(rip))
         except BaseException as failure:
-            self._fail(failure)
+            self.fail(failure)
 
     def on_invalid(self, _uc: int, _: int) -> bool:
         """An undefined instruction, or INT 6."""
         try:
             if self.engine.is_software_interrupt(self._scratch):
-                self._except(GENERAL_PROTECTION, INVALID_OPCODE * 8 + 2)
+                self.refuse(GENERAL_PROTECTION, INVALID_OPCODE * 8 + 2)
             elif self.code_at(self.engine.rip(), 2) == RDPMC:
-                self._except(GENERAL_PROTECTION)  # what silicon says where CR4.PCE is clear
+                self.refuse(GENERAL_PROTECTION)  # what silicon says where CR4.PCE is clear
+            elif self.code_at(self.engine.rip(), 1) == INT1:
+                self.refuse(DEBUG, rip=self.engine.rip() + len(INT1), retired=True)
             else:
-                self._except(INVALID_OPCODE)
+                self.refuse(INVALID_OPCODE)
         except BaseException as failure:
-            self._fail(failure)
+            self.fail(failure)
         return True
 
     def on_sysenter(self, _uc: int, _: int) -> None:
@@ -569,21 +548,31 @@ class Core:
         """Raise a protection fault.  The emulator still executes the instruction, so the core
         restores the registers afterwards."""
         rip = self.engine.rip()
-        self._except(GENERAL_PROTECTION, rip=rip)
-        self._stretch.undo = {**self.registers(), "rip": rip}
-        self._stretch.begun = self.engine.count()
+        self.refuse(GENERAL_PROTECTION, rip=rip)
+        self.stretch.undo = {**self.registers(), "rip": rip}
+        self.stretch.begun = self.engine.count()
 
-    def _except(
+    def refuse(
         self, vector: int, error: int = 0, rip: int | None = None, *, retired: bool = False
     ) -> None:
         """Stop the guest for an exception; `rip` where the emulator's own is wrong."""
-        stretch = self._stretch
+        stretch = self.stretch
         stretch.trap, stretch.rip_after = Trap(vector, error, 0), rip
         stretch.unretired = 0 if retired or vector in USER_VECTORS else 1
+        self.stop_guest()
+
+    def stop_guest(self) -> None:
+        """Leave the guest after the current instruction."""
+        self._disarm()
         self.engine.stop()
 
-    def _fail(self, failure: BaseException) -> bool:
+    def _disarm(self) -> None:
+        """The library looks up every exit when a run ends, and the page may be gone by then."""
+        if self.shadow.exits:
+            self.engine.set_exits(set())
+
+    def fail(self, failure: BaseException) -> bool:
         """Keep what a vector raised until the emulator has let go."""
-        self._stretch.failure = self._stretch.failure or failure
-        self.engine.stop()
+        self.stretch.failure = self.stretch.failure or failure
+        self.stop_guest()
         return False

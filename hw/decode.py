@@ -120,11 +120,11 @@ def decode(code: bytes, start: int = 0) -> Instruction | None:
 
 def _decode(code: bytes, start: int) -> Instruction | None:
     at = start
-    while code[at] in LEGACY and at - start < LONGEST:
+    rex = 0
+    while (is_rex := code[at] >> 4 == 4) or code[at] in LEGACY:
+        rex = code[at] if is_rex else 0  # it counts only where it comes last
         at += 1
-    prefixes, rex = code[start:at], 0
-    if code[at] >> 4 == 4:
-        rex, at = code[at], at + 1
+    prefixes = code[start:at]
     if code[at] in (0xC4, 0xC5):
         whole = Instruction(at + 3 - start, prefixes, rex, VEX, code[at], -1, 0, 0, last=0)
         return whole if at + 3 <= len(code) else None

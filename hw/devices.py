@@ -101,11 +101,15 @@ class Console:
         """May input arrive at any time?"""
         return self.keys is not None or self.replay is not None
 
-    def write(self, data: bytes, stream: int = OUTPUT) -> None:
+    def write(self, data: bytes, stream: int = OUTPUT, shown: bytes | None = None) -> None:
+        """A program wrote `data`; a terminal shows `shown` for it, such as CR LF for LF.
+
+        The record has what the program wrote: it is the same with a terminal and without one.
+        """
         if self.trace:
             self.trace.emit(CONSOLE_OUTPUT, stream, data)
         sinks = {ERRORS: self.error_sink, TERMINAL: self.terminal_sink}
-        sinks.get(stream, self.sink)(data)
+        sinks.get(stream, self.sink)(data if shown is None else shown)
 
     # Input ------------------------------------------------------------------------------------
 

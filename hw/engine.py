@@ -71,15 +71,6 @@ class Hooks(Protocol):
     def on_out(self, _uc: int, _port: int, _size: int, _value: int, _: int) -> None: ...
 
 
-class Block(ctypes.Structure):
-    """A block that the emulator has translated: its first address, and its size."""
-
-    _fields_ = (("start", c_uint64), ("instructions", ctypes.c_uint16), ("bytes", ctypes.c_uint16))
-    start: int
-    instructions: int
-    bytes: int
-
-
 class FillEntry(ctypes.Structure):
     """What the TLB-fill hook fills in: the physical page, and PROT_* bits."""
 
@@ -271,6 +262,15 @@ class Engine:
         """Drop the translation of one block."""
         self.uc.ctl_remove_cache(va, va + size_bytes)
 
+    def forget_frame(self, pa: int, size_bytes: int) -> None:
+        """Drop translations of these bytes of memory, also while the guest runs."""
+        if FORGETS_FRAMES:
+            _forget_frame(self.handle, pa, pa + size_bytes)
+
+    def set_exits(self, addresses: set[int]) -> None:
+        """Translate no instruction at these linear addresses; `run` ends in front of them."""
+        self.uc.ctl_set_exits(sorted(addresses))
+
     # Set-up -------------------------------------------------------------------------------
 
     def _install_hooks(self) -> None:
@@ -293,8 +293,9 @@ class Engine:
         on_block: Callable[[int, int, int, int], None],
         on_stop: Callable[[int, int, int, int], None],
     ) -> None:
-        """Call `on_block(_, block, _, _)` with the address of a `Block` when one has been
-        translated, before it runs; and `on_stop(_, va, size, _)` where `stop_at` says."""
+        """Call `on_block(_, block, _, _)` when a block has been translated, before it runs, and
+        `on_stop(_, va, size, _)` where `stop_at` says.  `block_at(block)` describes the block.
+        """
         self._hook(unicorn_const.UC_HOOK_EDGE_GENERATED, _BLOCK(on_block))
         self._on_stop = _STOP(on_stop)
 
@@ -398,6 +399,11 @@ def _new_unicorn(silicon: bool) -> Uc:
     return uc
 
 
+def block_at(address: int) -> memoryview:
+    """The description of a block, as two words: where it starts, and from bit 16 on its size."""
+    return memoryview((c_uint64 * 2).from_address(address)).cast("B").cast("Q")
+
+
 def register_id(name: str) -> int:
     """Unicorn's number for the register called `name`, such as `rax`."""
     return int(getattr(x86_const, f"UC_X86_REG_{name.upper()}"))
@@ -443,6 +449,13 @@ _context_restore = _c("uc_context_restore", c_void_p, c_void_p)
 _ctl = _c("uc_ctl", c_void_p, c_int)
 FLUSHES_PAGES = hasattr(uclib, "tlb_flush_page_x86_64")
 """This build exports the function that drops one page's translation.  It is not documented."""
+FORGETS_FRAMES = hasattr(uclib, "tb_invalidate_phys_range_x86_64")
+"""This build exports the function that drops code by its place in memory; not documented either."""
+_forget_frame: Callable[..., int] = (
+    _c("tb_invalidate_phys_range_x86_64", c_void_p, c_uint64, c_uint64)
+    if FORGETS_FRAMES
+    else _c("uc_ctl", c_void_p, c_int)  # never called
+)
 flush_page_of: Callable[..., int] = (
     _c("tlb_flush_page_x86_64", c_void_p, c_uint64)
     if FLUSHES_PAGES

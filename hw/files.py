@@ -19,13 +19,21 @@ PREFIX, NEW, LOCK = "vantage-", "new-vantage-", ".lock"
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file beside its place and rename it: it is whole, or as it was before.
 
-    Raises UserError, which names the file.
+    What is no file, such as a device, is written in its place; a link stays one.  Raises
+    UserError, which names the file.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    place = Path(os.path.realpath(path))
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
     try:
+        if place.exists() and not place.is_file():
+            place.write_bytes(data)
+            return
         try:
+            mode = place.stat().st_mode if place.exists() else None
             beside.write_bytes(data)
-            os.replace(beside, path)
+            if mode is not None:
+                beside.chmod(mode & 0o7777)
+            os.replace(beside, place)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:

@@ -16,6 +16,8 @@ from hw.corrections import (
     CLEAR,
     FLAGS,
     FWAIT,
+    INTEGER,
+    INTEGER_STORES,
     LOAD,
     PUBLISH,
     QUIET,
@@ -29,12 +31,13 @@ from hw.memory import PhysicalMemory
 from hw.softfloat import (
     ALL,
     BEFORE_THE_RESULT,
+    INVALID,
     MXCSR_FTZ,
     MXCSR_MASKS_SHIFT,
     PRECISION,
     FloatUnit,
 )
-from hw.x87 import CONDITIONS, Extended, remainder
+from hw.x87 import CONDITIONS, Extended, fits, remainder
 
 GO_ON, ALONE = -1, -2
 """Answers of `meet`, beside the vector of an exception."""
@@ -42,7 +45,9 @@ FPU_ERROR, SIMD_ERROR, PROTECTION = 16, 19, 13
 MXCSR_RESERVED = ~0xFFFF
 FNSTENV, FLDCW, LDMXCSR, FNSAVE = (0xD9, 6), (0xD9, 5), (0xAE, 2), (0xDD, 6)
 """Instructions by opcode and the middle field of ModRM."""
-FPREM = 0xF8
+FPREM, FISTTP, FIST = 0xF8, 1, 2
+INTEGER_INDEFINITE = Extended(1 << 63, 0xC07E)
+"""-2 to the 127, which is stored as the least integer of any size."""
 
 Operand = Callable[[int], "int | None"]
 """Reads so many bytes of the operand in memory; None if that would fault."""
@@ -57,6 +62,7 @@ class Floating:
         self._memory = memory
         self._before = bytearray(engine.fresh_context)
         self._raised = (0, 0)
+        self._top_before = Extended(0, 0)
 
     def watch(self, level: int) -> None:
         """Watch arithmetic more closely from now on: all code is looked through again."""
@@ -85,6 +91,10 @@ class Floating:
             return GO_ON if calm else ALONE
         if what == SSE:
             return ALONE if self.unit.control().sse_unmasked else GO_ON
+        if what == INTEGER:
+            rounding = 3 if instruction.reg == FISTTP else self.unit.control().control >> 10 & 3
+            bits = INTEGER_STORES[instruction.opcode, instruction.reg]
+            return GO_ON if fits(self._top(), bits, rounding) else ALONE
         return ALONE
 
     def _publish(self, instruction: Instruction) -> int:
@@ -122,6 +132,9 @@ class Floating:
         """Before the run: see which flags the instruction raises."""
         if what == LOAD:
             self.unit.publish()
+        elif what == INTEGER:
+            self._top_before = self._top()
+            self._set_top(INTEGER_INDEFINITE)
         else:
             self._raised = self.unit.raised()
             self._engine.save(self._before)
@@ -135,6 +148,9 @@ class Floating:
         if what == LOAD:
             if retired:
                 self.loaded()
+            return GO_ON
+        if what == INTEGER:
+            self._settle_integer(instruction, retired=retired)
             return GO_ON
         new, old = self.unit.raised(), self._raised
         if not retired:
@@ -156,6 +172,14 @@ class Floating:
         """Control registers were loaded, by the program or by the kernel."""
         control = self.unit.adopt()
         self.watch(TRAPS if control.x87_unmasked or control.sse_unmasked else FLAGS)
+
+    def _settle_integer(self, instruction: Instruction, *, retired: bool) -> None:
+        """The number was too large: what was stored is the least integer."""
+        if not retired or instruction.reg == FIST:
+            self._set_top(self._top_before)
+        if retired:
+            x87, sse = self.unit.raised()
+            self.unit.set_raised(x87 | INVALID, sse)
 
     def _settle_x87(self, new: int) -> None:
         """An unmasked exception waits for the next x87 instruction; one before the result leaves
@@ -182,16 +206,24 @@ class Floating:
     def take_remainder(self, instruction: Instruction) -> None:
         """Execute FPREM or FPREM1."""
         uc, control = self._engine.uc, self.unit.control()
-        top = x86_const.UC_X86_REG_FP0 + (control.status >> 11 & 7)
         next_to_top = x86_const.UC_X86_REG_FP0 + ((control.status >> 11) + 1 & 7)
-        dividend, divisor = Extended(*uc.reg_read(top)), Extended(*uc.reg_read(next_to_top))
-        result = remainder(dividend, divisor, nearest=instruction.modrm != FPREM)
+        divisor = Extended(*uc.reg_read(next_to_top))
+        result = remainder(self._top(), divisor, nearest=instruction.modrm != FPREM)
         x87, sse = self.unit.raised()
         self.unit.set_raised(x87 | result.raised, sse)
         if not result.raised & control.x87_unmasked:
-            uc.reg_write(top, tuple(result.value))
+            self._set_top(result.value)
             status = control.status & ~CONDITIONS | result.conditions
             self._engine.set_registers({"fpsw": status})
+
+    def _top(self) -> Extended:
+        """ST(0)."""
+        register = x86_const.UC_X86_REG_FP0 + (self.unit.control().status >> 11 & 7)
+        return Extended(*self._engine.uc.reg_read(register))
+
+    def _set_top(self, value: Extended) -> None:
+        register = x86_const.UC_X86_REG_FP0 + (self.unit.control().status >> 11 & 7)
+        self._engine.uc.reg_write(register, tuple(value))
 
 
 def _waits(what: int, instruction: Instruction) -> bool:

@@ -83,7 +83,9 @@ PATIENCE_POLLS = 15
 """Work that still runs this many polls after a signal is in a loop that `abort` does not reach."""
 
 STOP_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+    if hasattr(signal, name)
 ]
 
 
@@ -93,7 +95,7 @@ def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
     A Ctrl-C calls `abort()` again and again until `work` has ended, and then raises
     KeyboardInterrupt here. `abort` must make `work` end soon, and a repeated call must do no harm.
     A Python loop that `abort` does not reach, such as a student's, gets a KeyboardInterrupt of its
-    own: at the second Ctrl-C, or after PATIENCE_POLLS. SIGTERM and SIGHUP do the same and raise
+    own: at the second Ctrl-C, or after PATIENCE_POLLS. The other STOP_SIGNALS do the same and raise
     SystemExit, so `finally` clauses always run. What `work` raises is raised here. In a thread
     other than the main one, this is simply `work()`.
     """
@@ -122,6 +124,11 @@ def run_interruptible(work: Callable[[], T], abort: Callable[[], None]) -> T:
     if caught[0] == signal.SIGINT:
         raise KeyboardInterrupt from worker.error
     raise SystemExit(128 + caught[0]) from worker.error
+
+
+def when_terminated(act: Callable[[], None]) -> None:
+    """Call `act` in the main thread at each SIGTERM; it may raise."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: act())
 
 
 def ignore_interrupts() -> None:
@@ -254,6 +261,14 @@ def kill_group(process: subprocess.Popen[Any]) -> None:
     process.kill()
 
 
+def kill_children() -> None:
+    """Kill the processes that this one has started, where the host names them (proc(5))."""
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for pid in listing.read_text("ascii").split():
+                os.kill(int(pid), signal.SIGKILL)
+
+
 def signal_name(number: int) -> str:
     """`SIGSEGV` for 11, or the number in words."""
     names = {one.value: one.name for one in signal.Signals}
@@ -310,6 +325,30 @@ def user_cache_folder(name: str) -> Path:
 
 
 # Terminals ----------------------------------------------------------------------------------
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk that is full or broken: no fault of ours."""
+
+
+def discard(stream: IO[Any]) -> None:
+    """Let what is still written to a stream vanish: its end takes no more."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def printable(text: str) -> str:
+    """A line that a terminal can show: names from files and programs may hold escape sequences,
+    and newlines that forge lines.  What is not printable is shown as in a Python string."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(one: str) -> str:
+    return one.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:

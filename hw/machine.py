@@ -82,7 +82,7 @@ class Machine:
         self.console = Console(self.state.console, sink, source)
         self.disk = Disk(self.state.disk, (config.swap_mib << 20) // PAGE_SIZE, self.charge)
         self.trace: trace.Trace | None = None
-        silicon = config.mmu == SILICON
+        silicon = self.memory.on_silicon = config.mmu == SILICON
         shadows: list[Shadow] = []
         self.cores = [
             Core(core_state, self.memory, silicon=silicon, shadows=shadows)

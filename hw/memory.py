@@ -29,6 +29,14 @@ class CodeFrames:
     """Frames that instructions may have come from since translated code was last dropped."""
     was_written: bool = False
     """The kernel has stored into one of them: cores must drop their translations."""
+    stored: set[int] = field(default_factory=set)
+    """On silicon: frames that a table entry without the right to fetch lets programs store into."""
+    aliased: set[int] = field(default_factory=set)
+    """Those of them that another entry lets programs fetch from."""
+    unscanned: set[int] = field(default_factory=set)
+    """On silicon: frames that programs may fetch from, and that no core has looked through."""
+    checks_alignment: bool = False
+    """A program has set EFLAGS.AC."""
     level: int = 0
     """How closely the cores watch floating-point arithmetic: PLAIN, FLAGS or TRAPS of
     `hw/corrections.py`."""
@@ -56,6 +64,8 @@ class PhysicalMemory:
         self.words = self.bytes.cast("Q")
         self.host_address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.code = CodeFrames()
+        self.on_silicon = False
+        """The emulator walks the tables, and the core does not see what it translates."""
 
     def read(self, pa: int, size_bytes: int) -> bytes:
         """The bytes at `pa`; the range must lie inside memory."""
@@ -78,6 +88,9 @@ class PhysicalMemory:
         pa = pfn << PAGE_SHIFT
         self.bytes[pa : pa + PAGE_SIZE] = ZERO_PAGE
         self._wrote(pfn)
+        if self.on_silicon:  # nobody uses a frame that is made ready for a new use
+            for frames in (self.code.fetched, self.code.stored, self.code.aliased):
+                frames.discard(pfn)
 
     def copy_frame(self, source: int, target: int) -> None:
         """Copy the 4,096 bytes of frame `source` over frame `target`."""
@@ -91,6 +104,21 @@ class PhysicalMemory:
         On silicon the core does not see what is fetched, so the writer of the tables says so.
         """
         self.code.fetched.add(pfn)
+        if self.on_silicon:
+            self.code.unscanned.add(pfn)
+        if pfn in self.code.stored:
+            self._alias(pfn)
+
+    def writable(self, pfn: int) -> None:
+        """On silicon: an entry that allows stores into `pfn`, but no fetch, is being written."""
+        self.code.stored.add(pfn)
+        if pfn in self.code.fetched:
+            self._alias(pfn)
+
+    def _alias(self, pfn: int) -> None:
+        if self.on_silicon and pfn not in self.code.aliased:
+            self.code.aliased.add(pfn)
+            self.code.was_written = True  # every core comes by before it runs on
 
     def _wrote(self, pfn: int) -> None:
         if pfn in self.code.fetched:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hw import costs, trace
-from hw.paging import ADDRESS, FETCH, NX, READ, D, G, W, Words, page_frame, walk
+from hw.memory import PAGE_MASK, PAGE_SIZE, PhysicalMemory
+from hw.paging import ADDRESS, FETCH, NX, READ, D, G, PageFault, W, Words, page_frame, walk
 from hw.tlb import GLOBAL, Entry, Tlb
 
 COLD, CAPACITY, CONFLICT, FLUSHED, PERMISSION, DIRTY = range(6)
@@ -214,3 +215,17 @@ class Mmu:
 def _pack_entry(side: int, entry: Entry) -> bytes:
     fields = (side, entry.set_index, entry.way, entry.vpn, entry.tag, entry.pfn)
     return ENTRY_LAYOUT.pack(*fields, entry.rights, entry.dirty)
+
+
+def peek(memory: PhysicalMemory, cr3: int, va: int, size_bytes: int, access: int) -> bytes:
+    """At most `size_bytes` at `va`: as much as the tables allow for this kind of access."""
+    data = b""
+    while len(data) < size_bytes:
+        at = va + len(data)
+        try:
+            leaf, level, _ = walk(memory.words, cr3, at, access)
+        except PageFault:
+            break
+        room = min(size_bytes - len(data), PAGE_SIZE - (at & PAGE_MASK))
+        data += memory.read(page_frame(leaf, level, at) << 12 | at & PAGE_MASK, room)
+    return data

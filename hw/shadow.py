@@ -9,10 +9,11 @@ The same module decides when translated code is stale: code of a frame that was 
 
 from __future__ import annotations
 
+from hw.corrections import LOCKED_REGISTER, refused_offsets
 from hw.engine import PROT_EXEC, PROT_READ, PROT_WRITE, Engine
-from hw.memory import PAGE_SIZE, PhysicalMemory
+from hw.memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from hw.mmu import MmuState
-from hw.paging import FETCH, NX, W
+from hw.paging import FETCH, NX, W, leaves, page_frame
 from hw.tlb import Entry
 
 FLUSH_SINGLY = 3
@@ -41,10 +42,19 @@ class Shadow:
         """Pages that it may hold: frame, and PROT_* bits."""
         self._asked = 0
         self._code_is_stale = False
+        self._watched: dict[Engine, set[int]] = {engine: set()}
+        """Frames of which an engine tells every store."""
+        self._scanned: set[int] = set()
+        self._refused: dict[int, list[int]] = {}
+        """Frames with code that must not be translated, and where in them it is."""
+        self.exits: set[int] = set()
+        """Linear addresses of such code, as far as it was met."""
 
     def use(self, engine: Engine) -> None:
         """Another engine takes over this core.  What it has cached is old."""
         self.engine = engine
+        self._watched.setdefault(engine, set())
+        self._watch_aliases()
         engine.flush_code()
         self.shrink()
 
@@ -108,6 +118,9 @@ class Shadow:
             if code is not None and code.pfn == pfn:
                 rights = PROT_EXEC
                 self._fetches(pfn)
+                self._scan(pfn)
+                if pfn in self._refused:
+                    self._exit_at(vpn, pfn)
         if data is not None and data.pfn == pfn:
             rights |= PROT_READ
             if data.dirty and data.rights & W:
@@ -118,14 +131,13 @@ class Shadow:
         self._given[vpn] = pfn, rights
         return rights
 
-    def code(self, va: int, size_bytes: int) -> bytes:
-        """The bytes at `va`, if the emulator fetches them from one page that it holds."""
+    def code_pa(self, va: int, size_bytes: int) -> int:
+        """Where in memory the code at `va` is; 0: not in one page that the emulator holds."""
         known = self._given.get(va >> 12)
         offset = va & 0xFFF
         if known is None or not known[1] & PROT_EXEC or offset + size_bytes > PAGE_SIZE:
-            return b""
-        pa = known[0] << 12 | offset
-        return bytes(self._memory.bytes[pa : pa + size_bytes])
+            return 0
+        return known[0] << 12 | offset
 
     # Translated code --------------------------------------------------------------------------
 
@@ -147,19 +159,73 @@ class Shadow:
             if peer is not self:
                 peer._code_is_stale = True
 
+    def _scan(self, pfn: int) -> None:
+        """Look through a frame of code before any of it is translated."""
+        if pfn not in self._scanned and pfn < self._memory.frames:
+            self._scanned.add(pfn)
+            page = self._memory.read(pfn << PAGE_SHIFT, PAGE_SIZE)
+            if LOCKED_REGISTER.search(page):
+                self._refused[pfn] = refused_offsets(page)
+
+    def _exit_at(self, vpn: int, pfn: int) -> None:
+        new = {vpn << PAGE_SHIFT | offset for offset in self._refused[pfn]}
+        if not new <= self.exits:
+            self.exits |= new
+            self.engine.set_exits(self.exits)
+
+    def is_stray(self, va: int, kind: int, rip: int) -> bool:
+        """Is this a fetch that no program makes?  The library looks up the pages of all exits when
+        a run ends, and the page before an exit at the start of a page."""
+        return kind == FETCH and (va >> PAGE_SHIFT) - (rip >> PAGE_SHIFT) not in (0, 1)
+
+    def _scan_tables(self) -> None:
+        """On silicon the core does not see fetches: look at all that programs may fetch."""
+        for peer in self._peers:
+            for pfn in sorted(self._memory.code.unscanned):
+                peer._scan(pfn)
+        self._memory.code.unscanned.clear()
+        if self._refused:
+            for va, leaf, level, rights in leaves(self._memory.words, self._mmu.cr3):
+                pfn = page_frame(leaf, level, va)
+                if not rights & NX and pfn in self._refused:
+                    self._exit_at(va >> PAGE_SHIFT, pfn)
+
     def refresh_code(self) -> None:
         """Drop translations of code that has changed.  The guest must not be running."""
         code = self._memory.code
         if code.was_written:
             code.was_written = False
+            for peer in self._peers:
+                peer._watch_aliases()
             if not self.engine.silicon:  # there the next fetch would not tell
                 code.fetched.clear()
             for peer in self._peers:
                 peer._drop_code()
         elif self._code_is_stale:
             self._drop_code()
+        if self.engine.silicon and (code.unscanned or self._refused):
+            self._scan_tables()
+
+    def _watch_aliases(self) -> None:
+        """The emulator does not notice a store into code through a page that it cannot fetch."""
+        watched = self._watched[self.engine]
+        for pfn in sorted(self._memory.code.aliased - watched):
+            watched.add(pfn)
+            first = pfn << PAGE_SHIFT
+            self.engine.watch_stores(self._stored_into_code, first, first + PAGE_SIZE - 1)
+
+    def _stored_into_code(self, pa: int, size_bytes: int) -> None:
+        self.engine.forget_frame(pa, size_bytes)
+        for peer in self._peers:
+            if peer is not self:
+                peer._code_is_stale = True
 
     def _drop_code(self) -> None:
         self._code_is_stale = False
+        if self.engine.silicon:
+            self._memory.code.unscanned |= self._scanned
+        self._scanned.clear()
+        self._refused.clear()
+        self.exits.clear()
         self.engine.flush_code()
         self.shrink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hw.corrections import find
 from hw.engine import Engine
 
 MOST = 512
@@ -21,15 +20,15 @@ class Stops:
         self._wanted: list[tuple[int, int, list[int]]] = []
         """Blocks that must be translated again: start, size in bytes, addresses to stop at."""
 
-    def look(self, start: int, code: bytes, level: int) -> bool:
-        """Look through a block before it runs.  True: it must not run as it is; call `place`."""
-        new = [start + at for at, _ in find(code, level) if start + at not in self._at]
+    def want(self, start: int, size: int, addresses: list[int]) -> bool:
+        """Stop at these addresses of a block.  True: the block must not run before `place`."""
+        new = [address for address in addresses if address not in self._at]
         if new:
-            self._wanted.append((start, len(code), new))
+            self._wanted.append((start, size, new))
         return bool(new)
 
     def place(self) -> None:
-        """Set the stops that `look` has found.  The guest must not be running."""
+        """Set the stops that are wanted.  The guest must not be running."""
         for start, size, addresses in self._wanted:
             if len(self._at) + len(addresses) > MOST:
                 self._engine.remove_stops()
@@ -43,5 +42,5 @@ class Stops:
 
     @property
     def wanted(self) -> bool:
-        """Has `look` found anything since `place`?"""
+        """Is there anything for `place` to do?"""
         return bool(self._wanted)

@@ -22,6 +22,10 @@ class Stretch:
 
     alone: bool = False
     """It has one instruction only."""
+    passes: bool = False
+    """It may run an instruction at an exit."""
+    passes_next: bool = False
+    """The next stretch may."""
     restarts: bool = False
     """Its last instruction stores into code: it must begin again, alone."""
     trap: Trap | None = None

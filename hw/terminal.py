@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
+from typing import Any
 
 from hw.host import DEFAULT_SIZE, Keyboard, terminal_size
 
@@ -23,10 +26,12 @@ KEY_POLL_SECONDS = 0.05
 class GuestTerminal:
     """The host's terminal as the console of a machine: keys, and the size of the window.
 
-    A thread of its own waits for keys, so a caller never waits longer than it asked to.
+    A thread of its own waits for keys, so a caller never waits longer than it asked to.  `window`
+    is a size in rows and columns that stays; with None, the size is the host's, as it changes.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, window: tuple[int, int] | None = None) -> None:
+        self._window = window
         self._descriptor = descriptor
         self._keyboard = Keyboard(descriptor)
         self._told: queue.SimpleQueue[TerminalEvent] = queue.SimpleQueue()
@@ -36,6 +41,8 @@ class GuestTerminal:
         self._waited = 0.0
 
     def start(self) -> None:
+        if self._window is not None and self._window != (DEFAULT_SIZE.lines, DEFAULT_SIZE.columns):
+            self._told.put((None, self._window))
         self._look_at_size()
         self._reader.start()
 
@@ -53,6 +60,8 @@ class GuestTerminal:
                 return
 
     def _look_at_size(self) -> None:
+        if self._window is not None:
+            return
         size = terminal_size()
         if size != self._size or not self._reader.is_alive():
             self._size = size
@@ -89,16 +98,37 @@ class GuestTerminal:
 
 
 @contextlib.contextmanager
-def guest_terminal() -> Iterator[GuestTerminal]:
+def guest_terminal(window: tuple[int, int] | None = None) -> Iterator[GuestTerminal]:
     """The terminal on standard input belongs to a guest; on leaving it is as it was."""
     descriptor = sys.stdin.fileno()
     with _transparent(descriptor):
-        terminal = GuestTerminal(descriptor)
+        terminal = GuestTerminal(descriptor, window)
         terminal.start()
         try:
             yield terminal
         finally:
             terminal.stop()
+
+
+@contextlib.contextmanager
+def _given_back_while_stopped(
+    descriptor: int, before: list[Any], mode: list[Any]
+) -> Iterator[None]:
+    """When somebody stops this process (SIGTSTP), its terminal is meanwhile as it was."""
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, mode)
+
+    old = signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, old)
 
 
 @contextlib.contextmanager
@@ -116,6 +146,7 @@ def _transparent(descriptor: int) -> Iterator[None]:
         mode[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
         termios.tcsetattr(descriptor, termios.TCSADRAIN, mode)
-        yield
+        with _given_back_while_stopped(descriptor, before, mode):
+            yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -24,17 +24,26 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 MAGIC, TAIL, VERSION = b"VANTAGE\x00", b"VTG-TAIL", 1
 RECORDS_PER_CHUNK = 4096
+CHUNK_BYTES = 1 << 20
+"""A chunk ends when its records have so many bytes; one record may be longer."""
+MOST_CHUNK_BYTES, MOST_HEADER_BYTES = 64 << 20, 32 << 20
+"""A reader inflates no more than that, whatever the file says."""
+MOST_INDEX_ROW_BYTES = 72
 _CHUNK_HEAD = struct.Struct("<III")
 _RECORD_HEAD = "<BBQ"
 
 
-UNSOUND = (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, struct.error)
+UNSOUND = (
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, struct.error),
+    *(RecursionError, MemoryError),
+)
 """What reading a file that was made up or changed can raise."""
 
 
@@ -147,10 +156,14 @@ class Trace:
     records: int = 0
     """Those in whole chunks; `total` counts all."""
     _pending: list[tuple[Kind, int, int, tuple[Any, ...]]] = field(default_factory=list)
+    kept: int = 0
+    """How many are in the file."""
     _index: list[tuple[int, int, int]] = field(default_factory=list)
     _offset: int = 0
     _chain: bytes = b""
     _closed: bool = False
+    failed: OSError | None = None
+    """Why the sink took no more; the records of the run go on without it."""
     _written: int = 0
     """How many of the pending records are in the file already."""
 
@@ -158,7 +171,7 @@ class Trace:
         self._codec = _Codec(_numbered())
         if self.sink:
             header = {"kinds": [_kind_to_json(*row) for row in _numbered().items()], **self.header}
-            packed = zlib.compress(json.dumps(header, sort_keys=True).encode())
+            packed = zlib.compress(_header_text(header))
             self._write(MAGIC + struct.pack("<II", VERSION, len(packed)) + packed)
 
     def emit(self, kind: Kind, *values: Any) -> None:
@@ -192,13 +205,19 @@ class Trace:
     def flush(self) -> None:
         """Write what is pending to the sink, as a chunk of its own, for a reader of the live file.
         The digest depends on the records only, not on how they are cut into chunks."""
-        written, count = self._written, len(self._pending) - self._written
-        if self.sink and count:
-            raw, cycles = self._pack_pending(written), self._pending[written][2]
-            self._index.append((self._offset, self.records + written, cycles))
-            packed = zlib.compress(raw, 1)
-            self._write(_CHUNK_HEAD.pack(len(packed), len(raw), count) + packed)
-            self._written = len(self._pending)
+        while self.sink and self._written < len(self._pending):
+            written, rows, size_bytes = self._written, [], 0
+            for record in self._pending[written:]:
+                rows.append(self._codec.pack(*record))
+                size_bytes += len(rows[-1])
+                if size_bytes >= CHUNK_BYTES:
+                    break
+            self._index.append((self._offset, self.records + written, self._pending[written][2]))
+            packed = zlib.compress(b"".join(rows), 1)
+            self._write(_CHUNK_HEAD.pack(len(packed), size_bytes, len(rows)) + packed)
+            if self.sink:
+                self._written += len(rows)
+                self.kept = self.records + self._written
 
     def _pack_pending(self, first: int = 0) -> bytes:
         pack = self._codec.pack
@@ -211,8 +230,8 @@ class Trace:
         return {name: getattr(self, name) for name in keep} | {"_pending": pending}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, sink=None, observer=None, _index=[], _offset=0)
-        self._written, self._closed = 0, False
+        self.__dict__.update(state, sink=None, observer=None, failed=None, _index=[], _offset=0)
+        self._written, self._closed, self.kept = 0, False, 0
         self._pending = [(KINDS[name], *rest) for name, *rest in state["_pending"]]
         self._codec = _Codec(_numbered())
 
@@ -222,8 +241,8 @@ class Trace:
         if self.sink and not self._closed:
             self._closed = True
             packed = zlib.compress(json.dumps(self._index).encode())
-            self.sink.write(_CHUNK_HEAD.pack(len(packed), 0, 0) + packed)
-            self.sink.write(struct.pack("<Q", self._offset) + TAIL)
+            tail = struct.pack("<Q", self._offset) + TAIL
+            self._put(_CHUNK_HEAD.pack(len(packed), 0, 0) + packed + tail)
 
     def go_on_in(self, other: Trace) -> None:
         """Go on in the file of `other`, a later state of the same run: what it wrote after this
@@ -231,7 +250,7 @@ class Trace:
         after = [row for row in other._index if row[1] >= self.records]
         self._offset = after[0][0] if after else other._offset
         self._index = other._index[: len(other._index) - len(after)]
-        self._written, self._closed = 0, False
+        self._written, self._closed, self.kept = 0, False, self.records
         self.sink, self.observer = other.sink, other.observer
         other.sink = other.observer = None
         if self.sink:
@@ -239,9 +258,22 @@ class Trace:
             self.sink.truncate()
 
     def _write(self, data: bytes) -> None:
+        if self._put(data):
+            self._offset += len(data)
+
+    def _put(self, data: bytes) -> bool:
+        """Write all of `data`, or drop the sink: a full disk does not end the run."""
         assert self.sink is not None
-        self.sink.write(data)
-        self._offset += len(data)
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self.sink.write(rest) :]
+        except OSError as error:
+            self.failed = error
+            with suppress(OSError, ValueError):  # a device has no length
+                self.sink.truncate(self._offset)
+            self.sink = None
+        return self.sink is not None
 
 
 class TraceFile:
@@ -269,7 +301,8 @@ class TraceFile:
             raise TraceError(
                 f"{path} is a trace of version {version}; this reads version {VERSION}"
             )
-        self.header: dict[str, Any] = json.loads(self._inflate(self._file.read(length), "header"))
+        packed = self._read(length)
+        self.header: dict[str, Any] = json.loads(self._inflate(packed, "header", MOST_HEADER_BYTES))
         self._codec = _Codec({int(row["id"]): _kind_from_json(row) for row in self.header["kinds"]})
         self._first_chunk = self._file.tell()
         self.chunks = self._read_index()
@@ -288,6 +321,11 @@ class TraceFile:
         return self.records_from(0)
 
     @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of record that the file declares."""
+        return list(self._codec.kinds.values())
+
+    @property
     def first_chunk(self) -> int:
         """Where the first chunk begins."""
         return self._first_chunk
@@ -299,24 +337,25 @@ class TraceFile:
         head = self._file.read(_CHUNK_HEAD.size)
         if len(head) < _CHUNK_HEAD.size:
             return None
-        packed_bytes, _, records = _CHUNK_HEAD.unpack(head)
-        packed = self._file.read(packed_bytes) if records else b""
+        packed_bytes, raw_bytes, records = _CHUNK_HEAD.unpack(head)
+        packed = self._read(packed_bytes) if records else b""
         if not records or len(packed) < packed_bytes:
             return None
-        return list(self._records_of(self._inflate(packed, "chunk"))), self._file.tell()
+        raw = self._chunk(packed, raw_bytes, records)
+        return list(self._records_of(raw, records)), self._file.tell()
 
     def digest(self) -> str:
         """The digest of the run, computed anew from the records, in hex."""
-        chain, raw, count, offset = b"", b"", 0, self._first_chunk
+        chain, count, offset = hashlib.sha256(), 0, self._first_chunk
         while True:
             self._file.seek(offset)
-            packed_bytes, _, records = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
+            packed_bytes, raw_bytes, records = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
             if not records:
-                return hashlib.sha256(chain + raw).hexdigest()
-            raw += self._inflate(self._file.read(packed_bytes), "chunk")
+                return chain.hexdigest()
+            chain.update(self._chunk(self._read(packed_bytes), raw_bytes, records))
             count, offset = count + records, self._file.tell()
             if count == RECORDS_PER_CHUNK:
-                chain, raw, count = hashlib.sha256(chain + raw).digest(), b"", 0
+                chain, count = hashlib.sha256(chain.digest()), 0
 
     @property
     def complete(self) -> bool:
@@ -329,32 +368,39 @@ class TraceFile:
         """All records from the `number`-th on; cost does not depend on how far in it is."""
         before = [chunk for chunk in self.chunks if chunk[1] <= number]
         offset, first, _ = before[-1] if before else (self._first_chunk, 0, 0)
-        for raw in self._chunks_from(offset):
-            for record in self._records_of(raw):
+        for raw, count in self._chunks_from(offset):
+            for record in self._records_of(raw, count):
                 if first >= number:
                     yield record
                 first += 1
 
-    def _records_of(self, raw: bytes) -> Iterator[Record]:
+    def _records_of(self, raw: bytes, records: int) -> Iterator[Record]:
+        found = 0
         try:
-            yield from self._codec.unpack(raw)
+            for record in self._codec.unpack(raw):
+                found += 1
+                if found > records:
+                    raise TraceError("a chunk has more records than it says")
+                yield record
         except TraceError as error:
             raise TraceError(f"{self.path} is damaged: {error}") from error
+        if found < records:
+            raise TraceError(f"{self.path} is damaged: a chunk has fewer records than it says")
 
-    def _chunks_from(self, offset: int) -> Iterator[bytes]:
+    def _chunks_from(self, offset: int) -> Iterator[tuple[bytes, int]]:
         while True:
             self._file.seek(offset)
             head = self._file.read(_CHUNK_HEAD.size)
             if len(head) < _CHUNK_HEAD.size:
                 raise TraceError(f"{self.path} ends early: the recording was cut off here")
-            packed_bytes, _, records = _CHUNK_HEAD.unpack(head)
+            packed_bytes, raw_bytes, records = _CHUNK_HEAD.unpack(head)
             if not records:
                 return
-            packed = self._file.read(packed_bytes)
+            packed = self._read(packed_bytes)
             if len(packed) < packed_bytes:
                 raise TraceError(f"{self.path} ends early: the recording was cut off here")
-            yield self._inflate(packed, "chunk")
             offset = self._file.tell()
+            yield self._chunk(packed, raw_bytes, records), records
 
     def _read_index(self) -> list[tuple[int, int, int]]:
         size = self._file.seek(0, 2)
@@ -366,21 +412,54 @@ class TraceFile:
             return []
         self._file.seek(struct.unpack_from("<Q", tail)[0])
         packed_bytes, _, _ = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
-        rows = json.loads(self._inflate(self._file.read(packed_bytes), "index"))
+        most = size // (_CHUNK_HEAD.size + 1) * MOST_INDEX_ROW_BYTES + 2
+        rows = json.loads(self._inflate(self._read(packed_bytes), "index", most))
         chunks = [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
         if any(not self._first_chunk <= offset < size for offset, _, _ in chunks):
             raise TraceError(f"{self.path} is damaged: its index points outside")
         return chunks
 
-    def _inflate(self, packed: bytes, what: str) -> bytes:
+    def _read(self, size_bytes: int) -> bytes:
+        """At most so many bytes from here on; a file that says more than it has takes no memory."""
+        here = self._file.tell()
+        rest = self._file.seek(0, 2) - here
+        self._file.seek(here)
+        return self._file.read(min(size_bytes, max(0, rest)))
+
+    def _chunk(self, packed: bytes, raw_bytes: int, records: int) -> bytes:
+        """The records of one chunk, as many bytes as it says."""
+        if not (0 < records <= RECORDS_PER_CHUNK and raw_bytes <= MOST_CHUNK_BYTES):
+            raise TraceError(f"{self.path} is damaged: a chunk claims an impossible size")
+        raw = self._inflate(packed, "chunk", raw_bytes)
+        if len(raw) != raw_bytes:
+            raise TraceError(f"{self.path} is damaged: a chunk is shorter than it says")
+        return raw
+
+    def _inflate(self, packed: bytes, what: str, most_bytes: int) -> bytes:
+        """Decompress at most `most_bytes`, which costs no more memory than that."""
+        inflater = zlib.decompressobj()
         try:
-            return zlib.decompress(packed)
+            raw = inflater.decompress(packed, most_bytes + 1)
         except zlib.error as error:
             raise TraceError(f"{self.path} is damaged: its {what} does not decompress") from error
+        if len(raw) > most_bytes:
+            raise TraceError(f"{self.path} is damaged: its {what} is larger than it may be")
+        if not inflater.eof:
+            raise TraceError(f"{self.path} is damaged: its {what} does not decompress")
+        return raw
 
 
 def _numbered() -> dict[int, Kind]:
     return dict(enumerate(sorted(KINDS.values(), key=lambda kind: kind.name)))
+
+
+def _header_text(header: dict[str, Any]) -> bytes:
+    """The header as JSON.  One that is too long for a reader goes without the program's text."""
+    text = json.dumps(header, sort_keys=True).encode()
+    if len(text) > MOST_HEADER_BYTES:
+        program = {"name": header.get("program", {}).get("name", "")}
+        text = json.dumps({**header, "program": program}, sort_keys=True).encode()
+    return text
 
 
 def _kind_to_json(number: int, kind: Kind) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hw.softfloat import DENORMAL, INVALID
 C0, C1, C2, C3 = 1 << 8, 1 << 9, 1 << 10, 1 << 14
 CONDITIONS = C0 | C1 | C2 | C3
 INTEGER_BIT, QUIET_BIT = 1 << 63, 1 << 62
-SIGN, INFINITE = 1 << 15, 0x7FFF
+SIGN, INFINITE, BIAS = 1 << 15, 0x7FFF, 0x3FFF
 COMPLETE_BELOW = 64
 """A difference of exponents from which one instruction does a part of the work only."""
 
@@ -79,6 +79,29 @@ def remainder(dividend: Extended, divisor: Extended, *, nearest: bool) -> Remain
         return Remainder(dividend, 0, raised)
     value, conditions = _divide(dividend, divisor, nearest=nearest)
     return Remainder(value, conditions, raised)
+
+
+def fits(value: Extended, bits: int, rounding: int) -> bool:
+    """Does `value`, once rounded, fit into an integer of this size?
+
+    `rounding` is RC of the control word: 0 nearest, 1 down, 2 up, 3 toward zero.
+    """
+    if value.exponent == INFINITE or value.is_unsupported:
+        return False
+    shift = value.exponent - BIAS - 63
+    if shift > 0:
+        return False
+    below = min(-shift, 66)
+    whole, rest = value.mantissa >> below, value.mantissa & (1 << below) - 1
+    negative = bool(value.sign_and_exponent & SIGN)
+    half = 1 << below >> 1
+    away = {
+        0: rest > half or (rest == half > 0 and whole & 1),
+        1: negative and rest,
+        2: not negative and rest,
+        3: False,
+    }[rounding]
+    return whole + bool(away) <= (1 << bits - 1) - (not negative)
 
 
 def _divide(dividend: Extended, divisor: Extended, *, nearest: bool) -> tuple[Extended, int]:

@@ -14,13 +14,14 @@ from hw.memory import PhysicalMemory
 from hw.trace import Trace
 from kernel import turns
 from kernel.abi.errno import E
-from kernel.abi.message import Server
+from kernel.abi.message import Reply, Server
 from kernel.abi.nodes import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, Given
 from kernel.choose import Chooser
 from kernel.ipc.endpoints import WellKnown
 from kernel.kernel import Kernel, assemble
-from kernel.life.life import FIRST
+from kernel.mm import file_pages
 from kernel.mm.frames import OWNERS
+from kernel.mm.objects import MemoryObject
 from kernel.mm.replace import CLOCK, Replacement, replacement_of
 from kernel.mm.replace import POLICIES as REPLACEMENTS
 from kernel.port import CorePort
@@ -48,8 +49,11 @@ from kernel.wait import signals
 
 HOME = b"/home/user"
 ACCOUNTS = {
-    b"/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n",
-    b"/etc/group": b"root:x:0:\nuser:x:1000:\n",
+    b"/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\n"
+    b"bin:x:2:2:bin:/bin:/bin/false\nuser:x:1000:1000:user:/home/user:/bin/sh\n"
+    b"nobody:x:65534:65534:nobody:/:/bin/false\n",
+    b"/etc/group": b"root:x:0:\ndaemon:x:1:\nbin:x:2:\nusers:x:100:\nuser:x:1000:\n"
+    b"nogroup:x:65534:\nnobody:x:65534:\n",
 }
 DEVICE_LINKS = {
     b"fd": b"/proc/self/fd",
@@ -69,7 +73,7 @@ class Config:
     seed: int = 1
     pcids: int = DEFAULT_PCIDS
     user: Credentials = field(default_factory=lambda: Credentials(1000, 1000, (1000,)))
-    """Whom the first program runs as."""
+    """The user of the first program."""
     sched: str = RoundRobin.name
     vas_sync: str = "subtree"
     """How the views of a process follow each other: `kernel.vas.sync`."""
@@ -276,6 +280,7 @@ def _furnish(
         files.give(item.path, item.mode, item.content, (item.uid, item.gid))
     for path, mode, owner in (
         (b"/tmp", 0o1777, (0, 0)),
+        (b"/dev/shm", 0o1777, (0, 0)),
         (b"/root", 0o700, (0, 0)),
         (HOME, 0o755, (user.uid, user.gid)),
     ):
@@ -312,16 +317,27 @@ def spawn(
     `path` is where it is in the tree of files, if it is there.  Raises `KernelError` as execve
     would.
     """
-    file = kernel.memory.objects.file(program)
-    file.holds += 1
-    kernel.held_files.append(file)
-    known = kernel.ipc.well_known
+    file, known = _file_of(kernel, program, path), kernel.ipc.well_known
     streams = [known.console_input, known.console, known.console_errors]
     process = kernel.life.spawn(file, path, arguments, environment, user, streams)
-    if process.pid == FIRST:
+    if process.pid == kernel.life.main:
         owner = (process.session, process.group)
         kernel.ipc.ask(kernel.ipc.well_known.console.endpoint, TERMINAL, "adopt", owner)
     return process
+
+
+def _file_of(kernel: Kernel, program: bytes, path: bytes) -> MemoryObject:
+    """The program's file in the tree, if it is there, else one without a name."""
+    ipc, root = kernel.ipc, kernel.ipc.well_known.root
+    reply = ipc.ask(root.endpoint, root.badge, "image", (), path) if path else Reply(-E.NOENT)
+    if reply.caps:
+        file = ipc.published[reply.caps[0]]
+        if file_pages.content(file) == program:
+            return file
+    file = kernel.memory.objects.file(program)
+    file.holds += 1
+    kernel.held_files.append(file)
+    return file
 
 
 def run_to_end(kernel: Kernel, process: Process) -> int:

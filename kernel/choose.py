@@ -1,8 +1,8 @@
-"""The one place where the kernel decides what could as well be decided otherwise.
+"""All free choices of the kernel are made here.
 
-Kinds of choice: SCHEDULE (which thread, which core: an explorer may try every option), SLICE
-(how long; seeded), DATA (random bytes; seeded, never explored).  The generator and the log are
-part of the state, so a run is seeded, replayable and explorable.
+There are three kinds.  SCHEDULE: which thread, which core; an explorer may try every option.
+SLICE: how long; seeded.  DATA: random bytes; seeded, never explored.  The generator and the log are
+part of the state, so a run can be seeded, replayed and explored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MASK = (1 << 64) - 1
 
 @dataclass(slots=True)
 class Chooser:
-    """`script` forces the first SCHEDULE choices; after it the first option is taken.
+    """`script` forces the first SCHEDULE choices.  After its end the first option is taken.
 
     `log` keeps the SCHEDULE choices that had more than one option.
     """

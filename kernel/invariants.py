@@ -43,9 +43,8 @@ def check(kernel: Kernel) -> None:
 
 def live_spaces(kernel: Kernel) -> list[AddressSpace]:
     """Every address space that a process or a VAS owns, or a thread can be in."""
-    homes = {
-        thread.process.space.id: thread.process.space for thread in kernel.tasks.threads.values()
-    }
+    living = [process for process in kernel.tasks.processes.values() if not process.zombie]
+    homes = {process.space.id: process.space for process in living}
     return [*homes.values(), *kernel.vases.spaces()]
 
 
@@ -277,10 +276,13 @@ def descriptors(kernel: Kernel) -> Iterator[str]:
         ),
     )
     holds = Counter(own)
-    for process in kernel.tasks.processes.values():
-        holds.update(process.descriptors.handles.values())
-        if not process.zombie:
-            holds[process.cwd] += 1
+    threads, processes = kernel.tasks.threads.values(), kernel.tasks.processes.values()
+    living = [process for process in processes if not process.zombie]
+    tables = [*(each.descriptors for each in threads), *(each.descriptors for each in processes)]
+    places = [*(each.surroundings for each in threads), *(each.surroundings for each in living)]
+    for table in dict.fromkeys(tables):
+        holds.update(table.handles.values())
+    holds.update(place.cwd for place in dict.fromkeys(places))
     for thread in kernel.tasks.threads.values():
         if thread.call is not None and thread.call.opened is not None:
             holds[thread.call.opened] += 1

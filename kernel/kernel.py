@@ -71,11 +71,19 @@ def assemble(
     """A kernel with no servers and no processes."""
     log, memory = Log(machine), Memory(machine, pcids, eager)
     machine.memory.write(memory.kuser_pfn << 12, TRAMPOLINE)
-    tasks = Tasks(machine, chooser, policy, memory.shootdowns)
+    tasks = Tasks(machine, chooser, policy, memory.shootdowns, memory.objects)
     ready, alarms = Readiness(tasks), Alarms(tasks)
     vases = Vases(machine, log, memory, tasks)
     ipc = Endpoints(machine, log, tasks, ready)
-    life = Life(machine=machine, chooser=chooser, memory=memory, tasks=tasks, vases=vases, ipc=ipc)
+    life = Life(
+        machine=machine,
+        chooser=chooser,
+        memory=memory,
+        tasks=tasks,
+        alarms=alarms,
+        vases=vases,
+        ipc=ipc,
+    )
     return Kernel(
         machine=machine,
         chooser=chooser,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hw.devices import TERMINAL
-from kernel.abi.errno import E, KernelError
-from kernel.abi.message import ProcessInfo
+from hw.paging import ADDRESS
+from kernel.abi.message import ProcessInfo, RegionInfo, ThreadInfo
+from kernel.abi.nodes import FILES_DEVICE, Stat
 from kernel.mm import file_pages, truncate
-from kernel.mm.regions import Region
+from kernel.mm.objects import MemoryObject
+from kernel.mm.regions import LOCKED, Region
 from kernel.mm.space import AddressSpace
+from kernel.sched.usage import process_usage, thread_usage
+from kernel.task import limits
 from kernel.task.clock import cycles_at, now_nanoseconds
 from kernel.task.descriptors import Handle
-from kernel.task.process import READY, RUNNING, Process
+from kernel.task.process import READY, RUNNING, Process, Thread
 from kernel.vas import listing as vas_listing
 from kernel.wait import jobs, signals
 
@@ -42,8 +47,9 @@ class CorePort:
 
     # Memory objects ---------------------------------------------------------------------------
 
-    def publish(self, data: bytes) -> int:
+    def publish(self, data: bytes, badge: int = 0) -> int:
         made = self.kernel.memory.objects.file(data)
+        made.node = self.endpoint, badge
         made.holds += 1
         self.kernel.ipc.published[made.id] = made
         return made.id
@@ -57,20 +63,25 @@ class CorePort:
     def resize(self, cap: int, size_bytes: int) -> None:
         truncate.resize(self.kernel.ipc.published[cap], size_bytes)
 
+    def is_running(self, cap: int) -> bool:
+        processes = self.kernel.tasks.processes.values()
+        return any(p.space.program == cap for p in processes if not p.zombie)
+
     def size(self, cap: int) -> int:
         return self.kernel.ipc.published[cap].size_bytes or 0
 
     def pages(self, cap: int) -> int:
         return len(self.kernel.ipc.published[cap].pages)
 
-    def drop(self, cap: int) -> None:
+    def drop(self, cap: int, path: bytes = b"") -> None:
+        self.kernel.ipc.published[cap].last_path = path
         for pfn in self.kernel.ipc.published.pop(cap).drop():
             self.kernel.memory.frames.release(pfn)
 
     # The console --------------------------------------------------------------------------------
 
-    def console_write(self, data: bytes, stream: int) -> None:
-        self.kernel.machine.console.write(data, stream)
+    def console_write(self, data: bytes, stream: int, shown: bytes | None = None) -> None:
+        self.kernel.machine.console.write(data, stream, shown)
 
     def console_read(self, size_bytes: int) -> bytes | None:
         return self.kernel.machine.console.read(size_bytes)
@@ -78,6 +89,9 @@ class CorePort:
     def console_waits(self) -> bool:
         state = self.kernel.machine.console.state
         return bool(state.arrived) or state.ended
+
+    def console_arrived(self) -> int:
+        return len(self.kernel.machine.console.state.arrived)
 
     def console_is_terminal(self, stream: int) -> bool:
         terminals = self.kernel.machine.console.state.terminals
@@ -113,16 +127,28 @@ class CorePort:
 
     def process(self, pid: int) -> ProcessInfo | None:
         process = self.kernel.tasks.processes.get(pid)
-        return _info(process) if process else None
+        return _info(self.kernel, process) if process else None
 
-    def maps(self, pid: int) -> bytes:
-        return b"".join(map(_maps_line, self._space(pid).map))
+    def leader(self, tid: int) -> int:
+        thread = self.kernel.tasks.threads.get(tid)
+        return thread.pid if thread else tid if tid in self.kernel.tasks.processes else 0
 
-    def pages_of(self, pid: int) -> tuple[int, int]:
-        space = self._space(pid)
-        regions = list(space.map)
-        mapped = sum(region.end - region.start >> 12 for region in regions)
-        return mapped, sum(map(space.resident_pages, regions))
+    def regions(self, tid: int) -> list[RegionInfo]:
+        space = self._space(tid)
+        return [self._region(space, region) for region in space.map] if space else []
+
+    def peek(self, tid: int, at: int, size_bytes: int) -> bytes:
+        space = self._space(tid)
+        return space.read_most(at, size_bytes) if space else b""
+
+    def set_oom_score_adj(self, pid: int, value: int) -> None:
+        self.kernel.tasks.processes[pid].oom_score_adj = value
+
+    def processor_times(self) -> list[tuple[int, int]]:
+        used = [0] * len(self.kernel.tasks.seats)
+        for core in self.kernel.machine.cores:
+            used[core.state.id] = core.state.cycles
+        return [(self.kernel.tasks.now(), cycles) for cycles in used]
 
     def vases(self) -> list[int]:
         return sorted(self.kernel.vases.vases)
@@ -147,16 +173,56 @@ class CorePort:
     def attachment(self, pid: int, vid: int) -> dict[str, Any] | None:
         if vid not in self.attached(pid):
             return None
-        space = self._space(pid)
+        space = self.kernel.tasks.processes[pid].space
         return vas_listing.of_attachment(self.kernel.vases.held(space).attachments[vid])
 
-    def _space(self, pid: int) -> AddressSpace:
-        process = self.kernel.tasks.processes.get(pid)
-        if process is None or process.zombie:
-            raise KernelError(E.SRCH)
-        return process.space
+    def _space(self, tid: int) -> AddressSpace | None:
+        """What a thread sees, or the leader of a process; None after its end."""
+        thread = self.kernel.tasks.threads.get(tid)
+        if thread is not None:
+            return thread.space
+        process = self.kernel.tasks.processes.get(tid)
+        return None if process is None or process.zombie else process.space
+
+    def _region(self, space: AddressSpace, region: Region) -> RegionInfo:
+        source, page = region.object, region.page
+        while source.source is not None:
+            source, page = source.source, page + source.source_page
+        file = self._file(source)
+        entries = space.table.entries(region.start, region.end)
+        leaves = tuple((va >> 12, (entry & ADDRESS) >> 12) for va, entry in entries)
+        own = region.object.pages
+        return RegionInfo(
+            start=region.start,
+            end=region.end,
+            prot=region.prot,
+            shared=region.shared,
+            name=region.name,
+            grows_down=region.floor > 0,
+            locked=bool(region.flags & LOCKED),
+            offset=page << 12 if file else 0,
+            file=file,
+            pages=leaves,
+            owned=sum(own.get(region.object_page(n << 12)) == pfn for n, pfn in leaves),
+            paged_out=sum(
+                region.page <= n < region.object_page(region.end) for n in region.object.paged_out
+            ),
+        )
+
+    def _file(self, source: MemoryObject) -> tuple[int, int, bytes] | None:
+        """Device, inode and path of the file that an object belongs to, now or at its end."""
+        endpoint, badge = source.node
+        if not badge:
+            return None
+        ipc = self.kernel.ipc
+        if source.id not in ipc.published:
+            return FILES_DEVICE, badge, source.last_path
+        status = Stat(*ipc.ask(endpoint, badge, "stat", (0,)).words)
+        return status.device, status.inode, ipc.ask(endpoint, badge, "path").data
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
+        if not endpoint:
+            return b"anon_inode:[eventpoll]"
         if not self.kernel.ipc.serves_files(Handle(endpoint, badge)):
             return b"anon_inode:[endpoint]"
         return self.kernel.ipc.ask(endpoint, badge, "path").data
@@ -172,26 +238,65 @@ class CorePort:
         return self.kernel.tasks.now(), self.kernel.idle_cycles
 
 
-def _info(process: Process) -> ProcessInfo:
-    who, threads = process.credentials, process.threads
+def _info(kernel: Kernel, process: Process) -> ProcessInfo:
+    who, space, actions = process.credentials, process.space, process.actions
     descriptors = sorted(process.descriptors.handles.items())
+    usage = process_usage(kernel.tasks, process)
     return ProcessInfo(
         pid=process.pid,
         parent=process.parent.pid if process.parent else 0,
         name=process.name,
         state=_state(process),
-        uid=who.uid,
-        gid=who.gid,
+        uids=(who.real_uid, who.uid, who.saved_uid, who.file_uid),
+        gids=(who.real_gid, who.gid, who.saved_gid, who.file_gid),
+        groups=who.groups,
+        umask=process.surroundings.umask,
         group=process.group,
         session=process.session,
-        threads=tuple(thread.tid for thread in threads),
+        threads=tuple(_thread(kernel, thread) for thread in process.threads),
+        pending=_mask(signal.number for signal in process.pending),
+        ignored=_mask(n for n, a in actions.items() if a.handler == signals.SIG_IGN),
+        caught=_mask(n for n, a in actions.items() if a.handler > signals.SIG_IGN),
+        capabilities=who.capabilities,
+        gains_nothing=process.gains_nothing,
+        oom_score_adj=process.oom_score_adj,
+        limits=tuple(limits.get(process, kind) for kind in range(limits.KINDS)),
         arguments=process.arguments,
+        environment=space.environment,
+        auxiliary=space.auxiliary,
         executable=process.executable,
         cwd=(process.cwd.endpoint, process.cwd.badge),
         descriptors=tuple((n, h.endpoint, h.badge, h.flags) for n, h in descriptors),
         started=process.started,
-        instructions=sum(thread.instructions for thread in threads),
+        user=usage.user,
+        system=usage.system,
+        faults=usage.faults,
+        major_faults=usage.major_faults,
+        most_pages=usage.most_pages,
     )
+
+
+def _thread(kernel: Kernel, thread: Thread) -> ThreadInfo:
+    usage, process = thread_usage(kernel.tasks, thread), thread.process
+    state = "R" if thread.state in (READY, RUNNING) else "S"
+    return ThreadInfo(
+        tid=thread.tid,
+        name=thread.name or process.name,
+        state="T" if process.stopped else state,
+        pending=_mask(signal.number for signal in thread.pending),
+        blocked=thread.mask,
+        affinity=thread.scheduling.affinity & (1 << len(kernel.tasks.seats)) - 1,
+        nice=thread.scheduling.nice,
+        waits=usage.waits,
+        pre_empted=usage.pre_empted,
+        user=usage.user,
+        system=usage.system,
+    )
+
+
+def _mask(numbers: Iterable[int]) -> int:
+    """A bit for each signal, the lowest for signal 1."""
+    return sum(1 << number - 1 for number in set(numbers))
 
 
 def _state(process: Process) -> str:
@@ -200,12 +305,3 @@ def _state(process: Process) -> str:
     if process.stopped:
         return "T"
     return "R" if any(t.state in (READY, RUNNING) for t in process.threads) else "S"
-
-
-def _maps_line(region: Region) -> bytes:
-    """A line of /proc/PID/maps; where the file is, is not known here."""
-    rights = "".join(letter if region.prot >> i & 1 else "-" for i, letter in enumerate("rwx")) + (
-        "s" if region.shared else "p"
-    )
-    line = f"{region.start:08x}-{region.end:08x} {rights} {region.page << 12:08x} 00:00 0 "
-    return (f"{line:<73}{region.name}".rstrip() + "\n").encode()

@@ -11,7 +11,7 @@ from kernel import calls, resume, trap
 from kernel.abi.errno import E
 from kernel.life import delivery
 from kernel.life.life import EXEC, THREAD_END
-from kernel.mm.space import CONFLICT
+from kernel.mm.conflict import CONFLICT
 from kernel.syscalls import TABLE, ArgumentType
 from kernel.vas.vases import VAS_SWITCH
 from kernel.wait import signals

@@ -9,7 +9,7 @@ from hw.cpu import LEAVE, REFUSE, RESUME, Core
 from kernel.abi.errno import Blocked, KernelError
 from kernel.calls import execute, refuse_unknown
 from kernel.kernel import Kernel
-from kernel.life import delivery
+from kernel.life import delivery, oom
 from kernel.resume import block
 from kernel.syscalls import TABLE
 from kernel.task.process import Thread
@@ -22,6 +22,10 @@ FAULT = trace.declare(
 EXCEPTION = trace.declare(
     "exception", "tid:Q vector:B error:H rip:Q va:Q", "The program must answer for it."
 )
+
+NUMBER_SIGN = 1 << 31
+"""The number of a call is the int in EAX; the upper half of RAX does not count (Linux,
+do_syscall_64)."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,7 @@ class Traps:
         """The result for RAX; None: the thread gets it later, or goes on elsewhere."""
         kernel = self.kernel
         thread = _running(kernel, core)
+        number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
         row = TABLE.get(number)
         if row is None:
             return refuse_unknown(kernel, number)
@@ -55,12 +60,15 @@ class Traps:
     def page_fault(self, core: Core, page: int, error: int) -> int:
         """What the core does about it: RESUME, REFUSE or LEAVE."""
         kernel = self.kernel
+        if kernel.tasks.seats[core.state.id].thread is None:  # as in `exception`
+            core.leave = True
+            return LEAVE
         thread, machine = _running(kernel, core), kernel.machine
         machine.charge(costs.REGION_FIND)
         try:
             answer = RESUME if thread.space.fault(page, error) else REFUSE
         except KernelError:
-            delivery.out_of_memory(kernel.tasks, kernel.log, thread)
+            oom.kill(kernel.life, kernel.log, thread)
             answer = LEAVE
         if core.leave and answer == RESUME:
             answer = LEAVE
@@ -74,10 +82,12 @@ class Traps:
         """The thread gets the signal that stands for the exception."""
         kernel = self.kernel
         thread, rip = kernel.tasks.seats[core.state.id].thread, core.state.rip
-        assert thread is not None
+        if thread is None:  # a single step over a call that ended its thread, or put it to sleep
+            core.leave = True
+            return
         if kernel.machine.trace:
             kernel.machine.trace.emit(EXCEPTION, thread.tid, vector, error, rip, va)
-        delivery.answer_for(thread, core, vector, error, va)
+        delivery.answer_for(kernel.life, kernel.log, thread, core, vector, error=error, va=va)
         core.leave = True
 
 

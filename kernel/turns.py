@@ -12,14 +12,16 @@ from dataclasses import replace
 from hw import trace
 from hw.cpu import Core
 from hw.machine import FAST
-from kernel import resume
-from kernel.choose import SCHEDULE
+from kernel import deadlock, resume
+from kernel.choose import SCHEDULE, SLICE
 from kernel.kernel import Kernel, Turn
+from kernel.sched import usage
 from kernel.task.process import BLOCKED, Thread
 from kernel.wait import ringing, timers
 
 TURN_INSTRUCTIONS = 4_000
-"""How long a core runs before another one, whose clock is behind, gets its turn."""
+"""How long a core runs before another one, whose clock is behind, gets its turn: on average.  The
+seed decides from half of it to one and a half, or every seed would show the same interleaving."""
 ALONE_INSTRUCTIONS = 2_000_000
 """The same where no other thread waits for a core."""
 
@@ -84,18 +86,21 @@ def _turn(kernel: Kernel, core: Core) -> None:
     thread = seat.thread or tasks.dispatch(seat, core)
     if thread is None:
         return
-    thread.turn_began = (core.state.cycles, core.state.instructions)
+    usage.begin_turn(tasks, thread)
     if resume.prepare(kernel, seat, thread, core):
         _run_guest(kernel, thread, core, _plan(kernel, thread, core))
     elif thread.state == BLOCKED:
         tasks.policy.sleep(thread)
     if kernel.unfinished is None:
-        _end_turn(kernel, thread, core)
+        _end_turn(kernel, thread)
 
 
 def _plan(kernel: Kernel, thread: Thread, core: Core) -> Turn:
     """How far the core may run: to the end of the slice, of the turn, or to the next alarm."""
-    budget = TURN_INSTRUCTIONS if _cores_take_turns(kernel) else ALONE_INSTRUCTIONS
+    budget = ALONE_INSTRUCTIONS
+    if _cores_take_turns(kernel):
+        varied = kernel.chooser.choose(SLICE, TURN_INSTRUCTIONS)
+        budget = max(1, TURN_INSTRUCTIONS // 2 + varied)
     alone = not kernel.tasks.policy.has(core.state.id)
     if not alone:
         budget = min(budget, max(1, thread.slice_left))
@@ -164,12 +169,9 @@ def _account(kernel: Kernel, thread: Thread, instructions: int) -> None:
                 kernel.machine.trace.emit(LEVEL, *move)
 
 
-def _end_turn(kernel: Kernel, thread: Thread, core: Core) -> None:
-    """Bill `thread` for its turn on `core`, and let its processor-time timers ring."""
-    if thread.turn_began is not None:
-        thread.cycles += core.state.cycles - thread.turn_began[0]
-        thread.instructions += core.state.instructions - thread.turn_began[1]
-        thread.turn_began = None
+def _end_turn(kernel: Kernel, thread: Thread) -> None:
+    """Bill `thread` for its turn, and let its processor-time timers ring."""
+    usage.end_turn(kernel.tasks, thread)
     if thread.process.timers:
         timers.ring(kernel.alarms, thread.process)
 
@@ -195,8 +197,8 @@ def run_until(kernel: Kernel, reached: Callable[[], bool]) -> None:
 
 def run_traps(kernel: Kernel, count: int) -> None:
     """Run until `count` more traps were taken, or the first process has ended."""
-    last, first = kernel.taken + count, kernel.tasks.processes[1]
-    run_until(kernel, lambda: kernel.taken >= last or first.zombie)
+    last, main = kernel.taken + count, kernel.tasks.processes.get(kernel.life.main)
+    run_until(kernel, lambda: kernel.taken >= last or main is None or main.zombie)
 
 
 def _go_on(kernel: Kernel, turn: Turn) -> None:
@@ -207,7 +209,7 @@ def _go_on(kernel: Kernel, turn: Turn) -> None:
     assert thread is not None
     _run_guest(kernel, thread, core, turn)
     if kernel.unfinished is None:
-        _end_turn(kernel, thread, core)
+        _end_turn(kernel, thread)
 
 
 # Time -------------------------------------------------------------------------------------
@@ -231,8 +233,7 @@ def _idle(kernel: Kernel) -> None:
         _let_time_pass(kernel, deadline)
         ringing.ring(kernel.alarms, kernel.ready)
     else:
-        waiting = ", ".join(f"{t.tid} in {t.channel}" for t in kernel.tasks.threads.values())
-        raise Deadlock(f"every thread waits and nothing can wake one: {waiting}")
+        raise Deadlock(deadlock.why(kernel))
 
 
 def _let_time_pass(kernel: Kernel, until: int) -> None:

@@ -11,6 +11,7 @@ from kernel.kernel import Kernel
 from kernel.mm.layout import KUSER
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import span
+from kernel.mm.shown import SLOT_BITS, slots
 from kernel.mm.space import AddressSpace
 from kernel.vas.forward import CopiedTable
 from kernel.vas.records import WRITE, Named, Segment, Vas
@@ -39,6 +40,17 @@ def _layers(view: LayeredView) -> Iterator[str]:
     for layer in view.shows:
         if layer.views.get(view.id) is not view:
             yield f"space {layer.id} does not know that view {view.id} shows it"
+        for other in view.shows:
+            if other is not layer:
+                yield from _neighbours(view, layer, other)
+
+
+def _neighbours(view: LayeredView, layer: AddressSpace, other: AddressSpace) -> Iterator[str]:
+    """A space knows the views that show something else in one of its slots."""
+    kuser = [KUSER >> SLOT_BITS] if other.kuser_pfn else []
+    for slot in (*kuser, *(s for r in other.map for s in slots(r.start, r.end))):
+        if view.id not in layer.neighbours.get(slot, {}):
+            yield f"space {layer.id} does not know what view {view.id} shows in slot {slot}"
 
 
 def _leaves(kernel: Kernel, view: LayeredView) -> Iterator[str]:
@@ -90,7 +102,7 @@ def _mixed(
 
 
 def counts(kernel: Kernel) -> Iterator[str]:
-    """Whoever is counted is there: attachments, threads inside, frames that are paid for."""
+    """Counts are true: attachments, threads inside, frames that are paid for."""
     vases = kernel.vases
     kinds: dict[int, Counter[bool]] = {}
     for vas in vases.vases.values():
@@ -116,7 +128,7 @@ def _named(kernel: Kernel, what: str, named: Named, found: Counter[bool]) -> Ite
         yield f"{what} {named.id} counts {named.readers} readers and {named.writers} writers"
     alone = not named.writers or (named.writers == 1 and not named.readers)
     if isinstance(kernel.vases.sharing, AtAttach) and not alone:
-        yield f"{what} {named.id} has a writer and somebody else"
+        yield f"{what} {named.id} has a writer beside others"
     names = kernel.vases.vas_names if isinstance(named, Vas) else kernel.vases.segment_names
     if names.get(named.name) != named.id:
         yield f"{what} {named.id} is not found by its name"

@@ -72,52 +72,68 @@ class Figure:
 
 def _fork(pages: int) -> Figure:
     doc = f"the first fork of a process with {pages:,} pages written, until the parent goes on"
-    return Figure(f"fork_{pages}", doc, "fork", MARK, "fork", (pages,), 1, begins="fork")
+    return Figure(
+        f"fork_{pages}",
+        doc,
+        mode="fork",
+        first=MARK,
+        last="fork",
+        numbers=(pages,),
+        rounds=1,
+        begins="fork",
+    )
 
 
 FIGURES = {
     figure.name: figure
     for figure in (
-        Figure("null_syscall", "a system call that does nothing", "null", MARK, MARK, crossings=1),
+        Figure(
+            "null_syscall",
+            "a system call that does nothing",
+            mode="null",
+            first=MARK,
+            last=MARK,
+            crossings=1,
+        ),
         Figure(
             "thread_switch",
             "sched_yield to another thread of the process, its working set touched",
-            "threads",
-            "sched_yield",
-            "sched_yield",
+            mode="threads",
+            first="sched_yield",
+            last="sched_yield",
             crossings=2,
         ),
         Figure(
             "vas_switch",
             "vas_switch into a VAS or back home, the same working set touched",
-            "views",
-            "vas_switch",
-            "vas_switch",
+            mode="views",
+            first="vas_switch",
+            last="vas_switch",
             crossings=2,
         ),
         Figure(
             "process_switch",
             "sched_yield to another process, its working set touched",
-            "processes",
-            "sched_yield",
-            "sched_yield",
+            mode="processes",
+            first="sched_yield",
+            last="sched_yield",
             crossings=2,
         ),
         Figure(
             "vas_create",
             "vas_create with a name of nine letters",
-            "create",
-            MARK,
-            "vas_create",
+            mode="create",
+            first=MARK,
+            last="vas_create",
             begins="vas_create",
         ),
         Figure(
             "vas_create_attach",
             "vas_create, and vas_attach of the new VAS",
-            "attach",
-            MARK,
-            "vas_attach",
-            (0,),
+            mode="attach",
+            first=MARK,
+            last="vas_attach",
+            numbers=(0,),
             begins="vas_create",
             through="vas_create",
         ),

@@ -36,9 +36,10 @@ A student's tree: a whole operating system, but for what you write.
     python3 run.py lab show {number}       the hand-out: begin here
     python3 run.py lab show quick   Vantage on one page
     python3 run.py lab grade {number}      the judge
-
+{until}
 {task} Python 3.10 or newer is all that it needs.
 """
+UNTIL = "    python3 run.py exec {} hello{}runs before you have written anything\n"
 TO_WRITE = "You write in {}; look for PROMPT."
 TO_ANSWER = "`python3 run.py lab ask {}` has the questions; your answers go into `{}`."
 INSTRUCTORS = ("mutants.py",)
@@ -133,7 +134,9 @@ def _write_tree(lab: Lab, to: Path, seed: int) -> None:
         (to / BUILT / name).unlink()  # it was built from the solution
     for name in lab.withheld:
         (to / name).write_text(_absent(name, lab), "utf-8")
-    readme = README.format(number=lab.number, title=lab.title, task=_task(lab))
+    boots = " ".join(lab.boots)
+    until = UNTIL.format(boots, " " * max(3, 12 - len(boots))) if boots else ""
+    readme = README.format(number=lab.number, title=lab.title, task=_task(lab), until=until)
     (to / "README.md").write_text(readme, "utf-8")
     _course(lab, to / "labs", seed)
     if lab.answers:
@@ -171,7 +174,8 @@ def _without(line: str, absent: list[str]) -> str | None:
 def _task(lab: Lab) -> str:
     if lab.answers:
         return TO_ANSWER.format(lab.number, lab.answers)
-    return TO_WRITE.format(" and ".join(f"`{part}`" for part in lab.files))
+    *most, last = (f"`{part}`" for part in lab.files)
+    return TO_WRITE.format(f"{', '.join(most)} and {last}" if most else last)
 
 
 def _absent(name: str, lab: Lab) -> str:

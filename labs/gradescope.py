@@ -8,9 +8,11 @@ depends on those places but their names: everything is found beside `run_autogra
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 
+from hw.files import write_whole
 from hw.host import UserError
 from labs.exam import seed_held
 from labs.lab import ROOT, Lab
@@ -41,7 +43,7 @@ python3 run.py {first}
 
 RUN = """\
 #!/bin/sh
-# Runs for each submission; the report is there whatever happens.
+# Runs for each submission; there is always a report.
 here="$(cd "$(dirname "$0")" && pwd)"
 mkdir -p "$here/results"
 timeout 600 python3 "$here/source/run.py" lab grade {lab} --tree "$here/submission" \\
@@ -59,7 +61,8 @@ def write_autograder(lab: Lab, to: Path, seed: int) -> None:
         raise UserError("a student's tree cannot grade others", "export from the instructor's tree")
     if to.exists():
         raise UserError(f"{to} exists already", "name a file that does not exist yet")
-    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in _sources():
             archive.write(path, path.relative_to(ROOT).as_posix())
         run = RUN.format(lab=lab.number, seed=seed)
@@ -68,6 +71,7 @@ def write_autograder(lab: Lab, to: Path, seed: int) -> None:
             entry = zipfile.ZipInfo(name)
             entry.external_attr = EXECUTABLE
             archive.writestr(entry, text)
+    write_whole(to, whole.getvalue())
 
 
 def _sources() -> list[Path]:

@@ -1,4 +1,4 @@
-"""One grading from beginning to end: whatever was handed in, a report comes out."""
+"""One grading from beginning to end.  It always ends in a report."""
 
 from __future__ import annotations
 

@@ -234,7 +234,8 @@ def _interviews(sitting: Sitting, check: Check, questions: list[Question], child
         right += not wrong
         if wrong and not found:
             found, about = wrong, "" if wrong.startswith(BROKEN) else question.about
-            moment = interview.keep(sitting.keep, f"lab{sitting.lab.number}-{check.name}")
+            if not WAITS.search(wrong):
+                moment = interview.keep(sitting.keep, f"lab{sitting.lab.number}-{check.name}")
         if wrong and (child.hung or child.over or not check.partial):
             break
     return Verdict(

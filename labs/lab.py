@@ -63,7 +63,7 @@ class Lab:
     without: tuple[str, ...]
     """Commands that would show the answer."""
     boots: tuple[str, ...]
-    """Options with which a starter boots whatever is missing."""
+    """Options with which a starter boots before anything is written."""
     programs: tuple[str, ...]
     """Those that are built from the student's C."""
     answers: str

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hw.files import scratch_folder
 from hw.host import UserError
+from labs.crew import Crew
 from labs.judge import Verdict, grade
 from labs.lab import ROOT, Lab
 
@@ -63,16 +64,18 @@ def lay_out(lab: Lab, tree: Path, changed: dict[str, str]) -> None:
         path.write_text(changed.get(name, (ROOT / name).read_text("utf-8")), "utf-8")
 
 
-def judge_all(lab: Lab, seed: int, only: str = "") -> Iterator[tuple[Wrong, Verdict]]:
+def judge_all(
+    lab: Lab, seed: int, only: str = "", crew: Crew | None = None
+) -> Iterator[tuple[Wrong, Verdict]]:
     """Each wrong answer whose check's name has `only`, with what that check says of it."""
     for wrong in wrong_answers(lab):
         if only in wrong.caught_by:
-            yield wrong, judge_one(lab, wrong, seed)
+            yield wrong, judge_one(lab, wrong, seed, crew)
 
 
-def judge_one(lab: Lab, wrong: Wrong, seed: int) -> Verdict:
+def judge_one(lab: Lab, wrong: Wrong, seed: int, crew: Crew | None = None) -> Verdict:
     """What the check that must catch it says."""
     with scratch_folder("mutant") as folder:
         lay_out(lab, folder, {wrong.file: wrong.source()})
-        verdicts = grade(lab, folder, seed, wrong.caught_by)
+        verdicts = grade(lab, folder, seed, wrong.caught_by, crew=crew)
         return next(v for v in verdicts if v.check.name == wrong.caught_by)

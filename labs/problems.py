@@ -368,5 +368,5 @@ def _missed(pages: list[int], sets: int, ways: int) -> int:
     for vpn in pages:
         if tlb.lookup(vpn, 0) is None:
             misses += 1
-            tlb.fill(Entry(vpn, 0, 0, 0, False, 1))
+            tlb.fill(Entry(vpn, 0, 0, rights=0, dirty=False, level=1))
     return misses

@@ -80,6 +80,8 @@ def summary(report: Report) -> str:
 
 def _explained(lab: Lab, verdict: Verdict, where: Sequence[object] = ()) -> str:
     """`where` are the words that lead to what was graded, if it is not the tree itself."""
+    if verdict.found.startswith(NOT_ASKED):
+        return _indented([verdict.found])
     again = command("lab", "grade", lab.number, "-k", verdict.check.name, *where)
     lines = [verdict.told, verdict.check.cause, f"again: {again}"]
     if verdict.moment is not None:

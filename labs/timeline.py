@@ -106,6 +106,13 @@ def middle_wait(line: Timeline, tid: int, first: int, last: int) -> int:
     return median_low(waits) if waits else 0
 
 
+def handed_on(line: Timeline, tid: int, first: int, last: int) -> int:
+    """How many of its turns one thread ran before and another one after, on a single core."""
+    among = line.between(first, last)
+    around = zip(among, among[1:], among[2:], strict=False)
+    return sum(own.tid == tid and before.tid != after.tid for before, own, after in around)
+
+
 def turns(line: Timeline, tid: int, first: int, last: int) -> int:
     return len(line.of(tid, first, last))
 
@@ -142,6 +149,7 @@ MEASURES: dict[str, Callable[..., Any]] = {
         shortest_turn,
         overtaken,
         middle_wait,
+        handed_on,
         turns,
         first_rank,
         levels,

@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs",
         type=_positive,
         metavar="N",
-        help="so many checks, or submissions, at a time (default: one for each core)",
+        help="how many checks, or submissions, run at a time (default: one for each core)",
     )
     verb.add_argument("--seed", type=int, help="which questions are asked")
     verb.add_argument("--results", metavar="DIR", help="write the three report files there")
@@ -279,14 +279,21 @@ def _grade_class(
 
 
 def _mutants(options: argparse.Namespace) -> int:
-    from labs import mutants  # which a student's tree is without
+    lab, crew = find_lab(options.lab), Crew()
+    if not _is_solution():
+        raise UserError("a student's tree has no wrong answers", "the instructor's tree has them")
+    from labs import mutants
 
-    lab, caught = find_lab(options.lab), True
-    seed = USUAL_SEED if options.seed is None else options.seed
-    for wrong, verdict in mutants.judge_all(lab, seed, options.k):
-        caught &= wrong.says in verdict.found
-        print(f"{wrong.name} ({wrong.caught_by})\n    {verdict.found or 'NOT CAUGHT'}", flush=True)
-    return 0 if caught else 1
+    seed, caught = USUAL_SEED if options.seed is None else options.seed, []
+
+    def tell() -> None:
+        for wrong, verdict in mutants.judge_all(lab, seed, options.k, crew):
+            caught.append(wrong.says in verdict.found)
+            said = verdict.found or "NOT CAUGHT"
+            print(f"{wrong.name} ({wrong.caught_by})\n    {said}", flush=True)
+
+    run_interruptible(tell, crew.dismiss)
+    return 0 if all(caught) else 1
 
 
 def _positive(word: str) -> int:

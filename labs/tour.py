@@ -19,7 +19,6 @@ from kernel.kernel import Kernel
 from kernel.task.process import Process
 from labs.demo import scenes_of
 from userland.exec import configuration
-from userland.gallery import record
 from userland.live import is_possible, show, trace_file
 from userland.programs import built_in, read_program
 
@@ -82,6 +81,8 @@ def main(argv: list[str]) -> int:
 
 def look_back(config: Config, *, panel: bool, captions: bool) -> None:
     """The last room again, recorded: in sentences, and on the front panel until it is closed."""
+    from userland.gallery import record  # draws, so the tree of lab 1 is without it
+
     with trace_file(None) as path:
         record("cow", config, path)
         if captions:

@@ -38,7 +38,7 @@ MOST_LINES = 12
 
 @dataclass(slots=True)
 class Workshop:
-    """Builds the lab's programs at the first need, and once, whoever asks first."""
+    """Builds the lab's programs once, when a check first needs one."""
 
     lab: Lab
     tree: Path

@@ -1,7 +1,7 @@
-"""What a trace does not hold, by executing the run again: instructions, and what memory held.
+"""Executes a run again to find what its trace does not hold: instructions, contents of memory.
 
-Everything starts from a checkpoint of the run, and is given the input that the run was given;
-then it goes as it went.  What is found is written in the format of a trace, for the panel to read.
+Each execution starts from a checkpoint of the run and gets the input that the run got, so it goes
+the same way.  The answers have the format of a trace, which the panel can read.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from kernel import checkpoint, turns
 from kernel.kernel import Kernel
 
 WINDOW_INSTRUCTIONS = 20_000
-"""A window is at most so long."""
+"""A window has at most this many instructions."""
 WINDOW_FRAMES = 4_096
-"""So many frames are shown in a window: 16 MiB, those in use from the lowest on."""
+"""A window shows at most this many frames (16 MiB): those in use, from the lowest on."""
 
 
 @dataclass
@@ -31,6 +31,19 @@ class Past:
 
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
     arrivals: Sequence[Arrival] = ()
+
+    def thin(self, most: int, most_bytes: int) -> None:
+        """Drop those whose neighbours are the closest, older ones first.
+
+        At most `most` stay, of at most `most_bytes` beside the first and the last, which always
+        stay.  So they lie about equally far apart, however long the run is.
+        """
+        kept = self.checkpoints
+        while len(kept) > 2 and (
+            len(kept) > most or sum(len(data) for _, data in kept[1:-1]) > most_bytes
+        ):
+            gaps = [kept[i + 1][0] - kept[i - 1][0] for i in range(1, len(kept) - 1)]
+            del kept[1 + gaps.index(min(gaps))]
 
     def at(self, place: int) -> Kernel:
         """The system as it was at the last checkpoint before record `place`, or the first."""
@@ -41,9 +54,11 @@ class Past:
         return kernel
 
     def back_to(self, place: int, now: Kernel) -> Kernel:
-        """The system as it was at the end of the trap that record `place` belongs to, connected to
-        the host as `now` is.  What came after that is forgotten; but input that the host can
-        not give a second time, from a pipe, is kept for it."""
+        """The system at the end of the trap that record `place` belongs to.
+
+        It is connected to the host as `now` is.  Everything after that moment is dropped, except
+        input from a pipe, which the host cannot give a second time: the system gets it again.
+        """
         kernel = self.at(place)
         run, console, old = trace_of(kernel), kernel.machine.console, now.machine.console
         turns.run_until(kernel, lambda: run.total >= place)
@@ -61,7 +76,7 @@ class Past:
 
 @dataclass
 class Kept:
-    """A source of input that first gives again what a dropped part of the run had taken."""
+    """A source of input that first repeats the input which the dropped part of the run took."""
 
     data: list[bytes]
     source: Callable[[], bytes]
@@ -71,13 +86,13 @@ class Kept:
 
 
 def trace_of(kernel: Kernel) -> Trace:
-    """The records of a system that was recorded, as its checkpoint goes on with them."""
+    """The records of a recorded system, continued from its checkpoint."""
     assert kernel.machine.trace is not None
     return kernel.machine.trace
 
 
 def finish(path: Path) -> None:
-    """Give an answer its name, now that it is whole."""
+    """Give an answer its name, now that it is complete."""
     path.with_suffix(".part").replace(path)
 
 
@@ -87,10 +102,12 @@ def finish(path: Path) -> None:
 def window(
     kernel: Kernel, wished: tuple[int, int], path: Path, start: tuple[int, int] | None = None
 ) -> None:
-    """Run on to where there have been the first wished number of records, and from there one
-    instruction at a time, recorded in `path`: to the trap after the last wished record, or for so
-    many instructions.  With `start`, a core and a count, stepping begins only when that core has
-    retired so many instructions."""
+    """Run on to the first wished record, then one instruction at a time, recorded in `path`.
+
+    Stepping ends at the trap after the last wished record, or after a number of instructions.
+    `start` is a core and a count: stepping begins only when that core has retired `count`
+    instructions.
+    """
     run = trace_of(kernel)
     if run.total < wished[0]:
         turns.run_until(kernel, lambda: run.total >= wished[0])
@@ -109,13 +126,13 @@ def window(
 
 
 class Recorder:
-    """Records a system instruction by instruction, with what memory holds and what changes it."""
+    """Records a system instruction by instruction, with the contents of memory and each change."""
 
     def __init__(self, kernel: Kernel, run: Trace) -> None:
         self.kernel, self.run = kernel, run
         self.port = run
         self.others = 0
-        """Records so far that the run has, too."""
+        """The number of records so far that the run has as well."""
         self.end = 0
         self._looked = -1
         self._known: dict[int, bytes] = {}
@@ -145,7 +162,7 @@ class Recorder:
             self.others += 1
 
     def _look(self) -> None:
-        """Record what the kernel has changed, if it has run since: all that it did to memory."""
+        """Record all changes of memory that the kernel has made since the last call."""
         if self._looked == self.others:
             return
         self._looked = self.others
@@ -163,7 +180,7 @@ class Recorder:
 
 
 def pages(kernel: Kernel, places: Sequence[int], pfns: Sequence[int], path: Path) -> None:
-    """Write what frames held after so many records, for each of `places`."""
+    """Write the contents of frames after a number of records, for each number in `places`."""
     run, memory = trace_of(kernel), kernel.machine.memory
     with path.with_suffix(".part").open("wb") as sink:
         answer = Trace({"places": list(places)}, sink)
@@ -189,9 +206,11 @@ LONGEST_STORE = 64
 
 
 def last_write(past: Past, place: int, pa: int, size_bytes: int, path: Path) -> None:
-    """Find what last wrote to physical memory before record `place`: the header of the answer has
-    `found`, null or how many records there had been, the core, its instructions, and whether it
-    was an instruction (1) or the kernel (0)."""
+    """Find the last write to physical memory before record `place`.
+
+    The header of the answer has `found`.  It is null, or: the number of records before the write,
+    the core, its instructions, and 1 for an instruction or 0 for the kernel.
+    """
     starts = [total for total, _ in past.checkpoints if total < place]
     found, end = None, place
     while starts and found is None:
@@ -203,8 +222,8 @@ def last_write(past: Past, place: int, pa: int, size_bytes: int, path: Path) -> 
 
 
 class Watch:
-    """Watches a piece of physical memory: stores by instructions, which a hook tells, and changes
-    by the kernel, which are seen at its next record."""
+    """Watches a piece of physical memory.  A hook reports stores by instructions.  A change by the
+    kernel is seen at the kernel's next record."""
 
     def __init__(self, kernel: Kernel, pa: int, size_bytes: int) -> None:
         self.kernel, self.pa, self.size_bytes = kernel, pa, size_bytes
@@ -215,7 +234,7 @@ class Watch:
         self._end = 0
 
     def until(self, end: int) -> tuple[int, int, int, int] | None:
-        """Run on to record `end`, and tell the last write before it."""
+        """Run on to record `end`; returns the last write before it."""
         self._end = end
         for core in self.kernel.machine.cores:
             first, last = max(0, self.pa - LONGEST_STORE), self.pa + self.size_bytes - 1
@@ -259,8 +278,11 @@ def variants(config: MachineConfig) -> list[tuple[str, MachineConfig]]:
 
 def what_if(past: Past, place: int, path: Path) -> None:
     """Run the same system on other machines, each for as many instructions as this one had run at
-    record `place`: the header of the answer has (name, instructions, cycles, misses of the
-    instruction and of the data TLB by cause) of each."""
+    record `place`.
+
+    For each machine the header of the answer has (name, instructions, cycles, misses of the
+    instruction TLB and of the data TLB by cause).
+    """
     rows: list[list[object]] = []
     kernel = past.at(0)
     run = trace_of(kernel)

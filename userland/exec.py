@@ -1,4 +1,4 @@
-"""`run.py exec`: boot, run one program on the host's terminal, and exit as it did."""
+"""`run.py exec`: boot, run one program on the host's terminal, and exit with its status."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
-from hw.host import UserError, is_terminal, run_interruptible
+from hw.host import UserError, printable, run_interruptible
 from hw.terminal import GuestTerminal, guest_terminal
 from hw.trace import Trace
 from kernel import turns
@@ -22,8 +22,11 @@ from kernel.strace import Strace, error_name
 from kernel.task.process import Process
 from kernel.turns import Deadlock
 from kernel.wait import signals
+from userland.crash import OF_EXCEPTIONS, Crime
+from userland.inputs import Inputs, account_of, add_inputs, inputs_of
 from userland.live import Link, beside_panel, is_possible, narrating, trace_file
 from userland.programs import built_in, describe, read_program
+from userland.streams import Output, read_in
 
 EXAMPLES = """\
 examples:
@@ -34,9 +37,11 @@ examples:
   run.py exec --trace t.vtrace cow      record everything that happens
   run.py exec --panel threads           see it live, and go back in it
   run.py exec --captions hello          what happens, a sentence for each event
+  run.py exec --user root ./a.out       as root; or as any uid
 
 The exit status is the program's; 128 + n if signal n ended it.
 """
+ENVIRONMENT = {"PATH": "/bin", "HOME": "/", "TERM": "dumb"}
 
 CANNOT_RUN = {
     E.NOEXEC: "it is not a static x86-64 ELF program; build one with `run.py cc FILE.c -o OUT`",
@@ -47,7 +52,7 @@ CANNOT_RUN = {
 
 @dataclass
 class Recording:
-    """Where the records of a run go."""
+    """The destinations of a run's records."""
 
     path: Path | None = None
     strace: bool = False
@@ -56,36 +61,43 @@ class Recording:
     panel: bool = False
     paused: bool = False
     captions: bool = False
+    inputs: Inputs = field(default_factory=Inputs)
 
     @property
     def watched(self) -> bool:
-        """Somebody reads the records while they are made."""
+        """The panel or a narrator reads the records during the run."""
         return self.panel or self.captions
 
 
 def main(argv: list[str]) -> int:
     """The exec command; returns the exit status of the program."""
     options = _parser().parse_args(argv)
-    config = configuration(options)
+    config = replace(configuration(options), user=account_of(options.user).credentials)
     program = read_program(options.program)
-    environment = [b"PATH=/bin", b"HOME=/", b"TERM=" + os.environ.get("TERM", "dumb").encode()]
+    inputs = inputs_of(options, ENVIRONMENT)
     path = b"/bin/" + os.fsencode(Path(options.program).name)
-    kernel = boot(config, built_in() | {path: program}, write_out, read_in)
+    kernel = boot(config, built_in() | {path: program}, Output("output"), read_in)
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
-    wish = wish_of(options, options.program, program)
+    wish = wish_of(options, options.program, program, inputs)
     with observed(kernel, wish) as link:
         try:
-            process = spawn(kernel, program, arguments, environment, config.user, path)
+            given = list(inputs.environment)
+            kernel.life.start_init()
+            process = spawn(kernel, program, arguments, given, config.user, path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError(f"cannot run {options.program}", remedy) from error
-        return run_on_terminal(kernel, process, debug=options.pdb, link=link)
+        behind = len(options.arguments) + 1
+        words = argv[: len(argv) - behind]
+        crime = Crime(options.program, program, words, options.arguments, options.trace)
+        return run_on_terminal(kernel, process, debug=options.pdb, link=link, crime=crime)
 
 
-def wish_of(options: argparse.Namespace, name: str, program: bytes) -> Recording:
-    """Who is to look on, from the options."""
+def wish_of(options: argparse.Namespace, name: str, program: bytes, inputs: Inputs) -> Recording:
+    """The observers of the run, from the options."""
     panel = options.panel and is_possible()
-    wish = Recording(options.trace, options.strace, None, panel, options.paused, options.captions)
+    observers = options.trace, options.strace, None, panel, options.paused, options.captions
+    wish = Recording(*observers, inputs)
     if wish.path or wish.watched:
         wish.program = describe(name, program)
     return wish
@@ -93,8 +105,10 @@ def wish_of(options: argparse.Namespace, name: str, program: bytes) -> Recording
 
 @contextlib.contextmanager
 def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
-    """The host's streams are the console's, and who was asked to looks on: a file, the log of
-    calls, the panel, or a teller of captions."""
+    """Connect the console to the host's streams, and start the observers of the run.
+
+    An observer is a file, the log of calls, the panel, or a narrator that prints captions.
+    """
     with contextlib.ExitStack() as stack:
         link = Link(stop_at=0 if wish.paused and wish.panel else None) if wish.watched else None
         if link is not None:
@@ -104,7 +118,7 @@ def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
             stack.enter_context(beside_panel(kernel, link, *words))
         elif link is not None:
             link.narrator = stack.enter_context(narrating(link))
-        stack.enter_context(connect_console(kernel))
+        stack.enter_context(connect_console(kernel, wish.inputs))
         port = stack.enter_context(recording(kernel, wish))
         if link is not None and port is not None:
             link.trace, link.sink = port, port.sink
@@ -112,14 +126,19 @@ def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
 
 
 def run_on_terminal(
-    kernel: Kernel, process: Process, *, debug: bool = False, link: Link | None = None
+    kernel: Kernel,
+    process: Process,
+    *,
+    debug: bool = False,
+    link: Link | None = None,
+    crime: Crime | None = None,
 ) -> int:
     """Run to the end of `process` under Ctrl-C's control; returns a shell's exit status."""
     kernel.ipc.debug = debug
     ended: list[Process] = []
 
     def current() -> Kernel:
-        """The system that runs now; another one, if the user has gone back."""
+        """The system that runs now.  If the user has gone back, it is another one."""
         return getattr(link, "kernel", kernel)
 
     def work() -> None:
@@ -144,34 +163,46 @@ def run_on_terminal(
         if isinstance(keys, GuestTerminal):
             keys.interrupt()
 
+    outputs = [sink for sink in console_sinks(kernel) if isinstance(sink, Output)]
+    for output in outputs:
+        output.failed = abort
     try:
         run_interruptible(work, abort)
+        for output in outputs:
+            output.check()
     except Deadlock as deadlock:
-        print(f"run.py exec: {deadlock}", file=sys.stderr)
+        print(printable(f"run.py exec: {deadlock}"), file=sys.stderr)
         return 1
     for message in current().log.messages:
-        print(f"kernel: {message}", file=sys.stderr)
-    return exit_status(ended[0] if ended else process)
+        print(printable(f"kernel: {message}"), file=sys.stderr)
+    return exit_status(ended[0] if ended else process, crime)
 
 
-def exit_status(process: Process) -> int:
-    """The program's status as a shell reports it; says which signal ended it."""
+def console_sinks(kernel: Kernel) -> list[Callable[[bytes], None]]:
+    console = kernel.machine.console
+    return [console.sink, console.error_sink]
+
+
+def exit_status(process: Process, crime: Crime | None = None) -> int:
+    """The program's status as a shell reports it; says which signal ended it, and where."""
     signal = process.exit_status & 0x7F
     if not signal:
         return process.exit_status >> 8
-    print(f"{process.name} was ended by {signals.name(signal)}", file=sys.stderr)
+    print(printable(f"{process.name} was ended by {signals.name(signal)}"), file=sys.stderr)
+    if crime is not None and signals.name(signal) in OF_EXCEPTIONS and process.exception:
+        print(printable(crime.sentence(*process.exception)), file=sys.stderr)
     return 128 + signal
 
 
 def machine_options(argv: list[str]) -> argparse.Namespace:
-    """The machine's options alone, parsed."""
+    """Parse the machine's options alone."""
     parser = argparse.ArgumentParser()
     add_machine_options(parser)
     return parser.parse_args(argv)
 
 
 def configuration(options: argparse.Namespace) -> Config:
-    """The parsed machine options, with wrong values as a sentence."""
+    """Parse the machine's options; a wrong value is reported in a sentence."""
     try:
         return config_from(options)
     except ValueError as error:
@@ -179,16 +210,15 @@ def configuration(options: argparse.Namespace) -> Config:
 
 
 @contextlib.contextmanager
-def connect_console(kernel: Kernel) -> Iterator[None]:
-    """The host's streams become the console's: a terminal where they are one, pipes elsewhere."""
+def connect_console(kernel: Kernel, inputs: Inputs) -> Iterator[None]:
+    """Connect the console to the host's streams: a terminal where they are one, else pipes."""
     console = kernel.machine.console
-    console.error_sink = write_errors
-    reads, writes, complains = map(is_terminal, (sys.stdin, sys.stdout, sys.stderr))
-    console.state.terminals = (reads, writes, complains)
-    if not is_terminal(sys.stdin):
+    console.error_sink = Output("errors")
+    console.state.terminals = inputs.terminals
+    if not inputs.terminals[0]:
         yield
         return
-    with guest_terminal() as keys:
+    with guest_terminal(inputs.window) as keys:
         console.keys, console.terminal_sink = keys, keys.write
         try:
             yield
@@ -198,20 +228,24 @@ def connect_console(kernel: Kernel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def recording(kernel: Kernel, wish: Recording) -> Iterator[Trace | None]:
-    """Attach a trace to the machine, if a file or the log of calls is wanted."""
+    """Attach a trace to the machine, if the user wants a file or the log of calls."""
     if wish.path is None and not wish.strace:
         yield None
         return
     with _open_for_writing(wish.path) as sink:
         end = "\r\n" if kernel.machine.console.keys else "\n"
-        observer = Strace(lambda line: print(line, end=end, file=sys.stderr))
-        header = trace_header(kernel, wish.program)
+        observer = Strace(lambda line: print(printable(line), end=end, file=sys.stderr))
+        header = trace_header(kernel, wish.program) | {"inputs": wish.inputs.header()}
         trace = Trace(header, sink, observer if wish.strace else None)
         kernel.machine.attach_trace(trace)
         try:
             yield trace
         finally:
             trace.close()
+            if trace.failed is not None:
+                words = f"cannot write {wish.path}: {trace.failed.strerror}"
+                what = f"run.py exec: {words}; the recording ends after {trace.kept:,} records"
+                print(printable(what), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -220,36 +254,15 @@ def _open_for_writing(path: Path | None) -> Iterator[BinaryIO | None]:
         yield None
         return
     try:
-        file = path.open("wb")
+        file = path.open("wb", buffering=0)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}", "name another file") from error
     with file:
         yield file
 
 
-def write_out(data: bytes) -> None:
-    """Console output to the host's standard output, at once; nowhere, if that is closed."""
-    _write(sys.stdout, data)
-
-
-def write_errors(data: bytes) -> None:
-    """The program's errors to the host's standard error, at once."""
-    _write(sys.stderr, data)
-
-
-def _write(stream: TextIO | None, data: bytes) -> None:
-    if stream is not None:
-        stream.buffer.write(data)
-        stream.buffer.flush()
-
-
-def read_in() -> bytes:
-    """What the host's standard input has; b"" at its end."""
-    return os.read(sys.stdin.fileno(), 65536) if sys.stdin else b""
-
-
 def add_observers(parser: argparse.ArgumentParser) -> None:
-    """The options of who looks on."""
+    """The options for the observers of a run."""
     parser.add_argument("--strace", action="store_true", help="log every call on standard error")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="record the run in a file")
     parser.add_argument("--panel", action="store_true", help="open the front panel beside it")
@@ -267,6 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("program", help="a built-in by name, or an ELF file by path")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
     add_observers(parser)
+    add_inputs(parser)
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
     return parser

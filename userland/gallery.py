@@ -1,21 +1,21 @@
 """`run.py panel gallery FOLDER`: the pictures of the documentation.
 
-The recipes in hw/panel/gallery.json name the program, the moment and the panel; some ask for a
-machine beside the panel, for what a trace does not hold. `run.py panel gallery FOLDER RECIPES`
-makes the pictures of other recipes. hw/panel/looks.json has moments that a reader must be able to
-tell from the picture alone, in every size and look.
+The recipes in hw/panel/gallery.json name the program, the moment and the panel. Some need a
+machine beside the panel, for data that a trace does not hold. `run.py panel gallery FOLDER RECIPES`
+makes the pictures of other recipes. hw/panel/looks.json has moments that a reader must recognise
+from the picture alone, in every size and look.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hw.panel
+from hw.files import scratch_folder
 from hw.host import UserError
 from hw.panel import command as panel
 from hw.panel.commands import press
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
         raise UserError("the gallery needs a folder", "run.py panel gallery hw/panel/pictures")
     folder, path = Path(argv[0]), Path(argv[1]) if len(argv) == 2 else RECIPES
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as traces:
+    with scratch_folder("gallery") as traces:
         for recipe in read_recipes(path):
             make(recipe, Path(traces), folder)
     return 0
@@ -65,8 +65,8 @@ def read_recipes(path: Path) -> list[dict[str, Any]]:
 
 
 def in_every_look(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """A recipe for `cow.png` as recipes for `cow-1280x720-dark.png` and so on, if it asks for every
-    look."""
+    """If a recipe for `cow.png` asks for every look: recipes for `cow-1280x720-dark.png` and so
+    on."""
     if not recipe.get("looks"):
         return [recipe]
     stem = Path(recipe["file"]).stem
@@ -96,8 +96,10 @@ def machine_of(recipe: dict[str, Any]) -> Config:
 
 
 def record(name: str, config: Config, path: Path, arguments: Sequence[str] = ()) -> Link:
-    """Run a shipped program to its end, and record it in `path`. The link that is returned can
-    execute stretches of the run again."""
+    """Run a shipped program to its end, and record it in `path`.
+
+    The returned link can execute parts of the run again.
+    """
     kernel = boot(config, built_in(), lambda data: None)
     program = read_program(name)
     words = [word.encode() for word in (name, *arguments)]

@@ -1,16 +1,15 @@
 """The machine beside a panel: `run.py panel PROGRAM` and `run.py exec --panel`.
 
-The panel is a process of its own that reads the trace while it grows. It sends what it asks of the
-machine through a pipe, a line for each verb (hw/panel/verbs.py). The machine acts on them between
-two traps: a stop there leaves no mark in the run. Only going on from an earlier moment does: it
-makes another run. The trace is cut there and goes on as if the dropped part had never been.
+The panel is a separate process that reads the trace while it grows. It sends its requests to the
+machine through a pipe, one line for each verb (hw/panel/verbs.py). The machine acts on them between
+two traps, where a stop does not change the run. Only a resume at an earlier moment does: it makes
+another run. The trace is cut there and continues as if the dropped part had never been.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from hw.host import has_display
+from hw.files import scratch_folder
+from hw.host import has_display, printable
 from hw.panel import verbs
 from hw.trace import Trace
 from kernel import checkpoint, turns
@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from hw.panel.words.narrator import Narrator
 
 FLUSH_SECONDS = 0.05
-"""How old the records may get before the panel sees them."""
+"""The panel sees records at most this late."""
 POLL_SECONDS = 0.1
 CHECKPOINT_TRAPS = 20_000
-MOST_CHECKPOINTS = 64
+MOST_CHECKPOINTS, MOST_CHECKPOINT_BYTES = 64, 192 << 20
+"""What the machine keeps for going back: at most so many, and at most so much beside the first and
+the last.  Between checkpoints further apart, a stretch takes longer to execute again."""
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 NO_DISPLAY = "There is no display for the panel, so this goes on in text."
 ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
@@ -49,16 +51,16 @@ class Link:
     trace: Trace | None = None
     sink: BinaryIO | None = None
     stop_at: int | None = None
-    """Stand still once this many traps have been taken; None: run."""
+    """Pause when this many traps have been taken; None: run."""
     closed: bool = False
-    """The panel has closed: nothing could resume the machine any more."""
+    """The panel has closed, so nothing can resume a paused machine."""
     path: Path | None = None
     past: Past = field(default_factory=Past)
-    """The checkpoints, from which stretches of the run are executed again."""
+    """The checkpoints, from which parts of the run are executed again."""
     attended: bool = False
     """There is a panel; it stays open when the program has ended."""
     going_back: int | None = None
-    """The record from which the user wants the run to go on."""
+    """The record from which the user wants to resume the run."""
     narrator: Narrator | None = None
     """Writes captions as text where there is no panel."""
     kernel: Kernel = field(init=False)
@@ -81,7 +83,10 @@ class Link:
             elif verb == verbs.BACK and self.past.checkpoints:
                 self.going_back = int(numbers[0])
             elif verb in verbs.QUESTIONS and self.past.checkpoints:
-                self._answer(verb, numbers)
+                try:
+                    self._answer(verb, numbers)
+                except OSError as error:  # a full disk: the panel waits for no other answer
+                    say(f"There is no answer for the panel: {error.strerror}.", self)
             elif verb == verbs.CLOSED:
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
@@ -89,8 +94,8 @@ class Link:
     def run(self, kernel: Kernel, process: Process) -> Process:
         """Run until `process` has ended. Pauses do not change the run.
 
-        Returns the process that has ended. If the user has gone back and let the run go on from
-        there, that is another process in another system.
+        Returns the process that has ended. If the user has resumed the run at an earlier moment,
+        that is another process in another system.
         """
         self.kernel, self.process = kernel, process
         while self._goes_on():
@@ -113,7 +118,7 @@ class Link:
         return self.process.zombie or due or back or self._stands(self.kernel)
 
     def _goes_on(self) -> bool:
-        """True if the program has not ended, or if the user has gone back to before its end."""
+        """True if the program has not ended, or if the user has gone back before its end."""
         if self.going_back is not None:
             self._go_back(self.going_back)
         while self.process.zombie and self.attended:
@@ -137,15 +142,14 @@ class Link:
                 self._listen_for_the_end()
 
     def _listen_for_the_end(self) -> None:
-        """Take Ctrl-C and Ctrl-D from the terminal, which no program reads any more."""
+        """Read Ctrl-C and Ctrl-D from the terminal, which no program reads any more."""
         keys = self.kernel.machine.console.keys
         event = keys.poll() if keys else None
         if event and event[0] in (CTRL_C, CTRL_D):
             raise KeyboardInterrupt
 
     def _go_back(self, place: int) -> None:
-        """Let the run go on from the end of the trap of record `place`, and drop what came after
-        it."""
+        """Resume the run at the end of the trap of record `place`, and drop everything after it."""
         assert self.trace is not None
         assert self.path is not None
         with self._changed:
@@ -164,11 +168,10 @@ class Link:
         self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
         self.past.arrivals = kernel.machine.console.state.log
         self.past.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
-        if len(self.past.checkpoints) > MOST_CHECKPOINTS:
-            del self.past.checkpoints[1::2]
+        self.past.thin(MOST_CHECKPOINTS, MOST_CHECKPOINT_BYTES)
 
     def _answer(self, verb: str, numbers: list[str]) -> None:
-        """Execute a stretch again, and leave the answer in a file beside the trace."""
+        """Execute a part of the run again, and put the answer in a file beside the trace."""
         assert self.path is not None
         path = verbs.answer_path(self.path, verb, int(numbers[0]))
         if verb == verbs.WINDOW:
@@ -188,13 +191,13 @@ class Link:
         return self.stop_at is not None and kernel.taken >= self.stop_at
 
     def wait(self, kernel: Kernel) -> None:
-        """Stand still until the user lets the machine go on."""
+        """Pause until the user resumes the machine."""
         with self._changed:
             while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
                 self._changed.wait(POLL_SECONDS)
 
     def flush(self) -> None:
-        """Let the panel see what has been recorded."""
+        """Flush the records, so that the panel sees them."""
         assert self.trace is not None
         assert self.sink is not None
         self.trace.flush()
@@ -205,9 +208,9 @@ class Link:
 
 
 def say(sentence: str, link: Link, stream: TextIO | None = None) -> None:
-    """Print a line on the terminal, also while a program has it in raw mode."""
+    """Print a line on the terminal, even while a program has it in raw mode."""
     raw = hasattr(link, "kernel") and link.kernel.machine.console.keys is not None
-    print(sentence, end="\r\n" if raw else "\n", file=stream or sys.stderr, flush=True)
+    print(printable(sentence), end="\r\n" if raw else "\n", file=stream or sys.stderr, flush=True)
 
 
 def is_possible() -> bool:
@@ -220,7 +223,7 @@ def is_possible() -> bool:
 @contextmanager
 def narrating(link: Link) -> Iterator[Narrator]:
     """A narrator that writes the captions of a link's run to standard output."""
-    from hw.panel.words.narrator import Narrator  # the tree of lab 1 is without the panel's walk
+    from hw.panel.words.narrator import Narrator  # the tree of lab 1 lacks the panel's walk
 
     assert link.path is not None
     narrator = Narrator(link.path, lambda sentence: say(sentence, link, sys.stdout))
@@ -280,5 +283,5 @@ def trace_file(wished: Path | None) -> Iterator[Path]:
     if wished is not None:
         yield wished
         return
-    with tempfile.TemporaryDirectory(prefix="vantage-") as folder:
-        yield Path(folder) / "live.vtrace"
+    with scratch_folder("live") as folder:
+        yield folder / "live.vtrace"

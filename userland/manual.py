@@ -1,7 +1,7 @@
 """`run.py manual`: the reference of system calls, from their declarations.
 
 A page for a call is its prototype, number, server and docstring.  A page for a group is a module of
-`kernel/syscalls`: its docstring, what it has to say besides (`NOTES`), and all of its calls.
+`kernel/syscalls`: its docstring, its `NOTES`, and all of its calls.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def contents() -> str:
 
 
 def call_page(row: SystemCall) -> str:
-    """Prototype, number, who serves it, and what it does."""
+    """Prototype, number, server, and what the call does."""
     served = "" if row.owner == CORE else f", served by {row.owner}"
     text = textwrap.indent(inspect.cleandoc(row.doc), "    ")
     return f"{row.prototype()}\n    number {row.number}{served}\n\n{text}"
 
 
 def group_page(module: ModuleType) -> str:
-    """What a module says of itself, its notes, and its calls."""
+    """A module's docstring, its notes, and its calls."""
     parts = [inspect.cleandoc(module.__doc__ or "")]
     notes: dict[str, tuple[str, ...]] = getattr(module, "NOTES", {})
     for title, paragraphs in notes.items():

@@ -1,4 +1,4 @@
-"""`run.py panel`: on a recorded trace, or beside a program that it starts."""
+"""`run.py panel`: a panel on a recorded trace, or beside a program that the command starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs that Vantage ships, and those that people bring."""
+"""The programs that Vantage ships, and programs of the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kernel.mm.pagetable import PROT_EXEC
 
 BIN = Path(__file__).parent / "bin"
 DAMAGE = (ELFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-"""What looking into a changed ELF file can raise."""
+"""Exceptions that reading a damaged ELF file can raise."""
 
 
 def built_in() -> dict[bytes, bytes]:
@@ -41,9 +41,12 @@ def read_program(name: str) -> bytes:
 
 
 def describe(name: str, program: bytes) -> dict[str, Any]:
-    """What a trace's header says of a program: symbols as [address, bytes, name] in the order of
-    addresses, code as [address, base64], the line table as [address, file, line], where file
-    counts the rows of `sources`, each [name, text].  A file that cannot run has none of it."""
+    """The part of a trace's header that describes a program.
+
+    Symbols are [address, bytes, name] in the order of addresses.  Code is [address, base64].  The
+    line table is [address, file, line], where file is an index into `sources`, a list of
+    [name, text].  A file that cannot run has none of these.
+    """
     try:
         segments = elf.parse(program).segments
     except KernelError:
@@ -60,7 +63,7 @@ def describe(name: str, program: bytes) -> dict[str, Any]:
 
 
 def _symbols(program: bytes) -> list[list[int | str]]:
-    """The named functions and objects; none where the symbol table is missing or makes no sense."""
+    """The named functions and objects; none if the symbol table is missing or makes no sense."""
     try:
         file = ELFFile(BytesIO(program))
         table = file.get_section_by_name(".symtab")

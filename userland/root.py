@@ -1,4 +1,4 @@
-"""A folder of the host as files for Vantage: a copy, which nothing inside can lead out of."""
+"""A copy of a folder of the host as files for Vantage.  No path inside leads out of the copy."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kernel.abi.nodes import Given
 
 
 def read_tree(folder: Path) -> list[Given]:
-    """Everything below `folder`, as it is: a symbolic link stays one, and is not followed here.
+    """Everything below `folder`.  A symbolic link stays a link and is not followed here.
 
-    Devices and sockets are left out.  Raises `UserError` if something cannot be read.
+    Devices and sockets are left out.  Raises `UserError` if a file cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder", "name one with --root")

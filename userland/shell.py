@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from hw.host import UserError
@@ -17,13 +18,13 @@ from userland.exec import (
     add_observers,
     configuration,
     observed,
-    read_in,
     run_on_terminal,
     wish_of,
-    write_out,
 )
+from userland.inputs import account_of, add_inputs, inputs_of
 from userland.programs import BIN, built_in, read_program
 from userland.root import read_tree
+from userland.streams import Output, read_in
 
 EXAMPLES = """\
 examples:
@@ -38,12 +39,13 @@ examples:
 Ctrl-C goes to the program in the foreground, as in any shell; `exit` or Ctrl-D ends.
 """
 SHELL, BUSYBOX = b"/bin/sh", b"/bin/busybox"
+ENVIRONMENT = {"PATH": "/bin", "HOME": "/home/user", "USER": "user", "TERM": "dumb"}
 
 
 def main(argv: list[str]) -> int:
     """The shell command; returns the exit status of the shell."""
     options = _parser().parse_args(argv)
-    config = configuration(options)
+    config = replace(configuration(options), user=account_of(options.user).credentials)
     given = read_tree(options.root) if options.root else []
     programs, path = built_in(), SHELL
     if options.busybox:
@@ -56,26 +58,24 @@ def main(argv: list[str]) -> int:
             f"there is no {BIN / 'sh'}", "build it with `run.py build`, or use --busybox PATH"
         )
     program = programs[path]
-    kernel = boot(config, programs, write_out, read_in, given)
+    kernel = boot(config, programs, Output("output"), read_in, given)
     command = [] if options.command is None else ["-c", options.command]
     words = [b"sh", *map(os.fsencode, [*command, *options.arguments])]
-    with observed(kernel, wish_of(options, "sh", program)) as link:
+    typed = options.command is None and not options.arguments
+    inputs = inputs_of(options, ENVIRONMENT, follow=typed)
+    with observed(kernel, wish_of(options, "sh", program, inputs)) as link:
         try:
-            process = spawn(kernel, program, words, environment(), config.user, path)
+            given_variables = list(inputs.environment)
+            kernel.life.start_init()
+            process = spawn(kernel, program, words, given_variables, config.user, path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError("cannot run the shell", remedy) from error
         return run_on_terminal(kernel, process, debug=options.pdb, link=link)
 
 
-def environment() -> list[bytes]:
-    """What a shell finds set."""
-    term = os.environ.get("TERM", "dumb").encode()
-    return [b"PATH=/bin", b"HOME=/home/user", b"USER=user", b"TERM=" + term]
-
-
 def links_to(busybox: bytes, config: Config) -> list[Given]:
-    """A link in /bin for each command that this BusyBox has; it is asked, on a machine apart."""
+    """A link in /bin for each command of this BusyBox, which lists them in a run of its own."""
     said: list[bytes] = []
     kernel = boot(config, {BUSYBOX: busybox}, said.append)
     try:
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--busybox", type=Path, metavar="PATH", help="the shell of this BusyBox")
     parser.add_argument("--root", type=Path, metavar="DIR", help="a folder to copy into /")
     add_observers(parser)
+    add_inputs(parser)
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
     parser.add_argument("-c", dest="command", metavar="COMMAND", help="only run this command")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from hw.host import UserError, ignore_interrupts, wait_a_little
+from hw.host import UserError, die_with_parent, ignore_interrupts, printable, wait_a_little
 from hw.panel.layout import PANELS, describe
 from hw.panel.model.history import History
 from hw.panel.model.moment import View
@@ -22,7 +23,7 @@ from hw.panel.user.scenes import read_scenes, show_scene
 from hw.panel.verbs import SAY
 from hw.panel.window import Window
 from hw.panel.words import narrator
-from hw.trace import TraceError
+from hw.trace import UNSOUND, TraceError
 
 EXAMPLES = """\
   run.py panel PROGRAM [ARGUMENT...]               live, beside a program that is started
@@ -49,7 +50,11 @@ def main(argv: list[str]) -> int:
     if options.command == "replay" and options.live:
         return _live(options)
     with opened(options.file) as history:
-        return int(COMMANDS[options.command](history, options))
+        status = int(COMMANDS[options.command](history, options))
+        if options.command in TELLING and not history.file.complete:
+            words = f"{history.scanned:,} records, then the recording was cut off"
+            print(printable(f"{options.file}: {words}"), file=sys.stderr)
+        return status
 
 
 @contextmanager
@@ -63,13 +68,22 @@ def opened(path: Path) -> Iterator[History]:
         ) from error
     except TraceError as error:
         raise UserError(str(error), "record one with run.py exec --trace FILE PROGRAM") from error
+    except UNSOUND as error:
+        raise UserError(f"{path} is damaged: its header lies", "record it again") from error
     try:
-        history.scan_all()
+        _scan(history)
         yield history
     except TraceError as error:
         raise UserError(str(error), "record it again") from error
     finally:
         history.close()
+
+
+def _scan(history: History) -> None:
+    try:
+        history.scan_all()
+    except UNSOUND as error:
+        raise TraceError(f"{history.file.path} is damaged: its records make no sense") from error
 
 
 def _shot(history: History, options: argparse.Namespace) -> int:
@@ -80,7 +94,8 @@ def _shot(history: History, options: argparse.Namespace) -> int:
 
 def _text(history: History, options: argparse.Namespace) -> int:
     history.seek(position_of(history, options.at))
-    print("\n".join(describe(_view(history, options), [options.panel] if options.panel else None)))
+    for line in describe(_view(history, options), [options.panel] if options.panel else None):
+        print(printable(line))
     return 0
 
 
@@ -100,7 +115,7 @@ def _gif(history: History, options: argparse.Namespace) -> int:
             yield _view(history, options)
 
     count = save_gif(views(), options.size, THEMES[options.theme], options.fps, options.output)
-    print(f"{options.output}: {count} pictures")
+    print(printable(f"{options.output}: {count} pictures"))
     return 0
 
 
@@ -108,7 +123,7 @@ def _captions(history: History, options: argparse.Namespace) -> int:
     first, last = position_of(history, options.first), position_of(history, options.last)
     for position in narrator.events(history, max(0, first - 1), last):
         history.seek(position)
-        print(narrator.sentence(history))
+        print(printable(narrator.sentence(history)))
     return 0
 
 
@@ -121,7 +136,7 @@ def _check(history: History, options: argparse.Namespace) -> int:
     while history.forward():
         pass
     same = there == history.state.shelves
-    print(f"{options.file}: {history.scanned:,} records")
+    print(printable(f"{options.file}: {history.scanned:,} records"))
     print(f"  digest   {history.digest or 'none: the recording was cut off'}")
     print(f"  the state at its end is {'the same' if same else 'NOT the same'} folded and sought")
     return 0 if same and history.file.complete else 1
@@ -155,13 +170,15 @@ def _replay(history: History, options: argparse.Namespace) -> int:
 
 def print_now(*words: str) -> None:
     """Print a line and flush it at once."""
-    print(*words, flush=True)
+    print(printable(" ".join(words)), flush=True)
 
 
 def _live(options: argparse.Namespace) -> int:
     """Follow a trace that is being recorded. What the user asks of the machine goes to standard
-    output: the machine's process reads it there. A Ctrl-C is meant for the machine."""
+    output: the machine's process reads it there. A Ctrl-C is meant for the machine; if that is
+    killed, the panel goes too."""
     ignore_interrupts()
+    die_with_parent()
     history = _begun(options.file)
     try:
         session = Session(history, size=options.size, theme=options.theme, live=True)
@@ -200,6 +217,8 @@ def open_window(session: Session, tell: Callable[[str], None] | None = None) -> 
     window.run()
 
 
+TELLING = ("shot", "text", "gif", "captions")
+"""Commands whose reader must learn that the trace is cut."""
 COMMANDS = {"replay": _replay, "shot": _shot, "text": _text, "gif": _gif}
 COMMANDS |= {"captions": _captions, "check": _check}
 

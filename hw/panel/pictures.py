@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from hw.files import write_whole
 from hw.panel.layout import compose
 from hw.panel.model.history import History
 from hw.panel.model.moment import View, moment_of
@@ -33,14 +35,19 @@ def picture(view: View, size: tuple[int, int], painter: Painter) -> Any:
 
 
 def save_png(view: View, size: tuple[int, int], theme: Theme, path: Path) -> None:
-    """Save one picture. Its PNG text names the trace, the record and the modelled cycles."""
+    """Save one picture. Its PNG text names the trace, the record and the modelled cycles.
+
+    The file is whole, or as it was: then this raises `UserError`.
+    """
     from PIL.PngImagePlugin import PngInfo
 
     about = PngInfo()
     about.add_text("Trace", view.digest or "unfinished")
     about.add_text("Record", f"{view.moment.position} of {view.moment.total}")
     about.add_text("Modelled cycles", str(view.moment.cycles))
-    picture(view, size, Painter(theme)).save(path, pnginfo=about, optimize=True)
+    data = BytesIO()
+    picture(view, size, Painter(theme)).save(data, "PNG", pnginfo=about, optimize=True)
+    write_whole(path, data.getvalue())
 
 
 def save_gif(
@@ -57,8 +64,10 @@ def save_film(pictures: list[Any], frames_per_second: float, path: Path) -> int:
 
     palette = pictures[len(pictures) // 2].quantize(GIF_COLOURS, dither=Image.Dither.NONE)
     frames = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
+    data = BytesIO()
     frames[0].save(
-        path,
+        data,
+        "GIF",
         save_all=True,
         append_images=frames[1:],
         duration=max(20, round(100 / frames_per_second) * 10),
@@ -66,4 +75,5 @@ def save_film(pictures: list[Any], frames_per_second: float, path: Path) -> int:
         disposal=1,
         optimize=False,
     )
+    write_whole(path, data.getvalue())
     return len(frames)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hw.host import UserError
 from hw.panel import commands
 from hw.panel.keys import key_name
 from hw.panel.layout import parts
@@ -168,8 +169,11 @@ class Window:
             self.session.filming, pictures, self._pictures = False, self._pictures, []
             path = self.folder / f"vantage-{self.session.history.position}.gif"
             same = [p for p in pictures if p.size == pictures[0].size]
-            count = save_film(same, FILM_PICTURES_PER_SECOND, path)
-            self.session.message = f"saved {path}, {count} pictures"
+            try:
+                count = save_film(same, FILM_PICTURES_PER_SECOND, path)
+                self.session.message = f"saved {path}, {count} pictures"
+            except UserError as error:
+                self.session.message = str(error)
 
     def _copy(self) -> None:
         """Copy to the clipboard, where there is one."""
@@ -224,5 +228,8 @@ class Window:
         self.saved = self.session.pictures
         view = showing.view(self.session)
         path = self.folder / f"vantage-{view.moment.position}.png"
-        save_png(view, self.session.size, THEMES[self.session.theme], path)
-        self.session.message = f"saved {path}"
+        try:
+            save_png(view, self.session.size, THEMES[self.session.theme], path)
+            self.session.message = f"saved {path}"
+        except UserError as error:
+            self.session.message = str(error)

@@ -1,7 +1,7 @@
-"""What the kernel has agreed with others: with programs, and with its servers.
+"""The kernel's interfaces: to programs, and to its servers.
 
-Here are error numbers, values of files and of ioctl requests as Linux has them, and messages.
-This floor holds numbers and plain records only, and imports nothing else of the kernel.  A server
-may know nothing but this.
+Here are Linux's error numbers, values of files and ioctl requests, and the messages to servers.
+This floor holds only numbers and plain records.  It imports nothing else of the kernel.  A server
+may import only this floor.
 Its face: `errno.E` and `errno.KernelError`, `message.Message` and `message.Reply`, `nodes.Stat`.
 """

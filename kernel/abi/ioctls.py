@@ -1,4 +1,4 @@
-"""Requests of ioctl(2): their numbers, and the bytes that each reads at its argument.
+"""Requests of ioctl(2): their numbers, and the number of bytes that each reads at its argument.
 
 Values are Linux's (include/uapi/asm-generic/ioctls.h, termbits.h).
 """

@@ -11,15 +11,21 @@ descriptors, polling and interrupted calls.
 What servers of files understand (`badge` names the node: an inode, an end of a pipe, a terminal):
 
     operation   words in               data in     the reply
-    read        count, offset                      data; none at the end
-    write       offset (-1: append)    bytes       result: how many; words: the offset behind them
+    read        count, offset, room                data; none at the end
+    write       offset (-1: append),   bytes       result: how many; words: the offset behind them
+                count
     poll                                           result: what is possible now (POLLIN ...)
     ioctl       request, argument      struct in   data: struct out
-    readdir     cookie, room                       data: struct linux_dirent64; words: next cookie
-    object                                         caps: the memory object, for mmap
+    readdir     cookie, count, room                data: struct linux_dirent64; words: next cookie
+    object                                         caps: the memory object, for mmap; none: zeroes
     path                                           data: the absolute path
     meet                                           -EAGAIN until a FIFO's other end is open
+    capacity    bytes (-1: as it is)               result: how many bytes a pipe holds
     close                                          the last descriptor of an open is gone
+
+The caller of `read` wants `count` bytes, and its memory has `room` for at most that many: the
+server gives no more away (`fitting`).  The caller of `write` wants to write `count` bytes; those
+that its memory shows come with the message.  -EFAULT says that nothing could be moved.
 
 These have a path as data, which starts at the directory `badge`; an empty path means the node
 itself.  The third column says what follows the path behind a NUL:
@@ -48,8 +54,11 @@ again to endpoint caps[0] and badge words[0], with the path `data`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from kernel.abi.errno import E, KernelError
 
 MOVED = 1
 
@@ -73,6 +82,8 @@ class Message:
     """The sender waits only until somebody has received the message."""
     pid: int = 0
     """0: the core itself."""
+    tid: int = 0
+    """The thread; 0: the core itself."""
     uid: int = 0
     gid: int = 0
     groups: tuple[int, ...] = ()
@@ -94,10 +105,67 @@ class Reply:
     caps: tuple[int, ...] = ()
 
 
+BY_PATH = frozenset(
+    "open image stat access chmod chown utimens truncate mkdir mknod unlink symlink readlink link "
+    "rename parent statfs".split()
+)
+"""The operations that have a path as data."""
+
+
+def refuse_path(message: Message) -> None:
+    """For a server whose nodes are no directories: raises ENOTDIR if a path goes on behind one."""
+    if message.operation in BY_PATH and message.data.partition(b"\0")[0]:
+        raise KernelError(E.NOTDIR)
+
+
+def fitting(data: bytes, room: int) -> bytes:
+    """The part of `data` for which there is room.  Raises EFAULT if that is nothing of it."""
+    if data and not room:
+        raise KernelError(E.FAULT)
+    return data[:room]
+
+
+def entries_that_fit(
+    entries: Iterable[tuple[int, bytes]], cookie: int, count: int, room: int
+) -> Reply:
+    """The reply to `readdir`: the first of these entries, which have a cookie each.
+
+    Raises EINVAL if `count` is too small for one, EFAULT if the memory behind it is.
+    """
+    packed = b""
+    for own, entry in entries:
+        if len(packed) + len(entry) > min(count, room):
+            if not packed:
+                raise KernelError(E.INVAL if len(entry) > count else E.FAULT)
+            break
+        packed, cookie = packed + entry, own
+    return Reply(data=packed, words=(cookie,))
+
+
 def moved(place: tuple[int, int], rest: bytes) -> Reply:
     """The path goes on with `rest` at `place`, an endpoint and a badge."""
     endpoint, badge = place
     return Reply(label=MOVED, words=(badge,), data=rest, caps=(endpoint,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadInfo:
+    """What the core tells servers about a thread.  Masks have bit n - 1 for signal n."""
+
+    tid: int
+    name: str
+    state: str
+    """R, S, T or Z, as in /proc/PID/stat."""
+    pending: int
+    blocked: int
+    affinity: int
+    nice: int
+    waits: int
+    """How often it left its core to wait."""
+    pre_empted: int
+    user: int
+    system: int
+    """Cycles in user code and in the kernel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +177,27 @@ class ProcessInfo:
     name: str
     state: str
     """R, S, T or Z, as in /proc/PID/stat."""
-    uid: int
-    gid: int
+    uids: tuple[int, int, int, int]
+    """Real, effective, saved and file id."""
+    gids: tuple[int, int, int, int]
+    groups: tuple[int, ...]
+    umask: int
     group: int
     session: int
-    threads: tuple[int, ...]
+    threads: tuple[ThreadInfo, ...]
+    pending: int
+    """Signals for any of its threads; masks as in `ThreadInfo`."""
+    ignored: int
+    caught: int
+    capabilities: int
+    gains_nothing: bool
+    oom_score_adj: int
+    limits: tuple[tuple[int, int], ...]
+    """Soft and hard, by resource."""
     arguments: tuple[bytes, ...]
+    environment: tuple[bytes, ...]
+    auxiliary: bytes
+    """What its stack held at the start."""
     executable: bytes
     cwd: tuple[int, int]
     """Endpoint and badge of the current directory."""
@@ -122,8 +205,35 @@ class ProcessInfo:
     """Number, endpoint, badge and flags of each."""
     started: int
     """Cycles since boot."""
-    instructions: int
-    """Retired by its live threads."""
+    user: int
+    system: int
+    """Cycles in user code and in the kernel, ended threads included."""
+    faults: int
+    major_faults: int
+    most_pages: int
+    """The most that were resident at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionInfo:
+    """What the core tells servers about a region that a thread sees."""
+
+    start: int
+    end: int
+    prot: int
+    shared: bool
+    name: str
+    grows_down: bool
+    locked: bool
+    offset: int = 0
+    """Where in the file it begins."""
+    file: tuple[int, int, bytes] | None = None
+    """Device, inode and path of the file."""
+    pages: tuple[tuple[int, int], ...] = ()
+    """(page number, frame) of each page that has a leaf."""
+    owned: int = 0
+    """How many of those are its own, and not the file's."""
+    paged_out: int = 0
 
 
 class Port(Protocol):
@@ -146,8 +256,11 @@ class Port(Protocol):
 
     # Memory objects
 
-    def publish(self, data: bytes) -> int:
-        """Make a memory object with this content; returns its capability id."""
+    def publish(self, data: bytes, badge: int = 0) -> int:
+        """Make a memory object with this content; returns its capability id.
+
+        `badge` names the node that it belongs to, for /proc/PID/maps.
+        """
 
     def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
         """Bytes of a published object, none behind its end."""
@@ -158,19 +271,24 @@ class Port(Protocol):
     def resize(self, cap: int, size_bytes: int) -> None:
         """Set the size of a published object: cut it off, or add a hole at its end."""
 
+    def is_running(self, cap: int) -> bool:
+        """Does a process run the program that is in a published object?"""
+
     def size(self, cap: int) -> int:
         """The size of a published object in bytes."""
 
     def pages(self, cap: int) -> int:
         """How many pages of a published object have a frame."""
 
-    def drop(self, cap: int) -> None:
-        """The server needs the object no more.  Regions that map it keep it alive."""
+    def drop(self, cap: int, path: bytes = b"") -> None:
+        """The server needs the object no more.  Regions that map it keep it alive, and show `path`
+        as its name."""
 
     # The console
 
-    def console_write(self, data: bytes, stream: int) -> None:
-        """Bytes to the console: stream 1 is output, 2 is errors, 3 the terminal itself."""
+    def console_write(self, data: bytes, stream: int, shown: bytes | None = None) -> None:
+        """Bytes to the console: stream 1 is output, 2 is errors, 3 the terminal itself.  A terminal
+        shows `shown` for them, if that is given."""
 
     def console_is_terminal(self, stream: int) -> bool:
         """Is it a terminal on the host: 0 input, 1 output, 2 errors, 3 any?"""
@@ -186,6 +304,9 @@ class Port(Protocol):
 
     def console_waits(self) -> bool:
         """Would a read return at once?"""
+
+    def console_arrived(self) -> int:
+        """How many bytes have arrived and were not read."""
 
     # Job control
 
@@ -209,11 +330,20 @@ class Port(Protocol):
     def process(self, pid: int) -> ProcessInfo | None:
         """What is known of one process; None if there is none."""
 
-    def maps(self, pid: int) -> bytes:
-        """The regions of a process, in the format of /proc/PID/maps."""
+    def leader(self, tid: int) -> int:
+        """The process of a thread, 0 if there is none; a process's id is its leader's."""
 
-    def pages_of(self, pid: int) -> tuple[int, int]:
-        """How many pages a process has mapped, and how many of them have a frame."""
+    def regions(self, tid: int) -> list[RegionInfo]:
+        """The regions that a thread sees; a process's id stands for its leader."""
+
+    def peek(self, tid: int, at: int, size_bytes: int) -> bytes:
+        """What a thread's memory holds, up to the first page that it cannot read."""
+
+    def set_oom_score_adj(self, pid: int, value: int) -> None:
+        """How willingly a process is killed when memory is short: -1000 never, 1000 first."""
+
+    def processor_times(self) -> list[tuple[int, int]]:
+        """Of each core: cycles since boot, and how many of them it had work."""
 
     def vases(self) -> list[int]:
         """The ids of all VASes."""

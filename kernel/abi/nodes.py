@@ -1,4 +1,4 @@
-"""Files, as the core and servers speak of them: modes, open flags, and what stat(2) tells.
+"""Files in messages between the core and servers: modes, open flags, and the result of stat(2).
 
 Values are Linux's (include/uapi/linux/stat.h, asm-generic/fcntl.h; x86-64).
 """
@@ -25,13 +25,15 @@ POLLRDNORM, POLLWRNORM = 0x40, 0x100
 READ, WRITE, EXECUTE = 4, 2, 1
 """Rights, with the values of access(2)."""
 
-MAX_NAME_BYTES, MAX_LINKS, PIPE_BYTES = 255, 40, 65_536
+MAX_NAME_BYTES, MAX_LINKS = 255, 40
+FILES_DEVICE = 1
+"""What stat(2) says that ordinary files are on."""
 KEEP, NOW = -2, -1
-"""These stand for a time in a `utimens` message."""
+"""In a `utimens` message these replace a time: keep the old one, or use the time of now."""
 
 
 class Stat(NamedTuple):
-    """What is known of a node; times in nanoseconds since the epoch."""
+    """The attributes of a node; times in nanoseconds since the epoch."""
 
     device: int
     inode: int
@@ -40,10 +42,10 @@ class Stat(NamedTuple):
     uid: int = 0
     gid: int = 0
     special: int = 0
-    """The device that a device file stands for."""
+    """The device number of a device file."""
     size_bytes: int = 0
     blocks: int = 0
-    """Of 512 bytes."""
+    """Blocks of 512 bytes."""
     accessed: int = 0
     modified: int = 0
     changed: int = 0

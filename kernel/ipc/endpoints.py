@@ -2,7 +2,7 @@
 
 Sending is synchronous: the sender blocks until its message was taken, a caller until it was
 answered.  An endpoint is served either by threads that call `ipc_recv` or by a Python server;
-who sends cannot tell which.
+the sender cannot tell which.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ REPLY = trace.declare("reply", "id:Q result:q bytes:Q", "A message was answered.
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """`queue` holds messages that nobody has taken; `server` names who handles them at once."""
+    """`queue` holds messages that no thread has taken yet; `server` names the Python server that
+    handles them at once, if there is one."""
 
     id: int
     server: str = ""
@@ -68,7 +69,7 @@ class Endpoints:
     endpoints: dict[int, Endpoint] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
     callers: dict[int, Thread] = field(default_factory=dict)
-    """Who waits for the reply to a message."""
+    """The thread that waits for the reply to each message."""
     received: dict[int, int] = field(default_factory=dict)
     """The process that has taken a message and owes the reply."""
     ports: dict[str, Port] = field(default_factory=dict)
@@ -117,7 +118,7 @@ class Endpoints:
             self._end(endpoint)
 
     def _end(self, endpoint: Endpoint) -> None:
-        """Nobody can reach the endpoint any more: whoever waits for it learns that."""
+        """No descriptor leads to the endpoint any more: threads that wait for it learn that."""
         del self.endpoints[endpoint.id]
         for message in endpoint.queue:
             self.reply(message.id, Reply(-E.PIPE))
@@ -169,15 +170,27 @@ class Endpoints:
         return endpoint is not None and endpoint.server != ""
 
     def node(self, endpoint: int, badge: int) -> Handle:
-        """A passing reference to a server's node; nobody closes it."""
+        """A passing reference to a server's node, which is not closed."""
         return Handle(endpoint, badge)
 
-    def ask(self, endpoint: int, badge: int, operation: str, words: tuple[int, ...] = ()) -> Reply:
-        """The core's own question to a Python server, on nobody's behalf."""
+    def ask(
+        self,
+        endpoint: int,
+        badge: int,
+        operation: str,
+        words: tuple[int, ...] = (),
+        data: bytes = b"",
+    ) -> Reply:
+        """The core's own question to a Python server, not on behalf of a process."""
         self.made += 1
         name = self.endpoints[endpoint].server
         message = Message(
-            id=self.made, endpoint=endpoint, badge=badge, operation=operation, words=words
+            id=self.made,
+            endpoint=endpoint,
+            badge=badge,
+            operation=operation,
+            words=words,
+            data=data,
         )
         return self._serve(name, message)
 
@@ -208,7 +221,7 @@ class Endpoints:
         return self.received.get(message_id) == process.pid
 
     def abandon(self, process: Process) -> None:
-        """A process ends: whoever waits for its replies learns that there will be none."""
+        """A process ends: threads that wait for its replies learn that there will be none."""
         owed = [number for number, pid in self.received.items() if pid == process.pid]
         for endpoint in list(self.endpoints.values()):
             if endpoint.queue and not self._can_be_served(endpoint):
@@ -222,9 +235,8 @@ class Endpoints:
         waiting = {message.id for message in endpoint.queue}
         return any(
             thread.call is None or thread.call.message not in waiting
-            for process in self.tasks.processes.values()
-            if endpoint.handle in process.descriptors.handles.values()
-            for thread in process.threads
+            for thread in self.tasks.threads.values()
+            if endpoint.handle in thread.descriptors.handles.values()
         )
 
     def cancel(self, thread: Thread, call: Call) -> None:
@@ -270,12 +282,13 @@ class Endpoints:
             caps=caps,
             one_way=one_way,
             pid=sender.pid,
+            tid=thread.tid,
             uid=uid,
             gid=gid,
             groups=who.groups,
             group=sender.group,
             session=sender.session,
-            umask=sender.umask,
+            umask=thread.surroundings.umask,
         )
 
     def _deliver(self, message: Message, endpoint: Endpoint) -> None:
@@ -286,7 +299,7 @@ class Endpoints:
         self.tasks.wake(("receive", endpoint.id, 0))
 
     def _answered_at_once(self, message: Message, endpoint: Endpoint) -> Reply:
-        """There and back, as Python servers are asked: nobody has to wait or to be woken."""
+        """Send and get the reply, as Python servers are asked: no thread sleeps."""
         self._emit_message(message)
         reply = self._serve(endpoint.server, message)
         self._emit_reply(message.id, reply)

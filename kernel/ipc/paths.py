@@ -26,7 +26,7 @@ def start(ipc: Endpoints, thread: Thread, fd: int, path: bytes) -> Handle:
     """Where a path begins: the root, the current directory, or an open one.  Raises EBADF."""
     if path.startswith(b"/"):
         return ipc.well_known.root
-    return thread.process.cwd if fd == AT_FDCWD else thread.process.descriptors.get(fd)
+    return thread.surroundings.cwd if fd == AT_FDCWD else thread.descriptors.get(fd)
 
 
 def send(
@@ -74,7 +74,7 @@ def open_file(
 
 
 def _meet(ipc: Endpoints, thread: Thread, handle: Handle) -> None:
-    """Wait until somebody has opened the other end of a FIFO (fifo(7))."""
+    """Wait until the other end of a FIFO is open (fifo(7))."""
     try:
         ipc.call(thread, handle, "meet", (handle.offset,))
     except KernelError as error:

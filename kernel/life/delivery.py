@@ -6,15 +6,21 @@ a handler returns to the view that the signal found.
 
 from __future__ import annotations
 
-from hw import trace
-from hw.cpu import FPU, SIMD, Core
+from contextlib import suppress
+from dataclasses import replace
+
+from hw import jumps, trace
+from hw.cpu import DEBUG, FPU, SIMD, Core
+from hw.paging import READ
 from kernel.abi.errno import KernelError
 from kernel.life import sigframe
 from kernel.life.life import Life
 from kernel.log import Log
 from kernel.sched.tasks import Tasks
 from kernel.task.process import Process, Signal, SignalAction, Thread
-from kernel.wait import jobs, signals
+from kernel.vas import gate
+from kernel.vas.view import place_of
+from kernel.wait import jobs, signals, timers
 from kernel.wait.signals import (
     CLD_STOPPED,
     HANDLES,
@@ -36,16 +42,46 @@ SIGNAL = trace.declare(
 )
 
 
-def answer_for(thread: Thread, core: Core, vector: int, error: int, va: int) -> None:
+def answer_for(
+    life: Life, log: Log, thread: Thread, core: Core, vector: int, *, error: int, va: int
+) -> None:
     """The program must answer for an exception: it gets the signal that stands for it."""
-    floats = core.pending_float_exceptions(vector) if vector in (FPU, SIMD) else 0
+    cause = core.cause(vector) if vector in (DEBUG, FPU, SIMD) else 0
     rip = core.state.rip
-    signals.force(thread, signals.of_exception(thread, vector, error, va, rip, floats=floats))
+    thread.process.exception = (vector, error, rip, va)
+    signal = signals.of_exception(thread, vector, error, va, rip, cause=cause)
+    if thread.space.gated:
+        signal = _of_gate(life, thread, core, signal)
+    signals.force(thread, signal)
+    wild = jumps.is_wild(vector, error, rip) and not thread.space.gated
+    if wild and signals.next_action(thread) is None:
+        _tell_of_jump(log, thread, core)
+
+
+def _tell_of_jump(log: Log, thread: Thread, core: Core) -> None:
+    """The program ends because it jumped to nowhere: name what jumped."""
+    registers = core.registers()
+    how = jumps.explain(registers, lambda va, size: core.peek(va, size, READ))
+    log.say(
+        f"process {thread.pid} ({thread.process.name}) ran into {registers['rip']:#x}, "
+        f"where nothing may run: {how}"
+    )
+
+
+def _of_gate(life: Life, thread: Thread, core: Core, signal: Signal) -> Signal:
+    """A gate has faulted: the thread takes the signal at home, and learns nothing but its number.
+
+    Where the thread cannot go home, the signal kills.
+    """
+    if not gate.abort(life.vases, thread, core):
+        thread.process.actions[signal.number] = SignalAction()
+    return Signal(signal.number, signals.SI_KERNEL)
 
 
 def deliver(life: Life, thread: Thread, core: Core) -> None:
     """Take the next signal of the thread that `core` holds: ignore it, die, or call the handler."""
-    signal = None if thread.killed else signals.take(thread, ~thread.mask)
+    numbers = signals.open_to(thread)
+    signal = None if thread.killed else timers.take(life.alarms, thread, numbers)
     if signal is None:
         life.exit_thread(thread, SIGKILL)
         return
@@ -56,7 +92,7 @@ def deliver(life: Life, thread: Thread, core: Core) -> None:
         and signal.number != SIGSTOP
         and jobs.is_orphaned(life.tasks, thread.process.group)
     ):
-        kind = IGNORES  # nobody could continue it
+        kind = IGNORES  # no process could continue it
     if life.machine.trace:
         life.machine.trace.emit(SIGNAL, thread.pid, thread.tid, signal.number, kind, signal.address)
     if kind == STOPS:
@@ -69,31 +105,41 @@ def deliver(life: Life, thread: Thread, core: Core) -> None:
 
 def _handle(life: Life, thread: Thread, core: Core, signal: Signal, action: SignalAction) -> None:
     mask = thread.mask if thread.saved_mask is None else thread.saved_mask
+    if action.flags & SA_RESETHAND:
+        thread.process.actions[signal.number] = replace(action, handler=signals.SIG_DFL)
     try:
         sigframe.push(thread, core, signal, action, mask)
     except KernelError:
-        life.exit_process(thread.process, SIGSEGV)
+        if signal.number == SIGSEGV:
+            life.exit_process(thread.process, SIGSEGV)
+        else:
+            answer_for_frame(thread)
         return
     thread.saved_mask = None
     thread.mask |= action.mask & ~UNBLOCKABLE
     if not action.flags & SA_NODEFER:
         thread.mask |= 1 << signal.number - 1
-    if action.flags & SA_RESETHAND:
-        thread.process.actions[signal.number] = SignalAction()
+
+
+def answer_for_frame(thread: Thread) -> None:
+    """The program's stack cannot hold a signal frame, or held a bad one: SIGSEGV."""
+    signals.force(thread, Signal(SIGSEGV, signals.SI_KERNEL))
 
 
 def sigreturn(life: Life, thread: Thread, core: Core) -> None:
     """The handler is done: the thread is again what it was before it.
 
     It ran in the view that the signal found; if it left that, the thread goes back there.
-    Raises EFAULT, EINVAL if the VAS is not attached any more or has a registered entry (frames can
-    be forged), `Blocked`.
+    Raises EFAULT, EINVAL if the VAS is not attached any more or has a gate (frames can be forged),
+    `Blocked`.
     """
     frame = sigframe.read(thread, core)
-    if frame.vid != thread.space.vid:
-        life.vases.go_back(thread, frame.vid)
+    if frame.place != place_of(thread.space):
+        life.vases.go_back(thread, *frame.place)
     sigframe.restore(core, frame)
     signals.set_mask(life.tasks, thread, frame.mask)
+    with suppress(KernelError):  # as on Linux, only an unreadable frame is an error
+        sigframe.set_alternate_stack(thread, frame.stack, frame.registers["rsp"])
 
 
 def _stop(tasks: Tasks, process: Process, number: int) -> None:
@@ -101,9 +147,3 @@ def _stop(tasks: Tasks, process: Process, number: int) -> None:
     process.stopped, process.stop_is_news = number, True
     process.continue_is_news = False
     signals.tell_parent(tasks, process, CLD_STOPPED, number)
-
-
-def out_of_memory(tasks: Tasks, log: Log, thread: Thread) -> None:
-    """There is no frame for a page that the program may use: it is killed, as on Linux."""
-    log.say(f"out of memory: process {thread.pid} ({thread.process.name}) is killed")
-    signals.send(tasks, thread.process, Signal(SIGKILL, signals.SI_KERNEL))

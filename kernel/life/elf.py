@@ -19,6 +19,7 @@ from elftools.elf.structs import ELFStructs
 
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from kernel.abi.errno import E, KernelError
+from kernel.life.sigframe import MIN_STACK_BYTES
 from kernel.mm.layout import MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP, page_up
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
@@ -29,11 +30,18 @@ from kernel.task.credentials import Credentials
 PIE_BASE = 0x5555_5555_4000
 PF_X, PF_W, PF_R = 1, 2, 4
 PROGRAM_HEADER_BYTES, MAX_PROGRAM_HEADERS = 56, 128
-MAX_ARGUMENT_BYTES = 128 << 10
+MIN_ARGUMENT_BYTES, MAX_ARGUMENT_BYTES = 128 << 10, 6 << 20
+MAX_STRING_BYTES = (128 << 10) - 1
+"""The longest argument, without its NUL (MAX_ARG_STRLEN)."""
+STACK_ROOM_BYTES = 128 << 10
 CLOCK_TICKS_PER_SECOND = 100
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY = 3, 4, 5, 6, 9
 AT_UID, AT_EUID, AT_GID, AT_EGID = range(11, 15)
-AT_CLKTCK, AT_SECURE, AT_RANDOM, AT_EXECFN = 17, 23, 25, 31
+AT_BASE, AT_FLAGS, AT_PLATFORM, AT_HWCAP = 7, 8, 15, 16
+AT_CLKTCK, AT_SECURE, AT_RANDOM, AT_HWCAP2, AT_EXECFN, AT_MINSIGSTKSZ = 17, 23, 25, 26, 31, 51
+PLATFORM = b"x86_64"
+HWCAP = 0x078B_FBFD
+"""CPUID.1:EDX of the emulated CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class Image:
     entry: int
     headers_va: int
     header_count: int
+    runs_on_stack: bool = False
+    """PT_GNU_STACK asks for a stack whose bytes can be executed."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -79,7 +89,10 @@ def parse(data: bytes) -> Image:
     headers_va = next(
         (s.va - s.offset + header["e_phoff"] for s in segments if _shows(s, header["e_phoff"])), 0
     )
-    return Image(segments, base + header["e_entry"], headers_va, header["e_phnum"])
+    wishes = [row["p_flags"] for row in rows if row["p_type"] == "PT_GNU_STACK"]
+    runs_on_stack = bool(wishes and wishes[-1] & PF_X)
+    entry, count = base + header["e_entry"], header["e_phnum"]
+    return Image(segments, entry, headers_va, count, runs_on_stack)
 
 
 def _check_header(header: Any, file_bytes: int) -> None:
@@ -104,11 +117,12 @@ def _program_headers(structs: Any, header: Any, data: bytes) -> list[Any]:
 
 
 def _segment(row: Any, base: int, file_size: int) -> Segment:
+    """A segment may end behind the end of the file: the rest of the last page reads as zeroes."""
     va, offset = base + row["p_vaddr"], row["p_offset"]
     file_bytes, memory_bytes = row["p_filesz"], row["p_memsz"]
     if (
         file_bytes > memory_bytes
-        or offset + file_bytes > file_size
+        or (file_bytes and offset >= file_size)
         or (va - offset) & PAGE_MASK
         or va < MAP_LOWEST
         or va + memory_bytes > MAP_TOP - STACK_BYTES
@@ -168,29 +182,46 @@ def build_stack(
     environment: list[bytes],
     credentials: Credentials,
     random: bytes,
+    path: bytes,
 ) -> int:
     """Map the stack and write arguments, environment and auxiliary vector; returns RSP."""
-    floor = STACK_TOP - STACK_BYTES
     strings = b"".join(part + b"\0" for part in (*arguments, *environment))
+    behind = b"".join(part + b"\0" for part in (path, PLATFORM))
     count = len(arguments) + len(environment)
-    if len(strings) + 8 * count > MAX_ARGUMENT_BYTES:
+    if len(strings) + 8 * count > max_argument_bytes(space.limits.stack_bytes):
         raise KernelError(E.BIG)
-    start = STACK_TOP - page_up(len(strings) + 8 * count + PAGE_SIZE)
-    stack = Region(
-        start, STACK_TOP, PROT_READ | PROT_WRITE, space.objects.anonymous(), start - floor >> 12
-    )
-    stack.name, stack.floor = "[stack]", floor
-    space.map_region(stack)
-    strings_at = STACK_TOP - 16 - len(strings)
+    used = page_up(len(strings) + len(behind) + 8 * count + PAGE_SIZE)
+    _map_stack(space, used, PROT_EXEC if image.runs_on_stack else 0)
+    path_at = STACK_TOP - 16 - len(behind)
+    strings_at = path_at - len(strings)
     random_at = strings_at - 16 & ~15
     auxiliary = _of_image(image) | _of_user(credentials)
-    auxiliary |= {AT_RANDOM: random_at, AT_EXECFN: strings_at}
+    auxiliary |= {AT_RANDOM: random_at, AT_EXECFN: path_at, AT_PLATFORM: path_at + len(path) + 1}
     vector = _vectors((arguments, environment), strings_at, auxiliary)
+    space.auxiliary = vector[-16 * (len(auxiliary) + 1) :]
+    space.environment = tuple(environment)
     rsp = random_at - len(vector) & ~15
     space.write(rsp, vector)
     space.write(random_at, random)
-    space.write(strings_at, strings)
+    space.write(strings_at, strings + behind)
     return rsp
+
+
+def max_argument_bytes(stack_bytes: int) -> int:
+    """How much arguments, environment and the pointers to them may take: a quarter of the stack,
+    at least 128 KiB and at most 6 MiB (execve(2); Linux, bprm_stack_limits)."""
+    return max(MIN_ARGUMENT_BYTES, min(stack_bytes // 4, MAX_ARGUMENT_BYTES))
+
+
+def _map_stack(space: AddressSpace, used_bytes: int, prot: int) -> None:
+    """The stack begins with room below what is on it already (Linux, setup_arg_pages)."""
+    limit = space.limits.stack_bytes & ~PAGE_MASK
+    size = max(used_bytes, min(used_bytes + STACK_ROOM_BYTES, limit))
+    start, floor = STACK_TOP - size, space.limits.floor(STACK_TOP)
+    memory, page = space.objects.anonymous(), STACK_TOP - MAP_LOWEST - size >> 12
+    stack = Region(start, STACK_TOP, PROT_READ | PROT_WRITE | prot, memory, page)
+    stack.name, stack.floor = "[stack]", floor
+    space.map_region(stack)
 
 
 def _of_image(image: Image) -> dict[int, int]:
@@ -201,12 +232,17 @@ def _of_image(image: Image) -> dict[int, int]:
         AT_PHNUM: image.header_count,
         AT_PAGESZ: PAGE_SIZE,
         AT_ENTRY: image.entry,
+        AT_BASE: 0,
+        AT_FLAGS: 0,
+        AT_HWCAP: HWCAP,
+        AT_HWCAP2: 0,
+        AT_MINSIGSTKSZ: MIN_STACK_BYTES,
         AT_CLKTCK: CLOCK_TICKS_PER_SECOND,
     }
 
 
 def _of_user(credentials: Credentials) -> dict[int, int]:
-    """Entries of the auxiliary vector that tell who runs the program."""
+    """Entries of the auxiliary vector that tell the ids of the program's user."""
     return {
         AT_UID: credentials.real_uid,
         AT_EUID: credentials.uid,

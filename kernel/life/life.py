@@ -13,19 +13,30 @@ from kernel.abi.message import Reply
 from kernel.choose import Chooser
 from kernel.ipc import paths
 from kernel.ipc.endpoints import Endpoints
-from kernel.life import elf
+from kernel.life import belongings, elf
 from kernel.mm import file_pages
 from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.space import AddressSpace
 from kernel.sched.tasks import Tasks
-from kernel.sched.usage import process_usage, thread_usage
+from kernel.sched.usage import memory_usage, process_usage, thread_usage
 from kernel.task import limits
 from kernel.task.credentials import Credentials
 from kernel.task.descriptors import Descriptors, Handle
-from kernel.task.process import DEAD, MAX_TASKS, Process, Signal, SignalAction, Thread, Usage
+from kernel.task.process import (
+    DEAD,
+    MAX_TASKS,
+    AlternateStack,
+    Process,
+    Signal,
+    SignalAction,
+    Surroundings,
+    Thread,
+    Usage,
+)
 from kernel.vas.vases import Vases
-from kernel.wait import futex, jobs, signals
+from kernel.wait import futex, jobs, signals, timers
+from kernel.wait.alarms import Alarms
 from kernel.wait.signals import SA_NOCLDWAIT, SIG_IGN, SIGCHLD, SIGKILL
 
 THREAD_NEW = trace.declare(
@@ -38,16 +49,17 @@ EXEC = trace.declare("exec", "pid:Q space:Q path:s", "A process runs another pro
 
 SCRIPT_HEAD_BYTES, MAX_INTERPRETERS, MAX_COMM_BYTES = 256, 5, 15
 
-CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
+CLONE_VM, CLONE_SIGHAND = 0x100, 0x800
 CLONE_VFORK, CLONE_PARENT, CLONE_THREAD = 0x4000, 0x8000, 0x10000
 CLONE_SETTLS, CLONE_PARENT_SETTID = 0x80000, 0x100000
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x200000, 0x1000000
-CLONE_UNKNOWN = 0x7E02_3000
-"""New namespaces, a shared I/O context, tracing and a descriptor of the process."""
+CLONE_UNKNOWN = 0x7E02_1000
+"""New namespaces, and a descriptor of the process."""
 EXIT_SIGNAL = 0xFF
 WNOHANG, WSTOPPED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x100_0000
 WALL, WCLONE = 0x4000_0000, 0x8000_0000
 FIRST = 1
+MAX_KILLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +97,37 @@ class Life:
     chooser: Chooser
     memory: Memory
     tasks: Tasks
+    alarms: Alarms
     vases: Vases
     ipc: Endpoints
     last_id: int = 0
+    main: int = 0
+    """The pid of the program that was started first; with its end the system ends."""
+    killed: list[str] = field(default_factory=list)
+    """The last processes that a signal ended, for people."""
 
     # Birth ----------------------------------------------------------------------------------
+
+    def start_init(self) -> None:
+        """Make process 1, which the kernel itself is: it has no thread and shows no memory.
+
+        What is started from outside becomes its child, and so does every orphan.  It takes no
+        signals, and keeps nothing of a child that ends.
+        """
+        pid = self._new_id()
+        assert pid == FIRST
+        self.tasks.processes[pid] = Process(
+            pid=pid,
+            parent=None,
+            space=self.memory.new_space(runs=False),
+            credentials=Credentials(),
+            name="init",
+            group=pid,
+            session=pid,
+            surroundings=Surroundings(self._home()),
+            started=self.tasks.now(),
+            actions={SIGCHLD: SignalAction(SIG_IGN)},
+        )
 
     def spawn(
         self,
@@ -103,27 +141,30 @@ class Life:
         """Start a program from outside, with `handles` as its descriptors 0, 1, ..."""
         space = self.memory.new_space()
         try:
-            image = self._load(space, file, arguments, environment, credentials)
+            image = self._load(space, file, arguments, environment, credentials, path)
         except KernelError:
             space.destroy()
             raise
         pid = self._new_id()
-        name = arguments[0].decode(errors="replace")
+        name, init = arguments[0].decode(errors="replace"), self.tasks.processes.get(FIRST)
         process = Process(
             pid=pid,
-            parent=None,
+            parent=init,
             space=space,
             credentials=credentials,
             name=name,
             group=pid,
             session=pid,
-            cwd=self._home(),
+            surroundings=Surroundings(self._home()),
             arguments=tuple(arguments),
             executable=path,
             started=self.tasks.now(),
         )
         for handle in handles:
             process.descriptors.add(handle)
+        if init is not None:
+            init.children.append(process)
+        self.main = self.main or pid
         self.tasks.processes[pid] = process
         thread = self._add_thread(process, space, pid, self.machine.core.fresh_context())
         thread.rip, thread.registers = image
@@ -141,12 +182,17 @@ class Life:
             home = home.fork(self.memory.new_space_id())
             self.vases.forked(parent.process.space)
         tid = self._new_id()
-        process = parent.process if flags & CLONE_THREAD else self._child(parent, home, tid, flags)
+        table, place = belongings.inherited(self.ipc, parent, flags)
+        process = parent.process
+        if not flags & CLONE_THREAD:
+            process = self._child(parent, home, tid, flags, table, place)
         core = self.machine.core
         context = core.fresh_context()
         core.save(context)
         view = parent.space if shares else home
         thread = self._add_thread(process, view, tid, context)
+        if flags & CLONE_THREAD:
+            belongings.give(self.ipc, thread, table, place)
         if view is not home:
             self.vases.join(parent, thread)
         thread.rip, thread.mask = parent.rip, parent.mask
@@ -174,11 +220,17 @@ class Life:
             if len(owned) >= limit:
                 raise KernelError(E.AGAIN)
 
-    def _child(self, parent: Thread, space: AddressSpace, pid: int, flags: int) -> Process:
-        mother, machine = parent.process, self.machine
-        machine.charge(costs.TASK_CREATE)
-        machine.charge(costs.DESCRIPTOR_COPY, len(mother.descriptors.handles))
-        mother.cwd.holds += 1
+    def _child(
+        self,
+        parent: Thread,
+        space: AddressSpace,
+        pid: int,
+        flags: int,
+        table: Descriptors,
+        place: Surroundings,
+    ) -> Process:
+        mother = parent.process
+        self.machine.charge(costs.TASK_CREATE)
         elder = mother.parent if flags & CLONE_PARENT and mother.parent else mother
         child = Process(
             pid=pid,
@@ -188,21 +240,22 @@ class Life:
             name=mother.name,
             group=mother.group,
             session=mother.session,
-            cwd=mother.cwd,
-            umask=mother.umask,
+            surroundings=place,
             arguments=mother.arguments,
             executable=mother.executable,
             started=self.tasks.now(),
-            descriptors=mother.descriptors.copy(),
-            actions=dict(mother.actions),
+            descriptors=table,
+            actions=mother.actions if flags & CLONE_SIGHAND else dict(mother.actions),
             exit_signal=mother.exit_signal if flags & CLONE_PARENT else flags & EXIT_SIGNAL,
             dumpable=mother.dumpable,
             gains_nothing=mother.gains_nothing,
             personality=mother.personality,
             limits=dict(mother.limits),
+            oom_score_adj=mother.oom_score_adj,
         )
         elder.children.append(child)
         self.tasks.processes[pid] = child
+        timers.limit_processor(child)
         return child
 
     def _set_tids(self, parent: Thread, thread: Thread, request: CloneRequest) -> None:
@@ -249,8 +302,9 @@ class Life:
         mode, owner, group = image_of.words
         who = process.credentials.running(0 if process.gains_nothing else mode, owner, group)
         space = self.memory.new_space()
+        space.limit(limits.of_memory(process))
         try:
-            image = self._load(space, file, arguments, environment, who)
+            image = self._load(space, file, arguments, environment, who, path)
         except KernelError:
             space.destroy()
             raise
@@ -259,11 +313,13 @@ class Life:
                 self._end_thread(other, 0)
         self._become_leader(thread)
         futex.owner_died(self.tasks, thread)
+        process.usage += memory_usage(process)
         self._leave_space(thread)
         space.users += 1
         process.space = thread.space = space
         process.name = path.rpartition(b"/")[2][:MAX_COMM_BYTES].decode(errors="replace")
         process.arguments, process.executable = tuple(arguments), image_of.data
+        belongings.settle(self.ipc, thread)
         handled = {n: a for n, a in process.actions.items() if a.handler == SIG_IGN}
         process.actions = handled
         for number in sorted(process.descriptors.closes_on_exec):
@@ -271,7 +327,7 @@ class Life:
         process.executed, process.exit_signal = True, SIGCHLD
         process.timers = {key: timer for key, timer in process.timers.items() if key < 0}
         process.credentials = who
-        thread.alternate_stack, thread.clear_tid_address = (0, 0), 0
+        thread.alternate_stack, thread.clear_tid_address = AlternateStack(), 0
         thread.robust_list, thread.name = 0, ""
         thread.context = self.machine.core.fresh_context()
         thread.rip, thread.registers = image
@@ -309,13 +365,16 @@ class Life:
         arguments: list[bytes],
         environment: list[bytes],
         credentials: Credentials,
+        path: bytes,
     ) -> tuple[int, dict[str, int]]:
-        """Entry point and first registers of a program loaded into `space`."""
+        """Entry point and first registers of a program loaded into `space`; `path` leads to it."""
         image = elf.parse(file_pages.content(file))
+        space.program = file.id
         name = arguments[0].decode(errors="replace") if arguments else ""
         elf.load(space, image, file, name)
         random = self.chooser.bytes(16)
-        rsp = elf.build_stack(space, image, arguments, environment, credentials, random)
+        shown = path or b"".join(arguments[:1])
+        rsp = elf.build_stack(space, image, arguments, environment, credentials, random, shown)
         return image.entry, {"rsp": rsp}
 
     # Death ----------------------------------------------------------------------------------
@@ -330,22 +389,22 @@ class Life:
     def exit_process(self, process: Process, status: int) -> None:
         """All threads end, everything is given back; the parent may ask for `status`.
 
-        With the first process everybody ends, as in a container (pid_namespaces(7)).
+        With the program that was started first all others end, as in a container
+        (pid_namespaces(7)).
         """
         watched = jobs.looked_after(self.tasks, process)
         for thread in list(process.threads):
             self._end_thread(thread, status)
         process.timers.clear()
-        for handle in process.descriptors.handles.values():
-            self.ipc.close(handle)
-        process.descriptors = Descriptors()
-        self.ipc.close(process.cwd)
+        belongings.drop_of_process(self.ipc, process)
         self.ipc.abandon(process)
         process.zombie, process.exit_status = True, status
+        if status & 0x7F:
+            self._note_killed(process, signals.name(status & 0x7F))
         self._hand_over_children(process)
         self.tasks.wake(("vfork", process.pid, 0))
-        if process.pid == FIRST:
-            for other in [p for p in self.tasks.processes.values() if not p.zombie]:
+        if process.pid == self.main:
+            for other in [p for p in self.tasks.processes.values() if p.threads]:
                 self.exit_process(other, SIGKILL)
         if process.pid == process.session:
             console = self.ipc.well_known.console.endpoint
@@ -353,6 +412,10 @@ class Life:
         signals.tell_orphaned(self.tasks, watched)
         if process.parent is not None:
             self._tell_parent(process.parent, process)
+
+    def _note_killed(self, process: Process, by: str) -> None:
+        self.killed.append(f"process {process.pid} ({process.name}) by {by}")
+        del self.killed[:-MAX_KILLED]
 
     def _tell_parent(self, parent: Process, process: Process) -> None:
         """SIGCHLD, unless the parent does not want to know; then nothing is kept of the child."""
@@ -394,22 +457,26 @@ class Life:
         if thread.call is not None:
             self.ipc.cancel(thread, thread.call)
         futex.owner_died(self.tasks, thread)
+        if thread.space.gated:
+            self.vases.leave(thread)  # the address is an outsider's
         if thread.clear_tid_address:
             self._announce_end(thread)
-        self._leave_space(thread)
+        belongings.drop_of_thread(self.ipc, thread)
         thread.state = DEAD
-        thread.process.usage += thread_usage(self.tasks, thread)
+        own = thread_usage(self.tasks, thread)
+        thread.process.usage += own + memory_usage(thread.process)
         thread.turn_began = None
+        self._leave_space(thread)
         thread.process.threads.remove(thread)
         del self.tasks.threads[thread.tid]
         self.machine.emit(THREAD_END, thread.tid, thread.pid, status)
 
     def _announce_end(self, thread: Thread) -> None:
-        """CLONE_CHILD_CLEARTID: zero the word and wake who waits for it (a join)."""
+        """CLONE_CHILD_CLEARTID: zero the word and wake a thread that waits for it (a join)."""
         address = thread.clear_tid_address
         with suppress(KernelError):  # the program may have unmapped the word
             thread.space.write(address, bytes(4))
-            futex.wake(self.tasks, thread, address, 1)
+            futex.wake(self.tasks, futex.channel(thread.space, address), 1)
 
     def _leave_space(self, thread: Thread) -> None:
         """The thread is in no view any more; with the last one, nothing is attached any more."""
@@ -474,17 +541,8 @@ def _change(child: Process, code: int, status: int, wait_status: int, usage: Usa
 
 def _check_flags(flags: int) -> None:
     """EINVAL: combinations of clone(2) that make no sense, and what there is none of here."""
-    needs = (
-        (CLONE_THREAD, CLONE_SIGHAND),
-        (CLONE_SIGHAND, CLONE_VM),
-        (CLONE_THREAD, CLONE_FS | CLONE_FILES),
-    )
-    shared_without_thread = flags & (CLONE_FS | CLONE_FILES | CLONE_SIGHAND) and not (
-        flags & CLONE_THREAD
-    )
-    if flags & CLONE_UNKNOWN or shared_without_thread:
-        raise KernelError(E.INVAL)
-    if any(flags & one and flags & other != other for one, other in needs):
+    needs = ((CLONE_THREAD, CLONE_SIGHAND), (CLONE_SIGHAND, CLONE_VM))
+    if flags & CLONE_UNKNOWN or any(flags & one and not flags & other for one, other in needs):
         raise KernelError(E.INVAL)
 
 

@@ -50,6 +50,9 @@ class Away:
 class Pager(Protocol):
     """What takes pages out of memory when frames are short, and brings them back."""
 
+    majors: int
+    """How many faults have read from disk."""
+
     def make_room(self, count: int) -> None:
         """Have `count` frames free if that can be done."""
 
@@ -97,6 +100,10 @@ class MemoryObject:
     paged_out: dict[int, Away] = field(default_factory=dict)
     family: list[MemoryObject] = field(default_factory=list)
     copies: list[MemoryObject] = field(default_factory=list)
+    node: tuple[int, int] = (0, 0)
+    """Endpoint and badge of the file that a server made it for."""
+    last_path: bytes = b""
+    """What the server called it when it let it go."""
 
     def __post_init__(self) -> None:
         self.objects.frames.machine.charge(costs.RECORD_CREATE)

@@ -57,6 +57,9 @@ class PageTable:
     used: dict[int, int] = field(default_factory=dict)
     span: int = -1
     """The 2 MiB span that was last written to, and the word index of its table."""
+    leaves: int = 0
+    most_leaves: int = 0
+    """How many leaves are present, and the most that ever were at once."""
     span_slot: int = 0
     watchers: dict[int, dict[int, Watcher]] = field(default_factory=dict)
     """Who hears of what is written here: by `span` of the table or `LEAVES`, and by id of the
@@ -197,9 +200,12 @@ class PageTable:
         old = machine.memory.words[slot]
         machine.memory.words[slot] = entry
         table = slot // WORDS_PER_PAGE
-        self.used[table] += (entry & P) - (old & P)
-        if level == 1 and entry & P and not entry & NX:
-            machine.memory.executable((entry & ADDRESS) >> 12)
+        self._count(table, level, (entry & P) - (old & P))
+        if level == 1 and entry & P:
+            if not entry & NX:
+                machine.memory.executable((entry & ADDRESS) >> 12)
+            elif entry & W and machine.memory.on_silicon:
+                machine.memory.writable((entry & ADDRESS) >> 12)
         machine.charge(costs.PTE_WRITE)
         if machine.trace:
             machine.trace.emit(
@@ -208,6 +214,16 @@ class PageTable:
         if self.watchers:
             self._tell(va, level, old, entry)
         return old
+
+    def _count(self, table: int, level: int, more: int) -> None:
+        """A table has an entry more, or less, or as many as before."""
+        if more:
+            self.used[table] += more
+            if level == 1:
+                self.leaves += more
+                self.most_leaves = max(self.most_leaves, self.leaves)
+
+    # Watchers -----------------------------------------------------------------------------
 
     def _tell(self, va: int, level: int, old: int, entry: int) -> None:
         for watcher in self.watchers.get(span(level, va), NOBODY).values():

@@ -78,12 +78,28 @@ class Region:
             return bool(self.prot & PROT_WRITE)
         return bool(self.prot)
 
+    @property
+    def is_data(self) -> bool:
+        """Does it count for RLIMIT_DATA?"""
+        return bool(self.prot & PROT_WRITE) and not (self.shared or self.floor)
+
     def is_past_end(self, va: int) -> bool:
         """True where the file that the region shows has ended before this page: SIGBUS."""
         memory_object = self.object
         if memory_object.size_bytes is None and memory_object.source is None:
             return False
         return not memory_object.reaches(self.object_page(va))
+
+    def content_until(self, va: int) -> int:
+        """Where the region ends, or before it the file that it shows (`is_past_end`)."""
+        memory_object, page = self.object, self.object_page(va)
+        while memory_object.source is not None:
+            page += memory_object.source_page
+            memory_object = memory_object.source
+        if memory_object.size_bytes is None:
+            return self.end
+        last = (memory_object.size_bytes - 1 >> 12) + 1
+        return max(va, min(self.end, va + (last - page << 12)))
 
     def is_continued_by(self, after: Region) -> bool:
         """Could this region and the one behind it be one region?"""
@@ -107,6 +123,10 @@ class RegionMap:
 
     def __len__(self) -> int:
         return len(self.regions)
+
+    def size_bytes(self) -> int:
+        """How much is mapped."""
+        return sum(region.end - region.start for region in self.regions)
 
     def find(self, va: int) -> Region | None:
         """The region that covers `va`."""

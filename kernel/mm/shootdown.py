@@ -1,13 +1,14 @@
-"""Keeping TLBs true: tags for address spaces, and invalidation on every core.
+"""TLB coherence: tags for address spaces, and invalidation on every core.
 
-Each core has a few tags (PCIDs) and gives them out like Linux (arch/x86/mm/tlb.c): a tag
-remembers its space and the space's generation; when a space is loaded whose generation moved
-on, or which has no tag here, the load flushes.  So a core that does not run a space needs no
-interrupt.  Cores that run it get one, and the initiator waits until all have answered; frames
-that the old translations led to are released only then.
+Each core has a few tags (PCIDs).  The kernel assigns them like Linux (arch/x86/mm/tlb.c): a tag
+records its space and the space's generation.  The load of a space flushes if the space has no tag
+on this core, or if its generation has changed.  So a core that does not run a space needs no
+interrupt.  Cores that run it get one, and the initiator waits until all have answered.  Only then
+the kernel releases the frames to which the old translations led.
 
-A view shows the memory of several spaces (`Tagged.shows`), so what changes in one of them is stale
-in every view of it.  The generation of a view is the sum of theirs: nobody counts up in each view.
+A view shows the memory of several spaces (`Tagged.shows`).  A change in one of them makes
+translations stale in every view of it.  The generation of a view is the sum of the spaces'
+generations, so no view needs a counter of its own.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from hw.mmu import CR3_NOFLUSH
 from kernel.mm.frames import Frames
 
 FLUSH_ALL_ABOVE_PAGES = 33
-"""Past this many pages it is cheaper to flush the whole tag, as in Linux."""
+"""For more pages than this it is cheaper to flush the whole tag, as in Linux."""
 
 TAG_NONE, TAG_ANY, TAG_KEPT = range(3)
-"""What a space asks of tags: to be flushed at each load, one while there are enough, to keep it."""
+"""A space's use of tags: none (each load flushes), any tag that is free, or a tag that it keeps."""
 
 SHOOTDOWN = trace.declare(
     "shootdown",
@@ -42,11 +43,11 @@ class Tag:
     space: int = 0
     generation: int = -1
     kept: bool = False
-    """Not to be recycled while there are others (`vas_ctl`)."""
+    """Recycled only if every tag is kept (`vas_ctl`)."""
 
 
 class Tagged(Protocol):
-    """What translations are tagged for: an address space, or a view of several."""
+    """The owner of tagged translations: an address space, or a view of several."""
 
     id: int
     generation: int
@@ -58,11 +59,11 @@ class Tagged(Protocol):
 
     @property
     def root_pa(self) -> int:
-        """Where its top-level page table is."""
+        """The physical address of its top-level page table."""
 
 
 class Waiter(Protocol):
-    """Who has threads that may start only when a shootdown has ended: the scheduler."""
+    """The scheduler.  It has threads that may continue only when a shootdown has ended."""
 
     def core_goes_on(self, core_id: int) -> None:
         """All shootdowns of this core have ended."""
@@ -70,7 +71,7 @@ class Waiter(Protocol):
 
 @dataclass(slots=True, eq=False)
 class CoreTlb:
-    """What the kernel knows of the TLBs of one core: tags given out, and what is loaded."""
+    """The kernel's record of one core's TLBs: the assigned tags, and the loaded space."""
 
     id: int
     tags: list[Tag]
@@ -80,7 +81,7 @@ class CoreTlb:
     running: bool = False
     """A thread runs here, so stale translations must go at once (as Linux's `is_lazy`)."""
     waiting: int = 0
-    """Shootdowns of its own that this core must see finished before it goes on."""
+    """Shootdowns that this core began; it continues when all of them have ended."""
 
 
 @dataclass(slots=True)
@@ -90,10 +91,10 @@ class Shootdown:
     id: int
     space: Tagged
     generations: dict[int, int]
-    """By core: the generation that the space it runs has had since."""
+    """By core: the generation of the space that it runs, after this change."""
     pages: list[int]
     frames: list[int]
-    """To be released at the end."""
+    """The kernel releases these at the end."""
     waiting: int
     initiator: CoreTlb
 
@@ -109,7 +110,7 @@ class Shootdowns:
     waiter: Waiter | None = None
     open: dict[int, Shootdown] = field(default_factory=dict)
     limbo: list[int] = field(default_factory=list)
-    """Frames that wait for all shootdowns to end."""
+    """Frames to release when all shootdowns have ended."""
     made: int = 0
 
     def __post_init__(self) -> None:
@@ -124,23 +125,24 @@ class Shootdowns:
 
     @property
     def current(self) -> CoreTlb:
-        """The current core's."""
+        """The record of the current core."""
         return self.cores[self.machine.core.state.id]
 
     def load(self, space: Tagged) -> None:
-        """Make the current core translate through `space`, flushing only what may be stale."""
+        """Make the current core translate through `space`.  Flush only if its tag may be stale."""
         tlb, now = self.current, generation(space)
         tag = tlb.tags[max(0, tlb.pcid - 1)]
         if tlb.space is space and tag.space == space.id and tag.generation == now:
             return
-        self.machine.charge(costs.SPACE_LOAD)
+        if self.machine.config.pcid:
+            self.machine.charge(costs.SPACE_LOAD)  # without tags there is nothing to look up
         pcid, keep = self._assign(tlb, space, now)
         tlb.space, tlb.pcid = space, pcid
         value = space.root_pa | (pcid if self.machine.config.pcid else 0)
         self.machine.core.load_cr3(value | (CR3_NOFLUSH if keep else 0))
 
     def _assign(self, tlb: CoreTlb, space: Tagged, now: int) -> tuple[int, bool]:
-        """The tag for `space`, of generation `now`, and whether its entries are still good."""
+        """The tag for `space`, of generation `now`, and whether its entries are still valid."""
         if not self.machine.config.pcid:
             tlb.tags[0] = Tag(space.id, now)
             return 1, False
@@ -160,7 +162,7 @@ class Shootdowns:
         # PLANTED lab2.hunt_reuse: return pcid, True
 
     def _recycle(self, tlb: CoreTlb) -> int:
-        """The tag to give away next: in turn, passing over those that a view asked to keep."""
+        """The tag to assign next: in turn, but not one that a view keeps, if there is another."""
         for _ in tlb.tags:
             pcid = tlb.next_tag + 1
             tlb.next_tag = pcid % len(tlb.tags)
@@ -169,7 +171,7 @@ class Shootdowns:
         return pcid
 
     def forget(self, space: Tagged) -> None:
-        """`space` is about to be destroyed: no core has it loaded any more, and no tag is its."""
+        """Before `space` is destroyed: no core has it loaded any more, and it has no tag."""
         for tlb in self.cores:
             if tlb.space is space:
                 tlb.space = None
@@ -185,7 +187,7 @@ class Shootdowns:
     def invalidate(self, space: Tagged, pages: list[int], frames: list[int]) -> None:
         """The leaves of `pages` have changed: no core may use the old ones any more.
 
-        `frames` are released as soon as that is so.
+        The kernel releases `frames` when no core can.
         """
         if pages:
             space.generation += 1
@@ -200,9 +202,9 @@ class Shootdowns:
         self.release(frames)
 
     def release(self, frames: list[int]) -> None:
-        """Nothing maps `frames` any more: give them back, once no shootdown is under way.
+        """Nothing maps `frames` any more: release them when no shootdown is under way.
 
-        One that began earlier, for another space, may be about the very same frames.
+        A shootdown for another space may have begun earlier and concern the same frames.
         """
         if self.open:
             self.limbo += frames
@@ -235,7 +237,7 @@ class Shootdowns:
     def answer(self, number: int) -> None:
         """The current core takes the interrupt of shootdown `number`.
 
-        The last answer lets the core that began it go on.
+        After the last answer the core that began it continues.
         """
         down, tlb = self.open[number], self.current
         if shown_by(down.space, tlb.space):
@@ -263,7 +265,7 @@ class Shootdowns:
             self.waiter.core_goes_on(tlb.id)
 
     def _flush(self, tlb: CoreTlb, pages: list[int], now: int | None = None) -> None:
-        """Drop `pages` on the current core, whose space has had generation `now` since."""
+        """Drop `pages` on the current core; `now` is its space's generation after the change."""
         assert tlb.space is not None
         core, tag = self.machine.core, tlb.tags[tlb.pcid - 1]
         now = generation(tlb.space) if now is None else now
@@ -277,7 +279,7 @@ class Shootdowns:
 
 
 def generation(space: Tagged) -> int:
-    """How often translations of `space` have gone stale, its own and those it shows of others."""
+    """How often translations of `space`, or of spaces that it shows, have become stale."""
     total = space.generation
     for layer in space.shows:
         total += layer.generation

@@ -10,22 +10,23 @@ that the region's object (or its source) holds for that page.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from hw import costs, trace
 from hw.memory import PAGE_SIZE
 from hw.paging import ADDRESS, ERR_WRITE, A, D, G, P, U, W
 from kernel.abi.errno import E, KernelError
+from kernel.mm.bounds import MemoryLimits
+from kernel.mm.conflict import CONFLICT, Conflict
 from kernel.mm.layout import (
     KUSER,
     MAP_BASE,
     MAP_LOWEST,
     MAP_TOP,
     STACK_GUARD_PAGES,
-    page_up,
+    STACK_RESERVE,
 )
 from kernel.mm.objects import MemoryObject, Objects
-from kernel.mm.pagetable import PROT_READ, PROT_WRITE, PageTable, leaf_flags
+from kernel.mm.pagetable import PROT_WRITE, PageTable, leaf_flags
 from kernel.mm.regions import (
     LOCKED,
     NOT_FORKED,
@@ -33,10 +34,9 @@ from kernel.mm.regions import (
     WIPED_BY_FORK,
     Region,
     RegionMap,
-    covers,
 )
 from kernel.mm.shootdown import TAG_ANY, Shootdowns
-from kernel.mm.usermem import UserMemory
+from kernel.mm.shown import Onlooker, Shown
 
 SPLIT_FRAMES = 6
 """The most frames that making room in one view takes: three tables at either end of a range."""
@@ -49,38 +49,11 @@ REGION = trace.declare(
     "space:Q start:Q end:Q prot:B shared:B object:Q page:Q name:s",
     "A region is now like this; prot 255: it is gone.",
 )
-CONFLICT = trace.declare(
-    "conflict",
-    "space:Q start:Q end:Q name:s other_start:Q other_end:Q other_name:s",
-    "Two regions want the same place in one view.",
-)
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
 
 
-class Onlooker(Protocol):
-    """A view that shows this space together with others."""
-
-    @property
-    def shows(self) -> tuple[AddressSpace, ...]:
-        """The spaces that the view shows."""
-
-    def make_room(self, owner: AddressSpace, start: int, end: int) -> None:
-        """`owner` is about to map a range.  Raises ENOMEM."""
-
-    def resized(self, region: Region) -> None:
-        """A region of a space that the view shows has changed."""
-
-
-class Conflict(KernelError):
-    """EFAULT: two regions want the same place; the text says which."""
-
-    def __init__(self, text: str) -> None:
-        KernelError.__init__(self, E.FAULT)
-        self.text = text
-
-
 @dataclass(slots=True, eq=False)
-class AddressSpace(UserMemory):
+class AddressSpace(Shown):
     """What one or more threads see.  `id` is never used again; `kuser_pfn` 0: nobody runs here.
 
     `generation` counts invalidations: a core whose tag for this space is older must flush.
@@ -102,14 +75,27 @@ class AddressSpace(UserMemory):
     hint: int = MAP_BASE
     shows: tuple[AddressSpace, ...] = ()
     views: dict[int, Onlooker] = field(default_factory=dict)
+    followers: dict[int, Onlooker] = field(default_factory=dict)
+    """Those of the views that hear of each change of a region."""
+    slots: dict[int, None] = field(default_factory=dict)
+    """Where the space has had something since a view shows it, in steps of `SLOT_BITS`."""
+    neighbours: dict[int, dict[int, Onlooker]] = field(default_factory=dict)
+    """By slot: the views that show another space there.  Only these can be in the way."""
     vid: int = 0
+    gated: bool = False
+    """A view that has one way in: no signal handler runs there (`kernel.vas.gate`)."""
     tagging: int = TAG_ANY
     changed: int = 0
     """When its regions last did, as `Region.changed`."""
     locks_new: int = 0
     """mlockall: the flags for mappings to come."""
+    auxiliary: bytes = b""
+    environment: tuple[bytes, ...] = ()
+    program: int = 0
+    """What execve put here: the auxiliary vector, the environment and the file's object."""
     barriers: int = 0
     """membarrier: the commands that the process has registered for."""
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.frames)
@@ -123,6 +109,11 @@ class AddressSpace(UserMemory):
             self.table.free()
             raise
         self._emit(SPACE, self.table.root_pa, 1)
+
+    @property
+    def of_heap(self) -> AddressSpace:
+        """The space whose heap a thread here moves the end of."""
+        return self
 
     @property
     def root_pa(self) -> int:
@@ -188,15 +179,6 @@ class AddressSpace(UserMemory):
                 return start
         raise KernelError(E.NOMEM)
 
-    def clash(self, start: int, end: int, but: Onlooker | None = None) -> Region | None:
-        """What a view shows of another space in a range: this space cannot have it there."""
-        for view in self.views.values():
-            for layer in view.shows if view is not but else ():
-                other = layer.map.first_in(start, end) if layer is not self else None
-                if other is not None:
-                    return other
-        return None
-
     def claim(self, start: int, end: int, region: Region | None = None) -> None:
         """The range is about to be this space's: every view makes room for it.
 
@@ -205,7 +187,8 @@ class AddressSpace(UserMemory):
         other = self.clash(start, end)
         if other is not None:
             raise self.conflict(region or Region(start, end, 0, other.object), other)
-        for view in self.views.values():
+        self.occupy(start, end)
+        for view in self._near(start, end):
             self.objects.reserve(SPLIT_FRAMES)
             view.make_room(self, start, end)
 
@@ -225,7 +208,9 @@ class AddressSpace(UserMemory):
     def _first_fit(self, lowest: int, size_bytes: int) -> int | None:
         start = lowest
         for region in self.map.overlapping(lowest, MAP_TOP):
-            bottom = region.floor or region.start
+            bottom = region.start
+            if region.floor:
+                bottom = min(bottom, max(region.floor, region.end - STACK_RESERVE))
             if start + size_bytes <= bottom:
                 return start
             start = max(start, region.end)
@@ -238,6 +223,10 @@ class AddressSpace(UserMemory):
         """
         self._refuse_sealed(start, end)
         self.remove(start, end)
+
+    def lets_store(self, region: Region) -> bool:
+        """May a thread here store where the region shows?  Only a view can say no."""
+        return True
 
     def check_change(self, start: int, end: int) -> None:
         """May a thread here change what a range holds?  Only a view can say no."""
@@ -257,26 +246,54 @@ class AddressSpace(UserMemory):
             self.hint = start
 
     def protect(self, start: int, end: int, prot: int) -> None:
-        """Change what may be done with a fully mapped range.
+        """Change what may be done with a range.
 
-        Raises ENOMEM if it has holes, EACCES for stores to a file opened for reading.
+        Raises ENOMEM where it has a hole or exceeds a limit, and EACCES for stores to a file
+        opened for reading.  What is before that place has changed then, as on Linux.
         """
-        affected = self.map.overlapping(start, end)
-        if not covers(affected, start, end):
-            raise KernelError(E.NOMEM)
-        if prot & PROT_WRITE and any(region.flags & STAYS_READ_ONLY for region in affected):
-            raise KernelError(E.ACCES)
         self._refuse_sealed(start, end)
         stale: list[int] = []
+        try:
+            self._protect(start, end, prot, stale)
+        finally:
+            for region in self.map.overlapping(start - 1, end + 1):
+                self._merge_upwards(region)
+            self.invalidate(stale, [])
+        self._populate(start, end)
+
+    def _protect(self, start: int, end: int, prot: int, stale: list[int]) -> None:
+        at = start
         for region in self._isolate(start, end):
+            if region.start > at:
+                break
+            if prot & PROT_WRITE and region.flags & STAYS_READ_ONLY:
+                raise KernelError(E.ACCES)
+            if prot & PROT_WRITE and not region.is_data and not (region.shared or region.floor):
+                self.admit(0, data_bytes=region.end - region.start)
             if region.prot != prot:
                 region.prot = prot
                 self._changed(region)
                 stale += self._reprotect(region)
-        for region in self.map.overlapping(start - 1, end + 1):
-            self._merge_upwards(region)
-        self.invalidate(stale, [])
-        self._populate(start, end)
+            at = region.end
+        if at < end:
+            raise KernelError(E.NOMEM)
+
+    def admit(self, size_bytes: int, data_bytes: int = 0) -> None:
+        """May the space grow by this much in all, and by this much of data?
+
+        Raises ENOMEM past RLIMIT_AS or RLIMIT_DATA.
+        """
+        if self.limits.count:
+            self.machine.charge(costs.REGION_FIND, (len(self.map) >> 4) + 1)
+            if not self.limits.allow(self.map, size_bytes, data_bytes):
+                raise KernelError(E.NOMEM)
+
+    def limit(self, limits: MemoryLimits) -> None:
+        """These limits hold from now on; what grows down may grow so far at once."""
+        self.limits = limits
+        for region in self.map:
+            if region.floor:
+                region.floor = limits.floor(region.end)
 
     def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
         """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
@@ -335,38 +352,6 @@ class AddressSpace(UserMemory):
                 self.table.change(va, entry & (ADDRESS | A | D) | flags)
         return stale
 
-    def set_break(self, end: int) -> int:
-        """Move the end of the heap; returns where it is now (unchanged if that cannot be)."""
-        old_top, new_top = page_up(self.break_end), page_up(end)
-        if end < self.break_start or new_top > MAP_TOP:
-            return self.break_end
-        if new_top < old_top:
-            if any(region.segment for region in self.map.overlapping(new_top, old_top)):
-                return self.break_end
-            self.unmap(new_top, old_top)
-        elif new_top > old_top:
-            if self.map.busy(old_top, new_top + PAGE_SIZE):
-                return self.break_end
-            if self.views:
-                if self.clash(old_top, new_top + PAGE_SIZE):
-                    return self.break_end
-                self.claim(old_top, new_top)
-            try:
-                self._grow_heap(old_top, new_top)
-            except KernelError:
-                return self.break_end
-        self.break_end = end
-        return end
-
-    def _grow_heap(self, old_top: int, new_top: int) -> None:
-        heap = self.map.find(old_top - 1)
-        if heap is not None and heap.name == "[heap]" and heap.prot == PROT_READ | PROT_WRITE:
-            self.extend(heap, new_top)
-        else:
-            prot = PROT_READ | PROT_WRITE
-            region = Region(old_top, new_top, prot, self.objects.anonymous(), name="[heap]")
-            self.map_region(region)
-
     def _isolate(self, start: int, end: int) -> list[Region]:
         """Split regions at both ends of a range, and return those that are exactly inside."""
         for edge in (start, end):
@@ -424,6 +409,12 @@ class AddressSpace(UserMemory):
         # END SOLUTION lab3.demand
         # PROMPT lab3.demand: find the region, check the access, and show the page.
 
+    def storable_until(self, page: int) -> int:
+        region = self.map.find(page)
+        if region is None or not (region.allows(ERR_WRITE) and self.lets_store(region)):
+            return page
+        return region.content_until(page)
+
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
         index = region.object_page(page)
@@ -479,6 +470,9 @@ class AddressSpace(UserMemory):
         self.objects.reserve(len(self.table.used))
         child = AddressSpace(id, self.objects, self.shootdowns, self.kuser_pfn)
         child.break_start, child.break_end, child.hint = self.break_start, self.break_end, self.hint
+        child.auxiliary, child.environment = self.auxiliary, self.environment
+        child.program = self.program
+        child.limits = self.limits
         twins: dict[int, MemoryObject] = {}
         stale: list[int] = []
         try:
@@ -493,12 +487,22 @@ class AddressSpace(UserMemory):
                 child.map_region(replace(region, object=twin, flags=region.flags & ~LOCKED))
                 if not (region.flags & WIPED_BY_FORK or self.objects.eager):
                     self._share_leaves(region, child, stale)
+            self._keep_back(twins)
         except KernelError:
             child.destroy()
             raise
         finally:
             self.invalidate(stale, [])
         return child
+
+    def _keep_back(self, twins: dict[int, MemoryObject]) -> None:
+        """Take out of the child's objects what it does not get (MADV_DONTFORK, MADV_WIPEONFORK):
+        one object may have pages of that kind beside others."""
+        for region in self.map:
+            twin = twins.get(region.object.id)
+            if twin is not None and region.flags & (NOT_FORKED | WIPED_BY_FORK):
+                pages = region.end - region.start >> 12
+                self.shootdowns.release(twin.discard(region.page, pages))
 
     def _share_leaves(self, region: Region, child: AddressSpace, stale: list[int]) -> None:
         """Copy a region's leaves; private ones lose W on both sides, and are added to `stale`."""
@@ -528,6 +532,11 @@ class AddressSpace(UserMemory):
         for core in self.machine.cores:
             core.mmu.forget(self.table.root_pa)
 
+    @property
+    def most_resident_pages(self) -> int:
+        """The most pages that the space ever had in memory at once; `KUSER` is not its own."""
+        return self.table.most_leaves - bool(self.kuser_pfn)
+
     def resident_pages(self, region: Region) -> int:
         """How many pages of a region have a leaf."""
         return sum(1 for _ in self.table.entries(region.start, region.end))
@@ -541,7 +550,7 @@ class AddressSpace(UserMemory):
         self.machine.charge(costs.REGION_CHANGE)
         self.objects.changes += 1
         region.changed = self.changed = self.objects.changes
-        for view in self.views.values():
+        for view in self.followers.values():
             view.resized(region)
         self._emit_region(region, region.prot, region.shared, region.name)
 

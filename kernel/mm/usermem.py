@@ -28,9 +28,49 @@ class UserMemory:
         """Make an access to `page` possible, if a region allows it."""
         raise NotImplementedError
 
+    def storable_until(self, page: int) -> int:
+        """Where the pages end that a program may store into, from `page` on; `page`: not there."""
+        raise NotImplementedError
+
+    def room(self, va: int, size_bytes: int) -> int:
+        """How many of these bytes a copy out can move before it meets a bad page.
+
+        Whoever gives bytes away asks this first, so that none are lost on the way.  Only the first
+        page gets its frame.  Raises EFAULT for a range outside user memory, ENOMEM.
+        """
+        self.check_range(va, size_bytes)
+        if not size_bytes:
+            return 0
+        try:
+            self._user_frame(va, ERR_WRITE)
+        except KernelError as error:
+            if error.number != E.FAULT:
+                raise
+            return 0
+        at, end = (va | PAGE_MASK) + 1, va + size_bytes
+        while at < end and (known := self.storable_until(at)) > at:
+            at = known
+        return min(at, end) - va
+
+    def read_most(self, va: int, size_bytes: int) -> bytes:
+        """Copy in what lies before the first bad page.  Raises EFAULT outside user memory."""
+        self.check_range(va, size_bytes)
+        parts: list[bytes] = []
+        for at, room in pieces(va, size_bytes):
+            try:
+                pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
+            except KernelError as error:
+                if error.number != E.FAULT and not parts:
+                    raise
+                break
+            parts.append(self.machine.memory.read(pa, room))
+        self._charge(sum(map(len, parts)))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
     def read(self, va: int, size_bytes: int) -> bytes:
         """Copy in.  Raises EFAULT."""
-        self._check_range(va, size_bytes)
+        self.check_range(va, size_bytes)
+        self._charge(size_bytes)
         memory, parts = self.machine.memory, []
         for at, room in pieces(va, size_bytes):
             pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
@@ -39,7 +79,8 @@ class UserMemory:
 
     def write(self, va: int, data: bytes) -> None:
         """Copy out.  Raises EFAULT, perhaps after some pages were written."""
-        self._check_range(va, len(data))
+        self.check_range(va, len(data))
+        self._charge(len(data))
         memory, done = self.machine.memory, 0
         for at, room in pieces(va, len(data)):
             pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
@@ -95,9 +136,12 @@ class UserMemory:
         """Copy a word of 4 bytes in.  Raises EFAULT."""
         return int.from_bytes(self.read(va, 4), "little")
 
-    def _check_range(self, va: int, size_bytes: int) -> None:
+    def check_range(self, va: int, size_bytes: int) -> None:
+        """Raises EFAULT for a range that is not all in user memory, mapped or not."""
         if va + size_bytes > USER_TOP:
             raise KernelError(E.FAULT)
+
+    def _charge(self, size_bytes: int) -> None:
         self.machine.charge(costs.USER_COPY_LINE, (size_bytes + 63) >> 6)
 
     def _user_frame(self, va: int, error: int) -> int:

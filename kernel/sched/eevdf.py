@@ -112,7 +112,7 @@ class Eevdf(Policy):
                 order.remove(thread)
 
     def pick(self, core: int) -> Thread | None:
-        """If nobody is eligible (those on other cores are), whoever will be first."""
+        """The first to become eligible, where no thread that waits is: those on other cores are."""
         self._sort()
         order = self.eligible
         able = order.lowest(core)
@@ -154,7 +154,7 @@ class Eevdf(Policy):
         return SLICE_INSTRUCTIONS
 
     def victim(self, thread: Thread, running: list[Thread]) -> Thread | None:
-        """Whoever has the latest deadline, if that of `thread` is earlier."""
+        """The thread with the latest deadline, if that of `thread` is earlier."""
         entity = self.entities[thread]
         if thread.scheduling.policy != SCHED_OTHER or not self._is_eligible(entity):
             return None

@@ -1,10 +1,10 @@
-"""A multi-level feedback queue: who waits a lot comes first, who computes a lot comes last.
+"""A multi-level feedback queue: threads that wait a lot come before those that compute a lot.
 
 Corbato, Merwin-Daggett and Daley, An experimental time-sharing system, 1962; the rules are those
 of Arpaci-Dusseau, Operating Systems: Three Easy Pieces, chapter 8:
 1, 2. the highest level that has a thread runs, in a circle;  3. a new thread starts at the top;
 4. whose allotment at a level is used up, however often it waited meanwhile, goes one down;
-5. after some time all go back to the top, so that nobody starves.
+5. after some time all go back to the top, so that no thread starves.
 """
 
 from __future__ import annotations

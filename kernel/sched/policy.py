@@ -32,7 +32,7 @@ class Policy:
     pinned: bool = False
     """Some thread may not run on every core."""
     moves: list[tuple[int, int, int]] = field(default_factory=list)
-    """Who changed its level, from where, to where; whoever traces them takes them out."""
+    """Threads that changed their level, from where and to where, until the trace has taken them."""
 
     name: ClassVar[str] = "fifo"
     preemptive: ClassVar[bool] = False
@@ -71,7 +71,7 @@ class Policy:
         return FOR_EVER
 
     def victim(self, thread: Thread, running: list[Thread]) -> Thread | None:
-        """Who of those on cores must give way at once to `thread`, which was woken."""
+        """The thread on a core that must give way at once to `thread`, which was woken."""
         return None
 
     def reweigh(self, thread: Thread) -> None:

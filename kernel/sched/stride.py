@@ -86,7 +86,7 @@ class Stride(Policy):
         if client is not None:
             client.passed += instructions * client.stride
             if not self.order:
-                self._advance(client)  # nobody is behind it
+                self._advance(client)  # no client is behind it
         # END SOLUTION lab4.stride
         # PROMPT lab4.stride: a pass grows by the stride for each instruction.
 

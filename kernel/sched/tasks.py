@@ -5,9 +5,9 @@
       └────── pre_empt ────┘                  │
       └─────────────── wake ──────────────────┘
 
-A `Seat` is a core as the scheduler sees it.  A thread that sleeps waits on a *channel*; whoever
-changes what the channel stands for wakes it.  The policy (`kernel.sched.policy`) holds the threads
-that are READY; everything here is the same under each of them.
+A `Seat` is a core as the scheduler sees it.  A thread that sleeps waits on a *channel*.  The code
+that changes what the channel stands for wakes it.  The policy (`kernel.sched.policy`) holds the
+threads that are READY; everything here is the same under each policy.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hw.cpu import Core
 from hw.machine import Machine
 from kernel.abi.errno import Channel
 from kernel.choose import Chooser
+from kernel.mm.objects import Objects
 from kernel.mm.shootdown import Shootdowns
 from kernel.sched.policy import Policy, slice_length
 from kernel.task.process import BLOCKED, READY, RUNNING, Process, Scheduling, Thread
@@ -48,6 +49,8 @@ class Seat:
     """Threads that may start only when this core's shootdowns have ended."""
     reschedule: bool = False
     """The thread must give up this core at the next chance (Linux's TIF_NEED_RESCHED)."""
+    called: bool = False
+    """Another core has sent this one an interrupt, so that it looks for a thread to run."""
 
 
 @dataclass(slots=True)
@@ -58,12 +61,13 @@ class Tasks:
     chooser: Chooser
     policy: Policy
     shootdowns: Shootdowns
+    objects: Objects
     seats: list[Seat] = field(init=False)
     processes: dict[int, Process] = field(default_factory=dict)
     threads: dict[int, Thread] = field(default_factory=dict)
     channels: dict[Channel, list[Thread]] = field(default_factory=dict)
     alone: bool = False
-    """The current core runs as if nobody waited for it; a thread that becomes ready ends that."""
+    """No thread waited for the current core when its turn began, and none is ready since."""
 
     def __post_init__(self) -> None:
         self.seats = [Seat(core.state.id) for core in self.machine.cores]
@@ -85,6 +89,9 @@ class Tasks:
         thread = self.policy.pick(seat.id)
         if thread is None:
             return None
+        if seat.called:
+            seat.called = False
+            core.charge(costs.INTERRUPT)
         core.charge(costs.SCHEDULE_PICK)
         core.state.cycles = max(core.state.cycles, thread.ready_at)
         if thread.slice_left <= 0:
@@ -97,7 +104,7 @@ class Tasks:
         return thread
 
     def seat_thread(self, seat: Seat, thread: Thread | None) -> None:
-        """The core runs `thread` from now on; None: nobody."""
+        """The core runs `thread` from now on; None: it runs nothing."""
         seat.thread = thread
         self.shootdowns.cores[seat.id].running = thread is not None
 
@@ -200,8 +207,20 @@ class Tasks:
     def make_ready(self, thread: Thread) -> None:
         """`thread` is new or was woken, and may run."""
         self._enqueue(thread)
+        self._call_idle_core(thread)
         if self.policy.preemptive and not self.shootdowns.current.waiting:
             self._pre_empt_for(thread)
+
+    def _call_idle_core(self, thread: Thread) -> None:
+        """A busy core that wakes a thread sends an interrupt to a core with nothing to do."""
+        if self.seat.thread is None or self.shootdowns.current.waiting:
+            return
+        for seat in self.seats:
+            idle = seat.thread is None and not self.shootdowns.cores[seat.id].waiting
+            if idle and not seat.called and thread.scheduling.affinity >> seat.id & 1:
+                seat.called = True
+                self.machine.charge(costs.IPI_SEND)
+                return
 
     def _enqueue(self, thread: Thread) -> None:
         seat, thread.state = self.seat, READY
@@ -236,6 +255,7 @@ class Tasks:
         if seat is self.seat:
             self.machine.core.leave = True
         else:
+            seat.called = True
             self.machine.charge(costs.IPI_SEND)
 
     # Asleep ---------------------------------------------------------------------------------

@@ -8,14 +8,48 @@ from kernel.task.clock import PROCESS_TIME, THREAD_TIME
 from kernel.task.process import Process, Thread, Usage
 
 
+def begin_turn(tasks: Tasks, thread: Thread) -> None:
+    """What the current core does from now on is for `thread`."""
+    thread.turn_began = _meter(tasks)
+
+
+def end_turn(tasks: Tasks, thread: Thread) -> None:
+    """Bill `thread` for its turn, unless it has ended meanwhile."""
+    if thread.turn_began is None:
+        return
+    cycles, instructions, faults, major = _since(tasks, thread.turn_began)
+    thread.cycles += cycles
+    thread.instructions += instructions
+    thread.faults += faults
+    thread.major_faults += major
+    thread.turn_began = None
+
+
+def _meter(tasks: Tasks) -> tuple[int, int, int, int]:
+    core, objects = tasks.machine.core.state, tasks.objects
+    major = objects.pager.majors if objects.pager is not None else 0
+    return core.cycles, core.instructions, objects.faults - major, major
+
+
+def _since(tasks: Tasks, then: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    now = _meter(tasks)
+    return now[0] - then[0], now[1] - then[1], now[2] - then[2], now[3] - then[3]
+
+
 def thread_usage(tasks: Tasks, thread: Thread) -> Usage:
-    """What a thread has used up to now; its current turn counts."""
-    user, cycles = thread.instructions, thread.cycles
+    """What a thread has used up to now; its current turn counts, its process's memory does not."""
+    cycles = user = faults = major = 0
     if thread.turn_began is not None:
-        core = tasks.machine.core.state
-        cycles += core.cycles - thread.turn_began[0]
-        user += core.instructions - thread.turn_began[1]
-    return Usage(user, max(0, cycles - user), thread.waits, thread.pre_empted)
+        cycles, user, faults, major = _since(tasks, thread.turn_began)
+    user += thread.instructions
+    return Usage(
+        user=user,
+        system=max(0, thread.cycles + cycles - user),
+        faults=thread.faults + faults,
+        major_faults=thread.major_faults + major,
+        waits=thread.waits,
+        pre_empted=thread.pre_empted,
+    )
 
 
 def process_usage(tasks: Tasks, process: Process) -> Usage:
@@ -23,7 +57,12 @@ def process_usage(tasks: Tasks, process: Process) -> Usage:
     total = process.usage
     for thread in process.threads:
         total += thread_usage(tasks, thread)
-    return total
+    return total + memory_usage(process) if process.threads else total
+
+
+def memory_usage(process: Process) -> Usage:
+    """The most memory that the process had in its present space."""
+    return Usage(most_pages=process.space.most_resident_pages)
 
 
 def usage_of_clock(tasks: Tasks, caller: Thread, which: int) -> Usage | None:

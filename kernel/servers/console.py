@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Message, Port, Reply
+from kernel.abi.message import Message, Port, Reply, refuse_path
 from kernel.abi.nodes import POLLHUP, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
 from kernel.servers import termios
 from kernel.servers.discipline import Discipline
@@ -23,6 +23,8 @@ STREAMS = (INPUT, OUTPUT, ERRORS, TERMINAL)
 NAMES = (b"/dev/console", b"/dev/console", b"/dev/console", b"/dev/tty")
 SIGHUP, SIGCONT, SIGTTIN, SIGTTOU, SIGWINCH = 1, 18, 21, 22, 28
 O_NOCTTY = 0o400
+WHOLE = 4096
+"""What a program cannot read to its end is written in pieces of this size only, as to a pipe."""
 TENTH = 100_000_000
 """Nanoseconds: the unit of VTIME."""
 LATE = 10_000_000
@@ -56,6 +58,7 @@ class Console:
     """Until when a process waits for a key, by VTIME."""
 
     def handle(self, message: Message, port: Port) -> Reply:
+        refuse_path(message)
         match message.operation:
             case "write":
                 return self._write(message, port)
@@ -94,21 +97,29 @@ class Console:
     # Bytes ------------------------------------------------------------------------------------
 
     def _read(self, message: Message, port: Port) -> bytes:
-        count = message.words[0]
+        count, _, room = message.words
         if not port.console_is_terminal(message.badge):
-            data = port.console_read(count)
-            if data is None:
-                raise KernelError(E.AGAIN)
-            return data
+            return self._read_stream(count, room, port)
         self._stay_in_foreground(message, port, SIGTTIN)
         if self.hung_up or not count:
             return b""
         if not self._may_return(message, count, port):
             raise KernelError(E.AGAIN)
         self.deadlines.pop(message.pid, None)
-        data = self.discipline.read(count)
+        if not room and self.discipline.has_input():
+            raise KernelError(E.FAULT)
+        data = self.discipline.read(room)
         if self.discipline.has_input():
             self._changed(port)
+        return data
+
+    def _read_stream(self, count: int, room: int, port: Port) -> bytes:
+        """From an input that is no terminal; at its end there is nothing."""
+        if count and not room and port.console_arrived():
+            raise KernelError(E.FAULT)
+        data = port.console_read(room)
+        if data is None:
+            raise KernelError(E.AGAIN)
         return data
 
     def _may_return(self, message: Message, count: int, port: Port) -> bool:
@@ -134,7 +145,11 @@ class Console:
         return False
 
     def _write(self, message: Message, port: Port) -> Reply:
-        data, badge = message.data, message.badge
+        (_, count), data, badge, shown = message.words, message.data, message.badge, None
+        if len(data) < count:
+            data = data[: len(data) // WHOLE * WHOLE]
+            if not data:
+                raise KernelError(E.FAULT)
         if self._is_ours(badge, port):
             if self.discipline.settings.local & termios.TOSTOP:
                 self._stay_in_foreground(message, port, SIGTTOU)
@@ -142,9 +157,9 @@ class Console:
                 raise KernelError(E.IO)
             if self.discipline.held:
                 raise KernelError(E.AGAIN)
-            data = self.discipline.process(data)
-        port.console_write(data, badge)
-        return Reply(len(message.data))
+            shown = self.discipline.process(data)
+        port.console_write(data, badge, shown)
+        return Reply(len(data))
 
     def _is_ours(self, badge: int, port: Port) -> bool:
         """Does the discipline stand between this stream and the screen?"""

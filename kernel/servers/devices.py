@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Message, Port, Reply
+from kernel.abi.message import Message, Port, Reply, fitting, refuse_path
 from kernel.abi.nodes import O_DIRECTORY, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
 
 MAJOR, NULL, ZERO, FULL, RANDOM, URANDOM = 1, 3, 5, 7, 8, 9
@@ -25,19 +25,16 @@ class Devices:
     name: str = "devices"
 
     def handle(self, message: Message, port: Port) -> Reply:
-        if message.data.partition(b"\0")[0] and message.operation != "write":
-            raise KernelError(E.NOTDIR)
+        refuse_path(message)
         match message.operation:
             case "open":
                 if message.words[0] & O_DIRECTORY:
                     raise KernelError(E.NOTDIR)
                 return Reply(words=(message.badge, 1, 0))
             case "read":
-                return Reply(data=self._read(message.badge, message.words[0], port))
+                return Reply(data=self._read(message, port))
             case "write":
-                if message.badge == FULL:
-                    raise KernelError(E.NOSPC)
-                return Reply(len(message.data), words=(0,))
+                return Reply(self._write(message), words=(0,))
             case "poll":
                 return Reply(POLLIN | POLLOUT)
             case "stat":
@@ -58,15 +55,29 @@ class Devices:
             case "chmod" | "chown":
                 raise KernelError(E.PERM)
             case "object":
+                if message.badge == ZERO:
+                    return Reply()
                 raise KernelError(E.NODEV)
             case "ioctl":
                 raise KernelError(E.NOTTY)
         raise KernelError(E.ACCES if message.operation == "image" else E.INVAL)
 
-    def _read(self, badge: int, count: int, port: Port) -> bytes:
-        if badge == NULL:
+    def _read(self, message: Message, port: Port) -> bytes:
+        count, _, room = message.words
+        if message.badge == NULL or not count:
             return b""
-        return port.random(count) if badge in (RANDOM, URANDOM) else bytes(count)
+        if not room:
+            raise KernelError(E.FAULT)
+        return port.random(room) if message.badge in (RANDOM, URANDOM) else bytes(room)
+
+    def _write(self, message: Message) -> int:
+        """Only the sources of random bytes look at what is written."""
+        _, count = message.words
+        if message.badge == FULL:
+            raise KernelError(E.NOSPC)
+        if message.badge not in (RANDOM, URANDOM):
+            return count
+        return len(fitting(message.data or bytes(count), len(message.data)))
 
     def interrupt(self, port: Port) -> None:
         """It has no device that interrupts."""

@@ -1,7 +1,8 @@
 """The file server: a writable tree in memory, with the files that the host gave at boot.
 
-A badge is an inode number; an open FIFO adds a bit for each end.  The server keeps a count of the
-opens of a node and nothing else of an open file, so a restarted server goes on with all of them.
+A badge is an inode number; an open FIFO adds a bit for each end, a file the one for writing.  The
+server keeps a count of the opens of a node and nothing else of an open file, so a restarted server
+goes on with all of them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Message, Port, Reply, moved
+from kernel.abi.message import Message, Port, Reply, entries_that_fit, fitting, moved
 from kernel.abi.nodes import (
     EXECUTE,
+    FILES_DEVICE,
     KEEP,
     NOW,
     O_ACCMODE,
@@ -56,8 +58,6 @@ READ_END, WRITE_END = 1 << 40, 1 << 41
 NUMBER = READ_END - 1
 MAX_FILE_BYTES = 1 << 40
 RENAME_NOREPLACE = 1
-DEVICE = 1
-"""What stat(2) says the files are on."""
 RESERVE = 16
 """Files leave one frame in 16 free, so that programs do not starve."""
 
@@ -129,7 +129,7 @@ class Files:
         if node.kind != S_IFREG:
             raise KernelError(E.ISDIR if node.is_directory else E.INVAL)
         if not node.cap:
-            node.cap, node.given = port.publish(node.given), b""
+            node.cap, node.given = port.publish(node.given, node.number), b""
         return node.cap
 
     def _size(self, node: Inode, port: Port) -> int:
@@ -143,7 +143,7 @@ class Files:
         if not node.links and not node.opens:
             del self.tree.inodes[node.number]
             if node.cap:
-                port.drop(node.cap)
+                port.drop(node.cap, self.tree.path(node))
 
     # Open files ---------------------------------------------------------------------------------
 
@@ -157,7 +157,9 @@ class Files:
         node.opens += 1
         if node.kind == S_IFIFO and not flags & O_PATH:
             return self._open_fifo(node, flags & O_ACCMODE, port)
-        return Reply(words=(node.number, 1, 0))
+        writes = node.kind == S_IFREG and flags & O_ACCMODE and not flags & O_PATH
+        node.writers += bool(writes)
+        return Reply(words=(node.number | (WRITE_END if writes else 0), 1, 0))
 
     def _made_or_found(
         self, place: Place, flags: int, mode: int, message: Message, port: Port
@@ -179,6 +181,8 @@ class Files:
             raise KernelError(E.LOOP)
         if not flags & O_PATH:
             self._may_open(node, flags, message)
+            if flags & (O_ACCMODE | O_TRUNC):
+                self._refuse_running(node, port)
             if flags & O_TRUNC and node.kind == S_IFREG:
                 self._resize(node, 0, port)
         return node
@@ -190,6 +194,11 @@ class Files:
         reads = flags & O_ACCMODE != O_WRONLY
         check(node, who, (READ if reads else 0) | (WRITE if writes else 0))
 
+    def _refuse_running(self, node: Inode, port: Port) -> None:
+        """Raises ETXTBSY for a program that runs: nobody may change it meanwhile."""
+        if node.cap and port.is_running(node.cap):
+            raise KernelError(E.TXTBSY)
+
     def _unnamed(
         self, directory: Inode, flags: int, mode: int, message: Message, now: int
     ) -> Inode:
@@ -198,7 +207,10 @@ class Files:
             raise KernelError(E.INVAL if directory.is_directory else E.NOTDIR)
         self.tree.may_change(directory, message)
         made = S_IFREG | permissions(mode, message)
-        return self.tree.make(made, message.uid, message.gid, now)
+        node = self.tree.make(made, message.uid, message.gid, now)
+        node.parent, node.name = directory.number, b"#%d" % node.number
+        node.linkable = not flags & O_EXCL
+        return node
 
     def _open_fifo(self, node: Inode, access: int, port: Port) -> Reply:
         """The reply says how often the other end was opened before.  So `_meet` notices an open
@@ -229,6 +241,14 @@ class Files:
             raise KernelError(E.AGAIN)
         return Reply()
 
+    def _capacity(self, message: Message, port: Port) -> Reply:
+        node = self._node(message)
+        if node.pipe is None:
+            raise KernelError(E.BADF)
+        reply = Reply(node.pipe.set_capacity(message))
+        self._fifo_changed(node, port)
+        return reply
+
     def _close(self, message: Message, port: Port) -> Reply:
         node = self._node(message)
         node.opens -= 1
@@ -236,34 +256,38 @@ class Files:
             node.pipe.readers -= message.badge & READ_END != 0
             node.pipe.writers -= message.badge & WRITE_END != 0
             if not node.pipe.readers and not node.pipe.writers:
-                node.pipe.buffer.clear()
+                node.pipe.slots.clear()
             self._fifo_changed(node, port)
+        elif message.badge & WRITE_END:
+            node.writers -= 1
         self._drop_if_gone(node, port)
         return Reply()
 
     # Content ------------------------------------------------------------------------------------
 
     def _read(self, message: Message, port: Port) -> Reply:
-        node, (count, offset) = self._node(message), message.words
+        node, (count, offset, room) = self._node(message), message.words
         if node.pipe is not None:
-            reply = Reply(data=node.pipe.read(count))
+            reply = Reply(data=node.pipe.read(count, room))
             self._fifo_changed(node, port)
             return reply
         cap, now = self._cap(node, port), port.now()
         if node.accessed <= node.modified:  # as mounted with relatime
             node.accessed = now
-        return Reply(data=port.load(cap, offset, count))
+        return Reply(data=fitting(port.load(cap, offset, min(count, room or 1)), room))
 
     def _write(self, message: Message, port: Port) -> Reply:
-        node, (offset,) = self._node(message), message.words
+        node, (offset, count) = self._node(message), message.words
         if node.pipe is not None:
-            count = node.pipe.write(message.data)
+            count = node.pipe.write(message.data, count)
             self._fifo_changed(node, port)
             return Reply(count, words=(0,))
         cap = self._cap(node, port)
         start = port.size(cap) if offset < 0 else offset
         if start + len(message.data) > MAX_FILE_BYTES:
             raise KernelError(E.FBIG)
+        if count and not message.data:
+            raise KernelError(E.FAULT)
         if message.data:
             self._store(node, start, message.data, port)
         return Reply(len(message.data), words=(start + len(message.data),))
@@ -282,6 +306,7 @@ class Files:
             raise KernelError(E.ISDIR)
         if message.data.partition(b"\0")[0]:
             check(node, message, WRITE)
+            self._refuse_running(node, port)
         if size > MAX_FILE_BYTES:
             raise KernelError(E.FBIG)
         self._resize(node, size, port)
@@ -299,20 +324,16 @@ class Files:
         return Reply(pipe.ready(reads=bool(reads), writes=bool(writes)))
 
     def _readdir(self, message: Message, port: Port) -> Reply:
-        directory, (cookie, room) = self._node(message), message.words
+        directory, (cookie, count, room) = self._node(message), message.words
         if not directory.is_directory:
             raise KernelError(E.NOTDIR)
         if not directory.links:
             raise KernelError(E.NOENT)
-        packed = b""
-        for own, name, node in self.tree.children(directory, cookie):
-            entry = pack_entry(node.number, own, name, node.mode)
-            if len(packed) + len(entry) > room:
-                if not packed:
-                    raise KernelError(E.INVAL)
-                break
-            packed, cookie = packed + entry, own
-        return Reply(data=packed, words=(cookie,))
+        entries = (
+            (own, pack_entry(node.number, own, name, node.mode))
+            for own, name, node in self.tree.children(directory, cookie)
+        )
+        return entries_that_fit(entries, cookie, count, room)
 
     def _object(self, message: Message, port: Port) -> Reply:
         node = self._node(message)
@@ -325,6 +346,8 @@ class Files:
         if node.kind != S_IFREG:
             raise KernelError(E.ACCES)
         check(node, message, EXECUTE)
+        if node.writers:
+            raise KernelError(E.TXTBSY)
         words = (node.mode, node.uid, node.gid)
         return Reply(words=words, data=self.tree.path(node), caps=(self._cap(node, port),))
 
@@ -335,7 +358,7 @@ class Files:
         size = self._size(node, port)
         pages = port.pages(node.cap) if node.cap else -(-size // 4096)
         found = Stat(
-            device=DEVICE,
+            device=FILES_DEVICE,
             inode=node.number,
             mode=node.mode,
             links=node.links,
@@ -476,7 +499,7 @@ class Files:
         if node.is_directory:
             raise KernelError(E.PERM)
         self.tree.may_change(place.parent, message)
-        if not node.links:
+        if not node.links and not node.linkable:
             raise KernelError(E.NOENT)
         self.tree.link(place.parent, place.name, node, port.now())
         return Reply()
@@ -540,8 +563,8 @@ class Files:
 
 
 NAMES = (
-    "open meet close read write truncate poll readdir object image stat access chmod chown utimens "
-    "path statfs mkdir mknod symlink readlink unlink link parent rename"
+    "open meet close capacity read write truncate poll readdir object image stat access chmod "
+    "chown utimens path statfs mkdir mknod symlink readlink unlink link parent rename"
 ).split()
 OPERATIONS: dict[str, Callable[[Files, Message, Port], Reply]] = {
     name: getattr(Files, f"_{name}") for name in NAMES

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Message, Port, Reply, moved
+from kernel.abi.message import Message, Port, Reply, entries_that_fit, fitting, moved
 from kernel.abi.nodes import (
     O_ACCMODE,
     O_CREAT,
@@ -20,8 +20,10 @@ from kernel.abi.nodes import (
     O_EXCL,
     O_NOFOLLOW,
     O_PATH,
+    O_WRONLY,
     POLLIN,
     POLLOUT,
+    READ,
     S_IFDIR,
     S_IFLNK,
     S_IFMT,
@@ -60,8 +62,16 @@ class Generated(ABC):
         """The absolute path of a node."""
 
     @abstractmethod
-    def content(self, badge: int, port: Port) -> bytes:
+    def content(self, badge: int, message: Message, port: Port) -> bytes:
         """The bytes of a file.  Raises ESRCH, ENOENT."""
+
+    def part(self, badge: int, offset: int, count: int, message: Message, port: Port) -> bytes:
+        """Some bytes of a file.  Raises as `content`."""
+        return self.content(badge, message, port)[offset : offset + count]
+
+    def change(self, badge: int, message: Message, port: Port) -> None:
+        """A program writes to a file whose mode allows that.  Raises EINVAL, EACCES."""
+        raise KernelError(E.ACCES)
 
     @abstractmethod
     def target(self, badge: int, message: Message, port: Port) -> bytes:
@@ -106,14 +116,14 @@ class Generated(ABC):
         mode = self.mode(badge)
         match message.operation:
             case "open":
-                return self._open(badge, message.words[0], mode)
+                return self._open(badge, message, mode, port)
             case "read":
-                count, offset = message.words
+                count, offset, room = message.words
                 if mode & S_IFMT == S_IFDIR:
                     raise KernelError(E.ISDIR)
-                return Reply(data=self.content(badge, port)[offset : offset + count])
+                return Reply(data=fitting(self.part(badge, offset, count, message, port), room))
             case "readdir":
-                return self._readdir(badge, message.words[0], message.words[1], port)
+                return self._readdir(badge, message, port)
             case "stat":
                 return Reply(words=self._stat(badge, mode, port))
             case "readlink":
@@ -125,8 +135,7 @@ class Generated(ABC):
             case "poll":
                 return Reply(POLLIN | POLLOUT)
             case "access":
-                if message.words[0] & WRITE and message.uid:
-                    raise KernelError(E.ACCES)
+                self._check(badge, mode, message.words[0], message, port)
                 return Reply()
             case "close":
                 return Reply()
@@ -136,7 +145,11 @@ class Generated(ABC):
                 raise KernelError(E.NOTTY)
             case "object":
                 raise KernelError(E.NODEV)
-            case "image" | "write":
+            case "write":
+                fitting(message.data or bytes(message.words[1]), len(message.data))
+                self.change(badge, message, port)
+                return Reply(len(message.data), words=(message.words[0] + len(message.data),))
+            case "image":
                 raise KernelError(E.ACCES)
         raise KernelError(E.PERM)
 
@@ -151,6 +164,7 @@ class Generated(ABC):
     ) -> int | Reply:
         """The badge that a path leads to, or the reply that says where the path goes on."""
         names = [name for name in path.split(b"/") if name]
+        slash = path.endswith(b"/")
         for i, name in enumerate(names):
             rest = b"/".join(names[i + 1 :])
             if self.mode(badge) & S_IFMT != S_IFDIR:
@@ -161,12 +175,22 @@ class Generated(ABC):
             if name == b"..":
                 return moved(self.above, rest or b".")
             badge = self.child(badge, name, port)
-            if self.mode(badge) & S_IFMT == S_IFLNK and (rest or follow):
+            if self.mode(badge) & S_IFMT == S_IFLNK and (rest or follow or slash):
+                rest += b"/" if slash and rest else b"." if slash else b""
                 return self.through(badge, rest, message, port, follow=follow)
+        if slash and self.mode(badge) & S_IFMT != S_IFDIR:
+            raise KernelError(E.NOTDIR)
         return badge
 
-    def _open(self, badge: int, flags: int, mode: int) -> Reply:
-        kind = mode & S_IFMT
+    def _check(self, badge: int, mode: int, wanted: int, who: Message, port: Port) -> None:
+        """Raises EACCES unless the sender has these rights.  Root may read and write anything."""
+        if who.uid and mode & S_IFMT != S_IFLNK:
+            mode >>= 6 if self.owner(badge, port)[0] == who.uid else 0
+            if wanted & ~mode & 7:
+                raise KernelError(E.ACCES)
+
+    def _open(self, badge: int, message: Message, mode: int, port: Port) -> Reply:
+        kind, flags = mode & S_IFMT, message.words[0]
         if flags & O_CREAT and flags & O_EXCL:
             raise KernelError(E.EXIST)
         if flags & O_DIRECTORY and kind != S_IFDIR:
@@ -174,8 +198,11 @@ class Generated(ABC):
         if not flags & O_PATH:
             if kind == S_IFLNK:
                 raise KernelError(E.LOOP)
-            if flags & O_ACCMODE:
+            writes = flags & O_ACCMODE
+            if writes and (kind == S_IFDIR or not mode & 0o222):
                 raise KernelError(E.ISDIR if kind == S_IFDIR else E.ACCES)
+            reads = READ if writes != O_WRONLY else 0
+            self._check(badge, mode, reads | (WRITE if writes else 0), message, port)
         return Reply(words=(badge, 1, 0))
 
     def _stat(self, badge: int, mode: int, port: Port) -> Stat:
@@ -193,16 +220,15 @@ class Generated(ABC):
             changed=now,
         )
 
-    def _readdir(self, badge: int, cookie: int, room: int, port: Port) -> Reply:
+    def _readdir(self, badge: int, message: Message, port: Port) -> Reply:
         if self.mode(badge) & S_IFMT != S_IFDIR:
             raise KernelError(E.NOTDIR)
+        cookie, count, room = message.words
         dots = [(badge, b"."), (self.parent(badge), b"..")]
-        packed = b""
-        for place, (child, name) in enumerate([*dots, *self.children(badge, port)], 1):
-            entry = pack_entry(child + 1, place, name, self.mode(child))
-            if place <= cookie:
-                continue
-            if len(packed) + len(entry) > room:
-                break
-            packed, cookie = packed + entry, place
-        return Reply(data=packed, words=(cookie,))
+        nodes = enumerate([*dots, *self.children(badge, port)], 1)
+        entries = (
+            (place, pack_entry(child + 1, place, name, self.mode(child)))
+            for place, (child, name) in nodes
+            if place > cookie
+        )
+        return entries_that_fit(entries, cookie, count, room)

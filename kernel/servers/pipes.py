@@ -9,22 +9,40 @@ from dataclasses import dataclass, field
 
 from kernel.abi.errno import E, KernelError
 from kernel.abi.ioctls import FIONREAD
-from kernel.abi.message import Message, Port, Reply
-from kernel.abi.nodes import PIPE_BYTES, POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
+from kernel.abi.message import Message, Port, Reply, refuse_path
+from kernel.abi.nodes import POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
 
 DEVICE = 9
 """What stat(2) says the pipes are on."""
-ATOMIC_BYTES = 4_096
-"""PIPE_BUF: the pipe takes a write of at most this size whole, or not at all (pipe(7))."""
+SLOT_BYTES, SLOT_SHIFT, SLOTS, MAX_SLOTS = 4_096, 12, 16, 256
+"""A pipe has places for pages (pipe(7)): PIPE_BUF, the capacity at first, and its limit."""
 EVENT_LIMIT = (1 << 64) - 1
 
 
 @dataclass(slots=True)
-class Pipe:
-    """Bytes on their way.  `readers` and `writers` count the opens of each end now, the `_ever`
-    fields those since it was made."""
+class Slot:
+    """A page on its way: `data` from `start` on is still to read."""
 
-    buffer: bytearray = field(default_factory=bytearray)
+    data: bytearray
+    start: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes are still to read."""
+        return len(self.data) - self.start
+
+
+@dataclass(slots=True)
+class Pipe:
+    """Pages on their way, at most `capacity`.  `readers` and `writers` count the opens of each end
+    now, the `_ever` fields those since it was made.
+
+    As on Linux, each slot is moved as a whole or not at all, so a write of at most SLOT_BYTES is
+    atomic, and a slot that was read in part gives no room back.
+    """
+
+    slots: list[Slot] = field(default_factory=list)
+    capacity: int = SLOTS
     readers: int = 0
     writers: int = 0
     readers_ever: int = 0
@@ -37,35 +55,84 @@ class Pipe:
         self.writers += writes
         self.writers_ever += writes
 
-    def read(self, count: int) -> bytes:
-        """At most `count` bytes; none at the end of the stream.  Raises EAGAIN."""
-        if not self.buffer and self.writers and count:
-            raise KernelError(E.AGAIN)
-        data = bytes(self.buffer[:count])
-        del self.buffer[:count]
-        return data
+    def waiting(self) -> int:
+        """How many bytes are on their way (FIONREAD)."""
+        return sum(slot.left for slot in self.slots)
 
-    def write(self, data: bytes) -> int:
-        """Take as many bytes as fit, and a small write whole; returns how many.
+    def read(self, count: int, room: int) -> bytes:
+        """At most `count` bytes; none at the end of the stream.  Raises EAGAIN.
 
-        Raises EAGAIN, EPIPE.
+        EFAULT: the caller has not `room` for what it would get of the first slot.
         """
-        if not data:
+        if not self.slots and self.writers and count:
+            raise KernelError(E.AGAIN)
+        found = bytearray()
+        while self.slots and count > len(found):
+            slot = self.slots[0]
+            piece = slot.data[slot.start :][: count - len(found)]
+            if len(found) + len(piece) > room:
+                if not found:
+                    raise KernelError(E.FAULT)
+                break
+            found += piece
+            slot.start += len(piece)
+            if not slot.left:
+                del self.slots[0]
+        return bytes(found)
+
+    def write(self, data: bytes, count: int) -> int:
+        """Take as much of a write of `count` bytes as fits; returns how much.
+
+        Raises EAGAIN, EPIPE; EFAULT: `data` ends inside the first slot that it would fill.
+        """
+        if not count:
             return 0
         if not self.readers:
             raise KernelError(E.PIPE)
-        room = PIPE_BYTES - len(self.buffer)
-        if not room or room < len(data) <= ATOMIC_BYTES:
+        done = self._append(data, count % SLOT_BYTES)
+        while done < count and len(self.slots) < self.capacity:
+            piece = data[done : done + SLOT_BYTES]
+            if len(piece) < min(SLOT_BYTES, count - done):
+                if not done:
+                    raise KernelError(E.FAULT)
+                break
+            self.slots.append(Slot(bytearray(piece)))
+            done += len(piece)
+        if not done:
             raise KernelError(E.AGAIN)
-        self.buffer += data[:room]
-        return min(len(data), room)
+        return done
+
+    def _append(self, data: bytes, size: int) -> int:
+        """Put what would fill no slot of its own behind the last one, if it fits there."""
+        if not size or not self.slots or len(self.slots[-1].data) + size > SLOT_BYTES:
+            return 0
+        if len(data) < size:
+            raise KernelError(E.FAULT)
+        self.slots[-1].data += data[:size]
+        return size
+
+    def set_capacity(self, message: Message) -> int:
+        """Change the capacity, or with -1 leave it; returns it in bytes (fcntl(2), F_SETPIPE_SZ).
+
+        Raises EPERM: too large, EBUSY: more is on its way.
+        """
+        size_bytes = message.words[0]
+        slots = 1 << (max(size_bytes, 1) - 1 >> SLOT_SHIFT).bit_length()
+        if size_bytes < 0:
+            return self.capacity * SLOT_BYTES
+        if slots > max(self.capacity, MAX_SLOTS) and message.uid:
+            raise KernelError(E.PERM)
+        if slots < len(self.slots):
+            raise KernelError(E.BUSY)
+        self.capacity = slots
+        return slots * SLOT_BYTES
 
     def ready(self, *, reads: bool, writes: bool) -> int:
         mask = 0
         if reads:
-            mask |= (POLLIN if self.buffer else 0) | (0 if self.writers else POLLHUP)
+            mask |= (POLLIN if self.slots else 0) | (0 if self.writers else POLLHUP)
         if writes:
-            room = PIPE_BYTES - len(self.buffer) >= ATOMIC_BYTES
+            room = len(self.slots) < self.capacity
             mask |= (POLLOUT if room else 0) | (0 if self.readers else POLLERR)
         return mask
 
@@ -77,18 +144,23 @@ class Event:
     value: int
     semaphore: bool
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int, room: int) -> bytes:
+        """The counter is read before it is copied, so EFAULT loses it, as on Linux."""
         if count < 8:
             raise KernelError(E.INVAL)
         if not self.value:
             raise KernelError(E.AGAIN)
         taken = 1 if self.semaphore else self.value
         self.value -= taken
+        if room < 8:
+            raise KernelError(E.FAULT)
         return taken.to_bytes(8, "little")
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes, count: int) -> int:
+        if count >= 8 and len(data) < 8:
+            raise KernelError(E.FAULT)
         added = int.from_bytes(data[:8], "little")
-        if len(data) < 8 or added == EVENT_LIMIT:
+        if count < 8 or added == EVENT_LIMIT:
             raise KernelError(E.INVAL)
         if self.value + added >= EVENT_LIMIT:
             raise KernelError(E.AGAIN)
@@ -115,6 +187,7 @@ class Pipes:
         if message.operation == "eventfd":
             initial, semaphore = message.words
             return Reply(words=(2 * self._add(Event(initial, bool(semaphore))),))
+        refuse_path(message)
         found = self.open.get(message.badge >> 1)
         if found is None:
             raise KernelError(E.IO)
@@ -143,13 +216,16 @@ class Pipes:
         if message.operation == "poll":
             return Reply(pipe.ready(reads=not writes, writes=bool(writes)))
         if message.operation == "ioctl" and message.words[0] == FIONREAD:
-            return Reply(data=len(pipe.buffer).to_bytes(4, "little"))
+            return Reply(data=pipe.waiting().to_bytes(4, "little"))
         if message.operation == "open":
             reply = self._open_again(pipe, message.badge)
         elif message.operation == "read" and not writes:
-            reply = Reply(data=pipe.read(message.words[0]))
+            count, _, room = message.words
+            reply = Reply(data=pipe.read(count, room))
         elif message.operation == "write" and writes:
-            reply = Reply(pipe.write(message.data))
+            reply = Reply(pipe.write(message.data, message.words[1]))
+        elif message.operation == "capacity":
+            reply = Reply(pipe.set_capacity(message))
         elif message.operation == "close":
             reply = self._close(pipe, message.badge)
         else:
@@ -178,9 +254,10 @@ class Pipes:
         if message.operation == "poll":
             return Reply(event.ready())
         if message.operation == "read":
-            reply = Reply(data=event.read(message.words[0]))
+            count, _, room = message.words
+            reply = Reply(data=event.read(count, room))
         elif message.operation == "write":
-            reply = Reply(event.write(message.data))
+            reply = Reply(event.write(message.data, message.words[1]))
         elif message.operation == "close":
             del self.open[message.badge >> 1]
             return Reply()

@@ -89,7 +89,7 @@ class Sysfs(Generated):
             return self.path(self.parent(badge)) + b"/" + self._file(what)
         return FOLDERS[what] + (b"/%d" % id if id else b"")
 
-    def content(self, badge: int, port: Port) -> bytes:
+    def content(self, badge: int, message: Message, port: Port) -> bytes:
         what = badge & 0xFF
         files = VAS if what & VAS_FILE else SEGMENT
         return files[self._file(what)](self._row(badge, port))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from kernel.abi.errno import E
 from kernel.abi.message import Message, Port, Reply
 
-UTSNAME = (b"Linux", b"vantage", b"4.11.0-vantage", b"#1 first class", b"x86_64", b"(none)")
-"""Stock C libraries look for a version of Linux; 4.11 was the current one when the RFC came."""
+UTSNAME = (b"Linux", b"vantage", b"6.6.0-vantage", b"#1 first class", b"x86_64", b"(none)")
+"""Programs ask for the version of Linux whose calls they find: 6.6 has the newest one that is here,
+fchmodat2."""
 
 
 @dataclass(slots=True)

@@ -74,6 +74,10 @@ class Inode:
     cap: int = 0
     given: bytes = b""
     special: int = 0
+    linkable: bool = False
+    """It may get a name though it has none: a file of O_TMPFILE without O_EXCL (open(2))."""
+    writers: int = 0
+    """How many of its opens are for writing."""
     pipe: Pipe | None = None
     mount: tuple[int, int] | None = None
 
@@ -203,7 +207,7 @@ class Tree:
         names, at = [], node
         while at.number != ROOT:
             names.append(at.name)
-            at = self.inodes[at.parent]
+            at = self.inodes.get(at.parent, self[ROOT])
         gone = b" (deleted)" if not node.links else b""
         return b"/" + b"/".join(reversed(names)) + gone
 
@@ -306,6 +310,6 @@ def _names(path: bytes) -> list[bytes]:
 
 
 def _rest(todo: list[bytes], slash: bool) -> bytes:
-    """What is left of a path."""
+    """What is left of a path; a slash at its end asks for a directory."""
     rest = b"/".join(reversed(todo))
-    return rest + b"/" if rest and slash else rest
+    return (rest + b"/" if rest else b".") if slash else rest

@@ -69,7 +69,7 @@ def on(
 
     Raises EBADF if the descriptor is open with O_PATH only, unless that is enough (`path`).
     """
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if handle.flags & O_PATH and not path:
         raise KernelError(E.BADF)
     reply, _ = paths.send(k.ipc, t, handle, b"", operation, words=words)

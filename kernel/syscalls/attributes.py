@@ -25,8 +25,8 @@ from kernel.syscalls.at import (
     on,
     path_argument,
 )
-from kernel.syscalls.io import too_large
 from kernel.syscalls.table import Fd, Flags, Id, Int, Long, Path, Ptr, syscall
+from kernel.syscalls.transfer import too_large
 from kernel.task import limits
 from kernel.task.clock import NANOSECONDS
 from kernel.task.credentials import NO_ID
@@ -176,7 +176,7 @@ def ftruncate(k: Kernel, t: Thread, fd: Fd, size: Long) -> int:
     """As truncate, of a file that is open for writing.  EBADF; EINVAL: negative, or no file."""
     if size < 0:
         raise KernelError(E.INVAL)
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if not handle.flags & O_PATH and not (handle.flags & O_ACCMODE and handle.seekable):
         raise KernelError(E.INVAL)
     _may_become(k, t, on(k, t, fd, "stat", words=(0,)), size)
@@ -187,7 +187,7 @@ def ftruncate(k: Kernel, t: Thread, fd: Fd, size: Long) -> int:
 @syscall(285, owner="files")
 def fallocate(k: Kernel, t: Thread, fd: Fd, mode: Int, offset: Long, length: Long) -> int:
     """Make a file at least `offset + length` bytes long.  EINVAL; EBADF; EOPNOTSUPP: a mode."""
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if offset < 0 or length <= 0:
         raise KernelError(E.INVAL)
     if mode:
@@ -264,7 +264,8 @@ def fchownat(k: Kernel, t: Thread, dirfd: Fd, path: Path, uid: Id, gid: Id, flag
 @syscall(95)
 def umask(k: Kernel, t: Thread, mask: Flags) -> int:
     """Set the permissions that new files do not get; returns the old mask."""
-    before, t.process.umask = t.process.umask, mask & 0o777
+    place = t.surroundings
+    before, place.umask = place.umask, mask & 0o777
     return before
 
 

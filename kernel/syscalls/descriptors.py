@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, PIPE_BYTES
+from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY
 from kernel.kernel import Kernel
 from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, syscall
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
-F_DUPFD_CLOEXEC, F_GETPIPE_SZ = 1030, 1032
+F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1030, 1031, 1032
 FD_CLOEXEC = 1
 SETTABLE = O_APPEND | O_NONBLOCK
 O_DIRECT = 0o40000
@@ -21,7 +21,7 @@ CLOSE_RANGE_CLOEXEC = 4
 def install(k: Kernel, t: Thread, handle: Handle, *, closes_on_exec: bool) -> int:
     """The lowest free number for a new handle.  Raises EMFILE, and then closes the handle."""
     try:
-        return t.process.descriptors.add(handle, closes_on_exec=closes_on_exec)
+        return t.descriptors.add(handle, closes_on_exec=closes_on_exec)
     except KernelError:
         handle.holds = 1
         k.ipc.close(handle)
@@ -31,7 +31,7 @@ def install(k: Kernel, t: Thread, handle: Handle, *, closes_on_exec: bool) -> in
 @syscall(3)
 def close(k: Kernel, t: Thread, fd: Fd) -> int:
     """Give a descriptor back.  EBADF."""
-    k.ipc.close(t.process.descriptors.remove(fd))
+    k.ipc.close(t.descriptors.remove(fd))
     return 0
 
 
@@ -40,7 +40,7 @@ def close_range(k: Kernel, t: Thread, first: Flags, last: Flags, flags: Flags) -
     """Close a range of descriptors, or with CLOSE_RANGE_CLOEXEC mark them.  EINVAL."""
     if first > last or flags & ~CLOSE_RANGE_CLOEXEC:
         raise KernelError(E.INVAL)
-    own = t.process.descriptors
+    own = t.descriptors
     for fd in [n for n in sorted(own.handles) if first <= n <= last]:
         if flags:
             own.mark(fd, closes_on_exec=True)
@@ -52,14 +52,14 @@ def close_range(k: Kernel, t: Thread, first: Flags, last: Flags, flags: Flags) -
 @syscall(32)
 def dup(k: Kernel, t: Thread, fd: Fd) -> int:
     """A second descriptor for the same open file, the lowest free.  EBADF; EMFILE."""
-    return t.process.descriptors.add(t.process.descriptors.get(fd))
+    return t.descriptors.add(t.descriptors.get(fd))
 
 
 @syscall(33)
 def dup2(k: Kernel, t: Thread, fd: Fd, new: Fd) -> int:
     """As dup, but to the number `new`, which it closes first.  EBADF."""
     if fd == new:
-        t.process.descriptors.get(fd)
+        t.descriptors.get(fd)
         return new
     return _copy_to(k, t, fd, new, closes_on_exec=False)
 
@@ -73,7 +73,7 @@ def dup3(k: Kernel, t: Thread, fd: Fd, new: Fd, flags: Int) -> int:
 
 
 def _copy_to(k: Kernel, t: Thread, fd: int, new: int, *, closes_on_exec: bool) -> int:
-    own = t.process.descriptors
+    own = t.descriptors
     handle = own.get(fd)
     if not 0 <= new < own.limit:
         raise KernelError(E.BADF)
@@ -89,7 +89,7 @@ def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
 
     EBADF; EINVAL: unknown, or no such number; EMFILE.
     """
-    own = t.process.descriptors
+    own = t.descriptors
     handle = own.get(fd)
     if command in (F_DUPFD, F_DUPFD_CLOEXEC):
         if not 0 <= arg < own.limit:
@@ -105,9 +105,22 @@ def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
     if command == F_SETFL:
         handle.flags = handle.flags & ~SETTABLE | arg & SETTABLE
         return 0
-    if command == F_GETPIPE_SZ and not handle.seekable:
-        return PIPE_BYTES
+    if command in (F_SETPIPE_SZ, F_GETPIPE_SZ):
+        return _pipe_bytes(k, t, handle, arg if command == F_SETPIPE_SZ else None)
     raise KernelError(E.INVAL)
+
+
+def _pipe_bytes(k: Kernel, t: Thread, handle: Handle, wanted: int | None) -> int:
+    """What a pipe holds, perhaps from now on.  EBADF: no pipe; EINVAL; EPERM; EBUSY."""
+    if wanted is not None and not 0 <= wanted < 1 << 31:
+        raise KernelError(E.INVAL)
+    if not k.ipc.serves_files(handle):
+        raise KernelError(E.BADF)
+    try:
+        return k.ipc.call(t, handle, "capacity", (-1 if wanted is None else wanted,)).result
+    except KernelError as error:
+        unknown = error.number in (E.INVAL, E.NOTTY)
+        raise KernelError(E.BADF) if unknown else error from error
 
 
 @syscall(22, owner="pipes")
@@ -137,7 +150,7 @@ def pipe2(k: Kernel, t: Thread, out: Ptr, flags: Int) -> int:
     try:
         second = install(k, t, writer, closes_on_exec=on_exec)
     except KernelError:
-        k.ipc.close(t.process.descriptors.remove(first))
+        k.ipc.close(t.descriptors.remove(first))
         raise
     t.space.write(out, first.to_bytes(4, "little") + second.to_bytes(4, "little"))
     return 0

@@ -30,8 +30,8 @@ from kernel.syscalls.at import (
     path_argument,
 )
 from kernel.syscalls.descriptors import install
-from kernel.syscalls.io import MAX_TRANSFER_BYTES
 from kernel.syscalls.table import Fd, Flags, Int, Path, Ptr, Size, syscall
+from kernel.syscalls.transfer import CHUNK_BYTES
 from kernel.task.process import Thread
 
 # Opening ------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def openat(k: Kernel, t: Thread, dirfd: Fd, path: Path, flags: Int, mode: Flags)
     if flags & O_CREAT and flags & O_DIRECTORY and flags & O_TMPFILE == 0:
         raise KernelError(E.INVAL)
     name = paths.read(t, path)
-    t.process.descriptors.lowest_free()
+    t.descriptors.lowest_free()
     start = paths.start(k.ipc, t, dirfd, name)
     handle = paths.open_file(k.ipc, t, start, name, flags=flags | O_LARGEFILE, mode=mode)
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))
@@ -76,9 +76,10 @@ def getdents64(k: Kernel, t: Thread, fd: Fd, out: Ptr, room: Flags) -> int:
 
     EBADF; ENOTDIR; EINVAL: no room for one; EFAULT.
     """
-    handle = t.process.descriptors.get(fd)
-    size = min(room, MAX_TRANSFER_BYTES)
-    reply, _ = paths.send(k.ipc, t, handle, b"", "readdir", words=(handle.offset, size))
+    handle = t.descriptors.get(fd)
+    size = min(room, CHUNK_BYTES)
+    words = handle.offset, size, t.space.room(out, size)
+    reply, _ = paths.send(k.ipc, t, handle, b"", "readdir", words=words)
     t.space.write(out, reply.data)
     handle.offset = reply.words[0]
     return len(reply.data)
@@ -87,7 +88,7 @@ def getdents64(k: Kernel, t: Thread, fd: Fd, out: Ptr, room: Flags) -> int:
 @syscall(79, owner="files")
 def getcwd(k: Kernel, t: Thread, buf: Ptr, size: Size) -> int:
     """Store the path of the current directory with its NUL; returns its bytes.  ERANGE; ENOENT."""
-    path = k.ipc.call(t, t.process.cwd, "path").data
+    path = k.ipc.call(t, t.surroundings.cwd, "path").data
     if path.endswith(b" (deleted)"):
         raise KernelError(E.NOENT)
     if len(path) + 1 > size:
@@ -114,7 +115,8 @@ def _move_to(k: Kernel, t: Thread, dirfd: int, name: bytes) -> int:
     paths.send(k.ipc, t, start, name.rstrip(b"/") + b"/.", "access", words=(1, 0))
     cwd = paths.open_file(k.ipc, t, start, name, flags=O_PATH | O_DIRECTORY, mode=0)
     cwd.holds = 1
-    before, t.process.cwd = t.process.cwd, cwd
+    place = t.surroundings
+    before, place.cwd = place.cwd, cwd
     k.ipc.close(before)
     return 0
 

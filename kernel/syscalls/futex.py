@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel.abi.errno import E, KernelError
+from kernel.abi.errno import Channel, E, KernelError
 from kernel.kernel import Kernel
 from kernel.syscalls.table import Flags, Int, Pid, Ptr, Size, syscall
 from kernel.syscalls.time import deadline_of
@@ -11,7 +11,7 @@ from kernel.task.process import Thread
 from kernel.wait import futex as futexes
 
 WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET = 0, 1, 3, 4, 5, 9, 10
-COMMAND, CLOCK_REALTIME = 0x7F, 0x100
+COMMAND, PRIVATE, CLOCK_REALTIME = 0x7F, 0x80, 0x100
 ROBUST_HEAD_BYTES = 24
 
 
@@ -36,13 +36,18 @@ def futex(
         )
     if command in (WAKE, WAKE_BITSET):
         bits = val3 if command == WAKE_BITSET else futexes.ANY_BITS
-        return futexes.wake(k.tasks, t, uaddr, _count(val), bits)
+        return futexes.wake(k.tasks, _channel(t, op, uaddr), _count(val), bits)
     if command in (REQUEUE, CMP_REQUEUE):
-        return _requeue(k, t, command == CMP_REQUEUE, (uaddr, uaddr2), (val, timeout, val3))
+        return _requeue(k, t, op, (uaddr, uaddr2), (val, timeout, val3))
     if command == WAKE_OP:
+        keys = _channel(t, op, uaddr), _channel(t, op, uaddr2)
         counts = (_count(val), _count(timeout))
-        return futexes.wake_op(k.tasks, t, (uaddr, uaddr2), counts, val3)
+        return futexes.wake_op(k.tasks, t.space, keys, uaddr2, counts, operation=val3)
     raise KernelError(E.NOSYS)
+
+
+def _channel(t: Thread, op: int, address: int) -> Channel:
+    return futexes.channel(t.space, address, private=bool(op & PRIVATE))
 
 
 def _deadline(k: Kernel, t: Thread, op: int, timeout: int) -> int | None:
@@ -62,16 +67,15 @@ def _count(register: int) -> int:
 
 
 def _requeue(
-    k: Kernel, t: Thread, compares: bool, words: tuple[int, int], values: tuple[int, int, int]
+    k: Kernel, t: Thread, op: int, words: tuple[int, int], values: tuple[int, int, int]
 ) -> int:
     wakes, moves, expected = (value & 0xFFFF_FFFF for value in values)
     if (wakes | moves) >> 31:
         raise KernelError(E.INVAL)
-    for word in words:
-        futexes.channel(t.space, word)
-    if compares and t.space.read_u32(words[0]) != expected:
+    source, other = _channel(t, op, words[0]), _channel(t, op, words[1])
+    if op & COMMAND == CMP_REQUEUE and t.space.read_u32(words[0]) != expected:
         raise KernelError(E.AGAIN)
-    woken, moved = futexes.requeue(k.tasks, t, words[0], words[1], wakes=wakes, moves=moves)
+    woken, moved = futexes.requeue(k.tasks, source, other, wakes=wakes, moves=moves)
     return woken + moved
 
 

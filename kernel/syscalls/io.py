@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Reply
-from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY, S_IFMT, S_IFREG, Stat
-from kernel.ipc import paths
+from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY
 from kernel.kernel import Kernel
 from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, Size, syscall
-from kernel.task import limits
+from kernel.syscalls.transfer import (
+    CHUNK_BYTES,
+    MAX_OFFSET,
+    MAX_TRANSFER_BYTES,
+    ask,
+    buffer,
+    push,
+    put,
+    status,
+    take,
+    vectors,
+    within_limit,
+)
 from kernel.task.descriptors import Handle
-from kernel.task.process import Signal, Thread
-from kernel.wait import signals
+from kernel.task.process import Thread
 
-MAX_TRANSFER_BYTES, MAX_VECTORS = 1 << 20, 1024
-MAX_OFFSET = (1 << 63) - 1
 SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE = range(5)
-SENDFILE_BYTES = 1 << 16
-_VECTOR = struct.Struct("<QQ")
-
-
-def ask(
-    k: Kernel,
-    t: Thread,
-    handle: Handle,
-    operation: str,
-    *,
-    words: tuple[int, ...] = (),
-    data: bytes = b"",
-) -> Reply:
-    """Ask the server behind `handle`.  If it answers -EAGAIN and the descriptor blocks, wait."""
-    if not k.ipc.serves_files(handle):
-        raise KernelError(E.INVAL)
-    try:
-        return k.ipc.call(t, handle, operation, words, data)
-    except KernelError as error:
-        if error.number != E.AGAIN or not handle.blocks:
-            raise
-        raise k.ready.wait_for(handle) from error
 
 
 def readable(t: Thread, fd: int) -> Handle:
     """Raises EBADF if it is not open for reading."""
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if handle.flags & O_PATH or handle.flags & O_ACCMODE == O_WRONLY:
         raise KernelError(E.BADF)
     return handle
@@ -54,114 +38,10 @@ def readable(t: Thread, fd: int) -> Handle:
 
 def writable(t: Thread, fd: int) -> Handle:
     """Raises EBADF if it is not open for writing."""
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if handle.flags & O_PATH or not handle.flags & O_ACCMODE:
         raise KernelError(E.BADF)
     return handle
-
-
-def take(k: Kernel, t: Thread, handle: Handle, parts: list[tuple[int, int]]) -> int:
-    """Read at the file offset into buffers; the offset moves by the bytes that arrived there."""
-    room = min(sum(size for _, size in parts), MAX_TRANSFER_BYTES)
-    data = ask(k, t, handle, "read", words=(room, handle.offset)).data
-    done = scatter(t, parts, data)
-    if handle.seekable:
-        handle.offset += done
-    return done
-
-
-def put(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None = None) -> int:
-    """Write all of `data`, or what a non-blocking descriptor takes; returns how many bytes.
-
-    Without `offset` it writes at the file offset, which moves.  SIGPIPE comes with EPIPE.
-    """
-    call = t.current_call()
-    if limits.FSIZE in t.process.limits and handle.seekable:
-        data = _within_limit(k, t, handle, data, offset)
-    while True:
-        at = handle.offset if offset is None else offset + call.done
-        if handle.flags & O_APPEND:
-            at = -1
-        try:
-            reply = ask(k, t, handle, "write", words=(at,), data=data[call.done :])
-        except KernelError as error:
-            if call.done:
-                return call.done
-            if error.number == E.PIPE:
-                signals.send(k.tasks, t.process, Signal(signals.SIGPIPE, signals.SI_USER), t)
-            raise
-        call.done += reply.result
-        if handle.seekable and offset is None:
-            handle.offset = reply.words[0]
-        if call.done >= len(data) or not handle.blocks:
-            return call.done
-
-
-def _within_limit(k: Kernel, t: Thread, handle: Handle, data: bytes, offset: int | None) -> bytes:
-    """The part of `data` that RLIMIT_FSIZE allows.  Raises EFBIG if that is nothing."""
-    status = _status(k, t, handle)
-    start = handle.offset if offset is None else offset
-    if handle.flags & O_APPEND:
-        start = status.size_bytes
-    limit = limits.soft(t.process, limits.FSIZE)
-    if status.mode & S_IFMT != S_IFREG or start + len(data) <= limit:
-        return data
-    if start >= limit:
-        raise too_large(k, t)
-    return data[: limit - start]
-
-
-def _status(k: Kernel, t: Thread, handle: Handle) -> Stat:
-    reply, _ = paths.send(k.ipc, t, handle, b"", "stat", words=(0,))
-    return Stat(*reply.words)
-
-
-def too_large(k: Kernel, t: Thread) -> KernelError:
-    """The error to raise for a file beyond RLIMIT_FSIZE; sends SIGXFSZ too."""
-    signals.send(k.tasks, t.process, Signal(signals.SIGXFSZ, signals.SI_USER), t)
-    return KernelError(E.FBIG)
-
-
-def vectors(t: Thread, at: int, count: int) -> list[tuple[int, int]]:
-    """An array of struct iovec, as far as one call moves bytes.  Raises EINVAL, EFAULT."""
-    if not 0 <= count <= MAX_VECTORS:
-        raise KernelError(E.INVAL)
-    found, room = [], MAX_TRANSFER_BYTES
-    for base, size in _VECTOR.iter_unpack(t.space.read(at, _VECTOR.size * count)):
-        if size > MAX_OFFSET:
-            raise KernelError(E.INVAL)
-        found.append((base, min(size, room)))
-        room -= found[-1][1]
-    return found
-
-
-def gather(t: Thread, parts: list[tuple[int, int]]) -> bytes:
-    """The bytes of the buffers before the first bad one.  Raises EFAULT if there are none."""
-    found = b""
-    for base, size in parts:
-        try:
-            found += t.space.read(base, size) if size else b""
-        except KernelError:
-            if not found:
-                raise
-            break
-    return found
-
-
-def scatter(t: Thread, parts: list[tuple[int, int]], data: bytes) -> int:
-    """Fill the buffers before the first bad one.  Raises EFAULT if there are none."""
-    done = 0
-    for base, size in parts:
-        piece = data[done : done + size]
-        try:
-            if piece:
-                t.space.write(base, piece)
-        except KernelError:
-            if not done:
-                raise
-            break
-        done += len(piece)
-    return done
 
 
 def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: int) -> Handle:
@@ -177,7 +57,8 @@ def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: i
 @syscall(0, owner="files")
 def read(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Read up to `count` bytes; 0 at the end.  EBADF; EFAULT; EINTR; EAGAIN; EISDIR; EINVAL."""
-    return take(k, t, readable(t, fd), [(buf, count)])
+    handle = readable(t, fd)
+    return take(k, t, handle, buffer(t, buf, count))
 
 
 @syscall(1, owner="files")
@@ -187,52 +68,49 @@ def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     EBADF; EFAULT; EINTR; EAGAIN; EPIPE, with SIGPIPE; ENOSPC; EFBIG; EINVAL.
     """
     handle = writable(t, fd)
-    return put(k, t, handle, t.space.read(buf, min(count, MAX_TRANSFER_BYTES)))
+    return put(k, t, handle, buffer(t, buf, count))
 
 
 @syscall(17, owner="files")
 def pread64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Read at `offset`; the file offset stays.  ESPIPE: not a file; EINVAL: negative."""
     handle = _at(t, readable, fd, offset)
-    data = ask(k, t, handle, "read", words=(min(count, MAX_TRANSFER_BYTES), offset)).data
-    t.space.write(buf, data)
-    return len(data)
+    return take(k, t, handle, buffer(t, buf, count), offset)
 
 
 @syscall(18, owner="files")
 def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) -> int:
     """Write at `offset`, or at the end under O_APPEND; the file offset stays.  ESPIPE; EINVAL."""
     handle = _at(t, writable, fd, offset)
-    return put(k, t, handle, t.space.read(buf, min(count, MAX_TRANSFER_BYTES)), offset)
+    return put(k, t, handle, buffer(t, buf, count), offset)
 
 
 @syscall(19, owner="files")
 def readv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Read into several buffers, one after the other.  As read; EINVAL: too many."""
-    handle, parts = readable(t, fd), vectors(t, iov, count)
-    return take(k, t, handle, parts)
+    handle = readable(t, fd)
+    return take(k, t, handle, vectors(t, iov, count))
 
 
 @syscall(20, owner="files")
 def writev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Write several buffers as if they were one.  As write; EINVAL: too many."""
     handle = writable(t, fd)
-    return put(k, t, handle, gather(t, vectors(t, iov, count)))
+    return put(k, t, handle, vectors(t, iov, count))
 
 
 @syscall(295, owner="files")
 def preadv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> int:
     """Read into several buffers from `offset` on.  As pread64."""
-    handle, parts = _at(t, readable, fd, offset), vectors(t, iov, count)
-    room = sum(size for _, size in parts)
-    return scatter(t, parts, ask(k, t, handle, "read", words=(room, offset)).data)
+    handle = _at(t, readable, fd, offset)
+    return take(k, t, handle, vectors(t, iov, count), offset)
 
 
 @syscall(296, owner="files")
 def pwritev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) -> int:
     """Write several buffers at `offset`.  As pwrite64."""
     handle = _at(t, writable, fd, offset)
-    return put(k, t, handle, gather(t, vectors(t, iov, count)), offset)
+    return put(k, t, handle, vectors(t, iov, count), offset)
 
 
 @syscall(40, owner="files")
@@ -244,22 +122,47 @@ def sendfile(k: Kernel, t: Thread, out: Fd, source: Fd, offset: Ptr, count: Size
     target, handle = writable(t, out), readable(t, source)
     if not handle.seekable or target.flags & O_APPEND:
         raise KernelError(E.INVAL)
-    start = t.space.read_u64(offset) if offset else handle.offset
-    if start > MAX_OFFSET:
+    if (t.space.read_u64(offset) if offset else 0) > MAX_OFFSET:
         raise KernelError(E.INVAL)
-    data = ask(k, t, handle, "read", words=(min(count, SENDFILE_BYTES), start)).data
-    done = put(k, t, target, data) if data else 0
-    if offset:
-        t.space.write(offset, (start + done).to_bytes(8, "little"))
+    call, total = t.current_call(), min(count, MAX_TRANSFER_BYTES)
+    total = within_limit(k, t, target, total, None)
+    while call.done < total:
+        try:
+            sent, given = _send_chunk(k, t, target, handle, offset, total - call.done)
+        except KernelError:
+            if call.done:
+                break
+            raise
+        call.done += sent
+        if not given or (sent < given and not target.blocks):
+            break
+    return call.done
+
+
+def _send_chunk(
+    k: Kernel, t: Thread, target: Handle, source: Handle, pointer: int, count: int
+) -> tuple[int, int]:
+    """How many bytes the target took, and how many it was given.  The source's offset, or the one
+    at `pointer`, moves at once: a call that a signal interrupts has moved it too."""
+    at = t.space.read_u64(pointer) if pointer else source.offset
+    size = min(count, CHUNK_BYTES)
+    data = ask(k, t, source, "read", words=(size, at, size)).data
+    if not data:
+        return 0, 0
+    reply = push(k, t, target, data, wanted=len(data), at=target.offset)
+    if target.seekable:
+        target.offset = reply.words[0]
+    if pointer:
+        t.space.write(pointer, (at + reply.result).to_bytes(8, "little"))
     else:
-        handle.offset = start + done
-    return done
+        source.offset = at + reply.result
+    return reply.result, len(data)
 
 
 @syscall(8, owner="files")
 def lseek(k: Kernel, t: Thread, fd: Fd, offset: Long, whence: Int) -> int:
     """Move the file offset; returns it.  EBADF; ESPIPE: a stream; EINVAL; ENXIO: behind the end."""
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if handle.flags & O_PATH:
         raise KernelError(E.BADF)
     if not handle.seekable:
@@ -279,7 +182,7 @@ def _from_the_end(k: Kernel, t: Thread, handle: Handle, offset: int, whence: int
     """Where SEEK_END, SEEK_DATA or SEEK_HOLE leads: a file is all data, with a hole behind it."""
     if not SEEK_END <= whence <= SEEK_HOLE:
         raise KernelError(E.INVAL)
-    size = _status(k, t, handle).size_bytes
+    size = status(k, t, handle).size_bytes
     if whence == SEEK_END:
         return size + offset
     if not 0 <= offset < size:
@@ -290,11 +193,11 @@ def _from_the_end(k: Kernel, t: Thread, handle: Handle, offset: int, whence: int
 @syscall(16, owner="files")
 def ioctl(k: Kernel, t: Thread, fd: Fd, request: Flags, arg: Ptr) -> int:
     """Ask a device for what only some can do.  EBADF; ENOTTY: it cannot do that; EFAULT; EINVAL."""
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if handle.flags & O_PATH:
         raise KernelError(E.BADF)
     if request in (ioctls.FIOCLEX, ioctls.FIONCLEX):
-        t.process.descriptors.mark(fd, closes_on_exec=request == ioctls.FIOCLEX)
+        t.descriptors.mark(fd, closes_on_exec=request == ioctls.FIOCLEX)
         return 0
     if request == ioctls.FIONBIO:
         handle.set_blocking(blocks=not t.space.read_u32(arg))
@@ -312,7 +215,7 @@ def ioctl(k: Kernel, t: Thread, fd: Fd, request: Flags, arg: Ptr) -> int:
 @syscall(74, owner="files")
 def fsync(k: Kernel, t: Thread, fd: Fd) -> int:
     """Files are in memory: there is nothing to wait for.  EBADF; EINVAL: a stream."""
-    if not t.process.descriptors.get(fd).seekable:
+    if not t.descriptors.get(fd).seekable:
         raise KernelError(E.INVAL)
     return 0
 
@@ -332,7 +235,7 @@ def sync(k: Kernel, t: Thread) -> int:
 @syscall(221, owner="files")
 def fadvise64(k: Kernel, t: Thread, fd: Fd, offset: Long, length: Long, advice: Int) -> int:
     """Take advice on a file, which changes nothing here.  EBADF; ESPIPE; EINVAL."""
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if not handle.seekable:
         raise KernelError(E.SPIPE)
     if not 0 <= advice <= 5 or length < 0:

@@ -53,7 +53,7 @@ class UserMessage:
         return t.space.read(self.data_at, self.data_bytes) if self.data_bytes else b""
 
     def caps(self, t: Thread) -> tuple[int, ...]:
-        return () if self.cap == NO_CAP else (t.process.descriptors.get(self.cap).endpoint,)
+        return () if self.cap == NO_CAP else (t.descriptors.get(self.cap).endpoint,)
 
     def store(
         self, k: Kernel, t: Thread, at: int, content: Message | Reply, *, label: int, pid: int
@@ -75,19 +75,19 @@ class UserMessage:
 def _install(k: Kernel, t: Thread, endpoint: int) -> int:
     if endpoint not in k.ipc.endpoints:
         return NO_CAP
-    return t.process.descriptors.add(k.ipc.endpoints[endpoint].handle)
+    return t.descriptors.add(k.ipc.endpoints[endpoint].handle)
 
 
 def _endpoint(k: Kernel, t: Thread, fd: int) -> Endpoint:
     """The endpoint behind a descriptor, if the caller may receive from it."""
-    endpoint = k.ipc.endpoints.get(t.process.descriptors.get(fd).endpoint)
+    endpoint = k.ipc.endpoints.get(t.descriptors.get(fd).endpoint)
     if endpoint is None or endpoint.server:
         raise KernelError(E.INVAL)
     return endpoint
 
 
 def _receivable(k: Kernel, t: Thread, fd: int) -> Handle:
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     endpoint = k.ipc.endpoints.get(handle.endpoint)
     if endpoint is None:
         raise KernelError(E.PIPE)
@@ -99,7 +99,7 @@ def _receivable(k: Kernel, t: Thread, fd: int) -> Handle:
 @syscall(1200)
 def ipc_endpoint(k: Kernel, t: Thread) -> int:
     """Make an endpoint; returns its descriptor.  EMFILE."""
-    return t.process.descriptors.add(k.ipc.create().handle)
+    return t.descriptors.add(k.ipc.create().handle)
 
 
 @syscall(1201)

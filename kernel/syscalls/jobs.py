@@ -51,8 +51,7 @@ def getsid(k: Kernel, t: Thread, pid: Pid) -> int:
 def _find(k: Kernel, t: Thread, pid: int) -> Process:
     if not pid:
         return t.process
-    thread = k.tasks.threads.get(pid)
-    found = thread.process if thread is not None else k.tasks.processes.get(pid)
+    found = jobs.process_of(k.tasks, pid)
     if found is None:
         raise KernelError(E.SRCH)
     return found

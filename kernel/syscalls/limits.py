@@ -9,11 +9,12 @@ from hw.memory import PAGE_SIZE
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.life.sigframe import ticks
-from kernel.sched.usage import process_usage, thread_usage
+from kernel.sched.usage import memory_usage, process_usage, thread_usage
 from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
 from kernel.task import clock, limits
 from kernel.task.descriptors import MAX_DESCRIPTORS
 from kernel.task.process import Process, Thread, Usage
+from kernel.wait import jobs, timers
 
 RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD = 0, -1, 1
 _LIMIT = struct.Struct("<QQ")
@@ -30,7 +31,10 @@ def getrlimit(k: Kernel, t: Thread, kind: Flags, out: Ptr) -> int:
 
 @syscall(160)
 def setrlimit(k: Kernel, t: Thread, kind: Flags, new: Ptr) -> int:
-    """Set the limits of a resource.  EPERM: raise the hard one, and not root; EINVAL; EFAULT."""
+    """Set the limits of a resource.  Enforced are CPU, FSIZE, DATA, STACK, NPROC, NOFILE, MEMLOCK,
+    AS, SIGPENDING and NICE; the others are kept only.
+
+    EPERM: raise the hard one, and not root; EINVAL; EFAULT."""
     wanted = _read_limit(t, new)
     _check_kind(kind)
     _set(t, t.process, kind, wanted)
@@ -66,16 +70,16 @@ def _target(k: Kernel, t: Thread, pid: int) -> Process:
 
     EPERM: one of its ids is not the caller's real one, and the caller is not root.
     """
-    thread = k.tasks.threads.get(pid) if pid else t
-    if thread is None:
+    target = jobs.process_of(k.tasks, pid) if pid else t.process
+    if target is None or target.zombie:
         raise KernelError(E.SRCH)
-    mine, other = t.process.credentials, thread.process.credentials
+    mine, other = t.process.credentials, target.credentials
     same_user = {other.real_uid, other.uid, other.saved_uid} == {mine.real_uid}
     same_group = {other.real_gid, other.gid, other.saved_gid} == {mine.real_gid}
-    may = thread.process is t.process or mine.is_root or (same_user and same_group)
+    may = target is t.process or mine.is_root or (same_user and same_group)
     if not may:
         raise KernelError(E.PERM)
-    return thread.process
+    return target
 
 
 def _set(t: Thread, target: Process, kind: int, wanted: tuple[int, int]) -> None:
@@ -87,27 +91,33 @@ def _set(t: Thread, target: Process, kind: int, wanted: tuple[int, int]) -> None
     if hard > limits.get(target, kind)[1] and not t.process.credentials.is_root:
         raise KernelError(E.PERM)
     limits.put(target, kind, wanted)
+    if kind == limits.CPU:
+        timers.limit_processor(target)
 
 
 # What was used ----------------------------------------------------------------------------------
 
 
 def pack_rusage(usage: Usage) -> bytes:
-    """A struct rusage: times and switches.  This kernel counts nothing else, so the rest is 0."""
+    """A struct rusage: times, most memory, faults and switches; the rest is 0, as on Linux, or
+    counts blocks, which no disk here has."""
     times = clock.cycles_to_timeval(usage.user) + clock.cycles_to_timeval(usage.system)
-    return times.ljust(128, b"\0") + struct.pack("<qq", usage.waits, usage.pre_empted)
+    memory = struct.pack("<q24x", usage.most_pages * PAGE_SIZE >> 10)
+    faults = struct.pack("<qq48x", usage.faults, usage.major_faults)
+    return times + memory + faults + struct.pack("<qq", usage.waits, usage.pre_empted)
 
 
 @syscall(98)
 def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
-    """What this process, its children, or this thread used: processor time, and switches to wait
-    (nvcsw) and by pre-emption (nivcsw).  EINVAL; EFAULT."""
+    """What this process, its children, or this thread used: processor time, the most memory at
+    once (maxrss), page faults without and with disk (minflt, majflt), switches to wait (nvcsw)
+    and by pre-emption (nivcsw).  EINVAL; EFAULT."""
     if who == RUSAGE_SELF:
         usage = process_usage(k.tasks, t.process)
     elif who == RUSAGE_CHILDREN:
         usage = t.process.children_usage
     elif who == RUSAGE_THREAD:
-        usage = thread_usage(k.tasks, t)
+        usage = thread_usage(k.tasks, t) + memory_usage(t.process)
     else:
         raise KernelError(E.INVAL)
     t.space.write(out, pack_rusage(usage))

@@ -10,13 +10,14 @@ from hw.memory import PAGE_MASK
 from kernel.abi.errno import E, KernelError
 from kernel.abi.nodes import O_ACCMODE, O_PATH, O_RDWR, O_WRONLY
 from kernel.kernel import Kernel
-from kernel.mm import remap, residency
+from kernel.mm import heap, remap, residency
 from kernel.mm.layout import MAP_LOWEST, MAP_TOP, page_up
 from kernel.mm.pagetable import PROT_EXEC, PROT_READ, PROT_WRITE
 from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
 from kernel.mm.residency import MCL_ONFAULT
 from kernel.mm.space import AddressSpace
 from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
+from kernel.task import limits
 from kernel.task.process import Thread
 
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
@@ -58,15 +59,15 @@ def mmap(
     MAP_FIXED; returns the address.  Inside a VAS the mapping belongs to the VAS.
 
     EINVAL: no length, unaligned, or neither shared nor private; ENOMEM: no room; EPERM: too low;
-    EEXIST: MAP_FIXED_NOREPLACE and something is there; EBADF; EACCES: the file is not open for
-    that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP: unknown flags and
-    MAP_SHARED_VALIDATE; EFAULT: an attached view shows something else there; EACCES: inside a
-    VAS that is attached for reading; EPERM: a segment is there.
+    EEXIST: MAP_FIXED_NOREPLACE and something is there, or in an attached view; EBADF; EACCES: the
+    file is not open for that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP:
+    unknown flags and MAP_SHARED_VALIDATE; EFAULT: MAP_FIXED and an attached view shows something
+    else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there.
     """
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
         raise KernelError(E.INVAL)
-    if not anonymous and t.process.descriptors.get(fd).flags & O_PATH:
+    if not anonymous and t.descriptors.get(fd).flags & O_PATH:
         raise KernelError(E.BADF)
     if not length:
         raise KernelError(E.INVAL)
@@ -78,7 +79,8 @@ def mmap(
     start = _place(t, addr, size, flags)
     _check_kind(flags)
     wanted = _Wanted(start, start + size, prot & PROT_ALL, flags)
-    region = _anonymous(k, wanted) if anonymous else _of_file(k, t, wanted, fd, offset)
+    region = _anonymous(k, t, wanted) if anonymous else _of_file(k, t, wanted, fd, offset)
+    _admit(t, region, flags)
     if flags & MAP_FIXED:
         t.space.claim(start, start + size)
         t.space.unmap(start, start + size)
@@ -97,9 +99,14 @@ def _place(t: Thread, addr: int, size: int, flags: int) -> int:
         raise KernelError(E.INVAL)
     if addr < MAP_LOWEST:
         raise KernelError(E.PERM)
-    if flags & MAP_FIXED_NOREPLACE and t.space.map.overlapping(addr, addr + size):
+    if flags & MAP_FIXED_NOREPLACE and not _is_free(t, addr, addr + size):
         raise KernelError(E.EXIST)
     return addr
+
+
+def _is_free(t: Thread, start: int, end: int) -> bool:
+    """Is nothing mapped in a range, here or in a view that would have to show both?"""
+    return not t.space.map.busy(start, end) and t.space.clash(start, end) is None
 
 
 def _check_kind(flags: int) -> None:
@@ -115,7 +122,7 @@ def _check_kind(flags: int) -> None:
 
 def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Region:
     """A region that shows a file.  Raises EACCES, ENODEV."""
-    handle, start, end, prot = t.process.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
+    handle, start, end, prot = t.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
     mode = handle.flags & O_ACCMODE
     if mode == O_WRONLY or (not wanted.private and prot & PROT_WRITE and mode != O_RDWR):
         raise KernelError(E.ACCES)
@@ -124,6 +131,8 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
     except KernelError as error:
         unknown = error.number in (E.INVAL, E.NOSYS)  # what the server does not serve
         raise KernelError(E.NODEV) if unknown else error from error
+    if not reply.caps:
+        return _anonymous(k, t, wanted)
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
     if wanted.private:
         return Region(start, end, prot, k.memory.objects.private(file, page))
@@ -132,8 +141,29 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
 
 
-def _anonymous(k: Kernel, wanted: _Wanted) -> Region:
+def _admit(t: Thread, region: Region, flags: int) -> None:
+    """Raises ENOMEM past RLIMIT_AS or RLIMIT_DATA, EAGAIN past RLIMIT_MEMLOCK.
+
+    EPERM: MAP_LOCKED where nothing may be locked.
+    """
+    space, size = t.space, region.end - region.start
+    replaced = 0
+    if flags & MAP_FIXED and space.limits.count:
+        for old in space.map.overlapping(region.start, region.end):
+            replaced += min(old.end, region.end) - max(old.start, region.start)
+    space.admit(size - replaced, size - replaced if region.is_data else 0)
+    if flags & MAP_LOCKED and not limits.may_lock(t.process, space, 1):
+        raise KernelError(E.AGAIN if limits.soft(t.process, limits.MEMLOCK) else E.PERM)
+    if (flags & MAP_LOCKED or space.locks_new) and not limits.may_lock(t.process, space, size):
+        raise KernelError(E.AGAIN)
+
+
+def _anonymous(k: Kernel, t: Thread, wanted: _Wanted) -> Region:
     start, end, prot = wanted.start, wanted.end, wanted.prot
+    if wanted.flags & MAP_GROWSDOWN:
+        floor = t.space.limits.floor(end)
+        memory, page = k.memory.objects.anonymous(), start - MAP_LOWEST >> 12
+        return Region(start, end, prot, memory, page, floor=floor)
     if wanted.private:
         return Region(start, end, prot, k.memory.objects.anonymous())
     return Region(start, end, prot, k.memory.objects.shared(end - start), shared=True)
@@ -181,6 +211,12 @@ def mremap(
     """Change the size of a mapping, or its place (MREMAP_MAYMOVE, MREMAP_FIXED); returns its new
     address.  EINVAL: wrong flags or ranges; EFAULT: it is not one mapping; ENOMEM: no room."""
     old_size, new_size = min(old_size, MAX_BYTES), min(new_size, MAX_BYTES)
+    region = t.space.map.find(old_address)
+    grows = page_up(new_size) - page_up(old_size)
+    if region is not None and grows > 0 and not old_address & PAGE_MASK:
+        t.space.admit(grows, grows if region.is_data else 0)
+        if region.flags & LOCKED and not limits.may_lock(t.process, t.space, grows):
+            raise KernelError(E.AGAIN)
     return remap.remap(t.space, old_address, old_size, new_size, flags=flags, target=new)
 
 
@@ -188,10 +224,13 @@ def mremap(
 def brk(k: Kernel, t: Thread, addr: Ptr) -> int:
     """Move the end of the heap to `addr`; returns where it ends now, moved or not."""
     before = page_up(t.space.break_end)
-    now = t.space.set_break(addr)
-    heap = t.space.map.find(before)
-    if now > before and heap is not None and t.space.locks_new:
-        _make_resident(t.space, heap, 0)
+    more = page_up(addr) - before
+    if t.space.locks_new and more > 0 and not limits.may_lock(t.process, t.space, more):
+        return t.space.break_end
+    now = heap.set_break(t.space, addr)
+    grown = t.space.map.find(before)
+    if now > before and grown is not None and t.space.locks_new:
+        _make_resident(t.space, grown, 0)
     return now
 
 

@@ -30,7 +30,7 @@ ALWAYS = POLLERR | POLLHUP
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 EPOLLONESHOT, EPOLLET = 1 << 30, 1 << 31
 PRIVATE_BITS = EPOLLONESHOT | EPOLLET | 1 << 29 | 1 << 28
-MAX_EVENTS = 4096
+MAX_EVENTS, MAX_NESTED = 4096, 4
 MICROSECONDS = 1_000_000
 CYCLES_PER_MILLISECOND = timespec_to_cycles(struct.pack("<qq", 0, 1_000_000))
 _POLLFD, _EVENT = struct.Struct("<iHH"), struct.Struct("<IQ")
@@ -105,10 +105,10 @@ def ppoll(
 
 
 def _poll(k: Kernel, t: Thread, fds: int, count: int, limit: int | None) -> int:
-    if count > t.process.descriptors.limit:
+    if count > t.descriptors.limit:
         raise KernelError(E.INVAL)
     rows = list(_POLLFD.iter_unpack(t.space.read(fds, _POLLFD.size * count)))
-    handles = t.process.descriptors.handles
+    handles = t.descriptors.handles
     wanted = [(handles.get(fd), events) for fd, events, _ in rows if fd >= 0]
     found = iter(wait(k, t, wanted, limit))
     masks = [next(found) if fd >= 0 else 0 for fd, _, _ in rows]
@@ -167,7 +167,7 @@ def _select(k: Kernel, t: Thread, count: int, sets: tuple[int, int, int], limit:
     size = (count + 63) // 64 * 8
     asked = [int.from_bytes(t.space.read(at, size), "little") if at else 0 for at in sets]
     numbers = [n for n in range(count) if any(bits >> n & 1 for bits in asked)]
-    handles = [t.process.descriptors.get(n) for n in numbers]
+    handles = [t.descriptors.get(n) for n in numbers]
     events = [
         sum(mask for bits, mask in zip(asked, _EVENTS, strict=True) if bits >> n & 1)
         for n in numbers
@@ -199,11 +199,11 @@ def epoll_create1(k: Kernel, t: Thread, flags: Int) -> int:
     """Make an epoll instance; returns its descriptor.  EINVAL: other flags; EMFILE."""
     if flags & ~O_CLOEXEC:
         raise KernelError(E.INVAL)
-    return install(k, t, Epoll(0, 0), closes_on_exec=bool(flags))
+    return install(k, t, k.ready.new_epoll(), closes_on_exec=bool(flags))
 
 
 def _instance(t: Thread, fd: int) -> Epoll:
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     if not isinstance(handle, Epoll):
         raise KernelError(E.INVAL)
     return handle
@@ -213,14 +213,15 @@ def _instance(t: Thread, fd: int) -> Epoll:
 def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> int:
     """Add, change or remove what an instance watches.
 
-    EBADF; EINVAL: `epfd` is no instance, or `fd` is one; EPERM: a file, which is always ready;
-    EEXIST; ENOENT; EFAULT.
+    EBADF; EINVAL: `epfd` is no instance, or `fd` is the same; EPERM: a file, which is always ready;
+    EEXIST; ENOENT; EFAULT; ELOOP: instances would watch each other, or too many are nested.
     """
-    handle = t.process.descriptors.get(fd)
+    handle = t.descriptors.get(fd)
     epoll = _instance(t, epfd)
-    if isinstance(handle, Epoll):
+    if handle is epoll:
         raise KernelError(E.INVAL)
-    if handle.seekable or not k.ipc.serves_files(handle):
+    nested = isinstance(handle, Epoll)
+    if not nested and (handle.seekable or not k.ipc.serves_files(handle)):
         raise KernelError(E.PERM)
     given = t.space.read(event, _EVENT.size) if op != EPOLL_CTL_DEL else bytes(_EVENT.size)
     events, data = _EVENT.unpack(given)
@@ -231,8 +232,11 @@ def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> in
     if op == EPOLL_CTL_ADD:
         if known is not None:
             raise KernelError(E.EXIST)
-        epoll.interests[fd] = Interest(handle, events, data)
+        if isinstance(handle, Epoll):
+            _check_nesting(k, epoll, handle)
+        epoll.interests[fd] = Interest(handle, events, data, epoll)
         k.ready.add_interest(epoll.interests[fd])
+        k.ready.changed(epoll.endpoint, epoll.badge)
         return 0
     if op not in (EPOLL_CTL_DEL, EPOLL_CTL_MOD):
         raise KernelError(E.INVAL)
@@ -242,7 +246,14 @@ def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> in
         k.ready.drop_interest(epoll.interests.pop(fd))
     else:
         known.events, known.data, known.armed = events, data, True
+        k.ready.changed(epoll.endpoint, epoll.badge)
     return 0
+
+
+def _check_nesting(k: Kernel, outer: Epoll, inner: Epoll) -> None:
+    """Raises ELOOP."""
+    if inner.leads_to(outer) or k.ready.outside(outer) + 1 + inner.height() > MAX_NESTED:
+        raise KernelError(E.LOOP)
 
 
 @syscall(232, owner="files", restarts=False, ended_by_stop=True)

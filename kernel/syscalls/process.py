@@ -7,6 +7,7 @@ import struct
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.ipc import paths
 from kernel.kernel import Kernel
+from kernel.life import elf
 from kernel.life.life import (
     CLONE_VFORK,
     CLONE_VM,
@@ -22,15 +23,16 @@ from kernel.life.life import (
 )
 from kernel.syscalls.limits import pack_rusage
 from kernel.syscalls.table import Flags, Int, Long, Path, Pid, Ptr, Size, syscall
+from kernel.task import limits
 from kernel.task.process import Thread
 from kernel.wait.signals import SIGCHLD
 
-MAX_STRING_BYTES, MAX_ARGUMENTS = 1 << 17, 4096
 P_ALL, P_PID, P_PGID = 0, 1, 2
 WNOTHREAD = 0x2000_0000
 WAIT4_OPTIONS = WNOHANG | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE
 WAITID_OPTIONS = WAIT4_OPTIONS | WEXITED | WNOWAIT
 LOWEST_PID = -(1 << 31)
+MAX_RANDOM_BYTES, RANDOM_CHUNK_BYTES = (32 << 20) - 1, 1 << 16
 _CHILD_INFO = struct.Struct("<iiiiIIi")
 
 
@@ -81,19 +83,25 @@ def execve(k: Kernel, t: Thread, path: Path, argv: Ptr, envp: Ptr) -> int | None
     ENOENT; EACCES; ENOEXEC: not a static x86-64 ELF; E2BIG; ENOMEM; EFAULT.
     """
     name = paths.read(t, path)
-    k.life.exec(t, name, _string_list(t, argv), _string_list(t, envp))
+    room = elf.max_argument_bytes(limits.soft(t.process, limits.STACK))
+    arguments = _string_list(t, argv, room) or [b""]
+    room -= sum(len(argument) + 9 for argument in arguments)
+    k.life.exec(t, name, arguments, _string_list(t, envp, room))
     return None
 
 
-def _string_list(t: Thread, address: int) -> list[bytes]:
+def _string_list(t: Thread, address: int, room: int) -> list[bytes]:
+    """The strings of an array that ends with NULL.  Raises E2BIG: they and the pointers to them
+    take more than `room` bytes, or one is too long; EFAULT."""
     strings: list[bytes] = []
     while address and (at := t.space.read_u64(address + 8 * len(strings))):
         try:
-            strings.append(t.space.read_string(at, MAX_STRING_BYTES))
+            strings.append(t.space.read_string(at, elf.MAX_STRING_BYTES))
         except KernelError as error:
             too_long = error.number == E.NAMETOOLONG
             raise KernelError(E.BIG if too_long else error.number) from error
-        if len(strings) > MAX_ARGUMENTS:
+        room -= len(strings[-1]) + 1 + 8
+        if room < 0:
             raise KernelError(E.BIG)
     return strings
 
@@ -182,9 +190,14 @@ def gettid(k: Kernel, t: Thread) -> int:
 
 @syscall(318)
 def getrandom(k: Kernel, t: Thread, buf: Ptr, length: Size, flags: Flags) -> int:
-    """Random bytes from the run's seed, at most 256 at a time.  EINVAL; EFAULT."""
+    """Random bytes from the run's seed, as far as the buffer is good.  EINVAL; EFAULT."""
     if flags & ~3:
         raise KernelError(E.INVAL)
-    data = k.chooser.bytes(min(length, 256))
-    t.space.write(buf, data)
-    return len(data)
+    room, done = t.space.room(buf, min(length, MAX_RANDOM_BYTES)), 0
+    if length and not room:
+        raise KernelError(E.FAULT)
+    while done < room:
+        data = k.chooser.bytes(min(room - done, RANDOM_CHUNK_BYTES))
+        t.space.write(buf + done, data)
+        done += len(data)
+    return done

@@ -14,6 +14,7 @@ from kernel.mm.regions import LOCKED, NOT_FORKED, WIPED_BY_FORK, Region, covers
 from kernel.mm.residency import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT
 from kernel.mm.space import AddressSpace
 from kernel.syscalls.table import Flags, Int, Ptr, Size, syscall
+from kernel.task import limits
 from kernel.task.process import Thread
 
 MADV_WILLNEED, MADV_DONTNEED, MADV_FREE, MADV_REMOVE = 3, 4, 8, 9
@@ -140,9 +141,9 @@ def _write_residence(space: AddressSpace, region: Region, first: int, last: int,
 
 @syscall(149)
 def mlock(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
-    """Bring a range into memory and keep it there.  EINVAL; ENOMEM: holes, or pages that cannot
-    be accessed; EAGAIN: no memory."""
-    return _lock(t.space, addr, length, on_fault=False)
+    """Bring a range into memory and keep it there.  EINVAL; ENOMEM: holes, pages that cannot be
+    accessed, or past RLIMIT_MEMLOCK; EPERM: that limit is 0; EAGAIN: no memory."""
+    return _lock(t, addr, length, on_fault=False)
 
 
 @syscall(325)
@@ -150,14 +151,28 @@ def mlock2(k: Kernel, t: Thread, addr: Ptr, length: Size, flags: Flags) -> int:
     """As mlock, but MLOCK_ONFAULT locks a page at its first use.  EINVAL: other flags."""
     if flags & ~MLOCK_ONFAULT:
         raise KernelError(E.INVAL)
-    return _lock(t.space, addr, length, on_fault=bool(flags))
+    return _lock(t, addr, length, on_fault=bool(flags))
 
 
-def _lock(space: AddressSpace, addr: int, length: int, *, on_fault: bool) -> int:
+def _lock(t: Thread, addr: int, length: int, *, on_fault: bool) -> int:
     start, end = _pages_around(addr, length)
+    _check_may_lock(t)
+    locked = sum(
+        min(end, region.end) - max(start, region.start)
+        for region in t.space.map.overlapping(start, end)
+        if region.flags & LOCKED
+    )
+    if not limits.may_lock(t.process, t.space, end - start - locked):
+        raise KernelError(E.NOMEM)
     if end > start:
-        residency.lock(space, start, end, on_fault=on_fault)
+        residency.lock(t.space, start, end, on_fault=on_fault)
     return 0
+
+
+def _check_may_lock(t: Thread) -> None:
+    """Raises EPERM if the process may lock nothing at all."""
+    if not (t.process.credentials.is_root or limits.soft(t.process, limits.MEMLOCK)):
+        raise KernelError(E.PERM)
 
 
 def _pages_around(addr: int, length: int) -> tuple[int, int]:
@@ -181,10 +196,14 @@ def munlock(k: Kernel, t: Thread, addr: Ptr, length: Size) -> int:
 @syscall(151)
 def mlockall(k: Kernel, t: Thread, flags: Int) -> int:
     """Lock mappings in memory: all present ones (MCL_CURRENT), all later ones (MCL_FUTURE); with
-    MCL_ONFAULT a page only at its first use.  EINVAL: other flags."""
+    MCL_ONFAULT a page only at its first use.  EINVAL: other flags; EPERM, ENOMEM: as mlock."""
     known = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT
     if flags & ~known or not flags & (MCL_CURRENT | MCL_FUTURE):
         raise KernelError(E.INVAL)
+    _check_may_lock(t)
+    limit, is_root = limits.soft(t.process, limits.MEMLOCK), t.process.credentials.is_root
+    if flags & MCL_CURRENT and not is_root and t.space.map.size_bytes() > limit:
+        raise KernelError(E.NOMEM)
     t.space.locks_new = flags if flags & MCL_FUTURE else 0
     if flags & MCL_CURRENT:
         for region in list(t.space.map):

@@ -11,6 +11,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.sched.policy import FOR_EVER
 from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
+from kernel.task import limits
 from kernel.task.clock import cycles_to_timespec
 from kernel.task.process import SCHED_BATCH, SCHED_IDLE, SCHED_OTHER, Scheduling, Thread
 
@@ -46,14 +47,15 @@ def getpriority(k: Kernel, t: Thread, which: Int, who: Int) -> int:
 def setpriority(k: Kernel, t: Thread, which: Int, who: Int, nice: Int) -> int:
     """Set the nice value, -20 to 19, of a thread, a process group, or all threads of a user.
 
-    EPERM: another user's; EACCES: a lower value, and not root; ESRCH; EINVAL.
+    EPERM: another user's; EACCES: a lower value than RLIMIT_NICE allows, and not root; ESRCH;
+    EINVAL.
     """
     meant, wanted = _meant(k, t, which, who), max(MIN_NICE, min(nice, MAX_NICE))
     refused = []
     for thread in meant:
         if not _may_change(t, thread):
             refused.append(E.PERM)
-        elif wanted < thread.scheduling.nice and not _is_root(t):
+        elif wanted < thread.scheduling.nice and not _may_be_nicer(t, thread, wanted):
             refused.append(E.ACCES)
         else:
             k.tasks.set_scheduling(thread, replace(thread.scheduling, nice=wanted))
@@ -81,6 +83,11 @@ def _is_root(t: Thread) -> bool:
 
 def _may_change(t: Thread, other: Thread) -> bool:
     return _is_root(t) or t.process.credentials.uid == other.process.credentials.uid
+
+
+def _may_be_nicer(t: Thread, thread: Thread, nice: int) -> bool:
+    """May the thread get this lower nice value (RLIMIT_NICE counts from 20 downwards)?"""
+    return _is_root(t) or MAX_NICE + 1 - nice <= limits.soft(thread.process, limits.NICE)
 
 
 def _thread(k: Kernel, t: Thread, pid: int) -> Thread:

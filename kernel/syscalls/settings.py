@@ -17,7 +17,7 @@ PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 38, 39
 NAME_BYTES = 16
 ASK_PERSONALITY, ADDR_NO_RANDOMIZE = 0xFFFF_FFFF, 0x004_0000
-CAPABILITY_VERSION, CAPABILITIES = 0x2008_0522, (1 << 41) - 1
+CAPABILITY_VERSION = 0x2008_0522
 _CAP_HEADER, _CAP_DATA = struct.Struct("<Ii"), struct.Struct("<6I")
 
 
@@ -145,6 +145,6 @@ def _cap_header(t: Thread, at: int) -> int:
 
 def _capabilities(t: Thread) -> tuple[int, ...]:
     """Effective, permitted and inheritable ones: the low words, then the high words."""
-    held = CAPABILITIES if t.process.credentials.is_root else 0
+    held = t.process.credentials.capabilities
     low, high = held & 0xFFFF_FFFF, held >> 32
     return (low, low, 0, high, high, 0)

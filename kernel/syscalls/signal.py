@@ -9,14 +9,21 @@ from kernel.kernel import Kernel
 from kernel.life import delivery, sigframe
 from kernel.syscalls.table import Int, Pid, Ptr, Size, syscall
 from kernel.task.clock import timespec_to_cycles
-from kernel.task.process import Process, Signal, SignalAction, Thread
-from kernel.wait import signals
+from kernel.task.process import (
+    SS_AUTODISARM,
+    AlternateStack,
+    Process,
+    Signal,
+    SignalAction,
+    Thread,
+)
+from kernel.wait import jobs, signals, timers
 from kernel.wait.signals import SI_TKILL, SI_USER, SIGCONT, SIGNALS, UNBLOCKABLE
 
 SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK = 0, 1, 2
-MASK_BYTES, MIN_STACK_BYTES = 8, 2048
+MASK_BYTES = 8
 _ACTION = struct.Struct("<QQQQ")  # handler, flags, restorer, mask
-_STACK = struct.Struct("<QiiQ")  # sp, flags, padding, size
+_STACK = struct.Struct("<QIiQ")  # sp, flags, padding, size
 _SIGINFO = struct.Struct("<iiiiIIQ96x")  # number, errno, code, padding, pid, uid, value
 
 
@@ -34,6 +41,7 @@ def rt_sigaction(k: Kernel, t: Thread, number: Int, new: Ptr, old: Ptr, mask_siz
         handler, flags, _, mask = _ACTION.unpack(wanted)
         t.process.actions[number] = SignalAction(handler, flags, mask & ~UNBLOCKABLE)
         signals.drop_ignored(t.process, number)
+        timers.go_on(k.alarms, t.process)
     return 0
 
 
@@ -55,12 +63,15 @@ def rt_sigprocmask(k: Kernel, t: Thread, how: Int, new: Ptr, old: Ptr, mask_size
 
 
 @syscall(15, stops_guest=True)
-def rt_sigreturn(k: Kernel, t: Thread) -> None:
-    """Return from a handler: registers and mask come back from the frame on the stack."""
+def rt_sigreturn(k: Kernel, t: Thread) -> int | None:
+    """Return from a handler: registers, mask and alternate stack come back from the frame on the
+    stack.  A frame that cannot be read is SIGSEGV."""
     try:
         delivery.sigreturn(k.life, t, k.machine.core)
     except KernelError:
-        k.life.exit_process(t.process, signals.SIGSEGV)
+        delivery.answer_for_frame(t)
+        return 0
+    return None
 
 
 @syscall(127)
@@ -87,7 +98,7 @@ def rt_sigtimedwait(
     numbers = t.space.read_u64(wanted) & ~UNBLOCKABLE
     call = t.current_call()
     limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
-    signal = signals.take(t, numbers)
+    signal = timers.take(k.alarms, t, numbers)
     if signal is not None:
         if info:
             t.space.write(info, sigframe.pack_siginfo(signal))
@@ -125,7 +136,7 @@ def kill(k: Kernel, t: Thread, pid: Pid, number: Int) -> int:
     Signal 0 only checks.  ESRCH: no such process; EPERM: only other users', and not root; EINVAL.
     """
     _check_number(number)
-    found = [p for p in k.tasks.processes.values() if _is_target(p, pid, t.process)]
+    found = _targets(k, t.process, pid)
     allowed = [p for p in found if _may_signal(t.process, p, number)]
     if not allowed:
         raise KernelError(E.PERM if found else E.SRCH)
@@ -169,7 +180,7 @@ def rt_sigqueueinfo(k: Kernel, t: Thread, pid: Pid, number: Int, info: Ptr) -> i
     signal = _read_siginfo(t, number, info)
     if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
         raise KernelError(E.PERM)
-    target = k.tasks.processes.get(pid)
+    target = jobs.process_of(k.tasks, pid)
     if target is None:
         raise KernelError(E.SRCH)
     _check_number(number)
@@ -198,29 +209,16 @@ def _read_siginfo(t: Thread, number: int, at: int) -> Signal:
 
 @syscall(131, stops_guest=True)
 def sigaltstack(k: Kernel, t: Thread, new: Ptr, old: Ptr) -> int:
-    """Set or read the stack for handlers with SA_ONSTACK.  EPERM: in use; ENOMEM: too small."""
-    base, size = t.alternate_stack
-    inside = sigframe.on_alternate_stack(t, k.machine.core.registers()["rsp"])
-    wanted = t.space.read(new, _STACK.size) if new else b""
-    if wanted and inside:
-        raise KernelError(E.PERM)
+    """Set or read the stack for handlers with SA_ONSTACK; SS_AUTODISARM: a handler takes it away
+    until it returns.  EPERM: in use; ENOMEM: too small; EINVAL: unknown flags; EFAULT."""
+    before, rsp = t.alternate_stack, k.machine.core.registers()["rsp"]
+    if new:
+        base, flags, _, size = _STACK.unpack(t.space.read(new, _STACK.size))
+        sigframe.set_alternate_stack(t, AlternateStack(base, size, flags), rsp)
     if old:
-        flags = sigframe.SS_DISABLE if not size else sigframe.SS_ONSTACK if inside else 0
-        t.space.write(old, _STACK.pack(base, flags, 0, size))
-    if wanted:
-        t.alternate_stack = _alternate_stack(wanted)
+        flags = before.state(rsp) | before.flags & SS_AUTODISARM
+        t.space.write(old, _STACK.pack(before.base, flags, 0, before.size_bytes))
     return 0
-
-
-def _alternate_stack(wanted: bytes) -> tuple[int, int]:
-    base, flags, _, size = _STACK.unpack(wanted)
-    if flags & ~(sigframe.SS_DISABLE | sigframe.SS_ONSTACK):
-        raise KernelError(E.INVAL)
-    if flags & sigframe.SS_DISABLE:
-        return 0, 0
-    if size < MIN_STACK_BYTES:
-        raise KernelError(E.NOMEM)
-    return base, size
 
 
 def _check(number: int, mask_size: int) -> None:
@@ -237,12 +235,14 @@ def _from(t: Thread, number: int, code: int) -> Signal:
     return Signal(number, code, pid=t.pid, uid=t.process.credentials.real_uid)
 
 
-def _is_target(process: Process, pid: int, sender: Process) -> bool:
+def _targets(k: Kernel, sender: Process, pid: int) -> list[Process]:
+    """The processes that `pid` means for kill(2); the id of a thread means its process."""
     if pid > 0:
-        return process.pid == pid
+        process = jobs.process_of(k.tasks, pid)
+        return [] if process is None else [process]
     if pid == -1:
-        return process.pid > 1 and process is not sender
-    return process.group == (sender.group if pid == 0 else -pid)
+        return [p for p in k.tasks.processes.values() if p.pid > 1 and p is not sender]
+    return jobs.members(k.tasks, -pid or sender.group)
 
 
 def _may_signal(sender: Process, target: Process, number: int) -> bool:

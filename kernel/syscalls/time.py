@@ -196,20 +196,39 @@ def _pack_itimer(value: tuple[int, int]) -> bytes:
 def timer_create(k: Kernel, t: Thread, which: Int, event: Ptr, out: Ptr) -> int:
     """Make a timer that sends a signal to the process or, with SIGEV_THREAD_ID, to one thread.
 
-    EINVAL: no such clock, notification, signal or thread; EAGAIN: too many timers; EFAULT.
+    EINVAL: no such clock, notification, signal or thread; EOPNOTSUPP: a clock without timers;
+    EAGAIN: too many timers; EFAULT.
     """
-    if which not in (*SLEEPABLE, clock.PROCESS_TIME):
-        raise KernelError(E.INVAL)
+    by, owner = _clock_of_timer(t, which)
     own = t.process.timers
     number = next((n for n in range(timers.MAX_TIMERS) if n not in own), None)
     if number is None:
         raise KernelError(E.AGAIN)
-    timer = Timer(SIGALRM, clock=which, value=number)
+    timer = Timer(SIGALRM, clock=by, owner=owner, value=number)
     if event:
         _notify(k, t, timer, t.space.read(event, _SIGEVENT.size))
     t.space.write(out, number.to_bytes(4, "little"))
     own[number] = timer
     return 0
+
+
+def _clock_of_timer(t: Thread, which: int) -> tuple[int, int]:
+    """The clock of a timer, and the thread whose processor time it shows, if it is that.
+
+    A negative id is the processor time of the caller's process or of one of its threads.
+    """
+    if which < 0:
+        number, kind = ~(which >> 3), which & 7
+        owner = number or t.tid
+        of_thread = kind & 4 and any(thread.tid == owner for thread in t.process.threads)
+        if kind & 3 == 3 or not (of_thread or (not kind & 4 and number in (0, t.pid))):
+            raise KernelError(E.INVAL)
+        return (clock.THREAD_TIME, owner) if of_thread else (clock.PROCESS_TIME, 0)
+    if which not in clock.CLOCKS:
+        raise KernelError(E.INVAL)
+    if which not in (*SLEEPABLE, clock.PROCESS_TIME, clock.THREAD_TIME):
+        raise KernelError(E.OPNOTSUPP)
+    return which, t.tid if which == clock.THREAD_TIME else 0
 
 
 def _notify(k: Kernel, t: Thread, timer: Timer, event: bytes) -> None:
@@ -238,11 +257,14 @@ def timer_settime(k: Kernel, t: Thread, number: Int, flags: Int, new: Ptr, old: 
 
     EINVAL: no such timer or time; EFAULT.
     """
+    if not new:
+        raise KernelError(E.INVAL)
     data = t.space.read(new, 32)
     timer = _timer(t, number)
     interval, first = timespec_to_cycles(data[:16]), timespec_to_cycles(data[16:])
     before = (timers.remaining(k.tasks, t.process, timer), timer.interval)
     timer.interval, timer.deadline, timer.overrun = interval, None, 0
+    timer.stands = False
     if first and flags & TIMER_ABSTIME:
         timer.deadline = first - clock.offset_seconds(timer.clock) * CYCLES_PER_SECOND
     elif first:

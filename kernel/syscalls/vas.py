@@ -1,8 +1,9 @@
 """System calls on virtual address spaces.
 
 1332 to 1347 are the RFC's: 1000 + its numbers.  From 1350 on there are calls that SpaceJMP has
-besides, and an entry per attachment as in lwC.  `type` is an access mode of open(2); `mode` is
-masked with 0666; a name has at most 255 bytes; vid 0 is the process's own space.
+besides, and a gate per VAS, after lwC.  The kernel masks `type` with O_ACCMODE (3), which
+leaves an access mode of open(2), and `mode` with 0666.  A name has 0 to 255 bytes.  vid 0 is the
+process's own space.
 `struct vas_attr { u32 mode, user, group; }` serves both kinds.
 """
 
@@ -10,48 +11,60 @@ from __future__ import annotations
 
 import struct
 
+from hw import costs
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.mm.shootdown import TAG_KEPT, TAG_NONE
 from kernel.syscalls.table import Flags, Int, Path, Pid, Ptr, syscall
 from kernel.syscalls.vas_notes import NOTES as NOTES  # the manual prints them
 from kernel.task.process import Thread
+from kernel.vas import gate
 from kernel.vas.records import MODE_MASK, TYPES, Named
+from kernel.wait import signals
 
 MAX_NAME_BYTES = 255
+O_ACCMODE = 3
 _ATTRIBUTES = struct.Struct("<III")
 VAS_CTL_TAG, VAS_CTL_PUSHED = 1, 2
 SEG_CTL_LOCKABLE = 1
 
 
 def _name(t: Thread, at: int) -> bytes:
-    """Raises EINVAL for no name, an empty or an overlong one; EFAULT."""
+    """Raises EINVAL for a null pointer or an overlong name; EFAULT.  An empty name is a name."""
     if not at:
         raise KernelError(E.INVAL)
     try:
-        name = t.space.read_string(at, MAX_NAME_BYTES)
+        return t.space.read_string(at, MAX_NAME_BYTES)
     except KernelError as error:
         too_long = error.number == E.NAMETOOLONG
         raise KernelError(E.INVAL if too_long else error.number) from error
-    if not name:
-        raise KernelError(E.INVAL)
-    return name
 
 
 def _kind(type: int) -> int:
-    """Raises EINVAL."""
-    kind = TYPES.get(type)
+    """The rights of a `type`, whose flags beside the access mode do not count.  Raises EINVAL."""
+    kind = TYPES.get(type & O_ACCMODE)
     if kind is None:
         raise KernelError(E.INVAL)
     return kind
 
 
+def _find_process(k: Kernel, t: Thread, pid: int, vid: int) -> None:
+    """The RFC looks at both ids, then for the process, before anything else: EINVAL, ESRCH."""
+    if pid < 0 or vid < 0:
+        raise KernelError(E.INVAL)
+    k.vases.process(t.process, pid)
+
+
 def _get(t: Thread, named: Named, out: int) -> int:
+    if not out:
+        raise KernelError(E.INVAL)
     t.space.write(out, _ATTRIBUTES.pack(named.mode, named.user, named.group))
     return 0
 
 
 def _set(k: Kernel, t: Thread, named: Named, at: int) -> int:
+    if not at:
+        raise KernelError(E.INVAL)
     mode, user, group = _ATTRIBUTES.unpack(t.space.read(at, _ATTRIBUTES.size))
     who = t.process.credentials
     if not who.is_root:
@@ -80,7 +93,7 @@ def vas_create(k: Kernel, t: Thread, name: Path, mode: Flags) -> int:
 def vas_delete(k: Kernel, t: Thread, vid: Int) -> int:
     """Delete a VAS and the memory that is its own; its segments are detached and live on.
 
-    EINVAL: there is none; EACCES: needs write; EBUSY: attached.
+    EINVAL: there is none; EBUSY: attached; EACCES: needs write.
     """
     k.vases.delete(t.process.credentials, vid)
     return 0
@@ -99,10 +112,11 @@ def vas_find(k: Kernel, t: Thread, name: Path) -> int:
 def vas_attach(k: Kernel, t: Thread, pid: Pid, vid: Int, type: Int) -> int:
     """Make a VAS a view of process `pid` (0: the caller), which its threads can switch to.
 
-    EINVAL; ESRCH: no such process; EACCES: lacks `type` on the VAS, or another user's process;
-    EBUSY: the sharing rule, or too many; EFAULT: a region of the process overlaps one of the
-    VAS, and the log names them; ENOMEM.  Attached already: 0.
+    EINVAL, also for a negative id; ESRCH: no such process; EACCES: lacks `type` on the VAS, or
+    another user's process; EBUSY: the sharing rule, or too many; EFAULT: a region of the process
+    overlaps one of the VAS, and the log names them; ENOMEM.  Attached already: 0.
     """
+    _find_process(k, t, pid, vid)
     k.vases.attach(t.process, pid, vid, _kind(type))
     return 0
 
@@ -111,9 +125,11 @@ def vas_attach(k: Kernel, t: Thread, pid: Pid, vid: Int, type: Int) -> int:
 def vas_detach(k: Kernel, t: Thread, pid: Pid, vid: Int) -> int:
     """Undo vas_attach.  What was mapped inside stays in the VAS.
 
-    EINVAL: not attached; ESRCH; EACCES: another user's process, or an entry is registered; EBUSY:
-    a thread is inside, or on its way in; EFAULT: merging back failed (policy rfc).
+    EINVAL: not attached, or a negative id; ESRCH: no such process; EACCES: another user's process,
+    or the VAS has a gate; EBUSY: a thread is inside, or on its way in; EFAULT: merging back
+    failed (policy rfc).
     """
+    _find_process(k, t, pid, vid)
     k.vases.detach(t.process, pid, vid)
     return 0
 
@@ -123,15 +139,21 @@ def vas_switch(k: Kernel, t: Thread, vid: Int) -> int | None:
     """Let the calling thread see an attached VAS, or with 0 its process's own space.
 
     Registers stay.  If the thread is there already, the call does nothing.  Under the sharing
-    policy `switch` it sleeps until it has the locks of the lockable segments there.  If the
-    attachment has a registered entry, the thread goes on there.
-    EINVAL: not attached; EFAULT: the views cannot be synchronised (policy rfc).
+    policy `switch` it sleeps until it has the locks of the lockable segments there.  If the VAS has
+    a gate (vas_entry), the thread goes on there.  When a gate switches home, its caller goes on,
+    unless the gate's next instruction is at home as well.
+    EINVAL: not attached; EFAULT: the views cannot be synchronised (policy rfc), or a gate faulted.
     """
+    was_gated, core = t.space.gated, k.machine.core
     attachment = k.vases.switch(t, vid)
-    if attachment is None or not attachment.entry:
-        return 0
-    t.registers = {"rip": attachment.entry, "rax": 0}
-    return None
+    if attachment is not None and attachment.entry:
+        gate.enter(t, core, attachment.entry)
+        return None
+    if was_gated and not vid:
+        if signals.waiting(t):
+            k.tasks.interrupt(t)
+        return None if gate.leave(t, core) else 0
+    return 0
 
 
 @syscall(1338)
@@ -142,7 +164,7 @@ def active_vas(k: Kernel, t: Thread) -> int:
 
 @syscall(1339)
 def vas_getattr(k: Kernel, t: Thread, vid: Int, attr: Ptr) -> int:
-    """Store mode, owner and group of a VAS.  EINVAL; EFAULT."""
+    """Store mode, owner and group of a VAS.  EINVAL, also for no `attr`; EFAULT."""
     return _get(t, k.vases.vas(vid), attr)
 
 
@@ -169,7 +191,7 @@ def vas_seg_create(k: Kernel, t: Thread, name: Path, start: Ptr, end: Ptr, mode:
 
 @syscall(1342)
 def vas_seg_delete(k: Kernel, t: Thread, sid: Int) -> int:
-    """Delete a segment and its contents.  EINVAL; EACCES: needs write; EBUSY: attached."""
+    """Delete a segment and its contents.  EINVAL; EBUSY: attached; EACCES: needs write."""
     k.vases.delete_segment(t.process.credentials, sid)
     return 0
 
@@ -203,7 +225,7 @@ def vas_seg_detach(k: Kernel, t: Thread, vid: Int, sid: Int) -> int:
 
 @syscall(1346)
 def vas_seg_getattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
-    """Store mode, owner and group of a segment.  EINVAL; EFAULT."""
+    """Store mode, owner and group of a segment.  EINVAL, also for no `attr`; EFAULT."""
     return _get(t, k.vases.segment(sid), attr)
 
 
@@ -213,7 +235,7 @@ def vas_seg_setattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
     return _set(k, t, k.vases.segment(sid), attr)
 
 
-# SpaceJMP's, and an entry -----------------------------------------------------------------------
+# SpaceJMP's, and a gate -----------------------------------------------------------------------
 
 
 @syscall(1350)
@@ -242,6 +264,7 @@ def vas_ctl(k: Kernel, t: Thread, vid: Int, command: Int, value: Int) -> int:
     if command != VAS_CTL_TAG or not TAG_NONE <= value <= TAG_KEPT:
         raise KernelError(E.INVAL)
     vas.tagging = value
+    k.machine.charge(costs.TABLE_LOOKUP, len(vas.attachments))
     for attachment in vas.attachments.values():
         attachment.view.tagging = value
         k.memory.shootdowns.forget_tag(attachment.view)
@@ -293,15 +316,12 @@ def vas_local_detach(k: Kernel, t: Thread, vid: Int, sid: Int) -> int:
 
 @syscall(1356)
 def vas_entry(k: Kernel, t: Thread, vid: Int, entry: Ptr) -> int:
-    """Register where every switch into this attachment leads from now on.
+    """Register the gate: where every switch into this VAS leads from now on, in any attachment.
 
-    It cannot change, and the VAS stays attached until exec or exit.
-    EINVAL: not attached, or no address; EBUSY: there is one.
+    It cannot change, and what has the VAS attached keeps it until exec or exit.  A clone of the VAS
+    has the same gate.
+    EINVAL: not attached, or no address; EBUSY: there is a gate, or a thread is inside; EACCES: the
+    VAS is attached for reading, or `entry` is not in private memory that was mapped inside.
     """
-    attachment = k.vases.attachment(t.process, vid)
-    if not 0 < entry < 1 << 47:
-        raise KernelError(E.INVAL)
-    if attachment.entry:
-        raise KernelError(E.BUSY)
-    attachment.entry = entry
+    gate.register(k.vases, t.process, vid, entry)
     return 0

@@ -13,7 +13,9 @@ NOTES: dict[str, tuple[str, ...]] = {
         "the RFC. A heap that grew, in either view, makes the next switch fail with EFAULT; what "
         "the process unmaps lives on in the view; a page first touched inside is another one "
         "outside; readers can add mappings, and the second of them cannot detach. What is mapped "
-        "inside becomes the VAS's, and its owner pays for it, only at detach or exit.",
+        "inside becomes the VAS's, and its owner pays for it, only at detach or exit. A child of "
+        "fork gets what the process's own space has, and not what was first touched inside. A page "
+        "that the process and its views show stays one page when a fork makes it copy-on-write.",
     ),
     "Who may be in a VAS at the same time (--vas-sharing)": (
         "attach (default): one writer alone or any number of readers, decided when something is "
@@ -26,9 +28,10 @@ NOTES: dict[str, tuple[str, ...]] = {
         "and death by a signal release them.",
     ),
     "What the RFC left open": (
-        "A signal handler runs in the view that the signal found. The frame remembers it, so a "
-        "handler may switch, and its return leads back; if the VAS is not attached any more, or "
-        "has a registered entry, the return is a SIGSEGV.",
+        "A signal handler runs in the view that the signal found, unless that has a gate. The "
+        "frame remembers the view, so a handler may switch, and its return leads back; if the VAS "
+        "is not attached any more, or has a gate, the return is a SIGSEGV. A VAS that was made "
+        "later with the same id is another one.",
         "fork copies the process's own memory and nothing of a VAS: the child is at home with "
         "nothing attached. If its code or stack was in the VAS, it faults at once.",
         "vfork borrows the parent's view until exec or exit. A thread made inside a VAS starts "
@@ -47,10 +50,31 @@ NOTES: dict[str, tuple[str, ...]] = {
         "dead or alive, up to --vas-limit (root has none). At the limit calls answer ENOMEM, and "
         "a touch kills the process, as it does when memory is short. Of the 65,535 ids of each "
         "kind a user owns 32,767 at most, VASes and segments together.",
-        "What a compartment does not stop: code that was hijacked can call vas_switch itself. "
-        "vas_entry closes that way in, and a forged signal frame does not open it again. But a "
-        "process that may attach the VAS anew, after a fork for instance, has no entry to pass: "
-        "take the rights away.",
+    ),
+    "What a compartment stops, and what a gate adds": (
+        "A VAS that is not switched to stops stray pointers: its memory is not there at home. It "
+        "does not stop code that was hijacked, which can call vas_switch itself.",
+        "A gate (vas_entry) is an address where every switch into the VAS goes on: of any thread, "
+        "in any process, through an attachment that was made before or after. The owner may give "
+        "itself rights back and attach anew, or clone the VAS: the gate is there as well.",
+        "The gate must lie in private memory that was mapped inside, whatever its rights are for "
+        "the moment. Nobody outside can write, protect or unmap that. A segment, a file, and the "
+        "process's own memory will not do: EACCES.",
+        "No signal handler runs behind a gate. A signal that has one waits until the thread is "
+        "home; a signal that ends or stops the process does so at once. A gate that faults, or "
+        "whose page cannot be fetched, ends: its caller's vas_switch answers EFAULT, and the "
+        "signal comes at home, with the caller's registers and no address. A forged signal frame "
+        "leads nowhere.",
+        "The registers at a gate are the caller's, but for rflags. When the gate calls "
+        "vas_switch(0), its next instruction is usually not there any more; then its caller goes "
+        "on, with the registers that it had and the result 0.",
+        "What a gate does not stop. Root. A segment of the VAS that is attached elsewhere: keep a "
+        "secret in memory that was mapped inside, or take the rights on the segment away. A gate "
+        "that trusts what is outside: a stack, a function or data of the process can be changed "
+        "by its other threads while the gate runs. An end at any moment: SIGKILL, or a fault that "
+        "another thread brings about by unmapping what the gate reads, leaves memory inside "
+        "half-changed. When a thread dies behind a gate, the kernel marks the futexes that its "
+        "robust list names. What a gate takes in time, or leaves in vector registers, is seen.",
     ),
     "Where this is not what the RFC does": (
         "The numbers are 1000 + the RFC's. pid 0 is the caller.",
@@ -58,13 +82,14 @@ NOTES: dict[str, tuple[str, ...]] = {
         "Attaching to or detaching from another user's process is EACCES, unless by root.",
         "setattr needs the owner or root; only root changes the owner, and the group only to "
         "one's own; else EACCES. vas_seg_detach needs write on the VAS.",
-        "vas_detach is EBUSY while any thread is inside, not just the caller.",
+        "vas_detach is EBUSY while any thread is inside, not just the caller, and EACCES where the "
+        "VAS has a gate.",
         "Through an attachment for reading nobody maps, unmaps or protects the VAS's memory: "
         "EACCES. On x86 what may be written may be read, so O_WRONLY shows as O_RDWR does.",
         "A segment's pages are sealed, as by mseal(2): munmap, mprotect and mmap over them are "
         "EPERM.",
-        "mmap with MAP_FIXED where an attached view shows something else is EFAULT; brk stays "
-        "where it is; a stack does not grow there.",
+        "mmap with MAP_FIXED where an attached view shows something else is EFAULT, with "
+        "MAP_FIXED_NOREPLACE it is EEXIST; brk stays where it is; a stack does not grow there.",
         "Too many attachments (65,535 of one VAS, segment or process) are EBUSY.",
         "Under subtree and forward, vas_switch and vas_detach never answer EFAULT.",
         "A layout conflict is EFAULT, and the kernel's log and the trace name the two regions.",

@@ -19,6 +19,7 @@ COARSE = (5, 6)
 OF_DAY = (REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI)
 USER_TIME = -1
 """What ITIMER_VIRTUAL counts; programs have no id for it."""
+OF_PROCESSOR = (PROCESS_TIME, THREAD_TIME, USER_TIME)
 
 _TIMESPEC = struct.Struct("<qq")
 

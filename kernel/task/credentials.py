@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from kernel.abi.nodes import S_ISGID, S_ISUID
 
+CAPABILITIES = (1 << 41) - 1
 NO_ID = 0xFFFF_FFFF
 """-1 as a uid_t: no id at all."""
 
@@ -37,6 +38,11 @@ class Credentials:
     @property
     def is_root(self) -> bool:
         return self.uid == 0
+
+    @property
+    def capabilities(self) -> int:
+        """What it may do beyond others: all or nothing (capabilities(7))."""
+        return CAPABILITIES if self.is_root else 0
 
     @property
     def is_changed(self) -> bool:

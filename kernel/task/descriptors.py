@@ -47,6 +47,8 @@ class Descriptors:
     """No number below it is free."""
     limit: int = field(default_factory=lambda: MAX_DESCRIPTORS)
     """RLIMIT_NOFILE."""
+    holders: int = 1
+    """The processes and threads that have this table (CLONE_FILES)."""
 
     def add(self, handle: Handle, lowest: int = 0, *, closes_on_exec: bool = False) -> int:
         """Install `handle` at the lowest free number.  Raises EMFILE."""

@@ -37,12 +37,51 @@ class SignalAction:
     mask: int = 0
 
 
+SS_ONSTACK, SS_DISABLE, SS_AUTODISARM = 1, 2, 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class AlternateStack:
+    """Where handlers with SA_ONSTACK run (sigaltstack(2)); `size_bytes` 0: nowhere else.
+
+    `flags` are those that the program set: SS_DISABLE, SS_AUTODISARM.
+    """
+
+    base: int = 0
+    size_bytes: int = 0
+    flags: int = 0
+
+    @property
+    def top(self) -> int:
+        return self.base + self.size_bytes
+
+    def holds(self, rsp: int) -> bool:
+        """Is a stack pointer in the range?"""
+        return self.base < rsp <= self.top
+
+    def in_use(self, rsp: int) -> bool:
+        """Does a thread with this stack pointer run on it?  Not if a handler disarms it."""
+        return not self.flags & SS_AUTODISARM and self.holds(rsp)
+
+    def state(self, rsp: int) -> int:
+        """SS_DISABLE, SS_ONSTACK or 0, as sigaltstack(2) reports it."""
+        if not self.size_bytes:
+            return SS_DISABLE
+        return SS_ONSTACK if self.in_use(rsp) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Processor time in cycles, in user code and in the kernel, and two counts of switches."""
+    """Processor time in cycles, in user code and in the kernel; switches, faults, and memory."""
 
     user: int = 0
     system: int = 0
+    faults: int = 0
+    """Page faults, without those that read from disk; a page that the kernel touches counts."""
+    major_faults: int = 0
+    """Page faults that read from disk."""
+    most_pages: int = 0
+    """The most pages that were resident at once; of several processes, in the largest one."""
     waits: int = 0
     """How often a thread left its core to wait."""
     pre_empted: int = 0
@@ -52,6 +91,9 @@ class Usage:
         return Usage(
             user=self.user + other.user,
             system=self.system + other.system,
+            faults=self.faults + other.faults,
+            major_faults=self.major_faults + other.major_faults,
+            most_pages=max(self.most_pages, other.most_pages),
             waits=self.waits + other.waits,
             pre_empted=self.pre_empted + other.pre_empted,
         )
@@ -82,15 +124,24 @@ class Signal:
 @dataclass(slots=True)
 class Timer:
     """An interval timer: it sends `signal` when its clock reaches `deadline`, then every
-    `interval`, both in cycles."""
+    `interval`, both in cycles.
+
+    After a signal the timer stands still until a thread takes that signal: what it would have
+    rung meanwhile is computed then.
+    """
 
     signal: int
+    """0: it sends none, and only its reading matters (SIGEV_NONE)."""
     deadline: int | None = None
     """None: the timer is not set."""
     interval: int = 0
     clock: int = 0
+    owner: int = 0
+    """The thread whose processor time the clock shows, for THREAD_TIME."""
     thread: int = 0
     """The only thread that gets the signal; 0: any thread of the process."""
+    stands: bool = False
+    """Its signal is on its way."""
     value: int = 0
     """What the siginfo of a POSIX timer carries."""
     overrun: int = 0
@@ -99,14 +150,31 @@ class Timer:
     @property
     def is_of_time(self) -> bool:
         """Does the timer run while its process does not?"""
-        return self.clock not in (clock.USER_TIME, clock.PROCESS_TIME)
+        return self.clock not in clock.OF_PROCESSOR
+
+    @property
+    def rings(self) -> bool:
+        """Will it send a signal at its deadline?"""
+        return self.deadline is not None and bool(self.signal) and not self.stands
+
+
+@dataclass(slots=True, eq=False)
+class Surroundings:
+    """Where paths begin, and which permissions new files do not get.  `cwd` is an open directory.
+
+    `holders` are the processes and threads that have it (CLONE_FS).
+    """
+
+    cwd: Handle
+    umask: int = 0o022
+    holders: int = 1
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Process:
     """A process; it is a zombie from its last thread's end until its parent waits.
 
-    `group` and `session` are the ids of their leaders; `cwd` is an open directory.
+    `group` and `session` are the ids of their leaders.
     """
 
     pid: int
@@ -116,8 +184,7 @@ class Process:
     name: str
     group: int
     session: int
-    cwd: Handle
-    umask: int = 0o022
+    surroundings: Surroundings
     arguments: tuple[bytes, ...] = ()
     executable: bytes = b""
     """The path of its program."""
@@ -134,6 +201,8 @@ class Process:
     """No wait of the parent has reported the stop yet."""
     continue_is_news: bool = False
     exit_status: int = 0
+    exception: tuple[int, int, int, int] | None = None
+    """The last one that it had to answer for: vector, error code, rip, address."""
     zombie: bool = False
     exit_signal: int = 17
     """What its parent gets at its end: SIGCHLD, unless clone said otherwise."""
@@ -149,6 +218,9 @@ class Process:
     personality: int = 0
     limits: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Resource -> (soft, hard), where they differ from `limits.DEFAULTS`."""
+    oom_score_adj: int = 0
+    """-1000 to 1000 thousandths of all memory, added to its size when memory is out (proc(5));
+    -1000: it is never chosen."""
     timers: dict[int, Timer] = field(default_factory=dict)
     """The key is the id of a POSIX timer (timer_create(2)), or negative for setitimer(2)."""
     usage: Usage = field(default_factory=Usage)
@@ -156,9 +228,15 @@ class Process:
     children_usage: Usage = field(default_factory=Usage)
     """Of all descendants that were waited for."""
 
+    @property
+    def cwd(self) -> Handle:
+        """The current directory."""
+        return self.surroundings.cwd
+
     def awaits(self, deadline: int) -> bool:
         """Does a timer of the process that runs by time ring at `deadline`?"""
-        return any(t.deadline == deadline and t.is_of_time for t in self.timers.values())
+        own = self.timers.values()
+        return any(t.deadline == deadline and t.is_of_time and t.rings for t in own)
 
 
 # What a thread is doing -------------------------------------------------------------------------
@@ -258,20 +336,28 @@ class Thread:
     instructions: int = 0
     cycles: int = 0
     """Processor time, in user code and in the kernel, before its current turn."""
-    turn_began: tuple[int, int] | None = None
-    """Cycles and instructions of its core when the current turn began."""
+    faults: int = 0
+    major_faults: int = 0
+    """Before its current turn, as in `Usage`."""
+    turn_began: tuple[int, int, int, int] | None = None
+    """What `kernel.sched.usage` metered when the current turn began: cycles and instructions of
+    its core, page faults, and those that read from disk."""
     mask: int = 0
     saved_mask: int | None = None
     """Its own mask, while a call uses another one (sigsuspend(2), ppoll(2))."""
     pending: list[Signal] = field(default_factory=list)
-    alternate_stack: tuple[int, int] = (0, 0)
-    """Base and size, for handlers (sigaltstack(2))."""
+    alternate_stack: AlternateStack = field(default_factory=AlternateStack)
     clear_tid_address: int = 0
     robust_list: int = 0
     """Where its list of held futexes is (get_robust_list(2))."""
     name: str = ""
     """Its own name, if it has another one than its process."""
     killed: bool = False
+    own_descriptors: Descriptors | None = None
+    own_surroundings: Surroundings | None = None
+    """What it does not share with its process (`kernel.life.belongings`)."""
+    caller: dict[str, int] = field(default_factory=dict)
+    """The registers with which it switched to a gate; it gets them back if the gate faults."""
 
     @property
     def pid(self) -> int:
@@ -281,6 +367,18 @@ class Thread:
         """The call that borrowed a mask of blocked signals ends, and no handler is why."""
         if self.saved_mask is not None:
             self.mask, self.saved_mask = self.saved_mask, None
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """The descriptors that its calls mean."""
+        own = self.own_descriptors
+        return self.process.descriptors if own is None else own
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """Where the paths of its calls begin."""
+        own = self.own_surroundings
+        return self.process.surroundings if own is None else own
 
     def current_call(self) -> Call:
         """The call that the thread is in, as a record that outlives this trap."""

@@ -68,6 +68,7 @@ class CopiedTable(ViewTable):
 class ForwardView(LayeredView):
     """A view with tables of its own, which every change is forwarded to."""
 
+    hears_resizes: ClassVar[bool] = True
     forwarded: int = 0
 
     def _new_table(self) -> ViewTable:

@@ -1,4 +1,4 @@
-"""VASes, segments and attachments as plain data, for whoever shows them: /sys/kernel/vas,
+"""VASes, segments and attachments as plain data, for those that show them: /sys/kernel/vas,
 /sys/kernel/vas_segs, /proc/<pid>/vas and the tools.
 
     vases       id, name, mode, user, group, readers, writers, orphan (attached to nothing),

@@ -1,9 +1,9 @@
 """What the kernel remembers of virtual address spaces and segments that have names of their own.
 
-A VAS is an address space that no process owns: regions and tables which nobody runs on by
-themselves, only in views (`kernel.vas.view`).  A segment is a memory object with a name and a fixed
-place.  Both live until they are deleted, whoever made them, so their frames are charged to
-their owner's account.  Rights are those of a file: owner, group, others, each r and w.
+A VAS is an address space that no process owns.  Threads run on its regions and tables in views
+only (`kernel.vas.view`).  A segment is a memory object with a name and a fixed place.  Both live
+until they are deleted and may outlive their makers, so the kernel charges their frames to their
+owner's account.  Rights are those of a file: owner, group, others, each r and w.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_ATTACHMENTS = 65_535
 MAX_IDS = 65_535
 """VASes, and segments: what the kernel remembers of each costs its maker no frame."""
 MAX_OWNED = MAX_IDS // 2
-"""By any user but root, of both together: nobody can take all ids from the others."""
+"""By any user but root, of both together: no user can take all ids from the others."""
 VAS_BASE, VAS_SLOTS = 1 << 46, 96
 """Where a VAS's own mappings go: a top-level slot (512 GiB) each, far from where programs map."""
 
@@ -79,10 +79,12 @@ class Named:
 
 @dataclass(slots=True, eq=False)
 class Segment(Named):
-    """Pages `start`..`end` of whatever shows it.  `holders` are the threads that are inside, by
-    tid, with whether they hold it alone; `queue` are those that wait, in order, with whether they
-    want it alone; `left_at` says when, by its core's clock, the last reader and the last writer
-    went.  All three only where it is `lockable` and the sharing policy is `switch`."""
+    """Pages `start`..`end` of each space that shows it.
+
+    The rest is its lock, where it is `lockable` and the sharing policy is `switch`.  `holders` are
+    the threads inside by tid, `queue` those that wait, in order; the value says whether a thread
+    holds or wants the segment alone.  `left_at` has the times of the last reader's and the last
+    writer's end, by the clocks of their cores."""
 
     start: int = 0
     end: int = 0
@@ -102,22 +104,28 @@ class Vas(Named):
     attachments: dict[int, Attachment] = field(default_factory=dict)
     """By the id of the home."""
     tagging: int = TAG_ANY
+    entry: int = 0
+    """Where a switch into the VAS leads, if a gate was registered (`kernel.vas.gate`)."""
 
 
 @dataclass(slots=True, eq=False)
 class Attachment:
     """A VAS in one process: `home` is the process's own space, `view` what its threads see.
 
-    `entry`: where a switch leads, if one was registered.  `private`: segments for it alone.
+    `private`: segments for it alone.
     """
 
     vas: Vas
     home: AddressSpace
     kind: int
     view: View
-    entry: int = 0
     private: AddressSpace | None = None
     segments: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> int:
+        """Where a switch leads, if the VAS has a gate; else 0."""
+        return self.vas.entry
 
 
 @dataclass(slots=True)

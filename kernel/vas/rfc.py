@@ -11,14 +11,30 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from hw import costs
-from hw.paging import ADDRESS, A, D, P, W
+from hw.paging import ADDRESS, ERR_WRITE, A, D, P, W
 from kernel.abi.errno import E, KernelError
 from kernel.mm.memory import Memory
-from kernel.mm.pagetable import PROT_EXEC, PROT_WRITE
+from kernel.mm.pagetable import LEAVES, PROT_EXEC, PROT_WRITE, leaf_flags
 from kernel.mm.regions import CREATED, OF_TASK, OF_VAS, Region
-from kernel.mm.space import AddressSpace
+from kernel.mm.space import FAULT_FRAMES, AddressSpace
 from kernel.vas.records import Attachment, Vas
 from kernel.vas.view import View
+
+
+@dataclass(slots=True)
+class Follower:
+    """Keeps the pages that a process and its view both show one page.
+
+    After a fork they are copy-on-write.  The process's own space makes the copy, and the view
+    shows it too: otherwise a return address that was stored inside would not be there at home.
+    """
+
+    view: CopiedView
+
+    def write(self, va: int, level: int, old: int, entry: int) -> None:
+        """The process's own space has a new leaf."""
+        if old & entry & P and (old ^ entry) & ADDRESS:
+            self.view.follow(va, (old & ADDRESS) >> 12)
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +43,14 @@ class CopiedView(View):
 
     copied: int = 0
     """How many leaves and regions were copied to keep the view and its process alike."""
+
+    def __post_init__(self) -> None:
+        AddressSpace.__post_init__(self)
+        self.home.table.watch(LEAVES, self.id, Follower(self))
+
+    def destroy(self) -> None:
+        self.home.table.unwatch(LEAVES, self.id)
+        AddressSpace.destroy(self)
 
     @property
     def pushed(self) -> int:
@@ -60,9 +84,56 @@ class CopiedView(View):
         if region is not None and region.lazy:
             self.fill(region)
             entry = self.table.lookup(page)
-            if entry & P and (entry & W or not error & 2) and region.allows(error):
+            if entry & P and (entry & W or not error & ERR_WRITE) and region.allows(error):
                 return True
+        if region is not None and error & ERR_WRITE and region.origin == OF_TASK:
+            self.objects.reserve(FAULT_FRAMES)
+            if self._is_one_page(region, page):
+                return self.home.fault(page, error) and self._show_as_home(region, page)
         return AddressSpace.fault(self, page, error)
+
+    def _is_one_page(self, region: Region, page: int) -> bool:
+        """Do the process's own space and the view share one private page, which both may write?"""
+        original = self.home.map.find(page)
+        if original is None or original.shared or region.shared:
+            return False
+        if not region.prot & original.prot & PROT_WRITE:
+            return False
+        ours, theirs = region.object, original.object
+        at, there = region.object_page(page), original.object_page(page)
+        if ours.pages.get(at) is None:
+            away = ours.paged_out.get(at)
+            return away is not None and away is theirs.paged_out.get(there)
+        return ours.pages[at] == theirs.pages.get(there)
+
+    def _show_as_home(self, region: Region, page: int) -> bool:
+        """Show the frame that the process's own space has at `page`.  Raises ENOMEM."""
+        original = self.home.map.find(page)
+        assert original is not None
+        entry = self.home.table.lookup(page)
+        released = region.object.adopt(region.object_page(page), (entry & ADDRESS) >> 12)
+        original.duplicated = region.duplicated = True
+        flags = leaf_flags(region.prot, writable=bool(entry & W))
+        old = self.table.set(page, entry & ADDRESS | flags)
+        self.copied += 1
+        self.invalidate([page] if old & P else [], released)
+        return True
+
+    def follow(self, va: int, pfn: int) -> None:
+        """The process's own space showed `pfn` at `va`, and shows a copy of it now.
+
+        If the view showed `pfn` as well, it shows the copy from now on.  A core may still use the
+        old translation of the process's own space, so its invalidation comes first.
+        """
+        region, original = self.map.find(va), self.home.map.find(va)
+        if region is None or original is None or region.shared or region.origin != OF_TASK:
+            return
+        ours, theirs = region.object.pages, original.object.pages
+        copy = (self.home.table.lookup(va) & ADDRESS) >> 12
+        one = ours.get(region.object_page(va)) == pfn and self.table.lookup(va) & P
+        if one and theirs.get(original.object_page(va)) == copy:
+            self.home.invalidate([va], [])
+            self._show_as_home(region, va)
 
     def protect(self, start: int, end: int, prot: int) -> None:
         for region in self.map.overlapping(start, end):
@@ -96,6 +167,7 @@ class Rfc:
 
     def switch(self, home: AddressSpace, source: AddressSpace, target: AddressSpace) -> None:
         if isinstance(source, CopiedView) and source.changed != home.changed:
+            self.memory.machine.charge(costs.REGION_FIND, len(source.map))
             for region in [r for r in source.map if r.origin == OF_TASK]:
                 self._update(source, region, home, find_reference(home, region))
             home.changed = source.changed
@@ -106,7 +178,7 @@ class Rfc:
     def _enter(self, home: AddressSpace, target: CopiedView) -> None:
         for region in list(home.map):
             found = find_reference(target, region)
-            if found is None:
+            if found is None or found.origin != OF_TASK:
                 target.copy(home, region, OF_TASK)
             else:
                 self._update(home, region, target, found)
@@ -143,6 +215,7 @@ class Rfc:
     def detach(self, attachment: Attachment) -> None:
         """Merge back: what is new goes to the VAS, what changed is brought up to date there."""
         view, space = attachment.view, attachment.vas.space
+        self.memory.machine.charge(costs.REGION_FIND, len(view.map))
         assert isinstance(view, CopiedView)
         new = [r for r in view.map if r.origin == CREATED and r.segment not in attachment.segments]
         for region in new:
@@ -166,6 +239,7 @@ class Rfc:
         """Copies of the process's pages must fault before they store, or the child would see it
         (hole 4, which stays closed under every policy)."""
         view = attachment.view
+        self.memory.machine.charge(costs.REGION_FIND, len(view.map))
         stale = []
         for region in [r for r in view.map if r.origin == OF_TASK and not r.shared]:
             for va, entry in list(view.table.entries(region.start, region.end)):

@@ -1,13 +1,15 @@
 """Who may be in a VAS at the same time: two policies, chosen at boot (`--vas-sharing`).
 
-`attach` is the RFC's: one writer alone or any number of readers, decided when something is
-attached and held until it is detached; who comes too late is refused with EBUSY.
+`attach` is the RFC's.  One writer alone, or any number of readers: the kernel decides when a VAS or
+a segment is attached, and the decision holds until it is detached.  A late caller gets EBUSY.
 
-`switch` is SpaceJMP's: anybody may attach, and every *lockable* segment has a reader/writer lock
-that `vas_switch` takes.  What makes it free of deadlock: a thread gives up the locks of the VAS
-that it leaves before it takes the first of the one that it enters, and takes those in the
-order of their ids.  Waiters are served in the order in which they came, but a reader waits for
-writers alone: readers who queue behind one another would take turns where they could go together.
+`switch` is SpaceJMP's.  Any process may attach.  Every *lockable* segment has a reader/writer lock,
+which `vas_switch` takes.  There is no deadlock: a thread gives up the locks of the VAS that it
+leaves before it takes the first one of the VAS that it enters, and it takes those in the order of
+their ids.  The lock serves waiters in the order of their arrival.  A reader waits for writers only:
+readers that waited for one another would take turns where they could go together.
+
+Each lock taken or released, and each look at a waiter or a holder, has a price.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hw import trace
+from hw import costs, trace
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.sched.tasks import Tasks
 from kernel.task.process import Thread
@@ -84,7 +86,7 @@ class AtSwitch:
     held: dict[int, list[int]] = field(default_factory=dict)
     waits: dict[int, int] = field(default_factory=dict)
     target: dict[int, int] = field(default_factory=dict)
-    """For whom a thread has given up its old locks: the view that it is on its way to."""
+    """The view for which a thread has given up its old locks: it is on its way there."""
 
     def admit(self, named: Named, kind: int) -> None:
         """Anybody may attach."""
@@ -110,6 +112,7 @@ class AtSwitch:
             return []
         kinds = {sid: kind & attachment.kind for sid, kind in attachment.vas.segments.items()}
         kinds |= attachment.segments
+        self.tasks.machine.charge(costs.TABLE_LOOKUP, len(kinds))
         lockable = [sid for sid in sorted(kinds) if self.segments[sid].lockable]
         return [(sid, bool(kinds[sid] & WRITE)) for sid in lockable]
         # END SOLUTION lab6.segment_lock
@@ -121,6 +124,7 @@ class AtSwitch:
         segment.queue.setdefault(thread.tid, alone)
         place = list(segment.queue).index(thread.tid)
         before = [*segment.holders.values(), *list(segment.queue.values())[:place]]
+        self.tasks.machine.charge(costs.QUEUE_LOOK, len(before))
         if any(before) or (alone and before):
             self.waits[thread.tid] = segment.id
             raise Blocked(("vas_lock", segment.id, 0), interruptible=False)
@@ -154,17 +158,20 @@ class AtSwitch:
             segment = self.segments[sid]
             segment.holders[child.tid] = segment.holders[parent.tid]
             self.held.setdefault(child.tid, []).append(sid)
+            self.tasks.machine.charge(costs.LOCK_CHANGE)
 
     def awaited(self, attachment: Attachment) -> bool:
+        self.tasks.machine.charge(costs.QUEUE_LOOK, len(self.target))
         return attachment.view.id in self.target.values()
 
     def _next(self, segment: Segment) -> None:
-        """Whoever waits looks again."""
+        """Each thread that waits looks again."""
+        self.tasks.machine.charge(costs.QUEUE_LOOK, len(segment.queue))
         self.tasks.wake(("vas_lock", segment.id, 0))
 
     def _came(self, segment: Segment, thread: Thread, alone: bool) -> None:
-        """Cores are up to a turn apart, but nobody is inside before those whom it excludes have
-        left: the core waits for that time, as if it spun."""
+        """The thread is inside no earlier than the time at which the threads that it excludes have
+        left.  Cores are up to a turn apart, so its core waits for that time, as if it spun."""
         core = self.tasks.machine.core
         after = max(segment.left_at) if alone else segment.left_at[True]
         core.state.cycles = max(core.state.cycles, after)
@@ -175,8 +182,9 @@ class AtSwitch:
         self._emit(segment, thread, 0)
 
     def _emit(self, segment: Segment, thread: Thread, how: int) -> None:
-        """Trace it; and the core whose clock is behind has its turn: it may come here as well."""
+        """Charge and trace it.  The core whose clock is behind has its turn: it may come here."""
         machine = self.tasks.machine
+        machine.charge(costs.LOCK_CHANGE)
         if len(machine.cores) > 1:
             machine.core.leave = True
         if machine.trace:

@@ -1,10 +1,10 @@
 """The page tables of views: shared subtrees.
 
-An entry of a view (policy `subtree`) points to a layer's own table at the highest
-level whose whole span belongs to that layer, so what is mapped there later is seen at once and
-costs nothing.  Where two layers have regions in one span, the view has a table of its own for it;
-what the layers write into their tables at that level is then pushed into the view's (`Mirror`).
-A layer that the view must not change has W cleared in every entry of the view's own.
+An entry of a view (policy `subtree`) points to a layer's own table, at the highest level whose
+whole span belongs to that layer.  The view sees at once what is mapped there later, at no cost.
+Where two layers have regions in one span, the view has a table of its own for that span.  A
+`Mirror` pushes into it what the layers write into their tables of that level.  W is clear in every
+entry of the view's own that leads to a layer which the view must not change.
 
 Invariant: where two layers have regions in the span of an upper entry, the view has a table of
 its own below it.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hw import trace
+from hw import costs, trace
 from hw.memory import WORDS_PER_PAGE
 from hw.paging import ADDRESS, P, W
 from kernel.mm.layout import KUSER
@@ -40,6 +40,7 @@ class Mirror:
     layer: int
 
     def write(self, va: int, level: int, old: int, entry: int) -> None:
+        self.table.frames.machine.charge(costs.TABLE_LOOKUP)
         self.table.hear(self, va, level, old, entry)
 
 
@@ -95,6 +96,7 @@ class SharedTable(ViewTable):
             self._copy(self.root_pfn, layer.table.root_pfn, 4, 0, mirror.mask)
             return
         alone = 0
+        self.frames.machine.charge(costs.REGION_FIND, len(layer.map))
         for region in layer.map:
             if region.end > alone:
                 self.make_room(layer, region.start, region.end)
@@ -176,4 +178,5 @@ class SharedTable(ViewTable):
 
 def _uses(layer: AddressSpace, start: int, end: int) -> bool:
     """Has the layer anything in the range?  The kernel's user page belongs to homes."""
+    layer.machine.charge(costs.REGION_FIND)
     return layer.map.busy(start, end) or bool(layer.kuser_pfn and start <= KUSER < end)

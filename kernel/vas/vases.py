@@ -15,13 +15,14 @@ from hw import costs, trace
 from hw.machine import Machine
 from kernel.abi.errno import E, KernelError
 from kernel.log import Log
+from kernel.mm.conflict import Conflict
 from kernel.mm.frames import Account
 from kernel.mm.layout import MAP_LOWEST, MAP_TOP
 from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import PROT_READ, PROT_WRITE
 from kernel.mm.regions import Region
-from kernel.mm.space import AddressSpace, Conflict
+from kernel.mm.space import AddressSpace
 from kernel.sched.tasks import Tasks
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Thread
@@ -117,14 +118,19 @@ class Vases:
         """Raises EINVAL."""
         return _known(self.held(process.space).attachments, vid)
 
+    def process(self, caller: Process, pid: int) -> Process:
+        """The process `pid`; 0 is the caller.  Raises ESRCH."""
+        process = self.tasks.processes.get(pid) if pid else caller
+        if process is None or process.zombie:
+            raise KernelError(E.SRCH)
+        return process
+
     def target(self, caller: Process, pid: int) -> Process:
         """The process that is to be attached to or detached from; 0 is the caller.
 
         Raises ESRCH, and EACCES unless it is the caller's user's, or the caller is root.
         """
-        process = self.tasks.processes.get(pid) if pid else caller
-        if process is None or process.zombie:
-            raise KernelError(E.SRCH)
+        process = self.process(caller, pid)
         who = caller.credentials
         if not who.is_root and who.uid != process.credentials.uid:
             raise KernelError(E.ACCES)
@@ -168,13 +174,14 @@ class Vases:
         return made
 
     def delete(self, who: Credentials, vid: int) -> None:
-        """Raises EINVAL, EACCES, EBUSY."""
+        """Raises EINVAL, EBUSY, EACCES, in the RFC's order."""
         vas = self.vas(vid)
-        vas.check(who, WRITE)
         if vas.attached:
             raise KernelError(E.BUSY)
+        vas.check(who, WRITE)
         for sid in list(vas.segments):
             self._unlink(vas, sid)
+        self.machine.charge(costs.REGION_CHANGE, len(vas.space.map))
         vas.space.destroy()
         del self.vases[vid], self.vas_names[vas.name]
         vas.account.owned -= 1
@@ -182,21 +189,23 @@ class Vases:
         self.machine.emit(VAS, vid, vas.space.id, 0, vas.name)
 
     def clone(self, who: Credentials, vid: int, name: bytes, mode: int) -> Vas:
-        """A VAS with the same segments and a copy of the memory.
+        """A VAS with the same segments and a copy of the memory, and with the same gate.
 
-        Raises EINVAL, EACCES, EEXIST, ENOMEM, and EBUSY where a segment admits nobody more.
+        Raises EINVAL, EACCES, EEXIST, ENOMEM, and EBUSY where a segment admits no more.
         """
         vas = self.vas(vid)
         vas.check(who, READ)
         made = self.create(who, name, mode)
         try:
             for sid, kind in vas.segments.items():
+                self.machine.charge(costs.TABLE_LOOKUP)
                 self.segments[sid].check(who, kind)
                 self._link(made, self.segments[sid], kind)
             twins: dict[int, MemoryObject] = {}
             for region in vas.space.map:
                 if not region.segment:
                     self._copy_region(made, region, twins)
+            made.entry = vas.entry
         except KernelError:
             made.mode |= 0o200
             self.delete(Credentials(), made.id)
@@ -222,6 +231,7 @@ class Vases:
             named.account.charged -= len(table.used)
             account.charged += len(table.used)
             table.account = account
+            self.machine.charge(costs.REGION_FIND, len(named.space.map))
             for region in named.space.map:
                 if region.object.account is named.account and not region.segment:
                     region.object.pay_from(account)
@@ -258,11 +268,11 @@ class Vases:
         return segment
 
     def delete_segment(self, who: Credentials, sid: int) -> None:
-        """Raises EINVAL, EACCES, EBUSY."""
+        """Raises EINVAL, EBUSY, EACCES, in the RFC's order."""
         segment = self.segment(sid)
-        segment.check(who, WRITE)
         if segment.attached or segment.holders or segment.queue:
             raise KernelError(E.BUSY)
+        segment.check(who, WRITE)
         self.memory.shootdowns.release(segment.object.drop())
         del self.segments[sid], self.segment_names[segment.name]
         segment.account.owned -= 1
@@ -357,12 +367,14 @@ class Vases:
     def _unlink(self, vas: Vas, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(vas.segments.pop(sid), -1)
+        self.machine.charge(costs.REGION_CHANGE)
         vas.space.remove(segment.start, segment.end)
         self.machine.emit(SEG_ATTACH, sid, vas.id, 0, 0, 0)
 
     def _detach_from_home(self, home: AddressSpace, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(self.held(home).segments.pop(sid), -1)
+        self.machine.charge(costs.REGION_CHANGE)
         home.remove(segment.start, segment.end)
         self.machine.emit(SEG_ATTACH, sid, 0, home.id, 0, 0)
 
@@ -395,6 +407,7 @@ class Vases:
     def _hide(self, attachment: Attachment, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(attachment.segments.pop(sid), -1)
+        self.machine.charge(costs.REGION_CHANGE)
         self.sync.hide_private(attachment, segment.start, segment.end)
         self.machine.emit(SEG_ATTACH, sid, attachment.vas.id, attachment.home.id, 0, 0)
 
@@ -433,7 +446,7 @@ class Vases:
     def detach(self, caller: Process, pid: int, vid: int) -> None:
         """Raises EINVAL, ESRCH, EACCES, EBUSY while a thread is inside or on its way in, EFAULT.
 
-        An attachment with a registered entry stays until exec or exit: EACCES.
+        Where the VAS has a gate, the attachment stays until exec or exit: EACCES.
         """
         # BEGIN SOLUTION lab5.detach
         self.vas(vid)
@@ -462,10 +475,11 @@ class Vases:
         self.machine.emit(VAS_ATTACH, home.id, vas.id, attachment.view.id, attachment.kind, 0)
 
     def abandon(self, home: AddressSpace) -> None:
-        """The last thread of `home` is gone: whatever it had attached is not any more."""
+        """The last thread of `home` is gone: detach all that the process had attached."""
         held = self.holdings.get(home.id)
         if held is None:
             return
+        self.machine.charge(costs.TABLE_LOOKUP, len(held.attachments) + len(held.segments))
         for attachment in list(held.attachments.values()):
             with suppress(KernelError):  # what cannot be merged back is lost, as in the RFC
                 self.sync.detach(attachment)
@@ -476,7 +490,9 @@ class Vases:
 
     def forked(self, home: AddressSpace) -> None:
         """`home` was copied for a child, which has no part in what is attached here."""
-        for attachment in self.held(home).attachments.values():
+        attachments = self.held(home).attachments
+        self.machine.charge(costs.TABLE_LOOKUP, len(attachments))
+        for attachment in attachments.values():
             self.sync.forked(attachment)
 
     # Switch -----------------------------------------------------------------------------------
@@ -508,13 +524,16 @@ class Vases:
         # END SOLUTION lab5.switch
         # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
 
-    def go_back(self, thread: Thread, vid: int) -> None:
+    def go_back(self, thread: Thread, vid: int, space: int) -> None:
         """A signal handler ends: the thread returns to the VAS where it was interrupted.
 
-        Raises EINVAL if it cannot; nobody gets round a registered entry this way.
+        `space` is the id of the VAS's space.  Raises EINVAL if that VAS is not attached, though
+        another one may have its id now, or has a gate.
         """
-        if vid and self.attachment(thread.process, vid).entry:
-            raise KernelError(E.INVAL)
+        if vid:
+            vas = self.attachment(thread.process, vid).vas
+            if vas.entry or vas.space.id != space:
+                raise KernelError(E.INVAL)
         self.switch(thread, vid)
 
     def _move(self, thread: Thread, target: AddressSpace) -> None:
@@ -523,6 +542,7 @@ class Vases:
             old.users -= 1
         if target is not home:
             target.users += 1
+            target.gated = bool(self.vases[target.vid].entry)
         thread.space = target
         self.machine.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
 

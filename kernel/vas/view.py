@@ -1,8 +1,8 @@
 """Views: what a thread sees inside a VAS, its process's memory and the VAS's together.
 
 A view has no regions of its own.  It shows *layers*: the process's own space (its *home*), the
-VAS's, and perhaps one with segments for this attachment alone.  Looking a region up means
-asking the layers, and every change is made in the layer that it belongs to.
+VAS's, and perhaps one with segments for this attachment alone.  A look-up asks the layers.  A
+change is made in the layer that has the region.
 
 Its page tables are `kernel.vas.tables`.
 """
@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from heapq import merge
 from itertools import chain
 from operator import attrgetter
+from typing import ClassVar
 
 from hw import costs
 from hw.paging import ERR_WRITE, W
 from kernel.abi.errno import E, KernelError
 from kernel.mm.regions import Region, RegionMap
-from kernel.mm.space import SPACE, AddressSpace, Onlooker
+from kernel.mm.shown import Onlooker
+from kernel.mm.space import SPACE, AddressSpace
 from kernel.vas.tables import ALL_BITS, Mirror, SharedTable, ViewTable
 
 _START = attrgetter("start")
@@ -84,9 +86,17 @@ class View(AddressSpace):
         return self.home.fork(id)
 
 
+def place_of(space: AddressSpace) -> tuple[int, int]:
+    """Which VAS a thread is in: the id of the VAS, and of its space, which never comes again."""
+    return (space.vid, space.vas.id) if isinstance(space, View) else (0, 0)
+
+
 @dataclass(slots=True, eq=False)
 class LayeredView(View):
     """A view that owns nothing.  `shows` are its layers: home, VAS, and perhaps a private one."""
+
+    hears_resizes: ClassVar[bool] = False
+    """Does each change of a layer's region cost the view something?"""
 
     def __post_init__(self) -> None:
         self.map = LayeredMap(())
@@ -118,7 +128,9 @@ class LayeredView(View):
         mirror = Mirror(self.tables, ALL_BITS if may_store else ALL_BITS ^ W, layer.id)
         self.shows += (layer,)
         self.map = LayeredMap(self.shows)
-        layer.views[self.id] = self
+        layer.meet(self)
+        if self.hears_resizes:
+            layer.followers[self.id] = self
         self.tables.add(layer, mirror)
 
     def _check_places(self, layer: AddressSpace) -> None:
@@ -197,20 +209,20 @@ class LayeredView(View):
         self.owner(start).move(start, end, target, new_end)
 
     def protect(self, start: int, end: int, prot: int) -> None:
-        parts, at = self.map.overlapping(start, end), start
-        for region in parts:
+        self._may_change(start, end)
+        at = start
+        for region in self.map.overlapping(start, end):
             if region.start > at:
-                raise KernelError(E.NOMEM)
+                break
+            bounds = max(start, region.start), min(end, region.end)
             at = region.end
+            self.owner(bounds[0]).protect(*bounds, prot)
         if at < end:
             raise KernelError(E.NOMEM)
-        self._may_change(start, end)
-        for region in parts:
-            bounds = max(start, region.start), min(end, region.end)
-            self.owner(bounds[0]).protect(*bounds, prot)
 
-    def set_break(self, end: int) -> int:
-        return self.home.set_break(end)
+    @property
+    def of_heap(self) -> AddressSpace:
+        return self.home
 
     def make_room(self, owner: AddressSpace, start: int, end: int) -> None:
         """A layer is about to map a range.  Raises ENOMEM."""
@@ -227,6 +239,9 @@ class LayeredView(View):
             return False
         return layer.fault(page, error)
 
+    def lets_store(self, region: Region) -> bool:
+        return self.writable or region.space is not self.vas
+
     def show(self, region: Region, page: int, *, write: bool) -> None:
         region.space.show(region, page, write=write)
 
@@ -241,7 +256,7 @@ class LayeredView(View):
     def destroy(self) -> None:
         """The attachment ends; what it showed stays where it belongs."""
         for layer in self.shows:
-            del layer.views[self.id]
+            layer.part(self)
         self.tables.close()
         self._emit(SPACE, self.table.root_pa, 0)
         self.forget_root()

@@ -12,8 +12,12 @@ from kernel.wait.ready import Key
 
 @dataclass(slots=True)
 class Alarms:
-    """`heap` holds (deadline, serial number, whom): a thread, the timers of process `-whom`, or
-    for 0 the badges of servers in `bells`.  Who does not wait for it any more is passed over."""
+    """The alarms of the system, earliest first.
+
+    `heap` holds (deadline, serial number, target).  A target is a thread, the timers of process
+    `-target`, or for 0 the badges of servers in `bells`.  An alarm is passed over if its target
+    does not wait for it any more.
+    """
 
     tasks: Tasks
     heap: list[tuple[int, int, int]] = field(default_factory=list)
@@ -26,35 +30,35 @@ class Alarms:
         self.push(deadline, thread.tid)
 
     def ring_bell(self, deadline: int, endpoint: int, badge: int) -> None:
-        """Who waits for this badge of a server tries again at `deadline`."""
+        """Threads that wait for this badge of a server try again at `deadline`."""
         if deadline not in self.bells:
             self.bells[deadline] = []
             self.push(deadline, 0)
         self.bells[deadline].append((endpoint, badge))
 
-    def push(self, deadline: int, whom: int) -> None:
-        """Look at a thread, or at the timers of process `-whom`, at `deadline`."""
+    def push(self, deadline: int, target: int) -> None:
+        """Look at a thread, or at the timers of process `-target`, at `deadline`."""
         self.made += 1
-        heapq.heappush(self.heap, (deadline, self.made, whom))
+        heapq.heappush(self.heap, (deadline, self.made, target))
 
     def next(self) -> int | None:
-        """The earliest deadline that somebody still waits for."""
+        """The earliest deadline whose target still waits for it."""
         while self.heap:
-            deadline, _, whom = self.heap[0]
-            if self._is_awaited(whom, deadline):
+            deadline, _, target = self.heap[0]
+            if self._is_awaited(target, deadline):
                 return deadline
             heapq.heappop(self.heap)
         return None
 
     def pop(self) -> int:
-        """Take the earliest out: whom it is for."""
+        """Take the earliest alarm out; returns its target."""
         return heapq.heappop(self.heap)[2]
 
-    def _is_awaited(self, whom: int, deadline: int) -> bool:
-        if not whom:
+    def _is_awaited(self, target: int, deadline: int) -> bool:
+        if not target:
             return True
-        if whom < 0:
-            process = self.tasks.processes.get(-whom)
+        if target < 0:
+            process = self.tasks.processes.get(-target)
             return process is not None and process.awaits(deadline)
-        thread = self.tasks.threads.get(whom)
+        thread = self.tasks.threads.get(target)
         return thread is not None and thread.call is not None and thread.call.deadline == deadline

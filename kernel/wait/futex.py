@@ -10,6 +10,7 @@ import struct
 from contextlib import suppress
 
 from hw.memory import PAGE_MASK
+from hw.paging import USER_TOP
 from kernel.abi.errno import Blocked, Channel, E, KernelError
 from kernel.mm.space import AddressSpace
 from kernel.sched.tasks import Tasks
@@ -23,13 +24,21 @@ _ROBUST_HEAD = struct.Struct("<QqQ")
 _SIGN = 1 << 31
 
 
-def channel(space: AddressSpace, address: int) -> Channel:
-    """What waiters of the word at `address` wait for.  Raises EINVAL or EFAULT."""
+def channel(space: AddressSpace, address: int, *, private: bool = False) -> Channel:
+    """What waiters of the word at `address` wait for.
+
+    Raises EINVAL: it is not aligned; EFAULT: it cannot be read.  Of a `private` futex only the
+    address counts (FUTEX_PRIVATE_FLAG): it may be any below the end of user memory.
+    """
     if address & 3:
         raise KernelError(E.INVAL)
+    if not private:
+        space.read_u32(address)
+    elif address >= USER_TOP:
+        raise KernelError(E.FAULT)
     region = space.map.find(address)
     if region is None:
-        raise KernelError(E.FAULT)
+        return ("futex", -space.id, address)
     return ("futex", region.object.id, region.object_page(address) << 12 | address & PAGE_MASK)
 
 
@@ -50,7 +59,7 @@ def wait(
         return 0
     if not bits:
         raise KernelError(E.INVAL)
-    key = channel(thread.space, address)
+    key = channel(thread.space, address, private=True)  # its word is read below
     if call.deadline is not None and alarms.tasks.now() >= call.deadline:
         raise KernelError(E.TIMEDOUT)
     if call.interrupted:  # the word may have changed since, but the signal came first
@@ -63,11 +72,11 @@ def wait(
     raise Blocked(key)
 
 
-def wake(tasks: Tasks, thread: Thread, address: int, count: int, bits: int = ANY_BITS) -> int:
-    """Wake up to `count` waiters that hear one of `bits`; returns how many there were."""
+def wake(tasks: Tasks, key: Channel, count: int, bits: int = ANY_BITS) -> int:
+    """Wake at most `count` waiters that hear one of `bits`; returns how many there were."""
     if not bits:
         raise KernelError(E.INVAL)
-    return _wake(tasks, channel(thread.space, address), count, bits)
+    return _wake(tasks, key, count, bits)
 
 
 def _wake(tasks: Tasks, key: Channel, count: int, bits: int = ANY_BITS) -> int:
@@ -81,10 +90,9 @@ def _wake(tasks: Tasks, key: Channel, count: int, bits: int = ANY_BITS) -> int:
 
 
 def requeue(
-    tasks: Tasks, thread: Thread, address: int, target: int, wakes: int, moves: int
+    tasks: Tasks, source: Channel, other: Channel, wakes: int, moves: int
 ) -> tuple[int, int]:
     """Wake some waiters of a word and let others wait for another one; how many of each."""
-    source, other = channel(thread.space, address), channel(thread.space, target)
     woken = _wake(tasks, source, wakes)
     moved = list(tasks.channels.get(source, []))[:moves]
     if source != other:
@@ -94,21 +102,25 @@ def requeue(
 
 
 def wake_op(
-    tasks: Tasks, thread: Thread, words: tuple[int, int], counts: tuple[int, int], operation: int
+    tasks: Tasks,
+    space: AddressSpace,
+    keys: tuple[Channel, Channel],
+    word: int,
+    counts: tuple[int, int],
+    operation: int,
 ) -> int:
-    """Change the second word, wake waiters of the first, and of the second if its old value
-    compares.  Raises ENOSYS: an unknown operation or comparison."""
+    """Change the second word, which is at `word`; wake waiters of the first key, and of the
+    second if the old value compares.  Raises ENOSYS: an unknown operation or comparison."""
     kind, compared = operation >> 28 & 15, operation >> 24 & 15
     operand, limit = _signed12(operation >> 12), _signed12(operation)
     if kind & 8:
         operand = 1 << (operand & 31)
-    keys = [channel(thread.space, word) for word in words]
-    old = thread.space.read_u32(words[1])
+    old = space.read_u32(word)
     new = _OPERATIONS.get(kind & 7)
     holds = _COMPARISONS.get(compared)
     if new is None or holds is None:
         raise KernelError(E.NOSYS)
-    thread.space.write(words[1], (new(old, operand) & 0xFFFF_FFFF).to_bytes(4, "little"))
+    space.write(word, (new(old, operand) & 0xFFFF_FFFF).to_bytes(4, "little"))
     woken = _wake(tasks, keys[0], counts[0])
     if holds((old ^ _SIGN) - _SIGN, limit):
         woken += _wake(tasks, keys[1], counts[1])
@@ -157,12 +169,16 @@ def owner_died(tasks: Tasks, thread: Thread) -> None:
                 _mark(tasks, thread, (entry & ~1) + offset)
             entry = following
         if pending:
-            _mark(tasks, thread, (pending & ~1) + offset)
+            _mark(tasks, thread, (pending & ~1) + offset, pending=True)
 
 
-def _mark(tasks: Tasks, thread: Thread, address: int) -> None:
+def _mark(tasks: Tasks, thread: Thread, address: int, *, pending: bool = False) -> None:
+    """`pending`: the thread was about to take or give up the futex.  If it is free now, the thread
+    may not have come to wake the next one (Linux, handle_futex_death)."""
     key = channel(thread.space, address)
     word = thread.space.read_u32(address)
+    if pending and not word:
+        _wake(tasks, key, 1)
     if word & OWNER != thread.tid:
         return
     thread.space.write(address, (word & WAITERS | OWNER_DIED).to_bytes(4, "little"))

@@ -1,4 +1,4 @@
-"""Job control: sessions, process groups, and groups that nobody looks after (credentials(7))."""
+"""Job control: sessions, process groups, and orphaned groups (credentials(7))."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from kernel.task.process import Process
 def members(tasks: Tasks, group: int) -> list[Process]:
     """The processes of a group, zombies too, oldest first."""
     return [process for process in tasks.processes.values() if process.group == group]
+
+
+def process_of(tasks: Tasks, id: int) -> Process | None:
+    """The process with this pid, or of the thread with this tid; a zombie too."""
+    thread = tasks.threads.get(id)
+    return thread.process if thread is not None else tasks.processes.get(id)
 
 
 def session_of(tasks: Tasks, group: int) -> int:
@@ -48,7 +54,7 @@ def move(tasks: Tasks, caller: Process, pid: int, group: int) -> None:
 def is_orphaned(tasks: Tasks, group: int) -> bool:
     """Has no process of the group a parent in another group of its session?
 
-    Nobody could continue such a group if it stopped (POSIX, 3.264 Orphaned Process Group).
+    No process could continue such a group if it stopped (POSIX, 3.264 Orphaned Process Group).
     """
     for process in members(tasks, group):
         parent = process.parent

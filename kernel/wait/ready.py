@@ -1,4 +1,4 @@
-"""Waiting for files: who sleeps until a pipe, a terminal or an event has changed.
+"""Waiting for files: threads that sleep until a pipe, a terminal or an event has changed.
 
 Servers answer at once (`kernel.abi.message`).  A call that gets -EAGAIN sleeps here on the badge it
 asked about, `poll` and `epoll` on several; the server says when one of them has changed, and the
@@ -28,15 +28,33 @@ class Interest:
     handle: Handle
     events: int
     data: int
+    owner: Epoll
+    """The instance that watches."""
     armed: bool = True
 
 
 @dataclass(slots=True, eq=False)
 class Epoll(Handle):
-    """An epoll instance: a descriptor that no server stands behind."""
+    """An epoll instance: a descriptor that no server stands behind.
+
+    Its endpoint is 0, its badge its own: that key changes when it watches something else.
+    """
 
     interests: dict[int, Interest] = field(default_factory=dict)
     """By descriptor number."""
+
+    def nested(self) -> list[Epoll]:
+        """The instances that this one watches."""
+        handles = (interest.handle for interest in self.interests.values())
+        return [handle for handle in handles if isinstance(handle, Epoll)]
+
+    def height(self) -> int:
+        """How many instances are below each other in this one."""
+        return max((1 + inner.height() for inner in self.nested()), default=0)
+
+    def leads_to(self, other: Epoll) -> bool:
+        """Does this one watch `other`, be it through others, or is it the same?"""
+        return self is other or any(inner.leads_to(other) for inner in self.nested())
 
 
 @dataclass(slots=True)
@@ -46,12 +64,29 @@ class Readiness:
     tasks: Tasks
     watchers: dict[Key, dict[int, None]] = field(default_factory=dict)
     interests: dict[Key, list[Interest]] = field(default_factory=dict)
+    instances: int = 0
+    """How many epoll instances were made."""
 
-    def changed(self, endpoint: int, badge: int) -> None:
-        """Whoever waits for this badge tries again."""
-        key = endpoint, badge
+    def new_epoll(self) -> Epoll:
+        """An epoll instance that watches nothing."""
+        self.instances += 1
+        return Epoll(0, self.instances)
+
+    def outside(self, epoll: Epoll) -> int:
+        """How many instances are above each other around this one."""
+        watching = self.interests.get((epoll.endpoint, epoll.badge), ())
+        return max((1 + self.outside(interest.owner) for interest in watching), default=0)
+
+    def _arm(self, key: Key) -> None:
+        """Report a change by edge, in every instance around too."""
         for interest in self.interests.get(key, ()):
             interest.armed = True
+            self._arm((interest.owner.endpoint, interest.owner.badge))
+
+    def changed(self, endpoint: int, badge: int) -> None:
+        """The threads that wait for this badge try again."""
+        key = endpoint, badge
+        self._arm(key)
         if self.tasks.channels:
             self.tasks.wake(("ready", endpoint, badge))
             for tid in list(self.watchers.get(key, ())):
@@ -78,7 +113,7 @@ class Readiness:
         call.watched = []
 
     def server_restarted(self, endpoint: int) -> None:
-        """Everybody who waits for one of its badges asks the new server."""
+        """The threads that wait for one of its badges ask the new server."""
         asleep = [(c[1], c[2]) for c in self.tasks.channels if c[0] == "ready"]
         for key in [*asleep, *self.watchers]:
             if key[0] == endpoint:
@@ -105,7 +140,8 @@ class Readiness:
 
 def keys_of(handle: Handle) -> list[Key]:
     """What to watch to know that `handle` may have become ready."""
-    if not isinstance(handle, Epoll):
-        return [(handle.endpoint, handle.badge)]
-    handles = (interest.handle for interest in handle.interests.values())
-    return [(watched.endpoint, watched.badge) for watched in handles]
+    keys = [(handle.endpoint, handle.badge)]
+    if isinstance(handle, Epoll):
+        for interest in handle.interests.values():
+            keys += keys_of(interest.handle)
+    return keys

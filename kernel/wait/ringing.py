@@ -1,4 +1,4 @@
-"""What an alarm does when it is due: wake a thread, ring a timer, or tell who waits for a file."""
+"""What an alarm does when it is due: wake a thread, ring a timer, or have a file asked again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def ring(alarms: Alarms, ready: Readiness) -> None:
     """Do what is due by now."""
     tasks = alarms.tasks
     while (deadline := alarms.next()) is not None and deadline <= tasks.now():
-        whom = alarms.pop()
-        if not whom:
+        target = alarms.pop()
+        if not target:
             for badge in alarms.bells.pop(deadline):
                 ready.changed(*badge)
-        elif whom < 0:
-            timers.ring(alarms, tasks.processes[-whom])
-        elif tasks.threads[whom].state == BLOCKED:
-            tasks.unblock(tasks.threads[whom])
+        elif target < 0:
+            timers.ring(alarms, tasks.processes[-target])
+        elif tasks.threads[target].state == BLOCKED:
+            tasks.unblock(tasks.threads[target])

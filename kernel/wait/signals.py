@@ -5,28 +5,29 @@ What a thread does when it takes one is `kernel.life.delivery`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hw import cpu
 from kernel.sched.tasks import Tasks
+from kernel.task import limits
 from kernel.task.process import Process, Signal, SignalAction, Thread
 from kernel.wait import jobs
 
 SIGHUP, SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGPIPE = 1, 4, 5, 7, 8, 9, 11, 13
 SIGALRM, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP = 14, 17, 18, 19, 20
-SIGURG, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGSYS = 23, 25, 26, 27, 28, 31
+SIGURG, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGWINCH, SIGSYS = 23, 24, 25, 26, 27, 28, 31
 STOPPED_BY_DEFAULT = (SIGSTOP, SIGTSTP, 21, 22)  # STOP, TSTP, TTIN, TTOU
 SYNCHRONOUS = (SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS)
 """What a thread did itself is taken before what others sent."""
 FIRST_REAL_TIME = 32
 SIGNALS = 64
-MAX_QUEUED = 1024
-"""So many signals wait for one process (RLIMIT_SIGPENDING)."""
 IGNORED_BY_DEFAULT = (SIGCHLD, SIGCONT, SIGURG, SIGWINCH)
 UNBLOCKABLE = 1 << SIGKILL - 1 | 1 << SIGSTOP - 1
 SIG_DFL, SIG_IGN = 0, 1
 SA_NOCLDSTOP, SA_NOCLDWAIT = 1, 2
 SA_RESTART, SA_NODEFER, SA_RESETHAND = 0x1000_0000, 0x4000_0000, 0x8000_0000
 SI_USER, SI_QUEUE, SI_TIMER, SI_TKILL, SI_KERNEL = 0, -1, -2, -6, 0x80
-SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
+SEGV_MAPERR, SEGV_ACCERR, BUS_ADRALN, BUS_ADRERR, TRAP_BRKPT, TRAP_TRACE = 1, 2, 1, 2, 1, 2
 CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_CONTINUED = 1, 2, 5, 6
 KILLS, IGNORES, HANDLES, STOPS = range(4)
 """What a delivered signal does, as in the trace."""
@@ -38,11 +39,13 @@ NAMES = (
 
 EXCEPTIONS = {
     cpu.DIVIDE: (SIGFPE, 1),
-    cpu.DEBUG: (SIGTRAP, 2),
+    cpu.DEBUG: (SIGTRAP, TRAP_TRACE),
     cpu.BREAKPOINT: (SIGTRAP, SI_KERNEL),
     cpu.INVALID_OPCODE: (SIGILL, 2),
     cpu.FPU: (SIGFPE, 0),
     cpu.SIMD: (SIGFPE, 0),
+    cpu.STACK_FAULT: (SIGBUS, SI_KERNEL),
+    cpu.ALIGNMENT: (SIGBUS, BUS_ADRALN),
 }
 """Exception vector -> signal and si_code; anything else is SIGSEGV."""
 FLOAT_CODES = ((0x01, 7), (0x04, 3), (0x08, 4), (0x12, 5), (0x20, 6))
@@ -59,11 +62,11 @@ def name(number: int) -> str:
 
 
 def of_exception(
-    thread: Thread, vector: int, error: int, va: int, rip: int, *, floats: int = 0
+    thread: Thread, vector: int, error: int, va: int, rip: int, *, cause: int = 0
 ) -> Signal:
     """The signal that an exception becomes (Linux, arch/x86/kernel/traps.c).
 
-    `floats` has the unmasked floating-point exceptions, as bits of MXCSR.
+    `cause` is what the vector does not say: see `Core.cause`.
     """
     if vector == cpu.PAGE_FAULT:
         region = thread.space.map.find(va)
@@ -73,8 +76,10 @@ def of_exception(
         return Signal(SIGSEGV, code, address=va, vector=vector, error=error)
     number, code = EXCEPTIONS.get(vector, (SIGSEGV, SI_KERNEL))
     if vector in (cpu.FPU, cpu.SIMD):
-        code = next((code for flags, code in FLOAT_CODES if floats & flags), 0)
-    address = 0 if code == SI_KERNEL else rip
+        code = next((code for flags, code in FLOAT_CODES if cause & flags), 0)
+    elif vector == cpu.DEBUG and not cause & cpu.DR6_SINGLE_STEP:
+        code = TRAP_BRKPT
+    address = 0 if code == SI_KERNEL or vector == cpu.ALIGNMENT else rip
     return Signal(number, code, address=address, vector=vector, error=error)
 
 
@@ -98,7 +103,7 @@ def send(tasks: Tasks, process: Process, signal: Signal, thread: Thread | None =
 
     False if it was lost because too many wait already.
     """
-    if process.zombie:
+    if process.zombie or not process.threads:
         return True
     _stop_or_continue(tasks, process, signal.number)
     looking = thread or process.threads[0]
@@ -106,11 +111,8 @@ def send(tasks: Tasks, process: Process, signal: Signal, thread: Thread | None =
     if _ignored(process, signal.number) and not blocked:
         return True
     queue = thread.pending if thread else process.pending
-    waits = any(waiting.number == signal.number for waiting in queue)
-    if signal.number >= FIRST_REAL_TIME or not waits:
-        if waits and len(queue) >= MAX_QUEUED:
-            return False
-        queue.append(signal)
+    if not _queue(tasks, process, signal, queue):
+        return False
     if signal.number == SIGKILL:
         for each in process.threads:
             each.killed = True
@@ -118,6 +120,32 @@ def send(tasks: Tasks, process: Process, signal: Signal, thread: Thread | None =
         return True
     _announce(tasks, signal.number, [thread] if thread else process.threads)
     return True
+
+
+def _queue(tasks: Tasks, process: Process, signal: Signal, queue: list[Signal]) -> bool:
+    """Append a signal, unless one of its number that needs no second one waits already.
+
+    False: it is one that must not be lost, and too many wait (RLIMIT_SIGPENDING).
+    """
+    waits = any(waiting.number == signal.number for waiting in queue)
+    if signal.code == SI_TIMER or not (waits or signal.number >= FIRST_REAL_TIME):
+        queue.append(signal)
+    elif signal.number >= FIRST_REAL_TIME:
+        full = _queued(tasks, process) >= limits.soft(process, limits.SIGPENDING)
+        if full and signal.code != SI_USER:
+            return False
+        if not (full and waits):
+            queue.append(signal)
+    return True
+
+
+def _queued(tasks: Tasks, process: Process) -> int:
+    """How many signals wait for the processes of this one's user."""
+    uid, found = process.credentials.real_uid, 0
+    for each in tasks.processes.values():
+        if each.credentials.real_uid == uid:
+            found += len(each.pending) + sum(len(thread.pending) for thread in each.threads)
+    return found
 
 
 def send_group(tasks: Tasks, group: int, number: int) -> None:
@@ -138,7 +166,7 @@ def tell_orphaned(tasks: Tasks, groups: list[int]) -> None:
 def _announce(tasks: Tasks, number: int, threads: list[Thread]) -> None:
     """The first of `threads` that would take the signal stops waiting for anything else."""
     for thread in threads:
-        if not (thread.mask & ~UNBLOCKABLE & ~_awaited(thread)) >> number - 1 & 1:
+        if (open_to(thread) | UNBLOCKABLE | _awaited(thread)) >> number - 1 & 1:
             tasks.interrupt(thread)
             return
 
@@ -171,7 +199,7 @@ def force(thread: Thread, signal: Signal) -> None:
     """A signal for what the thread itself did: blocked or ignored, it kills."""
     action = thread.process.actions.get(signal.number, SignalAction())
     if action.handler == SIG_IGN or thread.mask >> signal.number - 1 & 1:
-        thread.process.actions[signal.number] = SignalAction()
+        thread.process.actions[signal.number] = replace(action, handler=SIG_DFL)
         thread.mask &= ~(1 << signal.number - 1)
     thread.pending.append(signal)
 
@@ -211,16 +239,29 @@ def takes_no_notice(thread: Thread, number: int) -> bool:
 # Taking -----------------------------------------------------------------------------------------
 
 
+def open_to(thread: Thread) -> int:
+    """The signals that the thread takes now, as a mask.
+
+    Not what it blocks, and in a gated view nothing that calls a handler: outsiders set those.
+    """
+    numbers, process = ~thread.mask, thread.process
+    if thread.space.gated:
+        for number, action in process.actions.items():
+            if what_happens(process, number, action) == HANDLES:
+                numbers &= ~(1 << number - 1)
+    return numbers
+
+
 def waiting(thread: Thread) -> bool:
     """Is there a signal that this thread should take now?"""
     if not (thread.pending or thread.process.pending):
         return thread.killed
-    return thread.killed or _next(thread, ~thread.mask) is not None
+    return thread.killed or _next(thread, open_to(thread)) is not None
 
 
 def next_action(thread: Thread) -> SignalAction | None:
     """What will be done with the next signal of the thread, if its handler will be called."""
-    signal = _next(thread, ~thread.mask)
+    signal = _next(thread, open_to(thread))
     if thread.killed or signal is None:
         return None
     action = thread.process.actions.get(signal.number, SignalAction())

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 PAGE = 4096
 LOAD, WRITABLE = 1, 2
-HEADERS_AT, HEADER_SIZE, HEADERS = 32, 54, 56
-"""Where an ELF header has the place, the size and the number of the program headers."""
+HEADERS_AT, HEADERS_SIZE_AND_COUNT = 32, 54
+"""Where an ELF header says where the program headers are, how large each is, and how many."""
 
 
 def wrong_page(program: bytes, shown: Callable[[int], bytes | None]) -> str:
@@ -38,7 +38,7 @@ def wrong_page(program: bytes, shown: Callable[[int], bytes | None]) -> str:
 def _pages(program: bytes) -> Iterator[tuple[int, int]]:
     """The pages of writable segments that the file fills, and the page of the file for each."""
     (at,) = struct.unpack_from("<Q", program, HEADERS_AT)
-    size, count = struct.unpack_from("<HH", program, HEADER_SIZE)
+    size, count = struct.unpack_from("<HH", program, HEADERS_SIZE_AND_COUNT)
     for number in range(count):
         kind, flags, offset, va, _, length = struct.unpack_from(
             "<IIQQQQ", program, at + number * size

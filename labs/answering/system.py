@@ -211,7 +211,7 @@ def _told(status: int, output: str) -> str:
 def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, console: Output) -> int:
     name = told["program"].encode()
     words = [name, str(desk.nonce).encode(), *(word.encode() for word in told.get("words", []))]
-    process = spawn(kernel, program, words, [], configuration(told).user, b"/bin/" + name)
+    process = spawn(kernel, program, words, [], configuration(told).user, path=b"/bin/" + name)
     budget = told.get("cycles", BUDGET_CYCLES)
 
     def look(_: Kernel) -> None:

@@ -55,7 +55,7 @@ def listed(entries: list[Entry]) -> str:
 
 
 def content(tlb: Tlb) -> str:
-    """What the ways hold, whichever way holds it."""
+    """What the ways hold, in the order of the pages."""
     return listed([entry for ways in tlb.slots for entry in ways if entry is not None])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from hw.paging import A, D, PageFault, Step, walk
@@ -18,6 +19,8 @@ def answer(told: dict[str, Any], desk: Desk) -> dict[str, Any]:
         found["leaf"], found["marks"] = leaf & ~(A | D), marks(leaf)
     except PageFault as fault:
         found["error"] = fault.error
+    with suppress(PageFault):
+        walk(desk.words(), told["cr3"], told["va"], told["access"])  # as the machine calls it
     return {**found, "steps": [_step(step) for step in steps]}
 
 

@@ -19,7 +19,7 @@ SECRET_BYTES = 8
 def secret(kernel: Kernel, _: int) -> tuple[int, str]:
     """Where the vault is, and the first bytes in its frame, in hex."""
     (vas,) = kernel.vases.vases.values()
-    (region,) = vas.space.map
+    region = vas.space.map.at(0)  # behind it is the gate
     pa = region.object.pages[region.page] << 12
     return region.start, kernel.machine.memory.read(pa, SECRET_BYTES).hex()
 
@@ -44,6 +44,8 @@ def run(options: Options) -> Result:
         and data["hijacked"]["leaked"]
         and gated.results("vas_entry") == [0]
         and not data["gated"]["leaked"]
+        and anew.results("vas_attach") == [0]
+        and not data["attached_anew"]["leaked"]
     )
     return Result(_text(data), data, holds)
 
@@ -67,12 +69,14 @@ def _text(data: dict[str, Any]) -> str:
         f"{_leak(stray)} At home there is no page at this address, so no bug elsewhere reads it.",
         "2. Hijacked code calls vas_switch itself, which answers "
         f"{_answers(hijacked['switch'])}. {_leak(hijacked)} A compartment stops stray pointers; "
-        "whoever runs code can walk in.",
-        "3. The same code, after the program registered an entry (vas_entry). "
-        f"{_leak(data['gated'])} Its switch went on at the gate, on a stack inside the VAS. The "
-        "gate only compares a guess with the secret, and goes home by itself.",
-        "4. The gated program's child attaches the VAS anew, since it has no entry to pass: "
-        f"{_answers(anew['attach'][1:])}. {_leak(anew)} {_remedy(anew)}",
+        "a thread that runs code can walk in.",
+        "3. The same code, after the program registered a gate (vas_entry). "
+        f"{_leak(data['gated'])} Its switch went on at the gate, which lies in the VAS, where "
+        "nobody outside can rewrite it. The gate only compares a guess with the secret, and goes "
+        "home.",
+        "4. The program has ended. Another process of the owner gives itself all rights and "
+        f"attaches the VAS anew, which answers {_answers(anew['attach'])}. {_leak(anew)} The gate "
+        "belongs to the VAS, and so to every attachment.",
     )
     head = (
         f"A VAS holds the secret {hidden} at {place:#x}. The program has attached it and is home."
@@ -87,15 +91,6 @@ def _leak(seen: dict[str, Any]) -> str:
 
 def _answers(results: list[int]) -> str:
     return ", then ".join(error_name(-r) if r < 0 else str(r) for r in results)
-
-
-def _remedy(anew: dict[str, Any]) -> str:
-    if anew["leaked"]:
-        return "An entry binds one attachment. Take the rights away as well."
-    return (
-        "The VAS has its one writer already. Without one the child's rights would do: take them "
-        "away as well."
-    )
 
 
 DEMO = Demo("compartment", "a secret in a VAS: what cannot read it, what can, and a gate", run)

@@ -3,7 +3,7 @@ who pays meanwhile.
 
 The program is `userland/programs/vas_lifetime.c`.  Its pages are looked up in the page tables while
 all of them are there; from then on the trace says which of those frames were let go, and when.  The
-user's limit is 1 MiB here, whatever is asked for: an orphan is to reach it before memory ends.
+user's limit is always 1 MiB here: an orphan is to reach it before memory ends.
 """
 
 from __future__ import annotations

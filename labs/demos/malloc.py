@@ -111,7 +111,7 @@ def _text(data: dict[str, dict[str, Any]]) -> str:
             ),
             "",
             paragraph(
-                "vas_heap keeps lists and lock in the segment that it manages: whoever sees the "
+                "vas_heap keeps lists and lock in the segment that it manages: who sees the "
                 f"blocks sees the lists. The second process finds '{heap['finds']}' and the room "
                 f"that was freed: {heap['pages'][0]} pages, and no more."
             ),

@@ -1,6 +1,6 @@
 """What it costs to change thread, view and process, part by part.
 
-`--trace` records the run in which views are switched.  One core, whatever is asked for: with two,
+`--trace` records the run in which views are switched.  Always one core: with two,
 nobody would have to give way.
 """
 

@@ -1,108 +1,44 @@
-"""The questions of lab 3: words for the program `exam_paging`, made from a seed, and what memory
-should then look like.
-
-What replacement should do is worked out by the simulator of a textbook, which knows no kernel.
-"""
+"""The questions of lab 3, made from a seed: its parts A to C, and by name those of part D."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Any
 
-from labs.evidence import END, Expectation
+from labs.evidence import END
 from labs.lab import ROOT, Check
 from labs.question import Question
+from labs.questions import replacement
+from labs.questions.memory import (
+    ANONYMOUS,
+    ANSWERS,
+    BASE,
+    CLOCK,
+    ELSEWHERE,
+    FIFO,
+    GUARD_PAGES,
+    NONE,
+    NOT_ALLOWED,
+    NOT_MAPPED,
+    PAGE,
+    PAST_END,
+    PRIVATE,
+    PROGRAM,
+    READ,
+    SHARED,
+    SIGBUS,
+    SIGSEGV,
+    STACK_PAGES,
+    STACK_TOP,
+    WORD,
+    WRITE,
+    Scene,
+    page,
+)
 
-PROGRAM = "exam_paging"
-PAGE, WORD = 4096, 8
-BASE, ELSEWHERE, ANSWERS = 0x500000000000, 0x510000000000, 0x600000000000
-STACK_TOP, STACK_PAGES, GUARD_PAGES = 0x7FFFFFFFE000, 2048, 16
 NEXT_TABLE = 560, 1000
 """Pages below the end of the stack that the table of its first pages does not serve."""
-NONE, READ, WRITE = 0, 1, 3
-SHARED, PRIVATE, ANONYMOUS = 1, 2, 0x20
-SIGBUS, SIGSEGV, NOT_MAPPED, NOT_ALLOWED, PAST_END = 7, 11, 1, 2, 2
-KEPT_FREE = 4
-"""Frames that the kernel has free whenever a program runs: one fault never takes more than 5."""
-LINES, CYCLES, CYCLES_WITH_A_DISK = 400_000, 5_000_000, 50_000_000
-FIFO, CLOCK = "fifo", "clock"
-
-
-@dataclass(slots=True)
-class Scene:
-    """What the program does, the stops that it makes, and what should be seen at each."""
-
-    about: str
-    words: list[str] = field(default_factory=list)
-    stops: list[str] = field(default_factory=list)
-    expected: list[Expectation] = field(default_factory=list)
-    ram_mib: int = 4
-    swap_mib: int = 0
-    replace: str = CLOCK
-
-    def map(self, va: int, pages: int, prot: int = WRITE, kind: int = PRIVATE | ANONYMOUS) -> None:
-        self.words.append(f"m{va:x},{pages:x},{prot:x},{kind:x}")
-
-    def store(self, va: int, number: int) -> None:
-        self.words.append(f"s{va:x},{number:x}")
-
-    def load(self, va: int, slot: int = 0) -> None:
-        self.words.append(f"l{va:x},{slot:x}")
-
-    def do(self, *words: str) -> None:
-        self.words += words
-
-    def stop(self, name: str) -> None:
-        """The judge looks; expectations that follow are about this moment."""
-        self.words.append(f"!{len(self.stops):x}")
-        self.stops.append(name)
-
-    def sees(self, sees: list[Any], value: Any, says: str, at: str = "") -> None:
-        self.expected.append(Expectation(sees, value, says, at or self.stops[-1]))
-
-    def number(self, who: str, va: int, value: Any, says: str) -> None:
-        self.sees(["number", who, va], value, says)
-
-    def view(self, va: int, number: int) -> None:
-        """Attach a VAS that shows a page of its own there."""
-        self.words.append(f"v{va:x},1,{number:x}")
-
-    def attempt(self, how: str, va: int, signal: int, code: int, slot: int) -> None:
-        """An access that is refused with this signal, or with none."""
-        self.words.append(f"{how}{va:x},{slot:x}")
-        verb = {"r": "load from", "w": "store to", "x": "jump to"}[how]
-        told = (signal, va, code) if signal else (0, 0, 0)
-        says = ("the signal", "the signal's address", "the signal's code")
-        for i, (value, what) in enumerate(zip(told, says, strict=True)):
-            place = ["number", "p1", ANSWERS + (slot + i) * WORD]
-            text = f"after the {verb} {va:#x}, {what}"
-            self.expected.append(Expectation(place, value, text, "tried"))
-
-    def question(self) -> Question:
-        """The program must reach its end, and every stop, or nothing was seen there."""
-        machine = {"ram_mib": self.ram_mib, "swap_mib": self.swap_mib}
-        cycles = CYCLES_WITH_A_DISK if self.swap_mib else CYCLES
-        told = {
-            "program": PROGRAM,
-            "words": self.words,
-            "stops": self.stops,
-            "machine": machine,
-            "config": {"replace": self.replace},
-            "lines": LINES,
-            "cycles": cycles,
-        }
-        whole = [
-            Expectation(["answer", "ended"], "well", "how the program ended"),
-            Expectation(["answer", "stops"], self.stops, "the list of stops that it reached"),
-        ]
-        return Question(self.about, told, self.expected + whole, self.ram_mib << 20)
-
-
-def page(number: int, base: int = BASE) -> int:
-    """The address of a page of a mapping."""
-    return base + number * PAGE
 
 
 # Part A: demand ---------------------------------------------------------------------------------
@@ -178,6 +114,21 @@ def _private(random: Random) -> Scene:
         scene.number(
             "p1", page(number, ELSEWHERE) + WORD, words[1], f"{which} of the other mapping"
         )
+    return scene
+
+
+def _paid(random: Random) -> Scene:
+    """What a VAS gets, its owner pays for: at the limit the kernel ends the process."""
+    few, many = random.randrange(40, 80), (1 << 20) // PAGE
+    scene = Scene(f"a child copies {few} pages of a file into a VAS, and then {many}, the limit")
+    scene.vas_limit_mib = 1
+    scene.do("(")
+    scene.view(BASE, 1)
+    scene.do("i1", f"f{page(16):x},{few:x}", "+1", f"f{ELSEWHERE:x},{many:x}", "+2", ")", "W")
+    scene.stop("copied")
+    for slot, value, says in ((1, 1, "below the limit"), (2, 0, "at the limit, without an end,")):
+        text = f"whether the child goes on after the copies {says}"
+        scene.number("p1", ANSWERS + slot * WORD, value, text)
     return scene
 
 
@@ -351,7 +302,18 @@ def _stack(random: Random) -> Scene:
         scene.number("p1", STACK_TOP - depth * PAGE, {"mix": depth}, says)
     low, high = STACK_TOP - depths[-1] * PAGE, STACK_TOP - (depths[0] - 1) * PAGE
     scene.sees(["resident", "p1", low, high], 4, "the number of resident pages of that stretch")
+    _tells_the_trace(scene, order)
     return scene
+
+
+def _tells_the_trace(scene: Scene, depths: Sequence[int]) -> None:
+    """Each shape that the stack has had makes two records: the stack has it, and has it no more."""
+    grown = [depth for i, depth in enumerate(depths) if depth > max(depths[:i], default=0)]
+    for depth in grown:
+        start = STACK_TOP - depth * PAGE
+        says = f"the number of records (region) of a stack from {start:#x}"
+        records = ["count", "region", {"start": start, "end": STACK_TOP}]
+        scene.sees(records, 2, says, END)
 
 
 def _limit(random: Random) -> Scene:
@@ -400,136 +362,11 @@ def _views(random: Random) -> Scene:
     return scene
 
 
-# Part D: replacement ----------------------------------------------------------------------------
-
-
-def simulate(policy: str, frames: int, references: Sequence[int]) -> tuple[list[int], int]:
-    """The victims and the number of faults, after OSTEP, chapter 22: a queue and a use bit."""
-    queue: list[int] = []
-    used: set[int] = set()
-    victims, faults = [], 0
-    for number in references:
-        if number not in queue:
-            faults += 1
-            if len(queue) == frames:
-                while policy == CLOCK and queue[0] in used:
-                    used.remove(queue[0])
-                    queue.append(queue.pop(0))
-                victims.append(queue.pop(0))
-            queue.append(number)
-        used.add(number)
-    return victims, faults
-
-
-def _short(about: str, replace: str, frames: int) -> Scene:
-    """Everything but the question's pages is locked, and those have so many frames."""
-    scene = Scene(f"{about}; {replace}, {frames} frames", ram_mib=1, swap_mib=1, replace=replace)
-    scene.do("L")
-    scene.map(BASE, 64)
-    scene.do(f"B{frames + KEPT_FREE:x}")
-    return scene
-
-
-def _refer(scene: Scene, references: Sequence[int], frames: int) -> None:
-    """Store at the first reference of a page, load at each other one."""
-    seen: set[int] = set()
-    for number in references:
-        if number in seen:
-            scene.load(page(number))
-        else:
-            scene.store(page(number), number)
-        seen.add(number)
-    scene.stop("done")
-    victims, faults = simulate(scene.replace, frames, references)
-    scene.sees(["listed", "page_out", "page", {}], victims, "the list of pages that left", END)
-    back = faults - len(seen)
-    scene.sees(["count", "page_in", {}], back, "the number of pages that came back", END)
-    resident = ["resident", "p1", BASE, page(64)]
-    scene.sees(resident, min(frames, len(seen)), "the number of resident pages")
-
-
-def _string(random: Random, replace: str) -> Scene:
-    """A string on which the two policies soon choose otherwise."""
-    while True:
-        frames = random.randrange(3, 7)
-        references = [random.randrange(frames + 3) for _ in range(28)]
-        fifo, clock = (simulate(policy, frames, references)[0] for policy in (FIFO, CLOCK))
-        if fifo[:4] != clock[:4]:
-            break
-    scene = _short("a reference string", replace, frames)
-    _refer(scene, references, frames)
-    return scene
-
-
-BELADY = (1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5)
-"""Belady, Nelson and Shedler, CACM 12:6 (1969): 9 faults with 3 frames and 10 with 4."""
-
-
-def _belady(random: Random, frames: int) -> Scene:
-    names = random.sample(range(64), 6)
-    scene = _short("Belady's string", FIFO, frames)
-    _refer(scene, [names[number] for number in BELADY], frames)
-    return scene
-
-
-def _hot(random: Random) -> Scene:
-    """One page is used between all others."""
-    frames, (hot, *others) = random.randrange(4, 7), random.sample(range(64), 20)
-    references = [hot]
-    for number in others:
-        references += [number, hot]
-    scene = _short("one page is used all the time", CLOCK, frames)
-    _refer(scene, references, frames)
-    return scene
-
-
-def _locked(random: Random) -> Scene:
-    frames, pages = random.randrange(3, 6), random.randrange(2, 5)
-    about = f"{pages} pages are locked, {frames} frames are left"
-    scene = Scene(about, ram_mib=1, swap_mib=1, replace=FIFO)
-    scene.map(ELSEWHERE, pages)
-    for number in range(pages):
-        scene.store(page(number, ELSEWHERE), number + 100)
-    scene.do("L")
-    scene.map(BASE, 64)
-    scene.do(f"B{frames + KEPT_FREE:x}")
-    _refer(scene, range(20), frames)
-    resident = ["resident", "p1", ELSEWHERE, page(pages, ELSEWHERE)]
-    scene.sees(resident, pages, "the number of locked pages in memory")
-    return scene
-
-
-def _everywhere(random: Random) -> Scene:
-    """The hot page is shared after a fork, and only the child uses it."""
-    hot, rounds, frames = random.randrange(50, 64), 40, 14
-    scene = Scene("a page is used by the child alone", ram_mib=1, swap_mib=1)
-    scene.do("L")
-    scene.map(BASE, 64)
-    scene.store(page(hot), hot)
-    scene.do("(")
-    for turn in range(rounds):
-        scene.do(f"-{2 * turn + 1:x}")
-        scene.load(page(hot))
-        scene.do(f"+{2 * turn + 2:x}")
-    end = 2 * rounds + 1
-    scene.do(f"-{end:x}", ")", f"B{frames + KEPT_FREE:x}")
-    for turn in range(rounds):
-        scene.store(page(turn), turn)
-        scene.do(f"+{2 * turn + 1:x}", f"-{2 * turn + 2:x}")
-    scene.stop("done")
-    scene.number("p2", page(hot), {"mix": hot}, "what the child has in its page")
-    scene.do(f"+{end:x}", "W")
-    left = ["count", "page_out", {"page": hot}]
-    says = "how often the page that the child uses left memory (once: all were in use)"
-    scene.sees(left, {"at_most": 1}, says, END)
-    return scene
-
-
 MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
     "lazy": (_lazy,),
     "rights": (_rights,),
     "file": (_file,),
-    "private": (_private,),
+    "private": (_private, _paid),
     "beyond": (_beyond,),
     "sharing": (_sharing,),
     "stale": (_stale,),
@@ -541,12 +378,12 @@ MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
     "stack": (_stack,),
     "limit": (_limit,),
     "guard": (_guard, _views),
-    "fifo": (lambda random: _string(random, FIFO),),
-    "belady": (lambda random: _belady(random, 3), lambda random: _belady(random, 4)),
-    "clock": (lambda random: _string(random, CLOCK),),
-    "hot": (_hot,),
-    "locked": (_locked,),
-    "everywhere": (_everywhere,),
+    "fifo": (partial(replacement.string, replace=FIFO),),
+    "belady": tuple(partial(replacement.belady, frames=frames) for frames in (3, 4)),
+    "clock": (partial(replacement.string, replace=CLOCK),),
+    "hot": (replacement.hot,),
+    "locked": (replacement.locked,),
+    "everywhere": (replacement.everywhere,),
 }
 
 

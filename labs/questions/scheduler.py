@@ -24,7 +24,9 @@ STOPS = ["begun", "half", "ended", "gone"]
 FIRST_HALF, SECOND_HALF, WAITS, LOSSES = 32, 64, 96, 128
 LONGEST, SHORTEST = SLICE_INSTRUCTIONS * 8 // 5, SLICE_INSTRUCTIONS * 2 // 5
 """Of a turn: a slice is half to one and a half of what the policy says, and ends with a trap."""
-SOON = SLICE_INSTRUCTIONS // 8
+SOON, LATE = SLICE_INSTRUCTIONS // 8, SLICE_INSTRUCTIONS
+"""Cycles: a wait that a push ends, and one that the end of a slice ends."""
+FEW = 30
 LEVELS = 4
 FUTEX = 202
 LINES = 3_000_000
@@ -196,7 +198,19 @@ def _sleeper(random: Random) -> Question:
         {"at_least": 50},
         f"the turns of {named(me, roles)}",
     )
-    return competition("mlfq", 1200, roles, random, [enough, amount(sees, {"at_most": SOON}, says)])
+    soon = amount(sees, {"at_most": SOON}, says)
+    sees = ["cores", "handed_on", me + FIRST_TID, BEGUN, ENDED]
+    says = f"the turns of {named(me, roles)} after which another thread ran than before,"
+    few = amount(sees, {"at_most": FEW}, says)
+    return competition("mlfq", 1200, roles, random, [enough, soon, few])
+
+
+def _batch(random: Random) -> Question:
+    """It sleeps like the one that comes soon, and pushes nobody aside."""
+    roles = ["s0"] * random.randrange(2, 4) + ["b0"]
+    says = f"the usual wait of {named(len(roles) - 1, roles)}, a batch thread, in cycles,"
+    sees = ["cores", "middle_wait", len(roles) - 1 + FIRST_TID, HALF, ENDED]
+    return competition("mlfq", 1200, roles, random, [amount(sees, {"at_least": LATE}, says)])
 
 
 def _boost(random: Random) -> Question:
@@ -225,7 +239,7 @@ def _shares(random: Random) -> Question:
 def _cores(random: Random) -> Question:
     nices = random.choices(range(4), k=random.randrange(9, 12))
     roles = [f"s{nice}" for nice in nices]
-    return competition("stride", 800, roles, random, shares(roles, 4, FIRST_HALF), 4)
+    return competition("stride", 800, roles, random, shares(roles, 4, FIRST_HALF), cpus=4)
 
 
 def _late(random: Random) -> Question:
@@ -302,7 +316,7 @@ def _limit(random: Random) -> Question:
 
 def _early(random: Random) -> Question:
     expected = [says(1, {"mix": 1}, "the proof that the signal arrived")]
-    return _run(random, "exam_lock", ["early"], expected, 1, "mlfq")
+    return _run(random, "exam_lock", ["early"], expected, cpus=1, sched="mlfq")
 
 
 def _handoff(random: Random) -> Question:
@@ -331,33 +345,33 @@ def _order(random: Random) -> Question:
     return _run(random, "bank", words, [proof], random.choice((1, 4)))
 
 
-MAKERS: dict[str, tuple[Callable[[Random], Question], int]] = {
-    "slices": (_slices, 1),
-    "alike": (_alike, 1),
-    "losses": (_losses, 2),
-    "top": (_top, 1),
-    "descent": (_descent, 1),
-    "gaming": (_gaming, 1),
-    "doubling": (_doubling, 1),
-    "sleeper": (_sleeper, 1),
-    "boost": (_boost, 1),
-    "exclusion": (_exclusion, 3),
-    "sleep": (_sleep, 1),
-    "quiet": (_quiet, 1),
-    "limit": (_limit, 1),
-    "early": (_early, 1),
-    "handoff": (_handoff, 2),
-    "wake": (_wake, 2),
-    "order": (_order, 5),
-    "shares": (_shares, 2),
-    "cores": (_cores, 1),
-    "late": (_late, 2),
+MAKERS: dict[str, tuple[tuple[Callable[[Random], Question], ...], int]] = {
+    "slices": ((_slices,), 1),
+    "alike": ((_alike,), 1),
+    "losses": ((_losses,), 2),
+    "top": ((_top,), 1),
+    "descent": ((_descent,), 1),
+    "gaming": ((_gaming,), 1),
+    "doubling": ((_doubling,), 1),
+    "sleeper": ((_sleeper, _batch), 1),
+    "boost": ((_boost,), 1),
+    "exclusion": ((_exclusion,), 3),
+    "sleep": ((_sleep,), 1),
+    "quiet": ((_quiet,), 1),
+    "limit": ((_limit,), 1),
+    "early": ((_early,), 1),
+    "handoff": ((_handoff,), 2),
+    "wake": ((_wake,), 2),
+    "order": ((_order,), 5),
+    "shares": ((_shares,), 2),
+    "cores": ((_cores,), 1),
+    "late": ((_late,), 2),
 }
-"""Each check's maker of questions, and how many it makes."""
+"""Each check's makers of questions, and how many each makes."""
 
 
 def questions(check: Check, seed: int) -> list[Question]:
     """The questions of one check: the same seed gives the same ones."""
     random = Random(f"{check.name} {seed}")
-    make, count = MAKERS[check.name]
-    return [make(random) for _ in range(count)]
+    makers, count = MAKERS[check.name]
+    return [make(random) for make in makers for _ in range(count)]

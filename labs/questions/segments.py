@@ -23,7 +23,7 @@ STACK_END, DEEP_PAGES = 0x7FFF_FFFF_E000, 12
 
 
 def scene(about: str, name: str, numbers: list[int], stops: list[str], **config: Any) -> Scene:
-    return Scene(PROGRAM, about, name, numbers, stops, config)
+    return Scene(PROGRAM, about, name=name, numbers=numbers, stops=stops, config=config)
 
 
 def locks(about: str, name: str, numbers: list[int], stops: list[str]) -> Scene:
@@ -317,10 +317,10 @@ def _masked(random: Random) -> Iterator[Scene]:
     asked = Scene(
         PROGRAM,
         "--vas-sync forward, a reader's view of a page that a writer protects",
-        "reader",
-        [place],
-        ["seen", "changed", "read"],
-        {"vas_sync": "forward", "vas_sharing": "switch"},
+        name="reader",
+        numbers=[place],
+        stops=["seen", "changed", "read"],
+        config={"vas_sync": "forward", "vas_sharing": "switch"},
     )
     for stop in ("seen", "read"):
         asked.shows(stop, "t1", "v1", place, "the VAS's page")

@@ -45,7 +45,7 @@ class Script:
         self.results.append(perform(self.tlb, list(row)))
 
     def fill(self, vpn: int, tag: int, level: int = 1) -> None:
-        """What the MMU does at a miss: whoever fills has looked first."""
+        """What the MMU does at a miss: it looks up before it fills."""
         if self.tlb.lookup(vpn, tag) is None:
             pfn = self.random.randrange(1, 1 << 12)
             self.do("fill", vpn, tag, pfn, W | U, self.random.random() < 0.5, level)
@@ -154,7 +154,7 @@ def _holes(random: Random) -> Script:
 
 
 def _fifo(random: Random) -> Script:
-    """Hits between the fills are for whoever evicts the least recently used."""
+    """Hits between the fills: they show a buffer that evicts the least recently used."""
     script = Script(random, random.choice((1, 2)), random.choice((2, 3, 4)))
     here, (pcid,) = script.any_set(), script.pcids(1)
     pages = script.pages(script.ways + 3, here)
@@ -211,7 +211,7 @@ def _flush_pcid(random: Random) -> Script:
 
 
 def _books(random: Random) -> Script:
-    """Whatever happens in whatever order."""
+    """All operations, in an order of their own."""
     script = Script(random, 2, 2, audited=True)
     pcids, pages = script.pcids(2), [random.randrange(8) for _ in range(6)]
     for _ in range(24):
@@ -343,7 +343,7 @@ def _tag(random: Random) -> Question:
 
 
 def _kept(random: Random) -> Question:
-    """Against whoever flushes at every load: parent and child take turns, and nothing changes."""
+    """For a kernel that flushes at every load: parent and child take turns, nothing changes."""
     turns = random.randrange(5, 9)
     expected = [_seen(who, who, f"what process {who} read back") for who in range(2)]
     flushes = Expectation(

@@ -40,7 +40,7 @@ LOADED = "core 0 having loaded the tables of what thread 1 sees"
 
 
 def scene(about: str, name: str, numbers: list[int], stops: list[str], **config: Any) -> Scene:
-    return Scene(PROGRAM, about, name, numbers, stops, config)
+    return Scene(PROGRAM, about, name=name, numbers=numbers, stops=stops, config=config)
 
 
 def _own_memory(asked: Scene, at: str, who: str) -> None:
@@ -84,6 +84,15 @@ def _refused(random: Random) -> Iterator[Scene]:
         ("vas_delete of that VAS, which nobody has attached,", 0),
     )
     asked.see("tried", "the number of layout conflicts that were told", 1, "count", "conflict", {})
+    yield asked
+    asked = scene("process 1 has a VAS attached for writing", "one_writer", [], ["tried"])
+    asked.errnos(
+        "tried",
+        ("process 2 attaching it for writing, too,", EBUSY),
+        ("process 2 attaching it for reading", EBUSY),
+        ("vas_detach by process 1", 0),
+        ("vas_delete then, when nobody is counted any more,", 0),
+    )
     yield asked
 
 

@@ -151,7 +151,7 @@ def _write(random: Random) -> Case:
 
 def _fetch(random: Random) -> Case:
     tables = Tables(random)
-    tables.entry[tables.any_level()] |= NX
+    tables.entry[tables.any_level()] |= random.choice((0, NX, NX))
     return tables.question(random.choice((READ, FETCH, FETCH)))
 
 
@@ -179,7 +179,9 @@ def _accessed(random: Random) -> Case:
 
 def _dirty(random: Random) -> Case:
     tables = Tables(random, random.choice((1, 1, 2, 3)))
-    tables.entry[tables.leaf] |= A | random.choice((0, D))
+    for level in tables.levels:
+        tables.entry[level] |= A
+    tables.entry[tables.leaf] |= random.choice((0, D))
     if random.randrange(3) == 0:
         tables.entry[tables.any_level()] &= ~W
     return tables.question(random.choice((READ, WRITE)))
@@ -187,8 +189,11 @@ def _dirty(random: Random) -> Case:
 
 def _outside(random: Random) -> Case:
     tables = Tables(random)
+    """Far behind the end of memory, or at its very end."""
     level = random.choice((4, 3, 2))
     tables.entry[level] = OUTSIDE + tables.table[level - 1] | OPEN
+    if random.randrange(2):
+        tables.entry[level], tables.index[level - 1] = MEMORY_WORDS * 8 | OPEN, 0
     assert not tables.entry[level] & RESERVED_ADDRESS
     return tables.question(READ)
 

@@ -170,6 +170,51 @@ static void by_edge(int epoll) {
     read(ends[0], text, sizeof text);
 }
 
+static void nested_in_each_other(void) {
+    int inner, outer, chain[7];
+    TITLE("epoll in epoll");
+    inner = epoll_create1(0);
+    outer = epoll_create1(0);
+    SAY(control(inner, EPOLL_CTL_ADD, ends[0], EPOLLIN));
+    SAY(control(outer, EPOLL_CTL_ADD, inner, EPOLLIN));
+    SAY(control(outer, EPOLL_CTL_ADD, inner, EPOLLIN));
+    SAY(waited(outer, 0));
+    write(ends[1], "n", 1);
+    SAY(waited(outer, 0));
+    SAY(waited(outer, 0));
+    SAY(polled(outer, POLLIN));
+    SAY(control(outer, EPOLL_CTL_MOD, inner, EPOLLIN | EPOLLET));
+    SAY(waited(outer, 0));
+    SAY(waited(outer, 0));
+    write(ends[1], "n", 1);
+    SAY(waited(outer, 0));
+    SAY(waited(outer, 0));
+    SAY(control(inner, EPOLL_CTL_ADD, outer, EPOLLIN));
+    SAY(control(inner, EPOLL_CTL_ADD, inner, EPOLLIN));
+    read(ends[0], text, 2);
+    SAY(control(outer, EPOLL_CTL_MOD, inner, EPOLLIN));
+    SAY(waited(outer, 0));
+    if (!fork()) {
+        write(ends[1], "n", 1);
+        _exit(0);
+    }
+    SAY(waited(outer, -1));
+    wait(NULL);
+    read(ends[0], text, 1);
+    SAY(control(outer, EPOLL_CTL_DEL, inner, 0));
+    SAY(control(inner, EPOLL_CTL_ADD, outer, EPOLLIN));
+    close(inner);
+    SAY(waited(outer, 0));
+    close(outer);
+    for (int i = 0; i < 7; i++) chain[i] = epoll_create1(0);
+    for (int i = 1; i < 7; i++) SAY(control(chain[i], EPOLL_CTL_ADD, chain[i - 1], EPOLLIN));
+    SAY(control(chain[0], EPOLL_CTL_ADD, ends[0], EPOLLIN));
+    write(ends[1], "n", 1);
+    SAY(waited(chain[3], 0));
+    read(ends[0], text, 1);
+    for (int i = 0; i < 7; i++) close(chain[i]);
+}
+
 static void many_of_them(int epoll) {
     int copy, pair[2];
     struct epoll_event event;
@@ -265,6 +310,7 @@ int main(void) {
     int epoll = (int)SAY(epoll_create1(EPOLL_CLOEXEC));
     by_level(epoll);
     by_edge(epoll);
+    nested_in_each_other();
     many_of_them(epoll);
     counters();
     return 0;

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -163,28 +164,32 @@ def test_declared_kinds_fit_a_byte_and_are_explained() -> None:
 # The index ------------------------------------------------------------------------------------
 
 
-def test_going_to_a_late_record_reads_one_chunk_and_not_the_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_index_lists_every_chunk(path: Path) -> None:
     rows = many(20 * RECORDS_PER_CHUNK)
     path.write_bytes(recorded(rows))
-    inflated: list[str] = []
-    inflate = File._inflate
-
-    def counting(file: File, packed: bytes, what: str) -> bytes:
-        inflated.append(what)
-        return inflate(file, packed, what)
-
-    monkeypatch.setattr(File, "_inflate", counting)
     with File(path) as file:
-        assert inflated == ["header", "index"]
         assert len(file.chunks) == 20
         assert [first for _, first, _ in file.chunks] == list(range(0, len(rows), 4096))
         assert [cycle for _, _, cycle in file.chunks] == [rows[4096 * n][2] for n in range(20)]
-        for number in (5, len(rows) // 2, len(rows) - 1):
-            del inflated[:]
-            assert plain(next(file.records_from(number))) == rows[number]
-            assert inflated == ["chunk"]
+
+
+@pytest.mark.parametrize("chunk", [0, 10, 19])
+def test_a_record_can_be_read_where_only_its_own_chunk_is_sound(path: Path, chunk: int) -> None:
+    """So going to a late record reads one chunk and not the file."""
+    rows = many(20 * RECORDS_PER_CHUNK)
+    data = bytearray(recorded(rows))
+    path.write_bytes(data)
+    with File(path) as file:
+        ends = [offset for offset, _, _ in file.chunks[1:]]
+    for other, end in enumerate(ends):
+        if other != chunk:
+            data[end - 4 : end] = bytes(4)  # the checksum of the chunk's compressed bytes
+    path.write_bytes(data)
+    number = chunk * RECORDS_PER_CHUNK + 5
+    with File(path) as file:
+        assert plain(next(file.records_from(number))) == rows[number]
+        with pytest.raises(TraceError, match="does not decompress"):
+            next(file.records_from((chunk + 1) % 19 * RECORDS_PER_CHUNK))
 
 
 # The digest -------------------------------------------------------------------------------------
@@ -311,15 +316,19 @@ def test_an_observer_sees_each_record_at_once() -> None:
 GOOD, SHORT = recorded(many(5_000)), recorded(many(20))
 
 
-def chunk_head(packed: bytes, count: int = 1) -> bytes:
-    return struct.pack("<III", len(packed), 0, count) + packed
+def chunk_head(packed: bytes, count: int = 1, raw_bytes: int = 0) -> bytes:
+    return struct.pack("<III", len(packed), raw_bytes, count) + packed
 
 
 def forged(header: object, *chunks: bytes, tail: bytes = b"") -> bytes:
     """A file whose parts are complete, with any content."""
     packed = zlib.compress(json.dumps(header).encode())
     body = MAGIC + struct.pack("<II", VERSION, len(packed)) + packed
-    return body + b"".join(chunk_head(zlib.compress(chunk)) for chunk in chunks) + tail
+    return body + b"".join(chunk_of(chunk) for chunk in chunks) + tail
+
+
+def chunk_of(raw: bytes, count: int = 1) -> bytes:
+    return chunk_head(zlib.compress(raw), count, len(raw))
 
 
 def kinds(**changes: object) -> dict[str, object]:
@@ -356,6 +365,18 @@ UNSOUND: dict[str, bytes] = {
     "unknown kind of record": forged(kinds(), b"\x05" + bytes(13)),
     "record cut": forged(kinds(), bytes(7)),
     "string longer than the chunk": forged(kinds(), bytes(10) + b"\x09\0\0\0abc"),
+    "a chunk that inflates to more than it says": forged(
+        kinds(), tail=chunk_head(zlib.compress(bytes(14 << 20)), 1, 14)
+    ),
+    "a chunk that inflates to less than it says": forged(
+        kinds(), tail=chunk_head(zlib.compress(bytes(14)), 1, 28)
+    ),
+    "a chunk that says too much": forged(
+        kinds(), tail=chunk_head(zlib.compress(bytes(14)), 1, 0xFFFFFFFF)
+    ),
+    "a chunk of more records than it says": forged(kinds(), bytes(28)),
+    "a chunk of fewer records than it says": forged(kinds(), tail=chunk_of(bytes(14), 2)),
+    "a chunk of too many records": forged(kinds(), tail=chunk_of(bytes(14 * 5000), 5000)),
     "no end": GOOD[: len(GOOD) // 2],
     "index beyond the file": forged({"kinds": []}, tail=index_tail([], 1 << 40)),
     "index beyond all files": forged({"kinds": []}, tail=index_tail([], (1 << 64) - 1)),
@@ -411,6 +432,64 @@ def test_a_file_that_lacks_a_part_of_its_index_has_all_its_records(
     assert read(path, GOOD[:-missing], 4_090) == many(5_000)[4_090:]
 
 
+def bomb(head: bytes, mib: int) -> bytes:
+    """`head` and then so many MiB of blanks, in as many KiB, as one zlib stream."""
+    squeeze = zlib.compressobj()
+    parts = [squeeze.compress(head), *(squeeze.compress(b" " * (1 << 20)) for _ in range(mib))]
+    return b"".join([*parts, squeeze.flush()])
+
+
+@pytest.mark.parametrize("part", ["header", "chunk", "index"])
+def test_a_small_file_that_inflates_without_end_takes_no_memory(part: str, path: Path) -> None:
+    packed, good = bomb(b'{"kinds": []}', 512), forged({"kinds": []})
+    data = {
+        "header": MAGIC + struct.pack("<II", VERSION, len(packed)) + packed,
+        "chunk": forged(kinds(), tail=chunk_head(packed, 1, 0xFFFFFFFF)),
+        "index": good + chunk_head(packed, 0) + struct.pack("<Q", len(good)) + TAIL,
+    }[part]
+    assert len(data) < 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(TraceError):
+            read(path, data)
+        assert tracemalloc.get_traced_memory()[1] < 150 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_says_that_it_has_gigabytes_is_read_as_far_as_it_goes(path: Path) -> None:
+    data = GOOD[:12] + b"\xff\xff\xff\xff" + GOOD[16:]
+    tracemalloc.start()
+    try:
+        with pytest.raises(TraceError):
+            read(path, data)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_records_make_more_chunks_and_the_same_digest(path: Path) -> None:
+    rows: list[Row] = [("console_output", 0, n, (1, bytes(700_000))) for n in range(5)]
+    path.write_bytes(recorded(rows))
+    with File(path) as file:
+        assert len(file.chunks) == 3
+        assert [plain(record) for record in file] == rows
+        assert [plain(record) for record in file.records_from(3)] == rows[3:]
+        unwritten = Trace({})
+        write(unwritten, rows)
+        assert file.digest() == unwritten.digest()
+
+
+def test_a_header_that_no_reader_would_take_goes_without_the_program(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "MOST_HEADER_BYTES", 64 << 10)
+    with path.open("wb") as sink:
+        Trace({"program": {"name": "big", "code": "x" * 100_000}}, sink).close()
+    with File(path) as file:
+        assert file.header["program"] == {"name": "big"}
+
+
 def survives(path: Path, data: bytes) -> None:
     """The file reads as some records or raises a TraceError, and nothing else happens."""
     path.write_bytes(data)
@@ -440,7 +519,9 @@ def test_the_head_and_the_tail_may_be_anything(path: Path, at: int, noise: bytes
 @settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_a_chunk_may_hold_anything(path: Path, raw: bytes) -> None:
-    header = {"kinds": [trace._kind_to_json(*row) for row in enumerate(KINDS.values())]}
+    path.write_bytes(SHORT)
+    with File(path) as file:
+        header = {"kinds": file.header["kinds"]}
     survives(path, forged(header, raw))
 
 

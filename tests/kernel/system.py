@@ -113,6 +113,10 @@ class Wish:
     vas_limit: int | None = None
     walks: bool = True
     """Are page walks charged?"""
+    path: bytes = b""
+    """Where the program is in the tree of files, if it is there."""
+    init: bool = False
+    """Is there a process 1, and the program a child of it, as under `run.py exec`?"""
     checked: bool = False
     """Check all invariants after every trap?"""
     traced: bool = True
@@ -171,7 +175,7 @@ class WatchedLife(Life):
     leaves: Iterable[tuple[int, int, int]] = ()
 
     def exit_process(self, process: Process, status: int) -> None:
-        if process.pid == 1:
+        if process.pid == self.main:
             self.picture, self.leaves = picture(self.kernel)
         super().exit_process(process, status)
 
@@ -204,7 +208,10 @@ class System:
             data, name = read_program(program), program
         assert isinstance(data, bytes)
         words = [word.encode() for word in (name, *arguments)]
-        self.process = spawn(self.kernel, data, words, ENVIRONMENT, self.wish.user)
+        user, path = self.wish.user, self.wish.path
+        if self.wish.init:
+            self.kernel.life.start_init()
+        self.process = spawn(self.kernel, data, words, ENVIRONMENT, user, path)
 
     def _boot(self) -> Kernel:
         wish = self.wish
@@ -233,8 +240,9 @@ class System:
             for core in kernel.machine.cores:
                 core.costs[costs.WALK_STEP] = 0
         self.life = WatchedLife(
-            kernel.machine, kernel.chooser, kernel.memory, kernel.tasks, kernel.vases, kernel.ipc
-        )
+            kernel.machine, kernel.chooser, kernel.memory, kernel.tasks, kernel.alarms,
+            kernel.vases, kernel.ipc,
+        )  # fmt: skip
         self.life.kernel = kernel
         if wish.watched:
             kernel.life = self.life

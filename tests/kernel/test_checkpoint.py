@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+import importlib
 import io
 import os
 import pickle
 import pickletools
 import random
 import struct
+import tracemalloc
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kernel import invariants, turns
-from kernel.checkpoint import VERSION, CheckpointError, load, save
+from hw.machine import MachineConfig
+from kernel import checkpoint, invariants, turns
+from kernel.boot import Config, boot
+from kernel.checkpoint import HEAD, MAGIC, PLAIN, VERSION, CheckpointError, load, save
+from kernel.kernel import Kernel
 from tests.kernel.asm import Program
 from tests.kernel.system import BUILT_IN, SMALL, System, boot_program, run_python
 
@@ -112,9 +123,17 @@ class Bomb:
         return self.call
 
 
-def refuse(data: bytes) -> None:
+def sealed(body: bytes) -> bytes:
+    """What a stranger writes, with a seal that fits."""
+    return HEAD.pack(MAGIC, VERSION, hashlib.sha256(body).digest()) + body
+
+
+def refuse(data: bytes, match: str | None = None) -> None:
+    """Both as it is and with a seal that fits."""
     with pytest.raises(CheckpointError):
         load(data, lambda _: None)
+    with pytest.raises(CheckpointError, match=match):
+        load(sealed(data), lambda _: None)
 
 
 def test_a_pickle_that_would_run_a_command_does_not(tmp_path: Path) -> None:
@@ -162,8 +181,7 @@ def test_what_does_not_belong_in_a_checkpoint_is_refused(module: str, name: str)
     ("module", "name"), [("hw.trace", "Path"), ("hw.host", "Path"), ("hw.engine", "Uc")]
 )
 def test_a_foreign_class_cannot_be_reached_through_a_module_of_ours(module: str, name: str) -> None:
-    with pytest.raises(CheckpointError, match="does not belong"):
-        load(by_name(module, name, "x"), lambda _: None)
+    refuse(by_name(module, name, "x"), "does not belong")
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\x80\x05.", b"garbage" * 100, pickle.dumps({})])
@@ -173,26 +191,147 @@ def test_a_file_that_is_no_checkpoint_is_refused(data: bytes) -> None:
 
 def test_a_checkpoint_of_another_version_is_refused() -> None:
     data = save(System("hello", ram=1, watched=False).kernel)
-    at = data.index(b"K%c" % VERSION, data.index(b"Checkpoint"))
-    refuse(data[:at] + b"K\x63" + data[at + 2 :])
+    other = data[: len(MAGIC)] + struct.pack("<I", 99) + data[len(MAGIC) + 4 :]
+    with pytest.raises(CheckpointError, match="version 99"):
+        load(other, lambda _: None)
 
 
 def test_a_truncated_checkpoint_is_refused() -> None:
     data = save(System("hello", ram=1, watched=False).kernel)
     for part in range(1, 40):
         refuse(data[: len(data) * part // 40])
+        refuse(data[HEAD.size : len(data) * part // 40])
 
 
-def test_a_damaged_checkpoint_is_refused_or_loads_and_never_raises_anything_else() -> None:
-    system = System(Program(), ram=1, watched=False)
-    data, dice = save(system.kernel), random.Random(1)
-    outside = [n for n in range(len(data)) if n < 600 or n > len(data) - 6000]
-    wrong = 0
-    for _ in range(300):
+@pytest.fixture(scope="module")
+def small() -> bytes:
+    """The body of a checkpoint, without its seal."""
+    return save(System(Program(), ram=1, watched=False).kernel)[HEAD.size :]
+
+
+def test_any_change_breaks_the_seal(small: bytes) -> None:
+    data, dice = sealed(small), random.Random(1)
+    load(data, lambda _: None)
+    for _ in range(100):
         damaged = bytearray(data)
-        damaged[dice.choice(outside)] ^= 1 << dice.randrange(8)
-        try:
+        damaged[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        with pytest.raises(CheckpointError):
             load(bytes(damaged), lambda _: None)
-        except CheckpointError:
-            wrong += 1
-    assert wrong > 50
+
+
+@settings(max_examples=300)
+@given(where=st.floats(0, 1), noise=st.binary(min_size=1, max_size=6), head=st.booleans())
+def test_a_changed_checkpoint_whose_seal_fits_is_refused_or_loads_and_raises_nothing_else(
+    small: bytes, where: float, noise: bytes, head: bool
+) -> None:
+    """The first bytes describe the machine, the last ones the kernel; between them lies memory."""
+    at = int(where * 600) if head else len(small) - 1 - int(where * 9000)
+    with contextlib.suppress(CheckpointError):
+        load(sealed(small[:at] + noise + small[at + len(noise) :]), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x80\x05Nr\xff\xff\xff\x7f.",  # room for two thousand million values
+        b"\x80\x05N(tR.",
+        b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".",
+        b"\x80\x05B\xff\xff\xff\xff.",
+        b"\x80\x05\x8b\xff\xff\xff\x7f.",
+    ],
+)
+def test_a_few_bytes_that_ask_for_gigabytes_get_none(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        refuse(body)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def forge(change: Callable[[checkpoint.Checkpoint], object]) -> bytes:
+    """A checkpoint whose machine says something else."""
+    kernel = System(Program(), ram=1, watched=False).kernel
+    stream = io.BytesIO(save(kernel)[HEAD.size :])
+    kept = pickle.Unpickler(stream).load()
+    rest = stream.read()
+    change(kept)
+    return sealed(pickle.dumps(kept, protocol=5) + rest)
+
+
+def with_config(**values: object) -> Callable[[checkpoint.Checkpoint], object]:
+    def change(kept: checkpoint.Checkpoint) -> None:
+        for name, value in values.items():
+            object.__setattr__(kept.config, name, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_config(ram_mib=1 << 30),
+        with_config(cpus=1000),
+        with_config(cpus=2),
+        with_config(dtlb=(1 << 40, 1)),
+        lambda kept: kept.frames.append(1 << 40),
+        lambda kept: kept.frames.__setitem__(0, 1 << 40),
+        lambda kept: kept.frames.__setitem__(0, -5),
+        lambda kept: kept.frames.__setitem__(0, "one"),
+        lambda kept: setattr(kept, "content", b""),
+    ],
+)
+def test_a_machine_that_cannot_be_is_refused(
+    change: Callable[[checkpoint.Checkpoint], object],
+) -> None:
+    with pytest.raises(CheckpointError):
+        load(forge(change), lambda _: None)
+
+
+# What a checkpoint may be made of ---------------------------------------------------------------
+
+
+def reached(kind: object, found: set[type]) -> None:
+    """All our classes that the types of the fields of `kind` lead to."""
+    for part in typing.get_args(kind):
+        reached(part, found)
+    if not isinstance(kind, type) or kind in found or kind.__module__.split(".")[0] not in OURS:
+        return
+    found.add(kind)
+    heirs: list[type] = type.__subclasses__(kind)
+    for heir in heirs:
+        reached(heir, found)
+    for hint in typing.get_type_hints(kind).values():
+        reached(hint, found)
+
+
+OURS = ("hw", "kernel")
+OUTSIDE = {"hw.machine.Machine", "hw.trace.Kind"}
+"""These are named, and not kept."""
+
+
+def test_the_list_of_plain_classes_has_all_that_a_kernel_holds() -> None:
+    found: set[type] = set()
+    reached(checkpoint.Checkpoint, found)
+    reached(Kernel, found)
+    named = {f"{module}.{name}" for module, names in PLAIN.items() for name in names.split()}
+    base = {one for one in found if getattr(one, "_is_protocol", False)}
+    assert {f"{one.__module__}.{one.__name__}" for one in found - base} - OUTSIDE <= named
+
+
+def test_every_class_of_the_list_is_plain_data() -> None:
+    for module, names in PLAIN.items():
+        for name in names.split():
+            one = getattr(importlib.import_module(module), name)
+            assert dataclasses.is_dataclass(one) or issubclass(one, tuple), name
+            assert not issubclass(one, BaseException)
+
+
+@pytest.mark.parametrize("sync", ["subtree", "forward", "rfc"])
+@pytest.mark.parametrize("sched", ["fifo", "rr", "mlfq", "stride", "eevdf"])
+def test_every_policy_can_be_kept(sched: str, sync: str) -> None:
+    config = Config(
+        MachineConfig(ram_mib=4, swap_mib=1), sched=sched, vas_sync=sync, vas_sharing="switch"
+    )
+    kernel = boot(config, {}, lambda _: None)
+    assert load(save(kernel), lambda _: None).tasks.policy.name == sched

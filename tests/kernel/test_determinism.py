@@ -78,3 +78,15 @@ def test_the_costs_of_walks_change_only_the_clock() -> None:
     dear, free = boot_program("stream", "64", "2"), boot_program("stream", "64", "2", walks=False)
     assert dear.cycles[0] > free.cycles[0]
     assert (dear.output, dear.instructions) == (free.output, free.instructions)
+
+
+@pytest.mark.parametrize("mmu", ["model", "silicon"])
+def test_seeds_decide_also_where_every_thread_has_a_core(mmu: str) -> None:
+    """No slice ends there: what varies is how long a core runs before the next one's turn."""
+    outputs = {
+        seed: boot_program("racy", "4", "5000", cpus=4, seed=seed, mmu=mmu).output
+        for seed in range(1, 7)
+    }
+    assert len(set(outputs.values())) == 6
+    again = boot_program("racy", "4", "5000", cpus=4, seed=3, mmu=mmu)
+    assert outputs[3] == again.output

@@ -259,7 +259,29 @@ def test_the_first_stack_is_as_the_abi_says() -> None:
     assert (stack.end, stack.floor) == (STACK_TOP, STACK_TOP - STACK_BYTES)
 
 
-@pytest.mark.parametrize("sizes", [[elf.MAX_ARGUMENT_BYTES], [8] * 9000, [100_000, 100_000]])
+def test_a_file_that_ends_inside_a_segment_reads_as_zeroes_behind_its_end() -> None:
+    code = bytes.fromhex("8b04250004400089c783c707b83c0000000f05")  # exit(*(int *)0x400400 + 7)
+    whole = write_elf([Part(CODE, code, None, R | X)], CODE)
+    file = bytearray(whole)
+    struct.pack_into("<Q", file, FIELDS["filesz"][1], 0x900)
+    struct.pack_into("<Q", file, FIELDS["memsz"][1], 0x900)
+    assert CODE == 0x400000
+    assert System(bytes(file), ram=4, checked=True).run().exit_code == 7
+
+
+@pytest.mark.parametrize(("asked", "prot"), [(7, 7), (6, 3), (None, 3)])
+def test_the_stack_can_be_executed_only_if_the_program_asks(asked: int | None, prot: int) -> None:
+    file = bytearray(
+        write_elf([Part(CODE, b"\x90", None, R | X), Part(CODE + PAGE, b"x", None, R)], CODE)
+    )
+    if asked is not None:
+        at = 64 + 56  # the second program header becomes PT_GNU_STACK
+        struct.pack_into("<II", file, at, 0x6474E551, asked)
+    _, process = loaded(bytes(file))
+    assert region_at(process, STACK_TOP - 1).prot == prot
+
+
+@pytest.mark.parametrize("sizes", [[STACK_BYTES // 4], [8] * 150_000, [1_100_000, 1_100_000]])
 def test_arguments_that_are_too_big_are_refused(sizes: list[int]) -> None:
     system = still()
     with pytest.raises(KernelError) as caught:

@@ -77,8 +77,9 @@ def test_an_argument_that_is_too_long_is_too_big(size: int) -> None:
 def test_too_many_arguments_are_too_big() -> None:
     program = Program()
     name = program.put(b"/bin/hello\0")
-    program.call("execve", name, program.words(*[name] * 4097, 0), 0)
-    program.call("execve", name, program.words(*[name] * 20_000, 0), 0)
+    long, longer = (program.put(b"a" * size + b"\0") for size in (100_000, 1 << 17))
+    program.call("execve", name, program.words(*[long] * 30, 0), 0)
+    program.call("execve", name, program.words(name, longer, 0), 0)
     program.exit(7)
     run = run_code(program)
     assert run.results("execve") == [-E.BIG, -E.BIG]
@@ -94,7 +95,7 @@ def test_arguments_and_environment_arrive() -> None:
 
 def test_exec_without_arguments_works() -> None:
     run = run_code(exec_of(b"/bin/hello", 0))
-    assert run.output == b"Hello from ring 3.\n"
+    assert run.output == b"Hello from ring 3.\nargv[0] = \n"  # as Linux has it since 5.18
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

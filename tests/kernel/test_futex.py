@@ -135,3 +135,22 @@ def test_a_wait_on_unreadable_memory_fails_with_efault() -> None:
     program.call("futex", HERE, WAIT, 0, 0)
     program.exit()
     assert run_code(program).results("futex") == [-E.FAULT]
+
+
+def test_an_owner_that_dies_after_it_freed_its_lock_still_wakes_the_next_one() -> None:
+    """Between the store and the wake: list_op_pending says that it was at it (Linux,
+    handle_futex_death)."""
+    program = Program()
+    word = program.words(2)
+    head = program.words(0, 0, word)
+    program.store(head, head)  # the list is empty
+    program.call("set_robust_list", head, 24)
+    program.thread("waiter")
+    program.sleep(100_000)
+    program.store(word, 0)
+    program.call("exit", 0)
+    program.label("waiter")
+    program.call("futex", word, 0, 2, 0)
+    program.say(b"woken")
+    program.exit()
+    assert run_code(program).output == b"woken"

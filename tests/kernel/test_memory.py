@@ -341,6 +341,29 @@ def test_grandchildren_share_with_both_generations() -> None:
     invariants.check(system.kernel)
 
 
+@pytest.mark.parametrize("swap", [0, 1])
+@pytest.mark.parametrize("advice", [10, 18])
+def test_a_child_never_gets_what_madvise_keeps_back(advice: int, swap: int) -> None:
+    """MADV_DONTFORK (10) and MADV_WIPEONFORK (18), in the middle of one mapping: not even when the
+    child grows its part of the mapping over the hole."""
+    system = still(swap=swap)
+    mmap(system, 0, 4)
+    system.thread.space.write(HERE, b"p" * 4 * PAGE)
+    assert system.ask("madvise", HERE + PAGE, PAGE, advice) == 0
+    assert system.ask("madvise", HERE + 3 * PAGE, PAGE, advice) == 0
+    child = system.kernel.life.clone(system.thread, life.CloneRequest())
+    system.thread.space.write(HERE, b"P" * 4 * PAGE)
+    invariants.check(system.kernel)
+    if advice == 10:
+        assert child.space.map.find(HERE + PAGE) is None
+        assert system.ask("mremap", HERE, PAGE, 2 * PAGE, 0, 0, thread=child) == HERE
+        assert system.ask("mremap", HERE + 2 * PAGE, PAGE, 2 * PAGE, 0, 0, thread=child) > 0
+    assert child.space.read(HERE, 4 * PAGE) == (b"p" * PAGE + bytes(PAGE)) * 2
+    child.space.write(HERE, b"c" * 4 * PAGE)
+    assert system.thread.space.read(HERE, 4 * PAGE) == b"P" * 4 * PAGE
+    invariants.check(system.kernel)
+
+
 def test_shared_memory_stays_shared_after_fork() -> None:
     system = still()
     mmap(system, 0, 2, RW, SHARED)

@@ -80,7 +80,15 @@ def test_a_program_prints_what_it_prints_on_the_host(
     user = ROOT_USER if name in AS_ROOT else USER
     expected = on_the_host(program, user)
     system = System(
-        program.read_bytes(), user=user, turns=100_000, ram=16, **MACHINES[machine], traced=False
+        program.read_bytes(),
+        user=user,
+        turns=100_000,
+        ram=16,
+        **MACHINES[machine],
+        traced=False,
+        files={b"/program": program.read_bytes()},
+        path=b"/program",
+        init=True,
     )
     run = system.run()
     printed = f"{run.output.decode()}status {run.exit_code}\n"

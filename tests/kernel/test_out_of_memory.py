@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel import invariants
+from kernel import invariants, turns
 from kernel.abi.errno import E, KernelError
 from kernel.boot import spawn
 from kernel.task.credentials import Credentials
@@ -118,3 +118,60 @@ def test_a_spawn_without_memory_fails_and_gives_everything_back(name: str) -> No
             invariants.check(kernel)
             return
     raise AssertionError("there never was enough")
+
+
+def hog(child_pages: int, parent_pages: int) -> Program:
+    """A child takes memory and sleeps for ever; then its parent takes some, and waits for it."""
+    program = Program()
+    program.call("mmap", HERE, 512 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0)
+    program.fork("child")
+    program.call("nanosleep", program.words(1, 0), 0)
+    for page in range(parent_pages):
+        program.store_byte(HERE + page * PAGE, 1)
+    program.wait()
+    program.exit()
+    program.label("child")
+    for page in range(child_pages):
+        program.store_byte(HERE + page * PAGE, 2)
+    program.call("pause")
+    return program
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize(("pages", "chosen"), [((150, 80), 2), ((20, 200), 1)])
+def test_the_process_with_the_most_memory_ends_not_the_one_that_asks(
+    pages: tuple[int, int], chosen: int, cpus: int
+) -> None:
+    system = System(hog(*pages), ram=1, cpus=cpus)
+    starve(system, 215)
+    run = system.run()
+    (said,) = [log.decode() for log in run.logs if b"out of memory" in log]
+    assert said.startswith(f"out of memory: process {chosen} (test) is killed: it has the most")
+    assert said.endswith("process 1 (test) asked for a page")
+    assert run.status == (0 if chosen == 2 else 9)
+
+
+def test_a_process_may_ask_to_be_spared() -> None:
+    """oom_score_adj of -1000 (proc(5)): the parent that asks for the page ends instead."""
+    system = System(hog(150, 80), ram=1)
+    starve(system, 215)
+    turns.run(system.kernel, lambda: 2 in system.kernel.tasks.processes)
+    system.kernel.tasks.processes[2].oom_score_adj = -1000
+    assert system.run().status == 9
+
+
+def test_a_deadlock_tells_who_waits_for_what_and_who_was_killed() -> None:
+    program = Program()
+    program.call("pipe", program.put(bytes(8)))
+    program.fork("child")
+    program.wait()
+    program.call("read", 3, program.put(bytes(8)), 1)
+    program.exit()
+    program.label("child")
+    program.store_byte(0x10, 1)
+    with pytest.raises(turns.Deadlock) as told:
+        System(program).run()
+    assert str(told.value) == (
+        "every thread waits and nothing can wake one: thread 1 of process 1 (test) waits in read "
+        "for file 2 of pipes. Killed before: process 2 (test) by SIGSEGV"
+    )

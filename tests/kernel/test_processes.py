@@ -457,3 +457,35 @@ def test_the_input_of_the_console_arrives_in_pieces_and_ends() -> None:
 def test_the_forks_of_a_tree_all_end_and_nothing_is_left() -> None:
     run = boot_program("forks", "4", cpus=4, ram=4)
     assert run.output == b"A tree of depth 4 has 31 processes: right\n"
+
+
+def test_init_has_no_thread_and_keeps_nothing_of_its_children() -> None:
+    """Process 1 takes the orphans, no signal reaches it, and with the program all others end."""
+    program = Program()
+    program.fork("child")
+    program.wait()
+    program.call("getppid")
+    program.call("kill", 1, 9)
+    program.call("kill", 1, 0)
+    program.call("nanosleep", program.words(0, 50_000_000), 0)
+    program.wait()
+    program.exit()
+    program.label("child")
+    program.fork("grandchild")
+    program.exit(3)
+    program.label("grandchild")
+    program.call("nanosleep", program.words(0, 10_000_000), 0)
+    program.call("getppid")
+    program.fork("sleeper")
+    program.exit(7)
+    program.label("sleeper")
+    program.call("pause")
+    system = System(program, init=True, checked=True, user=Credentials())
+    run = system.run()
+    assert run.exit_code == 0
+    assert run.results("getppid") == [1, 1]
+    assert run.results("kill") == [0, 0]
+    assert run.results("wait4") == [3, -E.CHILD]
+    assert list(system.kernel.tasks.processes) == [1]
+    assert not system.kernel.tasks.threads
+    invariants.check(system.kernel)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hw import costs
 from hw.trace import Kind
 from kernel import checkpoint, invariants, turns
 from kernel.sched import POLICIES
@@ -125,7 +126,8 @@ def test_under_mlfq_a_sleeper_answers_at_once(cpus: int) -> None:
 
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_under_eevdf_a_sleeper_answers_soon(cpus: int) -> None:
-    assert statistics.median(waits("eevdf", cpus, 6)) < 500
+    interrupt = costs.TABLE[costs.INTERRUPT].cycles if cpus > 1 else 0  # it calls an idle core
+    assert statistics.median(waits("eevdf", cpus, 6)) < 500 + interrupt
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

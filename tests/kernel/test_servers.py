@@ -91,7 +91,7 @@ def shell(script: str, **wishes: Any) -> bytes:
 
 
 def test_proc_shows_the_version_of_uname_and_every_core() -> None:
-    assert shell("cat /proc/version").split()[:3] == [b"Linux", b"version", b"4.11.0-vantage"]
+    assert shell("cat /proc/version").split()[:3] == [b"Linux", b"version", b"6.6.0-vantage"]
     assert shell("cat /proc/cpuinfo | grep -c processor", cpus=3) == b"3\n"
 
 

@@ -565,3 +565,14 @@ def test_the_signals_program_says_what_it_should() -> None:
     run = System("signals").run()
     assert b"SIGCHLD tells of our child, status 42" in run.output
     assert b"NOT" not in run.output
+
+
+def test_a_program_that_steps_over_its_own_end_ends() -> None:
+    """The trap of a single step comes when the thread is gone."""
+    program = Program()
+    program.on_signal(SIGTRAP, "@handler")
+    program.raw("9c 48810c2400010000 9d")  # pushf; or qword [rsp], TF; popf
+    program.exit(3)
+    program.label("handler")
+    program.raw("c3")
+    assert run_code(program).exit_code == 3

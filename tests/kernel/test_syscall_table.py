@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from kernel import strace
 from kernel.abi.errno import E
+from kernel.calls import SYSCALL
 from kernel.strace import Strace, format_call
 from kernel.syscalls import TABLE, SystemCall
 from kernel.syscalls.table import Flags, Int, Long, Ptr, syscall
@@ -51,7 +51,7 @@ def test_the_readme_names_the_calls_as_they_are() -> None:
         assert full == [TABLE[number].name for number in numbers(row[0])]
 
 
-def test_the_readme_says_core_for_calls_without_a_server() -> None:
+def test_the_readme_says_core_where_no_server_is_asked() -> None:
     for row in readme_rows():
         owners = {TABLE[number].owner for number in numbers(row[0])}
         assert row[2].startswith("core") == (owners == {"core"}), row
@@ -92,7 +92,9 @@ def test_a_number_cannot_be_declared_twice() -> None:
         (Long, 0xFFFF_FFFF_FFFF_FFFF, -1),
     ],
 )
-def test_a_register_is_converted_like_a_c_argument(kind: object, register: int, value: int) -> None:
+def test_a_register_becomes_what_a_c_function_would_see(
+    kind: object, register: int, value: int
+) -> None:
     declared = kind.__metadata__[0]  # type: ignore[attr-defined]
     assert declared.decode(register) == value
 
@@ -137,10 +139,12 @@ def test_a_call_is_shown_as_strace_shows_it(
     ],
 )
 def test_a_result_is_shown_with_the_name_of_its_error(result: int, text: str) -> None:
-    assert strace._result(result) == text
+    lines: list[str] = []
+    Strace(lines.append)(SYSCALL, (1, 39, *[0] * 6, result, b"", 0))
+    assert lines == [f"[1] getpid() = {text}"]
 
 
-def test_the_log_of_a_run_has_the_format_of_strace() -> None:
+def test_the_log_of_a_run_reads_like_straces() -> None:
     program = Program()
     program.on_signal(10, 1)
     program.call("write", 1, program.put(b"x"), 1)
@@ -164,8 +168,21 @@ def test_the_log_of_a_run_has_the_format_of_strace() -> None:
 # Unknown calls ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [41, 999, 1331, 1349, 0xFFFF, 0x1_0000, (1 << 64) - 1, 1 << 63])
-def test_an_unknown_call_fails_with_enosys_and_is_logged_once(number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (41, "socket (41)"),
+        (999, "999"),
+        (1331, "1331"),
+        (1349, "1349"),
+        (0xFFFF, "65535"),
+        (0x1_0000, "65536"),
+        ((1 << 64) - 1, "-1"),
+        (1 << 63 | 999, "999"),
+    ],
+)
+def test_an_unknown_call_fails_with_enosys_and_is_logged_once(number: int, shown: str) -> None:
+    """The number of a call is the int in EAX, whatever the upper half of RAX holds."""
     program = Program()
     program.call(number)
     program.move("rbx", "rax")
@@ -177,7 +194,6 @@ def test_an_unknown_call_fails_with_enosys_and_is_logged_once(number: int) -> No
     program.exit()
     run = run_code(program)
     assert int.from_bytes(run.output, "little", signed=True) == -E.NOSYS
-    shown = "socket (41)" if number == 41 else number
     assert run.logs == [f"system call {shown} is not known here: ENOSYS".encode()]
 
 
@@ -196,8 +212,8 @@ def test_a_program_cannot_fill_the_kernels_memory_with_numbers_it_makes_up() -> 
 
 
 def test_the_calls_that_never_restart_are_those_of_signal_7() -> None:
-    """The calls of Vantage among "the following interfaces are never restarted".  Since Linux
-    2.6.22 futex is one of them only with a timeout."""
+    """ "The following interfaces are never restarted", as far as they are here; since Linux 2.6.22
+    futex is one of them with a timeout only."""
     polls = {"poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
     waits = {"pause", "rt_sigsuspend", "rt_sigtimedwait", "nanosleep", "clock_nanosleep"}
     assert {row.name for row in ROWS if not row.restarts} == polls | waits
@@ -205,7 +221,7 @@ def test_the_calls_that_never_restart_are_those_of_signal_7() -> None:
 
 
 def test_the_calls_that_a_stop_ends_are_those_of_signal_7() -> None:
-    """Section "Interruption of system calls and library functions by stop signals".  Up to Linux
-    3.7 there were more of them."""
+    """ "Interruption of system calls and library functions by stop signals"; Linux 3.7 and earlier
+    had more of them."""
     epolls = {"epoll_wait", "epoll_pwait", "epoll_pwait2"}
     assert {row.name for row in ROWS if row.ended_by_stop} == epolls | {"rt_sigtimedwait"}

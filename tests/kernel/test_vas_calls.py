@@ -59,6 +59,15 @@ def attached(world: World) -> int:
     return world.attached()
 
 
+def guarded(world: World) -> int:
+    """A VAS with a gate; the caller is home."""
+    vid = world.inside()
+    at = world.map(HERE)
+    assert world.ask("vas_switch", 0) == 0
+    assert world.ask("vas_entry", vid, at) == 0
+    return vid
+
+
 def text(name: str) -> Case:
     return lambda world: world.text(name)
 
@@ -95,7 +104,7 @@ def test_every_documented_error_has_a_case_and_every_case_is_documented() -> Non
 
 def named(call: str, *rest: int, before: tuple[Made, ...] = ()) -> None:
     """The errors of every call that takes a name."""
-    for at in (0, text(""), text("x" * 256)):
+    for at in (0, text("x" * 256)):
         case(call, "EINVAL")(asks(call, *before, at, *rest))
     case(call, "EFAULT")(asks(call, *before, BAD, *rest))
 
@@ -175,6 +184,9 @@ unknown("vas_seg_ctl", 1, 1)
 unknown("vas_local_attach", 1, R)
 unknown("vas_local_detach", 1)
 unknown("vas_entry", 0x40_0000)
+for pid, vid in ((-1, a_vas), (0, -1), (NOBODY, -1), (-1, -1)):
+    case("vas_attach", "EINVAL")(asks("vas_attach", pid, vid, R))
+    case("vas_detach", "EINVAL")(asks("vas_detach", pid, vid))
 for id in (0, NOBODY):
     case("vas_attach", "EINVAL")(asks("vas_attach", 0, id, R))
     case("vas_detach", "EINVAL")(asks("vas_detach", 0, id))
@@ -189,7 +201,7 @@ case("vas_switch", "EINVAL")(asks("vas_switch", a_vas))
 case("vas_detach", "EINVAL")(asks("vas_detach", 0, a_vas))
 case("vas_local_attach", "EINVAL")(asks("vas_local_attach", a_vas, a_segment, R))
 case("vas_local_detach", "EINVAL")(asks("vas_local_detach", attached, a_segment))
-for kind in (3, -1, 4, 0x40):
+for kind in (3, -1, 7, 0o100003):
     case("vas_attach", "EINVAL")(asks("vas_attach", 0, a_vas, kind))
     case("vas_seg_attach", "EINVAL")(asks("vas_seg_attach", a_vas, a_segment, kind))
     case("vas_local_attach", "EINVAL")(asks("vas_local_attach", attached, a_segment, kind))
@@ -204,6 +216,7 @@ for entry in (0, 1 << 47, (1 << 64) - 1):
 
 
 def attributes(call: str, make: Callable[[World], int]) -> None:
+    case(call, "EINVAL")(lambda w: w.ask(call, make(w), 0))
     case(call, "EFAULT")(lambda w: w.ask(call, make(w), BAD))
     if "set" not in call:
         return
@@ -265,11 +278,8 @@ def _(w: World) -> int:
     return w.ask("vas_detach", stranger.pid, vid)
 
 
-@case("vas_detach", "EACCES")
-def _(w: World) -> int:
-    vid = w.attached()
-    assert w.ask("vas_entry", vid, 0x40_0000) == 0
-    return w.ask("vas_detach", 0, vid)
+case("vas_detach", "EACCES")(asks("vas_detach", 0, guarded))
+case("vas_entry", "EACCES")(asks("vas_entry", attached, 0x40_0000))
 
 
 @case("vas_seg_detach", "EACCES")
@@ -281,8 +291,10 @@ def _(w: World) -> int:
 
 # Processes -------------------------------------------------------------------------------------
 
-case("vas_attach", "ESRCH")(asks("vas_attach", NOBODY, a_vas, R))
-case("vas_detach", "ESRCH")(asks("vas_detach", NOBODY, a_vas))
+for vid in (a_vas, 0, NOBODY):
+    for kind in (R, 3):
+        case("vas_attach", "ESRCH")(asks("vas_attach", NOBODY, vid, kind))
+    case("vas_detach", "ESRCH")(asks("vas_detach", NOBODY, vid))
 
 
 @case("vas_attach", "ESRCH")
@@ -295,6 +307,7 @@ def _(w: World) -> int:
 # Busy ------------------------------------------------------------------------------------------
 
 case("vas_delete", "EBUSY")(asks("vas_delete", attached))
+case("vas_delete", "EBUSY")(asks("vas_delete", attached, who=OTHER))
 case("vas_detach", "EBUSY")(lambda w: w.ask("vas_detach", 0, w.inside()))
 
 
@@ -311,6 +324,14 @@ def _(w: World) -> int:
     vid, sid = w.vas(), w.segment()
     assert w.ask("vas_seg_attach", vid, sid, R) == 0
     return w.ask("vas_seg_delete", sid)
+
+
+@case("vas_seg_delete", "EBUSY")
+def _(w: World) -> int:
+    """EBUSY comes before EACCES, as in the RFC."""
+    sid = w.segment()
+    assert w.ask("vas_seg_attach", 0, sid, R) == 0
+    return asks("vas_seg_delete", sid, who=OTHER)(w)
 
 
 @case("vas_seg_ctl", "EBUSY")
@@ -368,11 +389,7 @@ def _(w: World) -> int:
     return w.ask("vas_local_attach", vid, sid, R)
 
 
-@case("vas_entry", "EBUSY")
-def _(w: World) -> int:
-    vid = w.attached()
-    assert w.ask("vas_entry", vid, 0x40_0000) == 0
-    return w.ask("vas_entry", vid, 0x40_0000)
+case("vas_entry", "EBUSY")(asks("vas_entry", guarded, HERE))
 
 
 # Conflicts, and no memory ----------------------------------------------------------------------
@@ -491,6 +508,31 @@ def test_a_call_ends_with_the_error_that_it_documents(name: str, error: str, num
     result = CASES[name, error][number](world)
     assert result < 0
     assert error_name(-result) == error
+    invariants.check(world.kernel)
+
+
+@pytest.mark.parametrize(
+    ("type", "kind"),
+    [(0o700, 4), (0o770, 4), (0o2000000, 4), (0o2000001, 2), (0o2000002, 6), (-2, 6)],
+)
+def test_flags_beside_the_access_mode_of_a_type_do_not_count(type: int, kind: int) -> None:
+    world = World()
+    vid, sid = world.vas(), world.segment()
+    assert world.ask("vas_seg_attach", vid, sid, type) == 0
+    assert world.ask("vas_attach", 0, vid, type) == 0
+    assert world.kernel.vases.vases[vid].segments == {sid: kind}
+    assert world.kernel.vases.attachment(world.process, vid).kind == kind
+    private = world.segment("private", THERE)
+    assert world.ask("vas_local_attach", vid, private, type) == 0
+    assert world.kernel.vases.attachment(world.process, vid).segments == {private: kind}
+
+
+def test_an_empty_name_is_a_name() -> None:
+    world = World()
+    vid, sid = world.vas(""), world.segment("")
+    at = world.text("")
+    assert (world.ask("vas_find", at), world.ask("vas_seg_find", at)) == (vid, sid)
+    assert error_name(-world.vas("")) == error_name(-world.segment("")) == "EEXIST"
     invariants.check(world.kernel)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kernel import invariants
 from kernel.abi.errno import E, KernelError
-from kernel.mm.space import CONFLICT
+from kernel.mm.conflict import CONFLICT
 from kernel.strace import Strace
 from tests.kernel.asm import At, Program
 from tests.kernel.system import System
@@ -192,6 +192,59 @@ def test_hole_4_in_user_code_through_translations_that_were_made_before(sync: st
     run = System(program, ram=8, checked=True, sync=sync, cpus=2).run()
     assert run.status == 0
     assert run.output in (b"pP", b"\x01P"), "what the original had at the fork, never the P"
+
+
+@EVERY
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_parent_that_forks_inside_returns_home_once(sync: str, cpus: int) -> None:
+    """What its stack and data hold is the same in the view and at home, before and after."""
+    program = Program()
+    data = program.words(1)
+    for name in (b"a\0", b"b\0"):
+        program.call("vas_create", program.put(name), 0o600)
+    for vid in (1, 2):
+        program.call("vas_attach", 0, vid, RW)
+    program.store_byte(data, ord("h"))
+    program.call("vas_switch", 1)
+    program.fork("child")
+    program.store_byte(data, ord("1"))
+    program.call("vas_switch", 2)
+    program.dump(data, 1)
+    program.store_byte(data, ord("2"))
+    program.call("vas_switch", 0)
+    program.dump(data, 1)
+    program.fork("child")
+    program.store_byte(data, ord("0"))
+    program.call("vas_switch", 1)
+    program.dump(data, 1)
+    program.wait()
+    program.wait()
+    program.call("vas_switch", 0)
+    program.dump(data, 1)
+    program.exit()
+    program.label("child")
+    program.store_byte(data, ord("c"))
+    program.exit()
+    run = System(program, ram=8, checked=True, sync=sync, cpus=cpus).run()
+    assert run.status == 0
+    assert run.output == b"1200"
+
+
+@EVERY
+def test_the_kernels_own_stores_after_a_fork_come_home_too(sync: str) -> None:
+    world = World(sync=sync)
+    at = world.map(HERE)
+    world.thread.space.write(at, b"before")
+    world.inside()
+    world.fork()
+    assert world.ask("getresuid", at, at, at) == 0
+    assert world.process.space.read(at, 4) == world.thread.space.read(at, 4) != b"befo"
+    assert world.ask("vas_switch", 0) == 0
+    world.fork()
+    world.thread.space.write(at, b"at home")
+    assert world.ask("vas_switch", 1) == 0
+    assert world.thread.space.read(at, 7) == b"at home"
+    invariants.check(world.kernel)
 
 
 # 5. A thread made inside --------------------------------------------------------------------------

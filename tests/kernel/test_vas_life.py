@@ -138,6 +138,55 @@ def test_a_return_to_a_detached_vas_kills_the_thread() -> None:
     assert run(program).signal == SIGSEGV
 
 
+@EVERY
+@pytest.mark.parametrize("ends_inside", [False, True])
+def test_a_return_does_not_land_in_another_vas_with_the_same_id(
+    sync: str, ends_inside: bool
+) -> None:
+    """The handler deletes the VAS that was interrupted, and makes one anew: it gets the same id."""
+    program = Program()
+    name = program.put(b"v\0")
+    program.on_signal(USR1, "@handler")
+    program.call("vas_create", name, 0o600)
+    program.call("vas_attach", 0, 1, RW)
+    program.call("vas_switch", 1)
+    program.call("kill", 1, USR1)
+    program.say(b"landed")
+    program.exit()
+    program.label("handler")
+    program.call("vas_switch", 0)
+    program.call("vas_detach", 0, 1)
+    program.call("vas_delete", 1)
+    program.call("vas_create", name, 0o600)
+    program.call("vas_attach", 0, "rax", RW)
+    program.call("vas_switch", int(ends_inside))
+    program.raw("c3")
+    done = run(program, sync)
+    assert done.results("vas_create") == [1, 1]
+    assert (done.output, done.signal) == (b"", SIGSEGV)
+
+
+@EVERY
+def test_a_return_lands_in_the_same_vas_though_it_was_attached_anew(sync: str) -> None:
+    program = Program()
+    after = program.words(-1)
+    program.on_signal(USR1, "@handler")
+    program.call("vas_create", program.put(b"v\0"), 0o600)
+    program.call("vas_attach", 0, 1, RW)
+    program.call("vas_switch", 1)
+    program.call("kill", 1, USR1)
+    program.call("active_vas")
+    program.store(after)
+    program.dump(after, 8)
+    program.exit()
+    program.label("handler")
+    program.call("vas_switch", 0)
+    program.call("vas_detach", 0, 1)
+    program.call("vas_attach", 0, 1, RW)
+    program.raw("c3")
+    assert words(run(program, sync)) == [1]
+
+
 # Fork, vfork, clone ------------------------------------------------------------------------------
 
 
@@ -488,58 +537,6 @@ def test_a_private_segment_is_seen_by_one_process_only(sync: str) -> None:
     assert world.ask("vas_local_detach", vid, sid) == 0
     assert world.thread.space.map.find(HERE) is None
     invariants.check(world.kernel)
-
-
-# A registered entry ------------------------------------------------------------------------------
-
-
-def gate(jump_past: bool) -> Program:
-    """A secret in a VAS whose only entry is a gate; then hijacked code switches in by itself."""
-    program = Program()
-    program.call("vas_create", program.put(b"v\0"), 0o600)
-    program.call("vas_attach", 0, 1, RW)
-    program.call("vas_switch", 1)
-    map_inside(program, HERE)
-    program.store_byte(HERE, ord("S"))
-    program.call("vas_switch", 0)
-    if not jump_past:
-        program.call("vas_entry", 1, "@gate")
-    program.call("vas_switch", 1)  # hijacked code
-    program.dump(HERE, 1)
-    program.exit()
-    program.label("gate")
-    program.say(b"gate")
-    program.call("vas_switch", 0)
-    program.exit(7)
-    return program
-
-
-def test_hijacked_code_can_switch_by_itself_and_read_the_secret() -> None:
-    assert run(gate(jump_past=True)).output == b"S"
-
-
-@pytest.mark.parametrize("mmu", ["model", "silicon"])
-def test_a_registered_entry_stops_hijacked_code(mmu: str) -> None:
-    done = run(gate(jump_past=False), mmu=mmu)
-    assert (done.output, done.exit_code) == (b"gate", 7)
-
-
-def test_a_forged_signal_frame_is_no_way_round_the_entry() -> None:
-    program = Program()
-    context = 8 + 40 + 8 * 18 + 8 + 8 * 5  # return address, ucontext head, sigcontext up to the VAS
-    program.call("vas_create", program.put(b"v\0"), 0o600)
-    program.call("vas_attach", 0, 1, RW)
-    program.call("vas_entry", 1, "@gate")
-    program.on_signal(USR1, "@handler")
-    program.call("kill", 1, USR1)
-    program.call("active_vas")
-    program.exit(1)
-    program.label("handler")
-    program.raw(b"\x48\xc7\x84\x24" + context.to_bytes(4, "little") + (1).to_bytes(4, "little"))
-    program.raw("c3")
-    program.label("gate")
-    program.exit(2)
-    assert run(program).signal == SIGSEGV
 
 
 # Everything at once ------------------------------------------------------------------------------

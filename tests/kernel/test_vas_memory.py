@@ -12,7 +12,7 @@ from tests.kernel.system import System
 from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, RW, THERE, R, World
 
 OURS = pytest.mark.parametrize("sync", ["subtree", "forward"])
-MAYMOVE, TO_FIXED = 1, 2
+MAYMOVE, TO_FIXED, NOREPLACE = 1, 2, 0x100000
 DONTNEED, POPULATE_WRITE, REMOVE = 4, 23, 9
 
 
@@ -161,3 +161,23 @@ def test_pages_of_process_and_vas_leave_memory_and_come_back(sync: str, mmu: str
     assert pager is not None
     assert pager.outs > 100, "most of it was away"
     invariants.check(system.kernel)
+
+
+@OURS
+def test_a_mapping_that_must_not_replace_finds_what_a_view_shows(sync: str) -> None:
+    """EEXIST at home and inside; MAP_FIXED is EFAULT, and a hint goes elsewhere."""
+    world, vid = two_threads(sync)
+    inside = world.clone()
+    assert world.ask("vas_switch", vid, thread=inside) == 0
+    world.map(HERE, inside)
+    world.map(THERE)
+    for thread, at in (
+        (world.thread, HERE),
+        (inside, THERE),
+        (inside, HERE),
+        (world.thread, THERE),
+    ):
+        assert world.map(at, thread, flags=NOREPLACE) == -E.EXIST
+    assert world.map(HERE) == -E.FAULT
+    assert world.map(HERE, flags=0) not in (HERE, -E.FAULT)
+    invariants.check(world.kernel)

@@ -108,7 +108,7 @@ def test_the_table_names_what_failed_first_and_why(
     assert main(["grade", "1", "--class", str(tmp_path), "--seed", "3", "--jobs", "2"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ann  100/100"
-    assert lines[1] == "bob   95/100  root: level should be 0x1, is absent"
+    assert lines[1] == "bob   95/100  root: the level of the leaf should be 0x1, is absent"
     assert "2 submissions, mean 97.5 of 100; passed by:" in lines
 
 

@@ -31,12 +31,12 @@ def test_behind_a_gate_the_same_code_gets_nothing() -> None:
     assert data["gated"]["deaths"] == []
 
 
-def test_a_child_that_attaches_anew_is_stopped_by_the_sharing_rule_and_by_nothing_else() -> None:
-    refused = run(Options())
-    admitted = run(Options(Config(vas_sharing="switch")))
-    assert not refused.data["attached_anew"]["leaked"]
-    assert "EBUSY" in refused.text
-    assert admitted.data["attached_anew"]["leaked"]
+@pytest.mark.parametrize("sharing", ["attach", "switch"])
+def test_an_owner_that_attaches_anew_meets_the_same_gate(sharing: str) -> None:
+    anew = run(Options(Config(vas_sharing=sharing))).data["attached_anew"]
+    assert anew["attach"] == [0]
+    assert anew["printed"] == ["-"]
+    assert anew["deaths"] == []
 
 
 @pytest.mark.parametrize("sync", ["rfc", "forward", "subtree"])

@@ -200,7 +200,7 @@ def killed_inside(place: int, reads: int, turn: int, monkeypatch: pytest.MonkeyP
 def test_a_client_killed_inside_releases_the_lock_and_leaves_a_working_store(
     place: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = killed_inside(place, 10, SHORT_TURN, monkeypatch)
+    done = killed_inside(place, 10, SHORT_TURN * 2 // 3, monkeypatch)  # the seed adds up to half
     assert done.exit_code == 0, done.output
     assert b"1 of 3 clients killed" in done.output
     assert b"wrong" not in done.output

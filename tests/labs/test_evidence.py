@@ -10,7 +10,7 @@ from hw.trace import Kind, Trace
 from kernel.mm.frames import ANONYMOUS, FRAME, FREE, OWNERS, TABLE
 from kernel.mm.replace import PAGE_OUT
 from labs.evidence import Evidence, Expectation
-from labs.questions.paging import BELADY, simulate
+from labs.questions.replacement import BELADY, simulate
 
 VICTIMS = (4, 7, 5)
 

@@ -1,8 +1,5 @@
-"""Every lab keeps its promises.
-
-The starter boots and fails every check, the solution passes, and each wrong answer fails the check
-that names its cause.  A student's tree holds nothing that must stay with the instructor.
-"""
+"""Every lab keeps its promises: the starter fails every check and boots, the solution passes, every
+wrong answer is caught by the check that names its cause, and nothing that must stay leaves."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ of_each_lab = pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS
 def judged(
     lab: Lab, tree: Path, changed: dict[str, str], only: str = "", seed: int = HIDDEN_SEED
 ) -> list[Verdict]:
-    """The verdicts on a tree with the solution, except for the files in `changed`."""
+    """The verdicts on a tree with the solution, but for what is `changed`."""
     lay_out(lab, tree, changed)
     return list(grade(lab, tree, seed, only, jobs=2))
 
@@ -60,7 +57,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @of_each_lab
 @pytest.mark.parametrize("seed", [1, HIDDEN_SEED])
-def test_the_solution_passes_with_any_seed(lab: Lab, seed: int, tmp_path: Path) -> None:
+def test_the_solution_passes_whatever_is_asked(lab: Lab, seed: int, tmp_path: Path) -> None:
     verdicts = judged(lab, tmp_path, {}, seed=seed)
     assert [v.found for v in verdicts if not v.passed] == []
     assert sum(v.score for v in verdicts) == lab.points == 100
@@ -85,7 +82,7 @@ def test_the_starter_fails_every_check_and_says_what_is_waiting(lab: Lab, tmp_pa
 
 @of_each_lab
 def test_a_lab_is_whole(lab: Lab) -> None:
-    """A part has a region and three hints.  Many wrong answers, at least one for each check."""
+    """A part has a region and three hints; wrong answers are many, each check catches one."""
     for part, name in lab.parts.items():
         source = (ROOT / name).read_text("utf-8")
         assert f"lab{lab.number}.{part}" in {found["part"] for found in REGION.finditer(source)}
@@ -117,7 +114,7 @@ def test_the_instructor_sees_what_each_wrong_answer_gets(
 
 
 @of_each_lab
-def test_a_students_tree_holds_nothing_that_must_stay(lab: Lab, exports: dict[int, Path]) -> None:
+def test_nothing_leaves_that_must_stay(lab: Lab, exports: dict[int, Path]) -> None:
     tree = exports[lab.number]
     files = {path.relative_to(tree).as_posix() for path in tree.rglob("*")}
     for name in ("tests", ".git", "labs/questions", f"labs/{lab.folder.name}/NOTES.md"):
@@ -132,7 +129,7 @@ def test_a_students_tree_holds_nothing_that_must_stay(lab: Lab, exports: dict[in
 
 
 def lines_of_solutions(lab: Lab) -> set[str]:
-    """The lines of the regions that occur nowhere else in the files of the parts."""
+    """What stands in the regions and nowhere else in the files of the parts."""
     inside: set[str] = set()
     for name in set(lab.parts.values()):
         source = (ROOT / name).read_text("utf-8")
@@ -184,7 +181,7 @@ def test_solutions_of_other_labs_stay(lab: Lab, exports: dict[int, Path]) -> Non
 
 @of_each_lab
 def test_nothing_shows_where_another_lab_will_ask(lab: Lab, exports: dict[int, Path]) -> None:
-    """Nor where a mistake is planted.  C lines keep their numbers, which the programs contain."""
+    """Nor where a mistake is planted; and lines of C keep their numbers, which programs know."""
     tree, tool = exports[lab.number], exports[lab.number] / "labs" / "export.py"
     ours = set(lab.parts.values())
     for path in tree.rglob("*"):
@@ -221,9 +218,77 @@ def test_a_students_tree_grades_itself(lab: Lab, exports: dict[int, Path]) -> No
     assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, last)
 
 
-def test_a_mistake_in_a_students_file_is_reported_as_the_students(exports: dict[int, Path]) -> None:
-    """It does not end the judge and is not reported as our bug.  Its output at import is no
-    verdict."""
+@of_each_lab
+def test_the_page_for_all_labs_names_nothing_that_this_tree_lacks(
+    lab: Lab, exports: dict[int, Path]
+) -> None:
+    page = (exports[lab.number] / "labs" / "QUICK.md").read_text("utf-8")
+    named = re.findall(r"python3 run\.py lab (\w+) (\d)(?:\.(\w+)| -k (\w+))?", page)
+    assert {"show", "grade", "hint"} == {verb for verb, _, _, _ in named}
+    for _, number, part, check in named:
+        assert number == str(lab.number)
+        assert not part or part in lab.parts
+        assert not check or check in {one.name for one in lab.checks}
+    for command in lab.without:
+        assert f"python3 run.py {command} " not in page
+
+
+def test_a_tree_without_a_command_says_so_before_it_fetches_anything(
+    exports: dict[int, Path],
+) -> None:
+    tree = exports[1]
+    environment = {name: value for name, value in os.environ.items() if name != "VANTAGE_ENV"}
+    done = subprocess.run(
+        [sys.executable, "run.py", "panel", "cow"],
+        cwd=tree,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "`panel` would show the answer of lab 1, so this tree is without it" in done.stderr
+    assert not (tree / ".venv").exists()
+    for words in (["tour", "--no-panel"], ["demo", "list"]):
+        assert "panel" not in run(tree, *words).stderr
+
+
+def test_the_solution_says_what_it_is_and_the_way_out(
+    exports: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["start", "1", "--to", str(tmp_path / "my labs" / "one")]) == 0
+    way = capsys.readouterr().out
+    quoted = "'" if os.name != "nt" else '"'
+    assert f"  cd {quoted}{tmp_path / 'my labs' / 'one'}{quoted}\n" in way
+    assert "  python3 run.py lab grade 1 " in way
+    for words in (["list"], ["show", "1"], ["grade", "1", "-k", "root"]):
+        assert main(words) == 0
+        assert "This tree is the solution" in capsys.readouterr().err
+        assert "solution" not in run(exports[1], "lab", *words).stderr
+    main(["grade", "1", "-k", "root", "--tree", str(exports[1])])
+    graded = capsys.readouterr()
+    assert "solution" not in graded.err
+    assert f"again: python3 run.py lab grade 1 -k root --tree {exports[1]} --seed 1" in graded.out
+
+
+def test_a_part_that_is_missing_is_told_once(tmp_path: Path) -> None:
+    lab = find_lab("3")
+    file = lab.parts["private"]
+    verdicts = judged(lab, tmp_path, {file: starter((ROOT / file).read_text("utf-8"), lab)}, "r")
+    waits = "lab 3, part private, waits to be written in kernel/mm/objects.py"
+    first, *others = [verdict.found for verdict in verdicts]
+    assert waits in first
+    assert set(others) == {"not asked: part 'private' comes first"}
+
+
+def test_a_walk_that_sets_no_marks_fails_the_checks_about_marks_alone(tmp_path: Path) -> None:
+    (wrong,) = [one for one in WRONG if one.name == "A is set nowhere"]
+    verdicts = judged(find_lab("1"), tmp_path, {wrong.file: wrong.source()})
+    assert {v.check.name for v in verdicts if not v.passed} == {"accessed"}
+
+
+def test_a_mistake_in_a_students_file_is_told_as_one(exports: dict[int, Path]) -> None:
+    """It ends neither the judge nor in a bug of ours; what it prints at import is no verdict."""
     path = exports[1] / "hw" / "paging.py"
     starter_of_it = path.read_text("utf-8")
     try:

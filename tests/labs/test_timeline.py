@@ -74,6 +74,8 @@ def test_measures_look_between_two_stops(line: Timeline) -> None:
     assert timeline.middle_wait(line, 2, 0, 1) == 30
     assert timeline.overtaken(line, 3, 0, 1) == 1
     assert timeline.overtaken(line, 4, 0, 1) == 2
+    assert timeline.handed_on(line, 3, 0, 1) == 1
+    assert timeline.handed_on(line, 3, 0, 7) == 0
 
 
 def test_levels_boosts_and_the_first_rank(line: Timeline) -> None:

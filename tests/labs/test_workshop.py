@@ -93,7 +93,11 @@ def test_a_region_in_c_becomes_its_prompt_and_a_call_that_says_what_waits(lab: L
     assert "/* PROMPT lab1.twice: double it. */" in text
     sentence = "lab 1, part twice, waits to be written in userland/lib/twice.c"
     assert f'    unwritten("{sentence}");\n' in text
-    assert starter(REGION, replace(lab, number=2, parts=parts)) == REGION
+    other = starter(REGION, replace(lab, number=2, parts=parts))
+    assert [line for line in other.splitlines() if line] == [
+        *("int twice(int number) {", "    return number * 2;", "}")
+    ]
+    assert len(other.splitlines()) == len(REGION.splitlines())
 
 
 def test_a_program_says_which_part_waits_before_anything_else_works(

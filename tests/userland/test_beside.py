@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,46 @@ def test_a_demo_opens_the_panel_with_its_scenes(
     words = Path(f"{script}.words").read_text().split()
     assert words[:2] == ["panel", "replay"]
     assert words[-1] == "--scenes=views"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_what_a_killed_machine_leaves_is_gone_at_the_next_start(tmp_path: Path) -> None:
+    """Its panel goes with it, and its trace when the next one needs a folder."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    text = START.format(
+        root=str(live.RUN.parent), script=str(live.RUN), words=["exec", "--panel", "spin"]
+    )
+    environment = {**os.environ, "TMPDIR": str(place), "SDL_VIDEODRIVER": "dummy"}
+    command = [sys.executable, "-c", text]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as machine:
+        assert machine.stdout is not None
+        machine.stdout.readline()  # it says that it spins
+        children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children")
+        while not (panels := children.read_text().split()) or not dies_with_parent(panels[0]):
+            time.sleep(0.01)
+        machine.kill()
+    while is_there(panels[0]):
+        time.sleep(0.01)
+    assert [entry.name.rpartition("-")[0] for entry in place.iterdir()] == ["vantage-live"]
+    words = [sys.executable, str(live.RUN), "exec", "--captions", "hello"]
+    subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert list(place.iterdir()) == []
+
+
+def is_there(pid: str) -> bool:
+    """Does the process run?  One that nobody waits for may stay as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def dies_with_parent(pid: str) -> bool:
+    """Has the panel got so far?  It reads its trace then."""
+    try:
+        return any(
+            os.readlink(entry).endswith(".vtrace") for entry in Path(f"/proc/{pid}/fd").iterdir()
+        )
+    except OSError:
+        return False

@@ -10,6 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from kernel.syscalls import TABLE
+from tests.kernel.system import System
 from userland import build
 from userland.programs import BIN
 
@@ -97,3 +98,11 @@ def test_a_c_file_of_ones_own_compiles_and_a_wrong_one_keeps_the_compilers_statu
     assert "undeclared" in capfd.readouterr().err
     assert build.cc([str(tmp_path / "absent.c")]) == 2
     assert "No such file" in capfd.readouterr().err
+
+
+def test_a_main_that_ends_without_a_return_gives_0(tmp_path: Path) -> None:
+    source, out = tmp_path / "ends.c", tmp_path / "ends"
+    source.write_text("int seven(void) { return 7; }\nint main(void) { seven(); }\n")
+    for flags in ((), ("-O2",), ("--pie",)):
+        assert build.cc([str(source), "-o", str(out), *flags]) == 0
+        assert System(out.read_bytes()).run().exit_code == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +40,46 @@ def test_a_signal_becomes_128_plus_its_number_and_a_sentence() -> None:
     done = run("faults", "null-read")
     assert done.returncode == 128 + signal.SIGSEGV
     assert b"faults was ended by SIGSEGV" in done.stderr
+
+
+def test_a_crash_says_where_it_was_and_the_command_that_opens_the_moment(tmp_path: Path) -> None:
+    """The command is pasted as it stands: a path with a space, options, and another folder."""
+    program = tmp_path / "my faults"
+    shutil.copy(BIN / "faults", program)
+    command = [*EXEC, "--cpus", "2", "--seed", "5", str(program), "null-read", "a 'word"]
+    environment = {key: value for key, value in os.environ.items() if "DISPLAY" not in key}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 128 + signal.SIGSEGV
+    ended, where = done.stderr.splitlines()
+    assert ended == f"{program} was ended by SIGSEGV"
+    assert re.match(
+        r"  read of 0x0, rip 0x4\w+ \(\w+(\+0x\w+)?, faults.c:\d+\); to see it: ", where
+    )
+    paste = where.partition("to see it: ")[2]
+    assert "--cpus 2 --seed 5" in paste
+    seen = subprocess.run(
+        ["sh", "-c", paste], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=environment,
+    )  # fmt: skip
+    assert "at 0x0" in seen.stdout.partition("== Walk ==")[0]
+    with TraceFile(tmp_path / "my faults.vtrace") as recorded:
+        assert recorded.header["config"]["cpus"] == 2
+        assert recorded.header["config"]["seed"] == 5
+    done = subprocess.run(
+        [*EXEC, "--trace", "a b", str(program), "null-write"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert done.stderr.endswith(" panel text 'a b' --at fault:-1\n")
+
+
+def test_a_reader_that_has_seen_enough_ends_the_run_quietly() -> None:
+    command = " ".join([*map(shlex.quote, EXEC), "yes"])
+    script = f"({command}; echo $? >&2) | head -1"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "y\n"
+    assert done.stderr == "141\n"
 
 
 def test_a_program_by_path_and_one_that_is_no_program(tmp_path: Path) -> None:
@@ -77,7 +119,7 @@ def test_a_wrong_option_is_one_sentence(words: tuple[str, ...], sentence: str) -
 
 def test_strace_shows_calls_waits_and_signals() -> None:
     log = run("--strace", "forks", "1").stderr.decode()
-    assert "[1] fork() = 2" in log
+    assert "[2] fork() = 3" in log
     assert "wait4 waits for child" in log
     assert "write(1, " in log
     assert "null-jump" not in log
@@ -150,7 +192,7 @@ def test_standard_input_output_and_errors_are_three_streams() -> None:
 def test_the_kernel_says_why_it_killed_a_program() -> None:
     done = run("pages", "100000")
     assert done.returncode == 128 + signal.SIGKILL
-    assert b"kernel: out of memory: process 1 (pages) is killed" in done.stderr
+    assert b"kernel: out of memory: process 2 (pages) is killed" in done.stderr
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])

@@ -24,6 +24,7 @@ from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.task.process import Process
 from tests.hw.panel.recordings import drawn
+from userland import again
 from userland.live import Link
 from userland.programs import built_in, read_program
 
@@ -194,3 +195,21 @@ def test_the_file_is_not_read_while_it_is_cut(tmp_path: Path) -> None:
         run.session.send = send
         commands.press(run.session, "q", "q")
         assert run.session.closed
+
+
+def test_checkpoints_are_thinned_by_number_and_by_size_and_the_first_and_last_stay() -> None:
+    many = again.Past()
+    for number in range(1_000):
+        many.checkpoints.append((number, bytes(10)))
+        many.thin(64, 1 << 20)
+        assert len(many.checkpoints) <= 64
+        assert (many.checkpoints[0][0], many.checkpoints[-1][0]) == (0, number)
+    places = [place for place, _ in many.checkpoints]
+    assert places == sorted(set(places))
+    assert max(b - a for a, b in itertools.pairwise(places)) <= 64
+    large = again.Past()
+    for number in range(100):
+        large.checkpoints.append((number, bytes(1_000)))
+        large.thin(64, 10_000)
+        assert sum(len(data) for _, data in large.checkpoints) <= 12_000
+    assert (large.checkpoints[0][0], large.checkpoints[-1][0]) == (0, 99)

@@ -114,11 +114,32 @@ def test_a_job_is_stopped_continued_and_waited_for() -> None:
 
 
 @needs_terminals
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_terminal_is_restored_however_the_machine_ends(number: int) -> None:
     with session() as shell:
         shell.process.send_signal(number)
     assert shell.process.returncode == 128 + number
+
+
+@needs_terminals
+def test_the_terminal_is_as_it_was_while_the_machine_is_stopped_and_the_guests_again_after() -> (
+    None
+):
+    import termios
+
+    with session() as shell:
+        raw = termios.tcgetattr(shell.master)
+        assert not raw[3] & termios.ICANON
+        shell.process.send_signal(signal.SIGTSTP)
+        _, status = os.waitpid(shell.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        assert termios.tcgetattr(shell.master)[3] & termios.ICANON
+        shell.process.send_signal(signal.SIGCONT)
+        while termios.tcgetattr(shell.master) != raw:
+            time.sleep(0.01)
+        assert b"\r\non again\r\n" in shell.type(b"echo on again\r")
+        os.write(shell.master, b"exit 0\r")
+    assert shell.process.returncode == 0
 
 
 @needs_terminals

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from kernel.vas.vases import SYNCS
-from tests.kernel.system import boot_program
+from tests.kernel.system import System, boot_program
+from userland import build
 
 SEEDS = pytest.mark.parametrize("seed", [1, 2, 7])
 CPUS = pytest.mark.parametrize("cpus", [1, 2])
@@ -58,3 +60,26 @@ def test_a_list_in_a_segment_goes_from_process_to_process(
     assert second.endswith(f"sum {items * (items - 1) // 2}")
     assert third.endswith(f"sum {2 * items * (2 * items - 1) // 2}")
     assert free.endswith("bytes in 1 piece")
+
+
+@pytest.fixture(scope="module")
+def heap_killed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    out = tmp_path_factory.mktemp("heap") / "heap_killed"
+    assert build.cc([str(Path(__file__).with_name("heap_killed.c")), "-O1", "-o", str(out)]) == 0
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("sync", ["subtree", "forward", "rfc"])
+@pytest.mark.parametrize("first", [30_000, 30_007])
+def test_a_heap_survives_the_death_of_its_users(heap_killed: bytes, sync: str, first: int) -> None:
+    """At any instruction, its lock held or not: the next user goes on, and no block is in two."""
+    system = System(heap_killed, str(first), "29", "25", sync=sync, traced=False, turns=200_000)
+    run = system.run()
+    assert (run.output, run.exit_code) == (b"the heap lives\n", 0)
+
+
+def test_a_heap_survives_on_two_cores(heap_killed: bytes) -> None:
+    """The next user may already wait for the lock."""
+    system = System(heap_killed, "30000", "53", "25", cpus=2, traced=False, turns=400_000)
+    run = system.run()
+    assert (run.output, run.exit_code) == (b"the heap lives\n", 0)

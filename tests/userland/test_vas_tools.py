@@ -31,6 +31,17 @@ def test_what_is_made_is_listed_and_what_is_deleted_is_not() -> None:
     assert len(left) == 3, "two ids and a title"
 
 
+def test_a_name_forges_no_line_and_no_escape_sequence_reaches_the_terminal() -> None:
+    forge = "n=$(printf 'a\\n    9 0640\\033[2Jb'); "
+    made = lines(
+        forge + 'vas create "$n" 640; vas list; vasseg create "$n" 0x100000000000 4096; vasseg list'
+    )
+    assert made[2].split()[6] == "a\\012"
+    assert made[2].rstrip().endswith("\\033[2Jb")
+    assert made[5].split()[6] == "a\\012"
+    assert len(made) == 6
+
+
 @pytest.mark.parametrize("sync", SYNCS)
 def test_a_program_runs_inside_and_sees_the_memory(sync: str) -> None:
     shown = lines(SET_UP + "vas run lib maps; echo $?", sync=sync)

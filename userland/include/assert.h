@@ -1,4 +1,4 @@
-/* assert(): stop the program where an assumption turns out to be false. */
+/* assert(): stop the program if an assumption is false. */
 #undef assert
 #ifdef NDEBUG
 #define assert(condition) ((void)0)

@@ -1,4 +1,4 @@
-/* Complaints to stderr: "program: message: reason". The x forms leave out the reason,
+/* Error messages on stderr: "program: message: reason". The x forms leave out the reason,
  * which is strerror(errno); err and errx then exit. */
 #ifndef ERR_H
 #define ERR_H

@@ -1,9 +1,9 @@
-/* exam: what the programs that a judge watches have in common.
+/* exam: common parts of the programs that a judge watches.
  *
- * A judge believes the memory that a program leaves, not what it prints. It starts the program
- * with a number that it has just drawn, the nonce, and looks at the machine's memory at every
- * stop: the page at EXAM_PAGE, and whatever else the program has mapped. The page is shared, so
- * that children answer there too. */
+ * A judge trusts the memory of a program, not its output. It starts the program with a number
+ * that it has just drawn, the nonce. At every stop it reads the machine's memory: the page at
+ * EXAM_PAGE, and everything else that the program has mapped. The page is shared, so that
+ * children can answer there too. */
 #ifndef EXAM_H
 #define EXAM_H
 
@@ -20,7 +20,7 @@
 
 static uint64_t exam_nonce;
 
-/* 64 bits that nobody knows without the nonce (SplitMix64's finaliser). */
+/* 64 bits that cannot be computed without the nonce (SplitMix64's finaliser). */
 static inline uint64_t exam_mix(uint64_t number) {
     uint64_t z = exam_nonce + number * 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
@@ -37,10 +37,10 @@ static inline void exam_begin(int argc, char **argv) {
     EXAM_PAGE[0] = exam_nonce;
 }
 
-/* Stand still while somebody looks: this is stop `number`. */
+/* Let the judge look at memory: this is stop `number`. */
 static inline void exam_stop(int number) { syscall(SYS_null_call, (long)number); }
 
-/* Answer number `slot`, from 1 to 511. */
+/* Store answer number `slot`, from 1 to 511. */
 static inline void exam_say(int slot, uint64_t value) {
     EXAM_PAGE[slot] = value;
     printf("answer %d: %#lx\n", slot, (unsigned long)value);

@@ -1,6 +1,6 @@
-/* exam_scenes: what programs have in common that play one scene for a judge, and end:
- * PROGRAM NONCE SCENE [NUMBER...]. Values in memory are exam_mix of a number that no other place
- * has; answers are errnos. */
+/* exam_scenes: common parts of the programs that play one scene for a judge and end:
+ * PROGRAM NONCE SCENE [NUMBER...]. Each value in memory is exam_mix of a number that is used only
+ * there; answers are errnos. */
 #ifndef EXAM_SCENES_H
 #define EXAM_SCENES_H
 
@@ -20,7 +20,7 @@ static int next_slot = 1;
 
 static inline uint64_t *place(int i) { return (uint64_t *)numbers[i]; }
 
-/* What a call came to: its errno, or 0. */
+/* The result of a call: its errno, or 0. */
 static inline void say(long result) { EXAM_PAGE[next_slot++] = result < 0 ? (uint64_t)errno : 0; }
 
 #define must(call) must_work(call, #call)
@@ -40,7 +40,7 @@ static inline void fill(uint64_t *at, int first, int pages, int name) {
         at[i * WORDS] = exam_mix(VALUES_OF_A_PLACE * name + i);
 }
 
-/* Find a VAS or make it, and attach it. */
+/* Find or create a VAS, and attach it. */
 static inline int attached(const char *name, int type) {
     int vid = vas_find(name);
     if (vid < 0) must(vid = vas_create(name, 0600));
@@ -72,14 +72,14 @@ static inline thrd_t start(thrd_start_t work) {
     return thread;
 }
 
-/* ---- One scene out of many ----------------------------------------------------------------- */
+/* ---- Choosing a scene ---------------------------------------------------------------------- */
 
 struct scene {
     const char *name;
     void (*play)(void);
 };
 
-/* Play the scene that the second argument names, or else the first one. */
+/* Play the scene that the second argument names; by default the first one. */
 static inline int play(int argc, char **argv, const struct scene *scenes, size_t count) {
     const char *wanted = argc > 2 ? argv[2] : scenes[0].name;
     exam_begin(argc, argv);

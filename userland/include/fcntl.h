@@ -1,4 +1,4 @@
-/* Opening files, and what can be changed about an open one. */
+/* Opening files, and changing the settings of an open one. */
 #ifndef FCNTL_H
 #define FCNTL_H
 
@@ -19,6 +19,7 @@
 #define O_NOFOLLOW 0400000
 #define O_CLOEXEC 02000000
 #define O_PATH 010000000
+#define O_TMPFILE 020200000
 
 #define F_DUPFD 0
 #define F_GETFD 1

@@ -3,9 +3,9 @@
 #define FNMATCH_H
 
 #define FNM_NOMATCH 1
-#define FNM_NOESCAPE 2 /* a backslash is a character like others */
-#define FNM_PATHNAME 1 /* a slash is matched by a slash only */
-#define FNM_PERIOD 4   /* and so is a dot at the beginning */
+#define FNM_NOESCAPE 2 /* a backslash is a plain character */
+#define FNM_PATHNAME 1 /* only a slash matches a slash */
+#define FNM_PERIOD 4   /* only a dot matches a leading dot */
 
 int fnmatch(const char *pattern, const char *text, int flags);
 

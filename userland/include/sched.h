@@ -1,4 +1,4 @@
-/* Giving way, and the flags of clone(). */
+/* Yielding the core, and the flags of clone(). */
 #ifndef SCHED_H
 #define SCHED_H
 

@@ -47,7 +47,7 @@ typedef void (*sighandler_t)(int);
 #define SIG_IGN ((sighandler_t)1)
 #define SIG_ERR ((sighandler_t)(-1))
 
-/* ---- What a handler is told ---------------------------------------------------------- */
+/* ---- The arguments of a handler ------------------------------------------------------ */
 
 union sigval {
     int sival_int;
@@ -71,7 +71,7 @@ typedef struct {
 } siginfo_t;
 
 enum { SI_USER = 0, SI_TKILL = -6, SI_KERNEL = 0x80 };
-enum { SEGV_MAPERR = 1, SEGV_ACCERR = 2 }; /* si_code: nothing there / not allowed */
+enum { SEGV_MAPERR = 1, SEGV_ACCERR = 2 }; /* si_code: not mapped / not allowed */
 enum { BUS_ADRALN = 1, BUS_ADRERR = 2 };   /* si_code: not aligned / behind the end of a file */
 enum { CLD_EXITED = 1, CLD_KILLED = 2, CLD_DUMPED = 3 };
 enum { FPE_INTDIV = 1 };
@@ -109,7 +109,7 @@ typedef struct ucontext {
     sigset_t uc_sigmask;
 } ucontext_t;
 
-/* ---- What a process may ask for ------------------------------------------------------ */
+/* ---- Calls --------------------------------------------------------------------------- */
 
 struct sigaction {
     union {

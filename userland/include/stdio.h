@@ -47,7 +47,7 @@ int fgetc(FILE *stream);
 int getc(FILE *stream);
 int getchar(void);
 char *fgets(char *line, int size, FILE *stream);
-/* A whole line, its newline included, in memory that grows as it must; -1 at the end. */
+/* A whole line with its newline, in memory that grows as needed; -1 at the end. */
 ssize_t getline(char **line, size_t *room, FILE *stream);
 ssize_t getdelim(char **line, size_t *room, int end, FILE *stream);
 size_t fread(void *data, size_t size, size_t count, FILE *stream);

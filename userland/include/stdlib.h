@@ -1,4 +1,4 @@
-/* Memory, ends of programs, numbers, sorting. */
+/* Memory, ending a program, numbers, sorting. */
 #ifndef STDLIB_H
 #define STDLIB_H
 

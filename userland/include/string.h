@@ -34,6 +34,6 @@ char *strndup(const char *text, size_t limit);
 
 char *strerror(int error);
 const char *sigdescr_np(int signal);  /* "Terminated" for SIGTERM; NULL likewise */
-const char *sigabbrev_np(int signal); /* "SEGV" for SIGSEGV; NULL for a number that is none */
+const char *sigabbrev_np(int signal); /* "SEGV" for SIGSEGV; NULL for an unknown number */
 
 #endif

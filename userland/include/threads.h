@@ -44,7 +44,7 @@ void mtx_destroy(mtx_t *mutex);
 /* ---- Condition variables ------------------------------------------------------------- */
 
 typedef struct {
-    int signals; /* how often it was signalled, so that no signal is lost */
+    int signals; /* counts signals, so that none is lost */
 } cnd_t;
 
 int cnd_init(cnd_t *condition);

@@ -10,11 +10,11 @@
  * A process holds an endpoint as a small number, like a file descriptor. */
 
 struct ipc_msg {
-    uint64_t label;         /* what the message means; sender and receiver agree on it */
+    uint64_t label;         /* the kind of message, as sender and receiver agree */
     uint64_t word[6];       /* the payload of a short message */
     void *data;             /* a buffer for a long one, or NULL */
     uint64_t data_bytes;    /* going out: bytes to send; coming in: bytes received */
-    uint64_t data_capacity; /* room at `data` for what comes back */
+    uint64_t data_capacity; /* room at `data` for the reply */
     int32_t cap;            /* a descriptor to pass along, or -1; coming in: the new one */
     int32_t sender_pid;     /* coming in: who sent it; filled in by the kernel */
 };
@@ -28,7 +28,7 @@ int ipc_call(int ep, struct ipc_msg *msg);
 /* Send *msg and wait only until it is received. */
 int ipc_send(int ep, const struct ipc_msg *msg);
 
-/* Wait for a message. The result stands for its sender, to whom a reply is owed; it is 0 when
+/* Wait for a message. The result is a token for its sender, who waits for a reply. It is 0 if
  * the message came by ipc_send. */
 long ipc_recv(int ep, struct ipc_msg *msg);
 
@@ -38,7 +38,7 @@ int ipc_reply(long token, const struct ipc_msg *msg);
 /* Answer with *msg, then wait for the next message and receive it into *msg. */
 long ipc_reply_recv(long token, int ep, struct ipc_msg *msg);
 
-/* Make an endpoint known by a name, and find one: the result is a descriptor, or ENOENT. */
+/* Publish an endpoint under a name, and look one up: the result is a descriptor, or ENOENT. */
 int ipc_publish(const char *name, int ep);
 int ipc_lookup(const char *name);
 
@@ -70,7 +70,7 @@ struct vantage_region {
 #define PTE_GLOBAL (1ull << 8)
 #define PTE_NX (1ull << 63)
 
-/* What the page tables say about an address; EFAULT when there is no page at this moment. */
+/* The page-table entry of an address; EFAULT if no page is mapped there at this moment. */
 int vantage_translate(const void *va, struct vantage_page *out);
 
 /* The index-th region of the address space, in the order of addresses; ENOENT past the last. */

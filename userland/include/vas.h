@@ -83,7 +83,8 @@ int vas_seg_ctl(int sid, int command, int value);
 int vas_local_attach(int vid, int sid, int type);
 int vas_local_detach(int vid, int sid);
 
-/* From now on every vas_switch to this attachment goes on at `entry`, whoever calls it. */
+/* The gate: from now on every vas_switch to this VAS goes on at `entry`, in whatever process. It
+ * must lie in private memory that was mapped inside. `run.py manual vas` says what it stops. */
 int vas_entry(int vid, void (*entry)(void));
 
 /* ---- A heap inside a segment ----------------------------------------------------------

@@ -32,8 +32,8 @@ __asm__(".globl _start\n"
         "    call start_c\n"
         ".size _start, . - _start\n");
 
-/* A movable program (static PIE) is linked for address 0: add the real base to every pointer
- * that the linker listed. Until this is done no pointer in initialised data may be used. */
+/* A movable program (static PIE) is linked for address 0. So add the real base to every pointer
+ * that the linker listed. Before that, no code may use a pointer in initialised data. */
 static void relocate(void) {
     const Elf64_Phdr *dynamic = image_header(PT_DYNAMIC);
     if (!dynamic) return;

@@ -1,4 +1,4 @@
-/* Directories: a buffer of entries as the kernel packs them, handed out one by one. */
+/* Directories: a buffer of entries as the kernel packs them, returned one by one. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 struct directory {
     int fd;
-    size_t at, end; /* buffer[at..end) has not been handed out */
+    size_t at, end; /* buffer[at..end) has not been returned */
     _Alignas(8) char buffer[2048];
 };
 
@@ -30,7 +30,7 @@ DIR *opendir(const char *path) {
     return directory;
 }
 
-/* The entry is good until the next call. NULL at the end, and when reading fails. */
+/* The entry is valid until the next call. NULL at the end, and if reading fails. */
 struct dirent *readdir(DIR *directory) {
     if (directory->at == directory->end) {
         ssize_t got = getdents64(directory->fd, directory->buffer, sizeof directory->buffer);

@@ -1,13 +1,13 @@
-/* The environment: "NAME=value" strings in a row that ends with NULL.
+/* The environment: an array of "NAME=value" strings that ends with NULL.
  *
- * It begins where the kernel has put it, on the stack. The first change moves the row to the
- * heap; replaced strings are not given back, because someone may still point into them. */
+ * At first it lies on the stack, where the kernel has put it. The first change moves the array to
+ * the heap. Replaced strings are not freed, because the program may still point into them. */
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static char **owned; /* the row, once it lies on the heap */
+static char **owned; /* the array, once it lies on the heap */
 
 static char **entry_of(const char *name) {
     size_t length = strlen(name);

@@ -1,4 +1,4 @@
-/* Files by descriptor: opening, reading, what is known of them. */
+/* Files by descriptor: opening, reading, attributes. */
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -73,7 +73,7 @@ int ioctl(int fd, unsigned long request, ...) {
     return (int)CALL(ioctl, fd, request, argument);
 }
 
-/* ---- What is known of a file --------------------------------------------------------- */
+/* ---- Attributes of a file ------------------------------------------------------------ */
 
 int stat(const char *path, struct stat *out) { return (int)CALL(stat, path, out); }
 int lstat(const char *path, struct stat *out) { return (int)CALL(lstat, path, out); }

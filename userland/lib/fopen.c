@@ -1,4 +1,4 @@
-/* Streams of one's own. */
+/* Streams that a program opens. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ FILE *fopen(const char *path, const char *mode) {
     return fd < 0 ? NULL : fdopen(fd, mode);
 }
 
-/* The standard streams are never taken apart. */
+/* The standard streams are never freed. */
 int fclose(FILE *stream) {
     int failed = stream->writes && fflush(stream) < 0;
     failed |= close(stream->fd) < 0;

@@ -8,7 +8,7 @@
 /* The first program header of a type, or NULL. */
 const Elf64_Phdr *image_header(uint32_t type);
 
-/* How far the program lies from where it was linked for: 0 unless it is movable. */
+/* The load address minus the address that it was linked for: 0 unless it is movable. */
 uintptr_t image_bias(void);
 
 #endif

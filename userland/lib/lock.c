@@ -8,7 +8,7 @@
 
 #include "syscall.h"
 
-/* What is left until the deadline; negative seconds when it has passed. */
+/* The time left until the deadline; negative seconds if it has passed. */
 static struct timespec time_left(const struct timespec *deadline) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -36,7 +36,7 @@ int lock_try(lock_t *lock) {
 
 int lock_until(lock_t *lock, const struct timespec *deadline) {
     /* BEGIN SOLUTION lab4.lock */
-    /* Having once waited, take the lock as "someone may be waiting": others may be. */
+    /* After a wait, take the lock as "a thread may be waiting": others may be. */
     if (lock_try(lock)) return 0;
     while (__atomic_exchange_n(lock, 2, __ATOMIC_ACQUIRE) != 0)
         if (futex_wait(lock, 2, deadline) == ETIMEDOUT) return ETIMEDOUT;

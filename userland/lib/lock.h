@@ -4,13 +4,13 @@
 
 #include <time.h>
 
-/* 0 free, 1 held, 2 held and someone may be waiting (so the holder must wake them). */
+/* 0 free, 1 held, 2 held and a thread may be waiting (so the holder must wake one). */
 typedef int lock_t;
 
 void lock_take(lock_t *lock);
 void lock_give(lock_t *lock);
 
-/* Take the lock if it is free: 1 if now held. */
+/* Take the lock if it is free: 1 if it was. */
 int lock_try(lock_t *lock);
 
 /* Wait for the lock at most until the deadline (NULL: for ever). 0, or ETIMEDOUT. */

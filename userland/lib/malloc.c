@@ -3,8 +3,8 @@
  *     block:   | size | next |  the caller's bytes ...  |
  *
  * Every block starts with a header of 16 bytes; `size` counts the whole block. malloc takes
- * the first free block that is large enough and cuts off what is left over. free puts a block
- * back at its place and joins it with free neighbours. The heap grows by brk. */
+ * the first free block that is large enough and cuts off the rest. free inserts a block by its
+ * address and joins it with free neighbours. The heap grows by brk. */
 
 #include <errno.h>
 #include <stdint.h>
@@ -111,7 +111,7 @@ void *realloc(void *memory, size_t size) {
     return larger;
 }
 
-/* Ask for enough to find an aligned place inside, and give back what lies before it. */
+/* Allocate enough for an aligned address inside, and free the part before it. */
 void *aligned_alloc(size_t alignment, size_t size) {
     if (alignment <= UNIT) return malloc(size);
     char *memory = malloc(size + alignment + UNIT);

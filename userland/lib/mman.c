@@ -1,4 +1,4 @@
-/* Memory: mapped, moved, kept and given up. The wrappers of mmap and munmap are in unistd.c. */
+/* Memory: mapping, moving, locking, releasing. The wrappers of mmap and munmap are in unistd.c. */
 
 #include <stdarg.h>
 #include <sys/mman.h>

@@ -24,7 +24,7 @@ static void pad(struct sink *sink, char fill, int count) {
     while (count-- > 0) put(sink, &fill, 1);
 }
 
-/* Sign or prefix, then zeros, then the body; spaces on whichever side the width asks for. */
+/* Sign or prefix, then zeros, then the body; spaces on the side that the flags ask for. */
 static void put_field(struct sink *sink, struct spec *spec, const char *prefix, int zeros,
                       const char *body, size_t length) {
     int spaces = spec->width - (int)(strlen(prefix) + length) - zeros;
@@ -35,7 +35,7 @@ static void put_field(struct sink *sink, struct spec *spec, const char *prefix, 
     if (spec->left) pad(sink, ' ', spaces);
 }
 
-/* Zeros that fill the width, where the 0 flag asks for them and nothing overrules it. */
+/* Zeros that fill the width, if the 0 flag asks for them and nothing overrides it. */
 static int zeros_for_width(struct spec *spec, const char *prefix, size_t length) {
     int room = spec->width - (int)(strlen(prefix) + length);
     return spec->zero && !spec->left && room > 0 ? room : 0;
@@ -101,7 +101,7 @@ static void put_string(struct sink *sink, struct spec *spec, const char *text) {
     put_field(sink, spec, "", 0, text, strnlen(text, limit));
 }
 
-/* A number cut into what stands before the point and `decimals` digits after it. */
+/* A number split into the part before the point and `decimals` digits after it. */
 struct decimal {
     uint64_t whole, fraction;
     int dropped; /* how many zeros follow `whole`, because the number is too large for it */
@@ -236,7 +236,7 @@ static void put_memory(struct sink *sink, const char *text, size_t length) {
     memcpy(memory->out + sink->written, text, length < room ? length : room);
 }
 
-/* At most size-1 characters and a zero are stored; the result is the length that was wanted. */
+/* Store at most size-1 characters and a zero; the result is the length without that limit. */
 int vsnprintf(char *out, size_t size, const char *format, va_list args) {
     struct memory_sink memory = {{put_memory, 0}, out, size ? size - 1 : 0};
     format_to(&memory.sink, format, args);

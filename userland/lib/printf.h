@@ -1,4 +1,4 @@
-/* The heart of the printf family. */
+/* The core of the printf family. */
 #ifndef LIB_PRINTF_H
 #define LIB_PRINTF_H
 

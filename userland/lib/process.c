@@ -10,8 +10,8 @@
 
 #include "syscall.h"
 
-/* Only the calling thread lives on in the child. What stdout still holds is copied too; because
- * stdout writes at every newline, that is at most a part of a line. */
+/* Only the calling thread exists in the child. The buffer of stdout is copied too. stdout writes
+ * at every newline, so the buffer holds at most a part of a line. */
 pid_t fork(void) { return (pid_t)CALL(fork); }
 
 int execve(const char *path, char *const argv[], char *const envp[]) {
@@ -20,8 +20,8 @@ int execve(const char *path, char *const argv[], char *const envp[]) {
 
 int execv(const char *path, char *const argv[]) { return execve(path, argv, environ); }
 
-/* One folder of PATH after another. What a folder does not have is looked for in the next;
- * that one of them had it but we may not run it is remembered for the end. */
+/* Try one folder of PATH after another. If a folder has the file but we may not run it, the search
+ * goes on, and that error is reported at the end. */
 int execvp(const char *name, char *const argv[]) {
     if (strchr(name, '/')) return execv(name, argv);
     const char *folders = getenv("PATH");
@@ -71,7 +71,7 @@ _Noreturn void exit(int status) {
 
 _Noreturn void abort(void) {
     raise(SIGABRT);
-    signal(SIGABRT, SIG_DFL); /* the handler, if there was one, came back */
+    signal(SIGABRT, SIG_DFL); /* a handler of SIGABRT returned */
     raise(SIGABRT);
     _exit(127);
 }

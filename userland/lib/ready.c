@@ -1,4 +1,4 @@
-/* Waiting until files are ready: poll, select, epoll, and the counter that is a file. */
+/* Waiting until files are ready: poll, select, epoll, and eventfd. */
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -12,7 +12,7 @@ int poll(struct pollfd *files, nfds_t count, int milliseconds) {
 }
 
 int ppoll(struct pollfd *files, nfds_t count, const struct timespec *limit, const sigset_t *mask) {
-    struct timespec left; /* the kernel writes back what is left; poll's callers do not expect it */
+    struct timespec left; /* the kernel stores the time left; callers of poll do not expect it */
     if (limit) left = *limit;
     return (int)CALL(ppoll, files, count, limit ? &left : NULL, mask, sizeof(sigset_t));
 }

@@ -1,5 +1,5 @@
-/* setjmp and longjmp: the registers that a call preserves (x86-64 psABI, figure 3.4), saved
- * and brought back. The signal mask is left as it is. */
+/* setjmp and longjmp save and restore the registers that a call preserves (x86-64 psABI, figure
+ * 3.4). The signal mask does not change. */
 
 #include <setjmp.h>
 
@@ -12,7 +12,7 @@ __asm__(".globl setjmp\n"
         "    mov %r13, 24(%rdi)\n"
         "    mov %r14, 32(%rdi)\n"
         "    mov %r15, 40(%rdi)\n"
-        "    lea 8(%rsp), %rdx\n" /* as it will be after the return */
+        "    lea 8(%rsp), %rdx\n" /* its value after the return */
         "    mov %rdx, 48(%rdi)\n"
         "    mov (%rsp), %rdx\n"
         "    mov %rdx, 56(%rdi)\n"

@@ -7,8 +7,8 @@
 
 #include "syscall.h"
 
-/* A handler returns to here, with rsp at the frame the kernel built; the call restores every
- * register from it, so it never comes back. */
+/* A handler returns to here, with rsp at the frame that the kernel built. The call restores every
+ * register from the frame, so it never returns. */
 void signal_return(void) __attribute__((visibility("hidden")));
 __asm__(".globl signal_return\n"
         ".hidden signal_return\n"

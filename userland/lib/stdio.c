@@ -1,4 +1,4 @@
-/* The standard streams, and what can be done with any.
+/* The standard streams, and the functions for any stream.
  *
  * A stream collects characters and writes them at every newline, when its buffer is full, and at
  * exit(). stderr writes at the end of every call. All therefore write whole lines, which do not

@@ -1,4 +1,4 @@
-/* What a FILE is. */
+/* The structure of a FILE. */
 #ifndef LIB_STREAM_H
 #define LIB_STREAM_H
 
@@ -8,13 +8,13 @@
 
 struct stream {
     int fd;
-    int writes;     /* the direction: streams have one */
+    int writes;     /* a stream has one direction */
     int unbuffered; /* write at the end of every call */
     lock_t lock;    /* guards everything below */
     int at_end, failed;
     size_t start, end;   /* buffer[start..end) is still to be written, or still to be read */
     char *buffer;        /* BUFSIZ bytes */
-    struct stream *next; /* of those that fopen has made */
+    struct stream *next; /* in the list of fopen's streams */
 };
 
 extern struct stream *opened_streams;

@@ -1,8 +1,8 @@
 /* Bytes and strings.
  *
  * The compiler calls memcpy, memmove, memset and memcmp by itself, for instance to copy a
- * struct. They go eight bytes at a time in plain loops rather than by `rep movs`, so that one
- * instruction is one step of the machine's clock. */
+ * struct. They copy eight bytes at a time in plain loops. With `rep movs` instead, one instruction
+ * would not be one step of the machine's clock. */
 
 #include <ctype.h>
 #include <stdint.h>
@@ -80,7 +80,7 @@ char *strcat(char *restrict to, const char *restrict from) {
     return to;
 }
 
-/* Always ends `to` with a zero (if size > 0) and returns the length that was wanted. */
+/* Always ends `to` with a zero (if size > 0); returns the length without the limit. */
 size_t strlcpy(char *restrict to, const char *restrict from, size_t size) {
     size_t length = strlen(from);
     if (size > 0) {

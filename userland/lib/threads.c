@@ -1,9 +1,9 @@
-/* Threads: clone() gives them life, a futex word tells of their end.
+/* Threads: clone() starts them, a futex word reports their end.
  *
  * Each thread has one mapping of its own, from low to high addresses:
  *     guard page (no access) | stack, growing down | thread block (thread.h)
- * The kernel writes the tid into the block at the start, and at the end writes 0 there and
- * wakes whoever waits: that is all that joining needs (CLONE_CHILD_CLEARTID). */
+ * The kernel writes the tid into the block at the start. At the end it writes 0 there and wakes
+ * the threads that wait. Joining needs no more (CLONE_CHILD_CLEARTID). */
 
 #include <errno.h>
 #include <sched.h>
@@ -44,7 +44,7 @@ __attribute__((used)) static _Noreturn void thread_main(struct thread *self) {
     thrd_exit(self->start(self->argument));
 }
 
-/* ---- Birth --------------------------------------------------------------------------- */
+/* ---- Start --------------------------------------------------------------------------- */
 
 static struct thread *map_thread(void) {
     size_t bytes = PAGE + STACK_BYTES + (thread_block_bytes() + PAGE - 1) / PAGE * PAGE;
@@ -72,16 +72,16 @@ int thrd_create(thrd_t *out, thrd_start_t start, void *argument) {
     return thrd_success;
 }
 
-/* ---- Death --------------------------------------------------------------------------- */
+/* ---- End ----------------------------------------------------------------------------- */
 
 static int change_state(struct thread *thread, int from, int to) {
     return __atomic_compare_exchange_n(&thread->state, &from, to, 0, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
 }
 
-/* A detached thread removes the stack that it stands on; from there on nothing may touch
- * memory, so the two calls are made from registers, no signal may come in, and the kernel must
- * not write the tid. */
+/* A detached thread unmaps its own stack. After that it must not touch memory. So it makes the
+ * two calls from registers. Before, it blocks all signals and tells the kernel not to write the
+ * tid. */
 static _Noreturn void exit_and_unmap(struct thread *self) {
     sigset_t all = ~0ull;
     sigprocmask(SIG_BLOCK, &all, NULL);
@@ -176,15 +176,15 @@ int cnd_init(cnd_t *condition) {
 
 int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *deadline) {
     /* BEGIN SOLUTION lab4.condition */
-    /* The count is read before the mutex is let go: a signal that comes in between changes it,
-     * and then the futex does not go to sleep. */
+    /* Read the count before the mutex is released: a signal in between changes the count, and then
+     * the futex call does not sleep. */
     int seen = __atomic_load_n(&condition->signals, __ATOMIC_ACQUIRE);
     mtx_unlock(mutex);
     int late = futex_wait(&condition->signals, seen, deadline) == ETIMEDOUT;
     mtx_lock(mutex);
     return late ? thrd_timedout : thrd_success;
     /* END SOLUTION lab4.condition */
-    /* PROMPT lab4.condition: let the mutex go, sleep until a signal, and hold the mutex again. */
+    /* PROMPT lab4.condition: release the mutex, sleep until a signal, and take the mutex again. */
 }
 
 int cnd_wait(cnd_t *condition, mtx_t *mutex) { return cnd_timedwait(condition, mutex, NULL); }
@@ -195,7 +195,7 @@ static int wake(cnd_t *condition, int count) {
     futex_wake(&condition->signals, count);
     return thrd_success;
     /* END SOLUTION lab4.condition */
-    /* PROMPT lab4.condition: wake `count` of those that sleep, and miss none about to sleep. */
+    /* PROMPT lab4.condition: wake `count` sleepers, and miss no thread that is about to sleep. */
 }
 
 int cnd_signal(cnd_t *condition) { return wake(condition, 1); }

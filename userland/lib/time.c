@@ -24,7 +24,7 @@ time_t time(time_t *now) {
     return clock.tv_sec;
 }
 
-/* The result is the number of seconds not slept, because a signal came. */
+/* The result is the number of seconds left if a signal ended the sleep. */
 unsigned sleep(unsigned seconds) {
     struct timespec left = {0, 0};
     nanosleep(&(struct timespec){seconds, 0}, &left);

@@ -1,4 +1,4 @@
-/* Thread-local storage: every thread's own copy of the program's PT_TLS image. */
+/* Thread-local storage: each thread has its own copy of the program's PT_TLS image. */
 
 #include <stdint.h>
 #include <string.h>
@@ -27,7 +27,7 @@ size_t thread_block_bytes(void) {
            image_alignment(image);
 }
 
-/* The memory below `end` must be zeroed, as mmap gives it: .tbss is not written here. */
+/* The memory below `end` must be zero, as mmap gives it: this function does not write .tbss. */
 struct thread *thread_block_init(void *end) {
     const Elf64_Phdr *image = tls_image();
     uintptr_t record = (uintptr_t)end - sizeof(struct thread);

@@ -65,7 +65,7 @@ long syscall(long number, ...) {
                             argument[5]));
 }
 
-/* The kernel's brk answers with the break as it now stands, and never with an error. */
+/* The kernel's brk returns the current break, and never an error. */
 static char *current_break;
 
 int brk(void *end) {

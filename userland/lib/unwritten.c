@@ -1,5 +1,5 @@
-/* What stands where a student has yet to write: nothing below it may need what is missing, so no
- * stream and no lock. */
+/* The program calls this where a student's code is still missing. It uses no stream and no lock,
+ * because these may need the missing code. */
 
 #include <string.h>
 

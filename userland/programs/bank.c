@@ -1,4 +1,4 @@
-/* bank: threads move money between accounts, each of which has a lock of its own.
+/* bank: threads move money between accounts, each with its own lock.
  * Shows: that two locks need an order. The total is the same after every order of the threads.
  *
  *     bank [NONCE [THREADS [TRANSFERS]]] */
@@ -15,7 +15,7 @@ static struct account {
 
 static int transfers = 100;
 
-/* Nobody else may touch either account until both are given back. */
+/* No other thread may touch either account until both locks are released. */
 static void lock_both(struct account *one, struct account *other) {
     /* BEGIN SOLUTION lab4.deadlock */
     struct account *lower = one < other ? one : other, *higher = one < other ? other : one;

@@ -22,7 +22,7 @@ static void echo_bytes(void) {
     _exit(0);
 }
 
-/* A byte to the other process and back; it is started by the first round. */
+/* Send a byte to the other process and back; the first round starts that process. */
 static void one_pipe(void) {
     static int running;
     char byte = 'x';
@@ -54,7 +54,7 @@ static void one_exec(void) {
     if (status) errx(1, "the program did not run");
 }
 
-/* Grow by a thousand pages, store into each, and give them back. */
+/* Grow the heap by a thousand pages, store into each, and shrink it again. */
 static void one_sbrk(void) {
     char *memory = sbrk(PAGES * PAGE);
     if (memory == (void *)-1) err(1, "sbrk");

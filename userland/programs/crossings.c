@@ -7,13 +7,13 @@
  *     crossings processes           sched_yield between two processes
  *     crossings create              vas_create
  *     crossings attach              vas_create and vas_attach
- *     crossings fork                fork; the children wait until all are made
+ *     crossings fork                fork; the children wait until all exist
  *
- * A null call stands before and after what is made, as a mark for whoever watches.
+ * For create, attach and fork, a null call before and after each one marks it in the trace.
  *
- * For `views`, three more numbers: pages of the VAS that are in memory (default 8), regions that
- * they are in (1), and how many VASes are attached (1). For `attach`, the first two of them. For
- * `fork`, how many pages of the process are in memory. */
+ * For `views`, three more numbers: resident pages of the VAS (default 8), the number of regions in
+ * which they lie (1), and the number of attached VASes (1). For `attach`, the first two of them.
+ * For `fork`, the number of resident pages of the process. */
 
 #include <err.h>
 #include <sched.h>
@@ -127,7 +127,7 @@ static void create(void) {
     }
 }
 
-/* With pages asked for, one VAS that has them, attached again and again. */
+/* If pages are given: attach one VAS with these pages again and again. */
 static void attaching(void) {
     int vid = pages ? make(rounds) : 0;
     if (vid) {

@@ -1,5 +1,5 @@
-/* exam_lock: threads that need a lock and a condition variable to be what they promise.
- * Shows: exclusion, sleep instead of spinning, time limits, and whom a signal wakes.
+/* exam_lock: threads that need a correct lock and a correct condition variable.
+ * Shows: exclusion, sleep instead of spinning, time limits, and which thread a signal wakes.
  *
  *     exam_lock NONCE [exclusion THREADS ROUNDS | sleep | quiet ROUNDS | late |
  *                      handoff PAIRS ITEMS | early | wake THREADS] */
@@ -57,7 +57,7 @@ static void exclusion(int threads, int rounds) {
     EXAM_PAGE[2] = violations;
 }
 
-/* Says how many microseconds of processor time the waiting took. */
+/* Prints how many microseconds of processor time the wait took. */
 static int wait_for_it(void *unused) {
     (void)unused;
     mtx_lock(&lock);
@@ -112,7 +112,7 @@ static void late(void) {
 static int items[ROOM], first, stored;
 static uint64_t sum;
 
-/* Who comes back holds the mutex, so nobody can get it. */
+/* A thread that returns from the wait holds the mutex, so no other can get it. */
 static void wait_for(cnd_t *condition) {
     cnd_wait(condition, &lock);
     violations += mtx_trylock(&lock) != thrd_busy;
@@ -167,8 +167,8 @@ static int say_so(void *unused) {
     return 0;
 }
 
-/* The signal comes as early as it can: its thread sleeps on the mutex, and matters more to a
- * feedback queue than this one, which has computed. So it runs as soon as cnd_wait lets go. */
+/* The signal comes as early as it can: its thread sleeps on the mutex and ranks higher in a
+ * feedback queue than this one, which has computed. So it runs as soon as cnd_wait unlocks. */
 static void early(void) {
     mtx_lock(&lock);
     start(0, 1, say_so);
@@ -190,7 +190,7 @@ static int wait_once(void *unused) {
 }
 
 static void wake(int threads) {
-    cnd_signal(&not_empty); /* nobody waits: this one is lost */
+    cnd_signal(&not_empty); /* no thread waits: this signal is lost */
     start(0, threads, wait_once);
     sleep_ns(SETTLE_NS);
     EXAM_PAGE[1] = count;

@@ -15,6 +15,7 @@
  *   BN                    leave N frames free: the rest of memory gets locked pages
  *   vVA,PAGES,N           attach a new VAS, map there inside, store exam_mix(N), and come home
  *   iN                    go into the VAS (1), or home (0)
+ *   fVA,PAGES             map the first page of this program's file that often, and store to each
  *   !N                    stop N */
 
 #include <exam.h>
@@ -112,6 +113,14 @@ static void make_view(const uint64_t *value) {
     if (vas_switch(0) < 0) err(1, "no way home");
 }
 
+static void copy_pages(const uint64_t *value) {
+    for (uint64_t i = 0; i < value[1]; i++) {
+        uint64_t one[] = {value[0] + i * PAGE, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE};
+        map(one);
+    }
+    for (uint64_t i = 0; i < value[1]; i++) *(volatile uint64_t *)(value[0] + i * PAGE) = i;
+}
+
 /* One word that is not about processes. */
 static void act(const char *word) {
     uint64_t value[ARGUMENTS] = {0};
@@ -135,6 +144,7 @@ static void act(const char *word) {
     case 'B': leave_free(value[0]); break;
     case '!': exam_stop((int)value[0]); break;
     case 'v': make_view(value); break;
+    case 'f': copy_pages(value); break;
     case 'i':
         if (vas_switch(value[0] ? vas : 0) < 0) err(1, "no way in or out");
         break;

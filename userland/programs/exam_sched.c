@@ -4,7 +4,7 @@
  *     exam_sched NONCE MICROSECONDS ROLE...
  *
  * A role is a letter and a nice value, such as "s0": s spins; i sleeps, and computes a little each
- * time that it wakes; g sleeps just before its slice would be over; l sleeps for the first
+ * time that it wakes; b is such a one and a batch thread; g sleeps just before its slice would be over; l sleeps for the first
  * half of the time, and then spins. A half lasts so many microseconds.
  * Thread i of n, which has tid i + 2, counts its work in word 16 + i of the page; words 32 + i
  * and 64 + i have what it did in the first and the second half of the time, words 96 + i and
@@ -17,7 +17,7 @@
 #include <time.h>
 
 enum { MOST = 16, WORK = 16, FIRST_HALF = 32, SECOND_HALF = 64, WAITS = 96, LOSSES = 128 };
-enum { PRIO_PROCESS };
+enum { PRIO_PROCESS, SCHED_BATCH = 3 };
 enum { BEGUN, HALF, ENDED };
 enum { UNIT = 100, UNITS_OF_A_MEAL = 160, NAP_NS = 20000 };
 
@@ -40,6 +40,7 @@ static void work(int me) {
 static void play(int me) {
     switch (role[me].kind) {
     case 'i':
+    case 'b':
         sleep_ns(NAP_NS);
         work(me);
         break;
@@ -55,6 +56,7 @@ static void play(int me) {
 static int live(void *number) {
     int me = (int)(intptr_t)number;
     if (role[me].nice) syscall(SYS_setpriority, PRIO_PROCESS, 0, role[me].nice);
+    if (role[me].kind == 'b') syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &(int){0});
     while (!go) sleep_ns(NAP_NS);
     if (role[me].kind == 'l') sleep_ns(half_ns);
     while (!over) play(me);

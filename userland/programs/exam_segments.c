@@ -1,6 +1,6 @@
-/* exam_segments: who may share what, who waits for whom, and what two views make of one heap; one
- * scene at a time (<exam_scenes.h>).
- * Shows: by itself only that it is over; a judge looks at memory at every stop. */
+/* exam_segments: the sharing rule, the locks of segments, and one heap in two views; one scene at
+ * a time (<exam_scenes.h>).
+ * Shows: nothing but its end by itself; a judge reads memory at every stop. */
 
 #include <exam_scenes.h>
 #include <signal.h>
@@ -16,7 +16,7 @@ static void wait_for_flag(int flag) {
     while (!EXAM_PAGE[FLAG + flag]) sched_yield();
 }
 
-/* Long enough for everybody else to come as far as he can. */
+/* Long enough for every other thread to get as far as it can. */
 static void be_patient(void) {
     for (int i = 0; i < PATIENCE; i++) sched_yield();
 }
@@ -34,7 +34,7 @@ static int segment_in(int vid, const char *name, uint64_t *at, int type, int loc
     return sid;
 }
 
-/* A VAS of its own for a lockable segment at number 0. */
+/* A new VAS for a lockable segment at number 0. */
 static int room(const char *name) {
     int vid = vas_create(name, 0600);
     segment_in(vid, name, place(0), O_RDWR, 1);
@@ -43,7 +43,7 @@ static int room(const char *name) {
 
 /* ---- The sharing rule ------------------------------------------------------------------------- */
 
-/* Numbers 0 and 1: how two processes want to attach one VAS, the first one first. */
+/* Numbers 0 and 1: how the first and then the second process want to attach one VAS. */
 static void pairs(void) {
     int vid = vas_create(names[0], 0600);
     say_at(1, vas_attach(0, vid, (int)numbers[0]));
@@ -56,8 +56,8 @@ static void pairs(void) {
     end_of(child);
 }
 
-/* Numbers 0 and 1 the same for a segment: first in a VAS, then, by number 2, in another VAS, at
- * home, or in one attachment of another VAS. */
+/* Numbers 0 and 1: the same for a segment. First it goes into a VAS. Then number 2 says where:
+ * into another VAS, home, or into one attachment of another VAS. */
 static void segments(void) {
     int vid = vas_create(names[0], 0600), other = vas_create(names[1], 0600);
     uint64_t *at = (uint64_t *)0x480000000000;
@@ -114,7 +114,7 @@ static int counts(void *unused) {
     return 0;
 }
 
-/* Number 0: a segment that two threads count in; number 1: how often each. */
+/* Number 0: a segment in which two threads count; number 1: how often each does. */
 static void alone(void) {
     vids[0] = room(names[0]);
     must(vas_attach(0, vids[0], O_RDWR));
@@ -129,7 +129,7 @@ static void alone(void) {
     exam_stop(1);
 }
 
-/* A process that attaches, is counted, goes in, stops if it is told to, and ends inside. */
+/* A process that attaches, is counted, switches in, makes a stop if asked to, and ends inside. */
 static pid_t visitor(int vid, int type, int flag, int stop) {
     pid_t child = fork();
     must(child);
@@ -142,7 +142,7 @@ static pid_t visitor(int vid, int type, int flag, int stop) {
     _exit(0);
 }
 
-/* Number 0: a segment; 1 and 2: as what the first one goes in, and the one who comes then. */
+/* Number 0: a segment; 1 and 2: the access types of the first process, and of the second one. */
 static void together(void) {
     int vid = room(names[0]);
     must(vas_attach(0, vid, (int)numbers[1]));
@@ -166,7 +166,7 @@ static void together(void) {
     end_of(child);
 }
 
-/* Number 0: a segment; 1 to 3: as what the first one goes in, and two who come after. */
+/* Number 0: a segment; 1 to 3: the access types of the first process, and of two later ones. */
 static void turns(void) {
     int vid = room(names[0]);
     must(vas_attach(0, vid, (int)numbers[1]));
@@ -183,8 +183,8 @@ static void turns(void) {
 }
 
 /* Number 0: where four segments begin; 1: the order in which the VAS gets them, four bits each; 2:
- * which are lockable, 3: which are shown for reading only, a bit each; 4: the type of the VAS.
- * Segment 3 is this attachment's alone. */
+ * which are lockable, 3: which are read-only, one bit each; 4: the access type of the VAS.
+ * Segment 3 belongs to this attachment alone. */
 static void order(void) {
     int vid = vas_create(names[0], 0600), sids[4];
     for (int i = 0; i < 4; i++) {
@@ -204,7 +204,7 @@ static void order(void) {
     must(vas_switch(0));
 }
 
-/* Everybody is in a room of his own before the first one leaves for the next. */
+/* Every thread is in its own room before the first one leaves for the next. */
 static volatile int present;
 
 static void walk_round(int first) {
@@ -222,7 +222,7 @@ static int walks(void *first) {
     return 0;
 }
 
-/* Number 0: where each room has its segment; 1: how many steps each of three threads makes. */
+/* Number 0: where each room has its segment; 1: the number of steps of each of three threads. */
 static void circle(void) {
     thrd_t threads[ROOMS];
     for (int i = 0; i < ROOMS; i++) {
@@ -259,7 +259,7 @@ static pid_t ends_there(int how) {
     _exit(0);
 }
 
-/* Number 0: a segment; 1: how somebody ends who has its lock, or waits for it. */
+/* Number 0: a segment; 1: how a process ends that holds its lock, or waits for it. */
 static void ends(void) {
     int how = (int)numbers[1];
     vids[0] = room(names[0]);
@@ -302,8 +302,8 @@ static int grows_inside(void *unused) {
     return 0;
 }
 
-/* Who is inside there cannot come back; the process ends without him.
- * Number 0: bit 0, the thread inside moves the break; bit 1, the one at home. */
+/* The thread inside cannot come back; the process ends without it.
+ * Number 0: bit 0, the thread inside moves the break; bit 1, the one at home does. */
 static void heaps(void) {
     sbrk(-(uint64_t)sbrk(0) & (PAGE - 1));
     grow(AT_HOME);
@@ -320,16 +320,16 @@ static void protect_twice(uint64_t *at, size_t bytes) {
     must(mprotect(at, bytes, PROT_READ | PROT_WRITE));
 }
 
-/* The stack has `levels` pages more for a while. */
+/* The stack has `levels` more pages for a while. */
 __attribute__((noinline)) static uint64_t deep(uint64_t levels) {
     volatile uint64_t page[WORDS];
     page[levels] = levels;
     return levels ? deep(levels - 1) + page[levels] : 0;
 }
 
-/* Number 0: two pages at home, and one more sixteen pages on, of which the view has copies; number
- * 1: how many times in and out while nothing changes. Then the first region changes, then the
- * second one, then the stack grows. */
+/* Number 0: two pages at home, and one more sixteen pages further on. The view has copies of them.
+ * Number 1: how many switches in and out come while nothing changes. Then the first region
+ * changes, then the second one, then the stack grows. */
 static void stamps(void) {
     uint64_t *other = place(0) + 16 * WORDS;
     map(place(0), 2), map(other, 1);
@@ -399,9 +399,9 @@ static int looks(void *unused) {
 
 static uint64_t pushed(void) { return (uint64_t)vas_ctl(vids[0], VAS_CTL_PUSHED, 0); }
 
-/* Number 0: three pages at home; a thread inside has seen the first two. The heap grows, the third
- * is touched, a fork makes the first one copy-on-write and a store copies it, it loses a right, and
- * the second one goes. */
+/* Number 0: three pages at home; a thread inside has read the first two. The heap grows. The third
+ * page is touched. A fork makes the first one copy-on-write, a store copies it, and it loses a
+ * right. The second one is unmapped. */
 static void forwarded(void) {
     sbrk(-(uint64_t)sbrk(0) & (PAGE - 1));
     grow(AT_HOME);
@@ -436,8 +436,8 @@ static void forwarded(void) {
     thrd_join(thread, NULL);
 }
 
-/* Number 0: a page of the VAS that a reader has seen when a writer takes its right to write away
- * and gives it back. */
+/* Number 0: a page of the VAS that a reader has read. Then a writer removes its right to write,
+ * and restores it. */
 static void reader(void) {
     int vid = vas_create(names[0], 0600);
     pid_t writer = fork();

@@ -1,12 +1,12 @@
-/* exam_stale: changes what an address leads to, and looks whether everybody sees the new page.
+/* exam_stale: changes the page behind an address, and checks that every thread sees the new one.
  *
  *     exam_stale NONCE tag N      a child cuts off a file's N pages, which its parent has mapped
  *     exam_stale NONCE reuse N    N children, each with a page of its own at the same address
  *     exam_stale NONCE core N     three threads use N pages, a fourth puts new ones there
  *     exam_stale NONCE kept N     parent and child take N turns each, and nothing changes
  *
- * Shows: three ways in which a translation goes stale, and whether the kernel thinks of each;
- * and that it flushes no more than it must. */
+ * Shows: three ways in which a translation becomes stale, and whether the kernel flushes it each
+ * time; and that the kernel flushes no more than it must. */
 
 #include <exam.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static void map(int flags, int file, int number) {
     if (got == MAP_FAILED) err(1, "cannot map %d pages", number);
 }
 
-/* What was seen should be number `expected`. */
+/* The value that was read should be number `expected`. */
 static void see(int who, uint64_t seen, int expected) {
     int right = seen == exam_mix(expected);
     EXAM_PAGE[1 + who] = seen;

@@ -1,5 +1,5 @@
-/* exam_store: asks the store of store/table.c and store/switch.c what a judge wants to know.
- * Shows: pointers that hold, copies that are whole, and additions of which none is lost.
+/* exam_store: tests the store of store/table.c and store/switch.c for a judge.
+ * Shows: that pointers stay valid, copies are complete, and no addition is lost.
  *
  *     exam_store NONCE SCENE [NUMBER]     boot with --vas-sharing switch */
 
@@ -27,7 +27,7 @@ static const char *key(int i) {
     return text;
 }
 
-/* Every word depends on the nonce, the key and the version, so that half a value is noticed. */
+/* Every word depends on the nonce, the key and the version, so that a torn value is noticed. */
 static struct value value_of(int i, int version) {
     struct value value;
     for (int word = 0; word < VALUE_WORDS; word++)
@@ -67,7 +67,7 @@ static void fill(struct table *table, int keys, int version) {
     }
 }
 
-/* `number` keys, so many that chains grow: what is found under the first ones, and under none. */
+/* `number` keys, enough for long chains: the values of the first ones, and of a missing one. */
 static void scene_find(void) {
     struct table *table = fresh();
     say_word(1, table_get(table, "nobody"));
@@ -76,8 +76,8 @@ static void scene_find(void) {
     exam_say(2 + number, table_get(table, "nobody") == NULL);
 }
 
-/* A second version of every third key: it is found, its neighbours stay, and the pointer that
- * somebody held to the first version shows it still. */
+/* Store a second version of every third key. It is found, and its neighbours stay. An old pointer
+ * to the first version still shows the first version. */
 static void scene_replace(void) {
     struct table *table = fresh();
     fill(table, number, 0);
@@ -90,7 +90,7 @@ static void scene_replace(void) {
     exam_say(1 + number, before != table_get(table, key(0)));
 }
 
-/* One key, set very often: the room of old values is used again. Then keys until it is full. */
+/* Set one key very often: the room of old values is used again. Then add keys until it is full. */
 static void scene_room(void) {
     struct table *table = fresh();
     int done = 0, keys = 0, whole = 0;
@@ -138,11 +138,11 @@ static int all_well(int clients) {
     return well == clients;
 }
 
-/* What a client sees of the segment in the one VAS and in the other. */
+/* What a client sees of the segment in each of the two VASes. */
 static void client_looks(const struct way *way, int client) {
     (void)way, (void)client;
     exam_say(1, (uint64_t)(vas_switch(READ_VAS) + 1));
-    (void)*segment; /* pages come when they are touched */
+    (void)*segment; /* pages are mapped when they are touched */
     exam_stop(READING);
     exam_say(2, (uint64_t)(vas_switch(WRITE_VAS) + 1));
     exam_stop(WRITING);
@@ -156,13 +156,13 @@ static void scene_attach(void) {
     exam_say(4, (uint64_t)all_well(1));
 }
 
-/* The store is made, and nobody comes. */
+/* The store is made, and no client comes. */
 static void scene_lock(void) {
     make(&by_switch);
     exam_say(1, 1);
 }
 
-/* What a client has at home after it got a value, and after it got none. */
+/* What a client has at home after it found a value, and after it found none. */
 static void client_gets(const struct way *way, int client) {
     struct value value = {0};
     exam_say(1, way->get(key(1), &value));
@@ -217,7 +217,7 @@ static void client_sets_often(const struct way *way, int client) {
     }
 }
 
-/* A client is killed while it writes, again and again: what it leaves is whole, and the lock is
+/* A client is killed while it writes, again and again. The store stays intact, and the lock is
  * free. */
 static void scene_killed(void) {
     int whole = 0;
@@ -243,7 +243,7 @@ static uint64_t time_of_gets(const struct way *way) {
     return now() - began;
 }
 
-/* The same gets both ways: the time that they take, in nanoseconds of the modelled clock. */
+/* The time of the same gets in both ways, in nanoseconds of the modelled clock. */
 static void scene_faster(void) {
     make(&by_switch);
     uint64_t switches = time_of_gets(&by_switch);

@@ -1,5 +1,5 @@
 /* exam_vas: what a VAS must do, one scene at a time (<exam_scenes.h>).
- * Shows: by itself only that it is over; a judge looks at memory at every stop. */
+ * Shows: nothing but its end by itself; a judge reads memory at every stop. */
 
 #include <exam_scenes.h>
 
@@ -17,7 +17,7 @@ static void attach_twice(void) {
     exam_stop(1);
 }
 
-/* Number 0: where the process has memory, and a segment wants to be. */
+/* Number 0: where the process has memory, and a segment should go. */
 static void refused(void) {
     int vid = vas_create(names[0], 0400), other = vas_create(names[1], 0600);
     map(place(0), 1);
@@ -29,6 +29,21 @@ static void refused(void) {
     say(vas_attach(0, vid, O_RDONLY));
     say(vas_attach(0, other, O_RDWR));
     say(vas_delete(other));
+    exam_stop(0);
+}
+
+/* Two processes want one VAS, which only one may write. */
+static void one_writer(void) {
+    int vid = attached(names[0], O_RDWR);
+    pid_t other = fork();
+    if (other == 0) {
+        EXAM_PAGE[1] = vas_attach(0, vid, O_RDWR) < 0 ? (uint64_t)errno : 0;
+        EXAM_PAGE[2] = vas_attach(0, vid, O_RDONLY) < 0 ? (uint64_t)errno : 0;
+        _exit(0);
+    }
+    end_of(other);
+    EXAM_PAGE[3] = vas_detach(0, vid) < 0 ? (uint64_t)errno : 0;
+    EXAM_PAGE[4] = vas_delete(vid) < 0 ? (uint64_t)errno : 0;
     exam_stop(0);
 }
 
@@ -97,7 +112,7 @@ static int looks_in(void *unused) {
     return 0;
 }
 
-/* Number 0: where the first process maps inside. It ends there, without a word. */
+/* Number 0: where the first process maps inside. It ends there, without a switch back. */
 static void lasts(void) {
     pid_t first = fork();
     if (first == 0) {
@@ -176,7 +191,7 @@ static void near(void) {
     exam_stop(1);
 }
 
-/* Number 0: where a writer leaves a page that a reader then sees. */
+/* Number 0: where a writer leaves a page that a reader then reads. */
 static void reads(void) {
     pid_t writer = fork();
     if (writer == 0) {
@@ -261,8 +276,6 @@ static void on_the_way(void) {
     exam_stop(1);
 }
 
-static void an_entry(void) {}
-
 /* Number 0: what is mapped inside before the VAS is detached. */
 static void leaves(void) {
     int vid = attached(names[0], O_RDWR), other = vas_create(names[1], 0600);
@@ -278,7 +291,10 @@ static void leaves(void) {
     say(vas_detach(4711, other));
     say(vas_switch(vid));
     must(vas_attach(0, other, O_RDWR));
-    must(vas_entry(other, an_entry));
+    must(vas_switch(other));
+    map(place(0), 1);
+    must(vas_switch(0));
+    must(vas_entry(other, (void (*)(void))place(0)));
     say(vas_detach(0, other));
     exam_stop(2);
     say(vas_delete(vid));
@@ -329,6 +345,7 @@ static const struct scene scenes[] = {
     {"not_attached", not_attached}, {"two", two}, {"lasts", lasts}, {"grows", grows},
     {"near", near}, {"reads", reads}, {"busy", busy}, {"leaves", leaves}, {"prices", prices},
     {"out_of_step", out_of_step}, {"locked", locked}, {"on_the_way", on_the_way},
+    {"one_writer", one_writer},
 };
 
 int main(int argc, char **argv) {

@@ -1,7 +1,7 @@
-/* faults: everything a ring-3 program must not do. `faults KIND` does one of these things;
- * `faults` alone does each in a child and tells which signal ended it, then shows three ways to
- * survive: repairing the page, changing the registers, and handling a stack overflow on another
- * stack. Shows: the traps, and that none of them harms the system. */
+/* faults: everything that a ring-3 program must not do. `faults KIND` does one of these things.
+ * `faults` alone does each in a child and prints the signal that ended it. Then it shows three ways
+ * to survive: repair the page, change the registers, handle a stack overflow on another stack.
+ * Shows: the traps, and that none of them harms the system. */
 
 #include <err.h>
 #include <signal.h>
@@ -39,7 +39,7 @@ static void execute_stack(void) {
 }
 static void kernel_half(void) { store((void *)0xffff800000000000); }
 
-/* Bits 48 to 63 must repeat bit 47; otherwise it is #GP, and no address is told. (SDM vol. 1,
+/* Bits 48 to 63 must repeat bit 47. Otherwise it is #GP, which reports no address. (SDM vol. 1,
  * 3.3.7.1) */
 static void non_canonical(void) { store((void *)0x0000800000000000); }
 
@@ -90,7 +90,7 @@ static void iretq(void) {
 }
 static void sysretq(void) { __asm__ volatile("sysretq" : : "c"(null_read) : "r11", "memory"); }
 
-/* Not for ring 0 only, but told apart by the kernel: the gate of 32-bit Linux may be shut. */
+/* Not for ring 0 only, but the kernel decides: it may close the gate of 32-bit Linux. */
 static void int_80(void) {
     long result = 20; /* getpid, in 32-bit Linux */
     __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
@@ -181,7 +181,7 @@ static void say_and_end(int signal, siginfo_t *info, void *context) {
     exit(0);
 }
 
-/* Without a stack of its own the handler would have no room either. */
+/* Without its own stack the handler would have no room either. */
 static void handle_stack_overflow(void) {
     stack_t other = {.ss_sp = malloc(SIGSTKSZ), .ss_size = SIGSTKSZ};
     if (!other.ss_sp || sigaltstack(&other, NULL) < 0) err(1, "sigaltstack");

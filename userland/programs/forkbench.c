@@ -1,5 +1,5 @@
 /* forkbench: with N resident pages (default 256), forks a child and waits for it, R times
- * (default 20). Shows: what a fork costs, and how that grows with the size of the parent. */
+ * (default 20). Shows: the cost of a fork, and how it grows with the size of the parent. */
 
 #include <err.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
-/* gups: random updates of a table that is seen through one window (after SpaceJMP's GUPS). Shows:
- * three ways to get at more memory than the window holds.
+/* gups: random updates of a table that is visible through one window (after SpaceJMP's GUPS).
+ * Shows: three ways to reach more memory than the window holds.
  *
  *     gups map      unmap the window and map the next part of a file there
- *     gups mp       a process per part, which is sent a message per batch
+ *     gups mp       a process per part, which gets a message per batch
  *     gups jmp      a VAS per part, and vas_switch
  *
  * Three more numbers: how many parts (default 4), how many batches of 16 updates (100), and the
@@ -34,7 +34,7 @@ static uint64_t next(uint64_t *state) {
     return *state ^= *state << 17;
 }
 
-/* What is to be done in the part that the window shows; the answer to SUM is its checksum. */
+/* Do the work on the part that the window shows; the answer to SUM is its checksum. */
 static uint64_t work(int label, uint64_t seed) {
     uint64_t sum = 0;
     for (int i = 0; label == UPDATE && i < BATCH; i++) {

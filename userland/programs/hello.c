@@ -1,4 +1,4 @@
-/* hello: the smallest complete program. Shows: output, and what a program is given. */
+/* hello: the smallest complete program. Shows: output, and the arguments of a program. */
 
 #include <stdio.h>
 

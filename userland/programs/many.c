@@ -1,6 +1,6 @@
-/* many: N children (default 1000), all alive at once, asleep on one word of shared memory until
- * the parent changes it. Shows: how many processes the system carries, a futex across processes,
- * and that waking one word wakes them all. */
+/* many: N children (default 1000) are alive at once and sleep on one word of shared memory until
+ * the parent changes it. Shows: how many processes the system can hold, a futex across processes,
+ * and that one wake call wakes them all. */
 
 #include <err.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
-/* memcalls: the memory calls with right and wrong arguments, and what memory shows afterwards.
- * Shows: results and error numbers, which are Linux's: run it on a Linux host and compare. */
+/* memcalls: the memory calls with right and wrong arguments, and the contents of memory afterwards.
+ * Shows: results and error numbers. They are Linux's: run it on a Linux host and compare. */
 
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_READ /* some C libraries have not got them yet */
+#ifndef MADV_POPULATE_READ /* some C libraries lack them */
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -20,7 +20,7 @@
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
 enum { PAGES = 64 };
 
-/* All mappings lie in a place of their own, and addresses are printed as distances from it. */
+/* All mappings lie in one area, and addresses are printed as distances from it. */
 static char *place;
 
 static char *page(size_t number) { return place + number * PAGE; }
@@ -34,7 +34,7 @@ static void say(const char *what, long result) {
         printf("  %-44s %ld\n", what, result);
 }
 
-/* "mmap(...)" as a line: the call as it is written here, and what came of it. */
+/* "mmap(...)" as a line: the call as it is written here, and its result. */
 #define TRY(...) say(#__VA_ARGS__, (long)(__VA_ARGS__))
 
 static void *map(size_t first, size_t pages, int prot, int flags) {
@@ -48,7 +48,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     _exit(100 + number * 10 + info->si_code);
 }
 
-/* What a child process sees there: a byte, or a signal and its code. */
+/* What a child process finds there: a byte, or a signal and its code. */
 static void look(const char *what, size_t number, int store) {
     fflush(stdout);
     if (fork() == 0) {

@@ -1,5 +1,5 @@
-/* nullcall: enters the kernel N times (default 100000) for nothing. Shows: what the way in and
- * out costs. */
+/* nullcall: makes N system calls (default 100000) that do nothing. Shows: the cost of entering and
+ * leaving the kernel. */
 
 #include <stdio.h>
 #include <stdlib.h>

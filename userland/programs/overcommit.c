@@ -1,6 +1,6 @@
-/* overcommit: T threads (default 2) count up in every page of N (default 400), for R rounds
- * (default 3); then a child changes its copy of all of them, and the parent looks at its own.
- * Shows: a program that is larger than memory, and still right: try --ram 1 --swap 4. */
+/* overcommit: T threads (default 2) count up in each of N pages (default 400), for R rounds
+ * (default 3). Then a child changes its copies of all pages, and the parent checks its own.
+ * Shows: a program that needs more than memory and is still right: try --ram 1 --swap 4. */
 
 #include <err.h>
 #include <stdint.h>

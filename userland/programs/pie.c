@@ -7,7 +7,7 @@
 
 extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
 
-/* The linker can only leave room for these pointers; start-up code makes them right. */
+/* The linker can only leave room for these pointers; the start-up code fills them in. */
 static const char *const words[] = {"pointers", "in", "data", "work"};
 
 int main(void) {

@@ -1,6 +1,6 @@
 /* prices: does one piece of a kernel's work N times (default 1000), as plain C. Shows: how many
- * instructions such a piece takes. The cost table of hw/costs.py has these counts for the work that
- * Vantage's own kernel does in Python, and a test compares the two.
+ * instructions such a piece takes. Vantage's own kernel does this work in Python. hw/costs.py has
+ * these counts as the costs of that work, and a test compares the two.
  *
  *     run.py exec prices space_load 1000
  *
@@ -116,7 +116,7 @@ static void region_find(uint64_t i) {
     found = at < regions && map[at]->start <= va;
 }
 
-/* By turns one is made in the middle, and taken out again. */
+/* In turn, insert a region in the middle, and remove it again. */
 static void region_change(uint64_t i) {
     struct region *made = &records[REGIONS];
     uint64_t start = (REGIONS / 2ull << 20) - 0x10000, at = place_of(start);
@@ -131,7 +131,7 @@ static void region_change(uint64_t i) {
     *made = (struct region){start, start + 0x1000, 3, i, 0, ++changes, table, tasks};
 }
 
-/* ---- A message: 112 bytes to the receiver, who waits. Here and below, `volatile` makes a copy
+/* ---- A message: 112 bytes to the receiver, which waits. Here and below, `volatile` makes a copy
  * a loop of loads and stores: REP MOVS would count as one instruction. ---------------------- */
 
 struct message {
@@ -207,7 +207,7 @@ static void record_create(uint64_t i) {
     free_records.next = &made->link;
 }
 
-/* ---- A task: its record of 1 KiB is its creator's, but for what is its own ---------------- */
+/* ---- A task: its record of 1 KiB is a copy of its creator's, except for a few fields ------- */
 
 static volatile uint64_t mother[TASK_WORDS], child[TASK_WORDS];
 
@@ -236,6 +236,39 @@ static void descriptor_copy(uint64_t i) {
     handle->holds++;
     childs[fd] = handle;
     childs_closes |= closes_on_exec & 1ull << fd;
+}
+
+/* ---- A reader/writer lock that is free, taken and given up by turns, shared and alone by turns - */
+
+static struct {
+    struct link waiting, holders;
+    uint64_t readers, writers, left_at[2];
+} lock = {.waiting = {&lock.waiting, &lock.waiting}, .holders = {&lock.holders, &lock.holders}};
+
+static void lock_change(uint64_t i) {
+    uint64_t alone = i >> 1 & 1;
+    if (i & 1) {
+        unlink_(&tasks[2].link);
+        lock.readers -= !alone;
+        lock.writers -= alone;
+        lock.left_at[alone] = now;
+        found = lock.waiting.next != &lock.waiting;
+        return;
+    }
+    if (lock.writers || (alone && lock.readers)) return;
+    append(&lock.holders, &tasks[2].link);
+    lock.readers += !alone;
+    lock.writers += alone;
+    if (now < lock.left_at[1]) now = lock.left_at[1];
+}
+
+/* ---- One waiter of a queue: is it in the way? ---------------------------------------------- */
+
+static struct task waiters[ROOM];
+
+static void queue_look(uint64_t i) {
+    struct task *at = &waiters[i % ROOM];
+    found |= at->state & 1 && at != running;
 }
 
 /* ---- Choosing the tag of a view on this core: Linux's choose_new_asid ---------------------- */
@@ -278,7 +311,8 @@ static const struct {
     {"message", message},           {"table_lookup", table_lookup},
     {"name_lookup", name_lookup},   {"record_create", record_create},
     {"task_create", task_create},   {"descriptor_copy", descriptor_copy},
-    {"space_load", space_load},
+    {"space_load", space_load},     {"lock_change", lock_change},
+    {"queue_look", queue_look},
 };
 
 static void set_up(void) {
@@ -286,6 +320,7 @@ static void set_up(void) {
     for (uint32_t i = 0; i < ROOM; i++) {
         free_frames[i] = i;
         mothers[i] = &open_files[i];
+        waiters[i].state = i & 1;
         names[i] = (struct named){.id = i, .mode = 0600, .user = 1000};
         memcpy(names[i].name, "compute", 7);
         names[i].name[7] = (char)('0' + i);

@@ -12,7 +12,7 @@ enum { MOST_THREADS = 26, LOG_ROOM = 64 };
 static int rounds = 20000;
 static volatile int counter;
 
-/* Who ran: a letter is added whenever the one before is another thread's. Unguarded as well. */
+/* Which thread ran: append a letter if the last one is another thread's. Without a lock as well. */
 static volatile char turns[LOG_ROOM + 1];
 static volatile int turns_logged;
 
@@ -28,7 +28,7 @@ static int count_up(void *argument) {
     for (int i = 0; i < rounds; i++) {
         int seen = counter;
         log_turn(me);
-        counter = seen + 1; /* whatever others added since `seen` was read is lost */
+        counter = seen + 1; /* additions by others since `seen` was read are lost */
     }
     return 0;
 }

@@ -1,5 +1,5 @@
 /* signals: handlers, masks, nesting, and signals between processes, one scene after another.
- * Shows: when a signal is delivered, in which order, and what a handler is told. */
+ * Shows: when a signal is delivered, in which order, and what a handler gets. */
 
 #include <err.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* spin: turns round and round, for ever or N times. Shows: that no program can keep the
- * processor, and that Ctrl-C reaches one which never enters the kernel. */
+/* spin: loops for ever, or N times. Shows: that no program can keep the processor, and that Ctrl-C
+ * reaches a program that never enters the kernel. */
 
 #include <stdio.h>
 #include <stdlib.h>

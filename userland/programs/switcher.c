@@ -1,5 +1,5 @@
-/* switcher: two processes, or with `switcher N threads` two threads, give way to each other N
- * times each (default 1000). Shows: what a switch costs, with and without a change of address
+/* switcher: two processes, or with `switcher N threads` two threads, yield to each other N times
+ * each (default 1000). Shows: the cost of a switch, with and without a change of address
  * space. */
 
 #include <err.h>

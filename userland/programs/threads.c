@@ -1,5 +1,5 @@
 /* threads: N producers and N consumers (default 4) pass numbers through a small buffer. Shows:
- * a mutex, two condition variables, and joining. The total comes out the same in every order. */
+ * a mutex, two condition variables, and joining. The total is the same in every order. */
 
 #include <err.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* upper: copies standard input to standard output in capitals, and says on standard error how
- * much that was. Shows: that a read waits until the console has something, and that the three
- * standard descriptors lead to three streams. */
+/* upper: copies standard input to standard output in capitals, and prints the amount on standard
+ * error. Shows: that a read waits until the console has input, and that the three standard
+ * descriptors lead to three streams. */
 
 #include <ctype.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ int main(void) {
     char last = '\n';
     while ((got = read(0, buffer, sizeof buffer)) > 0) {
         for (long i = 0; i < got; i++) {
-            lines += last == '\n'; /* a line begins, whether it ends or not */
+            lines += last == '\n'; /* a line counts when it begins, even without an end */
             last = buffer[i];
             buffer[i] = (char)toupper(last);
         }

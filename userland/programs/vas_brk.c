@@ -1,13 +1,13 @@
-/* vas_brk: two threads grow one heap, one of them inside a VAS, the other outside. Shows: what the
- * three synchronisation policies make of it. Run it three times:
+/* vas_brk: two threads grow one heap, one of them inside a VAS, the other outside. Shows: the
+ * outcome under each of three synchronisation policies. Run it three times:
  *
  *     run.py exec --vas-sync rfc vas_brk        the thread inside cannot come back
  *     run.py exec --vas-sync forward vas_brk    works, and the kernel counts what it pushed
  *     run.py exec --vas-sync subtree vas_brk    works, and there was nothing to push
  *
- *     run.py exec vas_brk segments              no view: a segment is shown at home, and that is all
+ *     run.py exec vas_brk segments              no view: only a segment, shown at home
  *
- * The threads take turns by a flag, so that every seed and any number of cores gives the same. */
+ * The threads take turns by a flag, so every seed and any number of cores gives the same result. */
 
 #include <err.h>
 #include <errno.h>
@@ -26,7 +26,7 @@ static volatile int turn = OVER;
 static int vid;
 static char *inside, *outside; /* the pages that the threads got */
 static struct vantage_region seen_inside;
-static int stuck; /* the worker could not come back */
+static int stuck; /* the worker could not switch back */
 
 static void wait_for(int wanted) {
     while (turn != wanted) thrd_yield();
@@ -81,7 +81,7 @@ static void attach_vas(void) {
     if (vas_attach(0, vid, O_RDWR) < 0) err(1, "cannot attach it");
 }
 
-/* vid stays 0, the process's own space: every switch there is one to where the thread is. */
+/* vid stays 0, the process's own space: every switch goes to where the thread already is. */
 static void attach_segment(void) {
     char *place = (char *)0x100000000000;
     int sid = vas_seg_create("vas_brk", place, place + PAGE, 0600);

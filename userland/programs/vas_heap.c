@@ -1,7 +1,7 @@
-/* vas_heap: one process builds a list in a heap inside a segment and goes away; a second one finds
- * it by name, walks it at the same addresses and makes it longer; a third frees all of it. Shows:
- * pointers that stay good from process to process, and an allocator that lives where its blocks
- * do. The argument is how many items each adds (default 20). */
+/* vas_heap: one process builds a list in a heap inside a segment and ends. A second one finds the
+ * list by name, walks it at the same addresses and makes it longer. A third frees all of it. Shows:
+ * pointers that stay valid from process to process, and an allocator that lies beside its blocks.
+ * The argument is the number of items that each process adds (default 20). */
 
 #include <err.h>
 #include <stdio.h>

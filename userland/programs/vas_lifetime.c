@@ -1,10 +1,10 @@
-/* vas_lifetime: a child writes pages of four kinds of memory, detaches its VAS and ends; then the
- * parent deletes what is left, kind by kind. After that another child fills a VAS until its user's
- * limit stops it. Shows: who still holds memory after exit, what releases it, and who pays. The
- * argument is how many pages that second child asks for (default 512).
+/* vas_lifetime: a child writes pages of four kinds of memory, detaches its VAS and ends. Then the
+ * parent deletes the rest, kind by kind. Then another child fills a VAS until its user's limit
+ * stops it. Shows: what still holds memory after exit, what releases it, and who is charged. The
+ * argument is the number of pages that the second child asks for (default 512).
  *
- * A null_call stands before the first child; in it, when all is written and when it has detached;
- * after it; after each deletion: the VAS, the segment, the file; and after the second child. */
+ * A null_call marks: the start; in the first child, all written, and detached; the end of that
+ * child; each deletion, of the VAS, the segment, the file; and the end of the second child. */
 
 #include <err.h>
 #include <errno.h>
@@ -102,7 +102,7 @@ static void run(char *tool, char *what) {
     if (waitpid(pid, NULL, 0) < 0) err(1, "waitpid");
 }
 
-/* Another VAS, if there may be one. */
+/* Another VAS, if the limit permits one. */
 static void try_another(void) {
     int vid = vas_create("another", 0600);
     if (vid < 0)

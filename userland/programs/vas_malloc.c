@@ -1,11 +1,11 @@
-/* vas_malloc: three processes use one VAS in turn, three times over, with another allocator each time:
- * malloc, which has its lists and its blocks in the process; one that keeps its lists there and takes
- * memory by mmap, as many do; and vas_heap, which keeps everything in a segment. Shows: the trap, and
- * the cure.
+/* vas_malloc: three processes use one VAS in turn, three times, each time with another allocator.
+ * malloc has its lists and its blocks in the process. The second one has its lists there and takes
+ * blocks by mmap, as many allocators do. vas_heap keeps everything in a segment. Shows: the trap,
+ * and the cure.
  *
- * Inside, the first process leaves a pointer to a word of its own and frees the rest; the second
- * allocates as much, and follows the pointer; the third frees a block, goes home, and allocates
- * there. A null_call stands after each process. */
+ * Inside, the first process leaves a pointer to one of its words and frees the rest. The second
+ * allocates as much, and follows the pointer. The third frees a block, goes home, and allocates
+ * there. A null_call follows each process. */
 
 #include <err.h>
 #include <errno.h>
@@ -23,7 +23,7 @@ enum { PAGE = 4096, PAGES = 8, BLOCK = 1024, BLOCKS = PAGES * PAGE / BLOCK };
 static char *const place = (char *)0x400000000000;
 static int vid, sid;
 
-/* ---- Lists here, blocks in whatever mmap gives ------------------------------------------- */
+/* ---- Lists in the process, blocks from mmap ---------------------------------------------- */
 
 struct block {
     struct block *next;
@@ -116,8 +116,8 @@ static void in_a_process(void (*work)(const struct allocator *), const struct al
     pid_t pid = fork();
     if (pid < 0) err(1, "cannot fork");
     if (pid == 0) {
-        first_free = NULL; /* its page is this process's from now on, whatever view writes to it */
-        free(some(malloc(1))); /* and there is a heap before there is a view of it */
+        first_free = NULL; /* from now on its page belongs to this process, in every view */
+        free(some(malloc(1))); /* and the heap exists before any view of it */
         work(with);
         exit(0);
     }

@@ -1,5 +1,5 @@
 /* vas_share: one process builds a tree of words in a segment and ends; another one walks it.
- * Shows: pointers hold in every process, because a segment is everywhere at its own address. */
+ * Shows: pointers are valid in every process, because a segment has the same address everywhere. */
 
 #include <err.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static void insert(struct vas_heap *heap, struct node **at, const char *word) {
     strlcpy((*at)->word, word, sizeof((*at)->word));
 }
 
-/* How many nodes; adds up where they are, and notes their words in order. */
+/* Returns the number of nodes; adds up their addresses, and lists their words in order. */
 static int walk(const struct node *node, unsigned long *sum, char *line, size_t room) {
     if (node == NULL) return 0;
     int left = walk(node->left, sum, line, room);

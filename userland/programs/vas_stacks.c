@@ -1,11 +1,11 @@
-/* vas_stacks: tasks with their stacks at one place. Shows: in one address space they share one stack
- * and lose what they stored; each in a VAS of its own has its own, and so has each of two processes
- * in one VAS; a thread that goes home while it stands on a stack of the VAS falls; and a VAS cannot
- * have memory where the stack of its process is. The argument is how often each of the two threads
- * goes home and comes back (default 3).
+/* vas_stacks: tasks with their stacks at one address. Shows: in one address space they share one
+ * stack and lose what they stored. Each in its own VAS has its own stack, and so has each of two
+ * processes in one VAS. A thread that goes home while it uses a stack of the VAS faults. A VAS
+ * cannot have memory where the stack of its process is. The argument is how often each of the two
+ * threads goes home and comes back (default 3).
  *
- * A null_call stands where a task has stored its letter on its stack: two threads at home, the two
- * inside, two processes; and after the fall and the conflict. */
+ * A null_call marks the moment when a task has stored its letter on its stack: two threads at home,
+ * two inside, two processes. Two more follow the fault and the conflict. */
 
 #include <err.h>
 #include <errno.h>
@@ -37,7 +37,7 @@ static struct task {
 static _Thread_local struct task *me;
 
 /* ---- Changing stacks ---------------------------------------------------------------------
- * Whoever stands on the stack at `place` leaves it by a longjmp to a stack of its process. */
+ * A task that uses the stack at `place` leaves it by a longjmp to a stack of its process. */
 
 static _Noreturn void stand_on_it(void (*work)(void)) {
     __asm__ volatile("mov %0, %%rsp\n"
@@ -56,7 +56,7 @@ static void map_stack(int flags) {
 }
 
 /* ---- Two threads -------------------------------------------------------------------------
- * They take turns, so that every seed and any number of cores gives the same. */
+ * They take turns, so every seed and any number of cores gives the same result. */
 
 enum turn { NOBODY, A_STORES, B_STORES, A_LOOKS, A_ENTERS, B_ENTERS, BOTH_TRAVEL };
 static volatile int turn;

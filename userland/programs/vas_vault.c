@@ -1,12 +1,11 @@
 /* vas_vault: a secret in a VAS, and four ways to get at it, each in a process of its own: a stray
  * read from outside; hijacked code that switches in by itself; the same against a registered entry;
- * and a fork that attaches the VAS anew. Shows: what a compartment stops and what it does not.
+ * and a process that attaches the VAS anew. Shows: what a compartment stops, and what a gate adds.
  *
  * Each prints what it got hold of, in hex, or a dash. A null_call stands after each. */
 
 #include <err.h>
 #include <errno.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,34 +16,37 @@
 #include <vantage.h>
 #include <vas.h>
 
-enum { SECRET_BYTES = 8, PAGES = 2, PAGE = 4096 };
-static char *const vault = (char *)0x500000000000; /* the secret, and above it the gate's stack */
+enum { SECRET_BYTES = 8, PAGES = 3, PAGE = 4096 };
+static char *const vault = (char *)0x500000000000; /* the secret, the gate's stack, the gate */
 static int vid;
 
 /* ---- The gate -------------------------------------------------------------------------
- * It trusts nothing of its caller's, not the stack either: it has one in the vault. It tells
- * whether a guess is right, and leaves by a stack that is there at home. */
+ * It lies in the vault, where nobody outside can rewrite it, and it trusts nothing of its caller's:
+ * it has a stack in the vault, and calls nothing of the program. It tells whether a guess is right.
+ * After its switch home its next instruction is not there, so the kernel lets its caller go on. */
 
-char landing[4 * PAGE];
-static char guess[SECRET_BYTES];
-static int right = -1;
-static jmp_buf back;
+char guess[SECRET_BYTES];
+int right = -1;
+extern const char gate_code[], gate_end[];
 
-__attribute__((used)) static void serve(void) {
-    right = memcmp(guess, vault, SECRET_BYTES) == 0;
-}
+__asm__("gate_code:\n"
+        "    movabs $0x500000002000, %rsp\n"
+        "    push $0\n"
+        "    movabs $0x500000000000, %rsi\n"
+        "    movabs $guess, %rdi\n"
+        "    mov $8, %ecx\n"
+        "    cmp %ecx, %ecx\n"
+        "    repe cmpsb\n"
+        "    sete (%rsp)\n"
+        "    pop %rax\n"
+        "    movabs $right, %rdi\n"
+        "    mov %eax, (%rdi)\n"
+        "    xor %edi, %edi\n"
+        "    mov $1337, %eax\n" /* vas_switch(0) */
+        "    syscall\n"
+        "gate_end:\n");
 
-__attribute__((used)) static void leave(void) { longjmp(back, 1); }
-
-__attribute__((naked)) static void gate(void) {
-    __asm__ volatile("movabs $0x500000002000, %rsp\n"
-                     "call serve\n"
-                     "lea landing+16384(%rip), %rsp\n"
-                     "xor %edi, %edi\n"
-                     "mov $1337, %eax\n" /* vas_switch(0) */
-                     "syscall\n"
-                     "call leave\n");
-}
+static char *gate(void) { return vault + 2 * PAGE; }
 
 /* ---- The four ------------------------------------------------------------------------- */
 
@@ -67,9 +69,10 @@ static void stray_read(void) {
 static void hijacked(void) {
     char found[SECRET_BYTES];
     if (vas_switch(vid) < 0) err(1, "cannot switch");
-    memcpy(found, vault, SECRET_BYTES);
+    int inside = active_vas() == vid;
+    if (inside) memcpy(found, vault, SECRET_BYTES);
     vas_switch(0);
-    tell(found);
+    tell(inside ? found : NULL);
 }
 
 static void switch_in(void) {
@@ -79,28 +82,22 @@ static void switch_in(void) {
 
 static void guard(void) {
     attach();
-    if (vas_entry(vid, gate) < 0) err(1, "cannot register the gate");
+    if (vas_entry(vid, (void (*)(void))gate()) < 0) err(1, "cannot register the gate");
 }
 
 static void meet_the_gate(void) {
     guard();
-    if (setjmp(back) == 0) hijacked();
+    hijacked();
     if (right < 0) errx(1, "the gate was passed by");
-    tell(NULL);
 }
 
+/* A process of the owner's that never registered anything. It gives itself all rights first. */
 static void attach_anew(void) {
-    guard();
-    pid_t pid = fork();
-    if (pid < 0) err(1, "cannot fork");
-    if (pid) {
-        waitpid(pid, NULL, 0);
-        return;
-    }
-    if (vas_attach(0, vid, O_RDWR) < 0)
-        tell(NULL);
-    else
-        hijacked();
+    const struct vas_attr mine = {.mode = 0600, .user = getuid(), .group = getgid()};
+    if (vas_setattr(vid, &mine) < 0) err(1, "cannot take the rights");
+    attach();
+    hijacked();
+    if (right < 0) errx(1, "the gate was passed by");
 }
 
 static void try(void (*way)(void)) {
@@ -124,6 +121,8 @@ static void fill(void) {
              -1, 0) == MAP_FAILED)
         err(1, "no memory for the vault");
     if (getrandom(vault, SECRET_BYTES, 0) != SECRET_BYTES) err(1, "no secret");
+    memcpy(gate(), gate_code, (size_t)(gate_end - gate_code));
+    if (mprotect(gate(), PAGE, PROT_READ | PROT_EXEC) < 0) err(1, "no gate");
     if (vas_switch(0) < 0 || vas_detach(0, vid) < 0) err(1, "cannot leave the vault");
 }
 

@@ -1,5 +1,5 @@
-/* vas_views: one program and three address spaces, each with a segment of its own at one place.
- * Shows: the same address means something else in each view, and nothing at home. */
+/* vas_views: one program and three address spaces, each with its own segment at one address.
+ * Shows: the same address has other contents in each view, and is not mapped at home. */
 
 #include <err.h>
 #include <stdio.h>

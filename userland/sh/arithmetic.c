@@ -78,15 +78,15 @@ static long primary(int counts) {
     return value;
 }
 
-/* Operators from the loosest to the tightest; && and || are apart, because they may not look
- * at their right side. Longer ones stand before those they begin with. */
+/* Operators from the loosest to the tightest. && and || are handled apart, because they may skip
+ * their right side. A longer operator stands before its own beginning. */
 static const char *const levels[][5] = {
     {"|"},        {"^"},      {"&"},           {"==", "!="}, {"<=", ">=", "<", ">"},
     {"<<", ">>"}, {"+", "-"}, {"*", "/", "%"},
 };
 enum { LEVELS = sizeof levels / sizeof *levels };
 
-/* "|" is not the operator where "||" stands. */
+/* In "||", the first "|" is no operator. */
 static int is_operator(const char *operator) {
     at += strspn(at, " \t\n");
     size_t length = strlen(operator);

@@ -1,4 +1,4 @@
-/* Commands that are part of the shell: they change it, or are too frequent to be programs. */
+/* Commands that are part of the shell: they change it, or are used too often to be programs. */
 
 #include "sh.h"
 
@@ -57,7 +57,7 @@ static int run_umask(int argc, char **argv) {
 
 /* ---- Variables ----------------------------------------------------------------------- */
 
-/* NAME and NAME=VALUE, to each of which something is done. */
+/* Apply an action to each word, which is NAME or NAME=VALUE. */
 static int declare(int argc, char **argv, void (*mark_it)(const char *)) {
     for (int i = 1; i < argc; i++) {
         size_t length = name_length(argv[i]);
@@ -159,8 +159,8 @@ static int run_shift(int argc, char **argv) {
 
 /* ---- Reading ------------------------------------------------------------------------- */
 
-/* A line without its newline; with backslashes kept (-r), or with those that quote turned into
- * \1 in front of what they quote. The result is 0 at the end of the input. */
+/* A line without its newline. With -r it keeps backslashes; otherwise a quoting backslash becomes
+ * \1 in front of the quoted character. The result is 0 at the end of the input. */
 static int read_line(struct text *line, int raw) {
     for (char c;;) {
         ssize_t got = read(STDIN_FILENO, &c, 1);
@@ -185,7 +185,7 @@ static char *without_marks(const char *from, const char *to) {
 
 static int is_space(const char *ifs, char c) { return c && isspace(c) && strchr(ifs, c); }
 
-/* Up to the next separator; the last name takes all that is left. */
+/* Up to the next separator; the last name gets the rest of the line. */
 static const char *take_field(const char *at, const char *ifs, const char *name, int is_last) {
     const char *end = at;
     while (*end && (is_last || !strchr(ifs, *end))) end += *end == '\1' && end[1] ? 2 : 1;
@@ -251,7 +251,7 @@ static int run_getopts(int argc, char **argv) {
     return ends;
 }
 
-/* ---- The order of things ------------------------------------------------------------- */
+/* ---- Flow of control ----------------------------------------------------------------- */
 
 static int run_exit(int argc, char **argv) { leave(argc > 1 ? atoi(argv[1]) & 255 : status); }
 

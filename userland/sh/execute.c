@@ -109,7 +109,7 @@ static void assign(struct word *assignments, struct saved **saved, int exports) 
     }
 }
 
-static int substituted; /* by the command being run: its status is ours, if there is no other */
+static int substituted; /* by a substitution: its status is ours, if there is no other */
 
 static int only_redirects(struct node *node) {
     struct undone undone = {0};
@@ -181,7 +181,7 @@ static int is_program(const char *path) {
     return stat(path, &found) == 0 && S_ISREG(found.st_mode) && access(path, X_OK) == 0;
 }
 
-/* By PATH, unless the name has a slash; NULL if there is none. */
+/* Search PATH, unless the name has a slash; NULL if there is none. */
 char *find_program(const char *name) {
     const char *folders = get("PATH");
     if (strchr(name, '/')) return take_text(name, strlen(name));
@@ -357,7 +357,7 @@ static int run_kind(struct node *node, int flags) {
     return 0;
 }
 
-/* With set -e the shell ends where one of these fails and nobody looks. */
+/* With set -e the shell ends if one of these fails and its status is not tested. */
 static int may_end_shell(enum kind kind) {
     return kind == COMMAND || kind == PIPELINE || kind == SUBSHELL;
 }
@@ -382,7 +382,7 @@ int run(struct node *node, int flags) {
 
 /* ---- Text ---------------------------------------------------------------------------- */
 
-/* With LAST nothing follows the text in this process. */
+/* LAST: nothing follows the text in this process. */
 int run_text(const char *text, int flags) {
     jmp_buf out;
     struct parser p = {.at = text, .out = &out};

@@ -1,8 +1,8 @@
-/* From a word as written to what a command gets: parameters, substitutions, arithmetic, then
- * splitting into fields, names of files, and quotes away. (POSIX, 2.6)
+/* From a word as written to the words of a command: parameters, substitutions, arithmetic, then
+ * splitting into fields, names of files, and removal of quotes. (POSIX, 2.6)
  *
- * While a word is being expanded, every character that was quoted stands behind a backslash.
- * So patterns can be matched as they are, and without_escapes() removes all quotes at once. */
+ * During the expansion of a word, every quoted character stands behind a backslash. So patterns
+ * can be matched as they are, and without_escapes() removes all quotes at once. */
 
 #include "sh.h"
 
@@ -22,7 +22,7 @@ struct expansion {
     int was_quoted;  /* does the field exist even when it is empty? */
     int nested;      /* are we in the word of ${name:-word}? */
     int nothing_at;  /* "$@" without parameters makes no field */
-    int after_space; /* the last field was ended by white space */
+    int after_space; /* white space ended the last field */
 };
 
 static void expand(struct expansion *e, const char *at, const char *end);
@@ -47,7 +47,7 @@ static int has_field(struct expansion *e) {
     return e->field.length > 0 || (e->was_quoted && !e->nothing_at);
 }
 
-/* A result outside of quotes: characters of IFS separate fields; white space may be many. */
+/* A result outside quotes: characters of IFS separate fields; white space counts once. */
 static void add_split(struct expansion *e, char c, const char *ifs) {
     if (!strchr(ifs, c)) {
         e->after_space = 0;
@@ -77,7 +77,7 @@ static void add_value(struct expansion *e, const char *value) {
     }
 }
 
-/* $@ and $*: a field for each, but "$*" and what cannot be split are one, with IFS between. */
+/* $@ and $*: one field each. "$*", and any place without fields: one string, with IFS between. */
 static void add_parameters(struct expansion *e, char which) {
     const char *ifs = get("IFS");
     char separator = !ifs ? ' ' : *ifs;
@@ -182,7 +182,7 @@ static _Noreturn void bad_substitution(const char *at, const char *end) {
     fail(2, "${%s}: bad substitution", text_between(at, end));
 }
 
-/* What stands between ${ and }. */
+/* The part between ${ and }. */
 static void add_braces(struct expansion *e, const char *at, const char *end) {
     if (*at == '#' && at + 1 < end && parameter_length(at + 1) == (size_t)(end - at - 1)) {
         const char *name = text_between(at + 1, end), *value = value_of(name);
@@ -221,7 +221,7 @@ static void add_arithmetic(struct expansion *e, const char *at, const char *end)
     add_value(e, number);
 }
 
-/* What begins with a dollar. Returns where it ends. */
+/* Expand at a dollar; returns the end of the expansion. */
 static const char *add_dollar(struct expansion *e, const char *at, struct parser *p) {
     size_t length = isdigit(at[1]) ? 1 : parameter_length(at + 1);
     const char *end = length ? at + 1 + length : skip_quoted(p, at);

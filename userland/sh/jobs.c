@@ -1,7 +1,7 @@
-/* Jobs: the processes that one pipeline was started as.
+/* Jobs: a job is the processes of one pipeline.
  *
  * With job control (set -m, which an interactive shell has) every job is a process group. The
- * terminal belongs to one group; who else reads from it is stopped. (POSIX, 2.11; XBD 11.1) */
+ * terminal belongs to one group; other readers are stopped. (POSIX, 2.11; XBD 11.1) */
 
 #include "sh.h"
 
@@ -49,7 +49,7 @@ enum state job_state(struct job *job) {
     return state;
 }
 
-/* What $? is told: that of the last process. */
+/* The value of $?: the status of the last process. */
 int job_status(struct job *job) {
     int ended = job->count ? job->processes[job->count - 1].status : 0;
     if (WIFSTOPPED(ended)) return 128 + WSTOPSIG(ended);
@@ -96,7 +96,7 @@ static void begin_child(struct job *job, int background) {
     if (nothing > 0) dup2(nothing, STDIN_FILENO), close(nothing);
 }
 
-/* Parent and child both see to the group, because either may come first. */
+/* Parent and child both set the group, because either may run first. */
 pid_t start(struct job *job, int background) {
     fflush(stdout);
     if (job && job->count == JOB_PROCESSES) fail(2, "the pipeline is too long");
@@ -139,7 +139,7 @@ int collect(int block) {
     return 1;
 }
 
-/* ^C and a broken pipe are what was meant; other signals deserve a word. */
+/* ^C and a broken pipe are intended; other signals get a message. */
 static void tell_signal(struct job *job) {
     int ended = job->processes[job->count - 1].status, number = WTERMSIG(ended);
     if (!WIFSIGNALED(ended) || number == SIGPIPE) return;
@@ -181,7 +181,7 @@ int wait_in_background(struct job *job) {
     return result;
 }
 
-/* ---- Telling ------------------------------------------------------------------------- */
+/* ---- Reporting ----------------------------------------------------------------------- */
 
 static const char *state_in_words(struct job *job, char *buffer, size_t size) {
     int ended = job->count ? job->processes[job->count - 1].status : 0;
@@ -204,7 +204,7 @@ void print_job(struct job *job) {
     job->changed = 0;
 }
 
-/* Before a prompt: what has become of the jobs in the background. */
+/* Before a prompt: report the background jobs that have changed. */
 void tell_changes(void) {
     while (collect(0) > 0);
     for (struct job *job = NULL; (job = job_after(job));) {

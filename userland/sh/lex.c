@@ -13,7 +13,7 @@ static const char *skip_to(struct parser *p, const char *at, char end) {
     return at + 1;
 }
 
-/* The end of $(..) is where its commands end: only the parser can tell. */
+/* $(..) ends where its commands end: only the parser can find that place. */
 const char *skip_substitution(struct parser *p, const char *at) {
     struct parser inner = {.at = at, .out = p->out};
     next_token(&inner);
@@ -34,7 +34,7 @@ static const char *skip_arithmetic(struct parser *p, const char *at) {
     return at;
 }
 
-/* "$((" may also begin a substitution whose first command is in parentheses; we say it does not. */
+/* "$((" could also begin a substitution whose first command is in parentheses; here it does not. */
 static const char *skip_dollar(struct parser *p, const char *at) {
     if (at[1] == '(')
         return at[2] == '(' ? skip_arithmetic(p, at + 3) : skip_substitution(p, at + 2);
@@ -69,7 +69,7 @@ static const char *skip_blanks(const char *at) {
 
 /* ---- Here-documents ------------------------------------------------------------------ */
 
-/* The lines from p->at on, up to one that says what `redirect->word` says. */
+/* The lines from p->at on, up to a line that equals `redirect->word`. */
 static void read_document(struct parser *p, struct redirect *redirect) {
     redirect->quoted = strpbrk(redirect->word, "\\'\"") != NULL;
     char *end = redirect->quoted ? expand_text(redirect->word) : redirect->word;
@@ -122,7 +122,7 @@ static void read_word(struct parser *p) {
     p->at = at;
 }
 
-/* Digits right in front of < or > belong to it. */
+/* Digits directly in front of < or > belong to it. */
 static void read_number(struct parser *p) {
     const char *at = p->at;
     p->number = -1;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 char *shell_name = "sh";
-static jmp_buf top; /* where an interactive shell goes on after an error */
+static jmp_buf top; /* where an interactive shell continues after an error */
 
 _Noreturn void fail(int with, const char *format, ...) {
     char message[512];
@@ -41,7 +41,7 @@ static void prompt(const char *name, const char *otherwise) {
     fprintf(stderr, "%s", text ? expand_document(text) : otherwise);
 }
 
-/* One line, byte by byte: what follows it may be meant for a command. 0 at the end; -1 after
+/* One line, byte by byte: the bytes after it may belong to a command. 0 at the end; -1 after
  * ^C. */
 static int read_line(struct text *line) {
     for (char c = 0; c != '\n';) {
@@ -60,7 +60,7 @@ static int read_line(struct text *line) {
     return 1;
 }
 
-/* NULL when there is more to read, or nothing to do. */
+/* NULL if more lines are needed, or if there is nothing to do. */
 static struct node *parse(const char *text, int *why) {
     jmp_buf out;
     struct parser p = {.at = text, .out = &out};

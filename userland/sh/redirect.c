@@ -1,4 +1,4 @@
-/* Redirections: descriptors pointed elsewhere, and back again. */
+/* Redirections: pointing descriptors elsewhere, and restoring them. */
 
 #include "sh.h"
 
@@ -43,7 +43,7 @@ static int open_file(int kind, const char *path) {
     return fd < 0 ? complain(path) : fd;
 }
 
-/* Keep what `fd` is, out of the way of programs. */
+/* Keep a copy of `fd` under a number that programs do not use. */
 static void remember(struct undone *undone, int fd) {
     size_t room = sizeof undone->steps / sizeof *undone->steps;
     if ((size_t)undone->count == room) fail(2, "too many redirections");

@@ -1,6 +1,6 @@
 /* The shell, from text to processes. Read the files in this order:
  *
- *     text.c       memory that is given back all at once, and strings that grow
+ *     text.c       memory that is released all at once, and strings that grow
  *     lex.c        from characters to tokens
  *     parse.c      from tokens to a tree
  *     variables.c  variables and positional parameters
@@ -8,8 +8,8 @@
  *     arithmetic.c $((..))
  *     glob.c       from patterns to the names of files
  *     redirect.c   < > >> << and undoing them
- *     execute.c    walking the tree
- *     jobs.c       the processes that were started: waiting, and the terminal's owner
+ *     execute.c    executing the tree
+ *     jobs.c       the processes of a pipeline: waiting, and the terminal's owner
  *     trap.c       signals
  *     builtins.c   commands that must be part of the shell, and builtin_jobs.c those about jobs
  *     main.c       where the text comes from
@@ -28,11 +28,11 @@ struct mark {
     size_t chunk, used;
 };
 
-void *take(size_t bytes); /* zeroed; given back by release() only */
+void *take(size_t bytes); /* zeroed; only release() frees it */
 char *take_text(const char *text, size_t length);
 struct mark mark(void);
-void release(struct mark mark); /* all that was taken since */
-void keep(void);                /* what is taken now stays for good */
+void release(struct mark mark); /* free all that was taken since */
+void keep(void);                /* all memory taken so far stays */
 
 struct text {
     char *bytes; /* ends with a zero, once anything was added */
@@ -63,12 +63,12 @@ struct redirect {
     struct redirect *next;
     int kind; /* the token */
     int fd;
-    char *word; /* the file; of a here-document, what it says */
-    int quoted; /* the here-document is taken as it stands */
+    char *word; /* the file; of a here-document, its text */
+    int quoted; /* no expansion in the here-document */
 };
 
 struct parser {
-    const char *at;      /* what has not been read */
+    const char *at;      /* the text not yet read */
     const char *start;   /* where the current token begins, */
     const char *end;     /* and where the one before it ended */
     int token;
@@ -76,7 +76,7 @@ struct parser {
     int number;          /* digits in front of < or >; -1 if there were none */
     struct redirect *awaited[8]; /* here-documents whose text comes after this line */
     int awaited_count;
-    jmp_buf *out;        /* where to go when the text makes no sense, with one of: */
+    jmp_buf *out;        /* where to jump at a syntax error, with one of: */
 };
 enum { INCOMPLETE = 1, WRONG = 2 };
 
@@ -139,7 +139,7 @@ void take_environment(void);
 size_t name_length(const char *text); /* of the name at the beginning; 0 if there is none */
 char *assignment_value(const char *text); /* behind the = of NAME=value; NULL if it is none */
 
-struct saved; /* what a variable was, before a function or a command had its own */
+struct saved; /* a variable's value before a function or a command changed it */
 struct saved *save(struct saved *list, const char *name);
 void restore(struct saved *list);
 
@@ -149,7 +149,7 @@ char **expand_words(struct word *words, int *count);
 char *expand_text(const char *word);     /* one string, without quotes */
 char *expand_pattern(const char *word);  /* one string, quoted characters behind a \ */
 char *expand_document(const char *text); /* of a here-document */
-char *quoted(const char *text);          /* in '' where the shell would not read it back */
+char *quoted(const char *text);          /* in '' if the shell could not read it back otherwise */
 char *without_escapes(const char *pattern);
 long arithmetic(const char *expression);
 int has_wildcard(const char *pattern);
@@ -160,7 +160,7 @@ char **glob(const char *pattern, size_t *count); /* sorted; nothing if nothing m
 enum { FIRST_OWN_FD = 10 }; /* the shell keeps its own descriptors from here on */
 
 struct undo {
-    int fd, copy; /* copy: what it was, or -1 if it was closed */
+    int fd, copy; /* copy: of the old descriptor, or -1 if it was closed */
 };
 
 struct undone {
@@ -168,12 +168,12 @@ struct undone {
     int count;
 };
 
-int redirect(struct redirect *redirects, struct undone *undone); /* NULL: for good; 0 if done */
+int redirect(struct redirect *redirects, struct undone *undone); /* NULL: permanent; 0 if done */
 void undo(struct undone *undone);
 
 /* ---- execute.c ----------------------------------------------------------------------- */
 
-enum { LAST = 1, TESTED = 2 }; /* nothing follows in this process; the status is looked at */
+enum { LAST = 1, TESTED = 2 }; /* nothing follows in this process; the status is tested */
 enum { NO_SKIP, SKIP_BREAK, SKIP_CONTINUE, SKIP_RETURN };
 
 extern int status;       /* $? */
@@ -198,7 +198,7 @@ char *find_program(const char *name);
 void forget_function(const char *name);
 int is_function(const char *name);
 _Noreturn void exec_program(char **arguments);
-_Noreturn void abandon(void); /* what an interactive shell does, because of ^C */
+_Noreturn void abandon(void); /* in an interactive shell, after ^C */
 _Noreturn void fail(int status, const char *format, ...)
     __attribute__((__format__(__printf__, 2, 3)));
 
@@ -217,7 +217,7 @@ struct job {
         enum state state;
     } processes[JOB_PROCESSES];
     int background;
-    int changed; /* and the user has not been told */
+    int changed; /* and not yet reported to the user */
     char *source;
 };
 
@@ -226,7 +226,7 @@ void forget_job(struct job *job);
 pid_t start(struct job *job, int background); /* fork a process of the job */
 int wait_for(struct job *job);                /* in the foreground; its status */
 int wait_in_background(struct job *job);      /* 128 + n when a signal ends the waiting */
-int collect(int block); /* learn of one change; 0: there is none, -1: a signal came */
+int collect(int block); /* take one change; 0: there is none, -1: a signal came */
 void tell_changes(void);
 void print_job(struct job *job);
 void continue_job(struct job *job, int background);

@@ -1,7 +1,7 @@
 /* Memory for trees and words, and strings that grow.
  *
- * What one command needs is taken piece by piece and given back at once, when the command has
- * run. A function's tree must stay: keep() raises the floor below which nothing is given back. */
+ * A command takes memory piece by piece, and the shell releases all of it after the command. A
+ * function's tree must stay: keep() raises the mark below which nothing is released. */
 
 #include "sh.h"
 

@@ -1,4 +1,4 @@
-/* Signals: what a script does about them, and what the shell itself does. */
+/* Signals: the traps of a script, and the shell's own handling. */
 
 #include "sh.h"
 
@@ -25,7 +25,7 @@ static void install(int signal, sighandler_t handler) {
     sigaction(signal, &action, NULL);
 }
 
-/* What an interactive shell does about a signal that has no trap. */
+/* How an interactive shell handles a signal without a trap. */
 static sighandler_t usual(int signal) {
     if (!interactive) return SIG_DFL;
     switch (signal) {
@@ -52,7 +52,7 @@ void set_up_signals(void) {
         install(shells_own[i], usual(shells_own[i]));
 }
 
-/* In a child of an interactive shell: what the shell ignores for itself, programs do not. */
+/* In a child of an interactive shell: restore the signals that the shell ignores for itself. */
 void default_signals(void) {
     for (size_t i = 0; i < sizeof shells_own / sizeof *shells_own; i++) {
         if (!actions[shells_own[i]]) install(shells_own[i], SIG_DFL);

@@ -17,7 +17,7 @@ struct variable {
 static struct variable *variables;
 struct parameters parameters;
 
-/* Where the variable is, or where it belongs. */
+/* The place of the variable in the list, or the place to insert it. */
 static struct variable **place_of(const char *name) {
     struct variable **link = &variables;
     while (*link && strcmp((*link)->name, name) < 0) link = &(*link)->next;
@@ -47,7 +47,7 @@ static void pass_on(struct variable *variable) {
     if (variable->value) setenv(variable->name, variable->value, 1);
 }
 
-/* The old value may be what `value` points into. */
+/* `value` may point into the old value. */
 void set(const char *name, const char *value) {
     struct variable *variable = find_or_make(name);
     if (variable->flags & READONLY) fail(2, "%s: is read only", name);
@@ -76,7 +76,7 @@ void export_variable(const char *name) {
 
 void make_readonly(const char *name) { find_or_make(name)->flags |= READONLY; }
 
-/* Those with all flags of `which`, as commands that would set them. */
+/* Print those with all flags of `which`, as commands that would set them. */
 void print_variables(const char *prefix, int which) {
     for (struct variable *each = variables; each; each = each->next) {
         if ((each->flags & which) != which || (!each->value && which == ALL)) continue;
@@ -108,7 +108,7 @@ char *assignment_value(const char *text) {
     return length && text[length] == '=' ? (char *)text + length + 1 : NULL;
 }
 
-/* ---- Bringing back ------------------------------------------------------------------- */
+/* ---- Restoring ----------------------------------------------------------------------- */
 
 struct saved {
     struct saved *next;

@@ -1,4 +1,4 @@
-/* chmod: who may do what with files. The mode is octal, or like u+x, go-w, a=r. */
+/* chmod: change the rights of files. The mode is octal, or like u+x, go-w, a=r. */
 
 #include <err.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* cp: copy a file to another name, or files into a folder; -r: folders with all in them. */
+/* cp: copy a file to another name, or files into a folder; -r: folders with their content. */
 
 #include <dirent.h>
 #include <err.h>

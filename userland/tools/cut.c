@@ -1,4 +1,4 @@
-/* cut: parts of lines. -c LIST: characters; -f LIST: fields, which a tab ends, or what -d says.
+/* cut: parts of lines. -c LIST: characters; -f LIST: fields, separated by a tab or by -d C.
  * A list is like 1,3-5,7-. */
 
 #include <ctype.h>

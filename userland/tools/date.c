@@ -1,4 +1,4 @@
-/* date: now, in UTC; +FORMAT as strftime has it. */
+/* date: the time now, in UTC; +FORMAT: in a format of strftime. */
 
 #include <err.h>
 #include <stdio.h>

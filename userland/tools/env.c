@@ -1,4 +1,4 @@
-/* env: the environment; or a command in one that is changed: env [-i] NAME=VALUE.. COMMAND.. */
+/* env: print the environment; or run a command in a changed one: env [-i] NAME=VALUE.. COMMAND.. */
 
 #include <err.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* grep: lines in which a pattern occurs. -v: in which it does not; -i: capitals do not matter;
- * -c: only how many; -n: with line numbers; -q: only the status; -l: only names; -F: no pattern
- * but plain text; -E: the same patterns. Patterns: . [a-z] [^a-z] ^ $ \x and, behind a
+/* grep: lines that match a pattern. -v: lines that do not; -i: ignore case;
+ * -c: only the number; -n: with line numbers; -q: only the status; -l: only names; -F: plain text
+ * instead of a pattern; -E: the same patterns. Patterns: . [a-z] [^a-z] ^ $ \x and, behind a
  * character, * + ? (the last two with -E, or as \+ and \?). */
 
 #include <ctype.h>

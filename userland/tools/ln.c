@@ -1,4 +1,4 @@
-/* ln: another name for a file; -s: a symbolic link; -f: in place of what is there. */
+/* ln: another name for a file; -s: a symbolic link; -f: replace an existing file. */
 
 #include <err.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* ls: what is in folders. -l: modes, owners and sizes too; -a: names that begin with a dot too;
- * -d: folders themselves; -1: a name a line, which is how names are always printed. */
+/* ls: the names in folders. -l: modes, owners and sizes too; -a: names that begin with a dot too;
+ * -d: folders themselves; -1: one name a line, which is always so here. */
 
 #include <dirent.h>
 #include <err.h>
@@ -98,7 +98,7 @@ static int is_folder(const char *path) {
     return !folders_themselves && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Files first, then what is in the folders. */
+/* Files first, then the content of the folders. */
 static void list_all(int count, char **paths) {
     int printed = 0;
     for (int i = 0; i < count; i++) {

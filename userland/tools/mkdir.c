@@ -1,4 +1,4 @@
-/* mkdir: make folders; -p: those above them too, and what is there is fine. */
+/* mkdir: make folders; -p: their parents too, and existing folders are no error. */
 
 #include <err.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* printf: words by a format, which is used again while there are words. Also built into sh.
+/* printf: print words by a format, which is repeated while there are words. Also built into sh.
  * Conversions: d i u o x X c s b %. Escapes: \n \t \r \a \b \f \v \\ \NNN. */
 
 #include <ctype.h>
@@ -11,7 +11,7 @@ static int failed, stopped;
 
 static const char *next_word(void) { return *words ? *words++ : NULL; }
 
-/* What a backslash begins; returns what follows it. */
+/* Print an escape, which begins with a backslash; returns the text after it. */
 static const char *put_escape(const char *at) {
     static const char letters[] = "ntrabfv\\\"", values[] = "\n\t\r\a\b\f\v\\\"";
     const char *letter = *at ? strchr(letters, *at) : NULL;

@@ -1,4 +1,4 @@
-/* ps: the processes, as /proc tells of them. */
+/* ps: the processes, from /proc. */
 
 #include <ctype.h>
 #include <dirent.h>

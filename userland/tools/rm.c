@@ -1,4 +1,4 @@
-/* rm: take away names of files; -r: folders with all in them; -f: what is not there is fine. */
+/* rm: remove names of files; -r: folders with their content; -f: a missing file is no error. */
 
 #include <dirent.h>
 #include <err.h>
@@ -18,7 +18,7 @@ static void complain(const char *path) {
 
 static void take_away(const char *path);
 
-/* The folder is read from the beginning until it is empty: entries move when others go. */
+/* Read the folder from its beginning until it is empty: a removal moves the other entries. */
 static void empty(const char *path) {
     int before = failed;
     for (int found = 1; found && failed == before;) {

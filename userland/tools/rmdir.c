@@ -1,4 +1,4 @@
-/* rmdir: take away empty folders. */
+/* rmdir: remove empty folders. */
 
 #include <err.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/* sleep: wait so many seconds, which may have a fraction. */
+/* sleep: wait for a number of seconds, which may have a fraction. */
 
 #include <ctype.h>
 #include <err.h>

@@ -1,5 +1,5 @@
-/* sort: lines in order. -n: by the number at the beginning; -r: backwards; -u: one of equals;
- * -f: capitals do not matter; -k N: by field N on; -t C: fields end at C, not at blanks. */
+/* sort: lines in order. -n: by the number at the beginning; -r: reverse; -u: one of equal lines;
+ * -f: ignore case; -k N: from field N on; -t C: fields end at C, not at blanks. */
 
 #include <ctype.h>
 #include <err.h>
@@ -25,7 +25,7 @@ static const char *key(const char *line) {
     return line;
 }
 
-/* What follows the whole part decides among equal ones. */
+/* Among equal whole parts, the rest decides. */
 static int by_number(const char *a, const char *b) {
     char *rest_a, *rest_b;
     long x = strtol(a, &rest_a, 10), y = strtol(b, &rest_b, 10);

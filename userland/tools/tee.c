@@ -1,4 +1,4 @@
-/* tee: standard input to standard output and into files; -a: behind what they hold. */
+/* tee: copy standard input to standard output and into files; -a: append to the files. */
 
 #include <err.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* test and [: is something so? The status says it. Also built into sh.
+/* test and [: check a condition; the status is the answer. Also built into sh.
  *     -e -f -d -h -L -p -c -b -s -r -w -x FILE    -t FD    -n -z WORD    WORD = != WORD
  *     N -eq -ne -lt -le -gt -ge N    FILE -nt -ot -ef FILE    ! ( ) -a -o */
 
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char **at, **end; /* the words not looked at */
-static int wrong;        /* a sentence has been printed, and the status is 2 */
+static char **at, **end; /* the words not yet read */
+static int wrong;        /* an error was printed, and the status is 2 */
 
 static int either(void);
 

@@ -1,5 +1,5 @@
-/* touch: make files, or give those that are there the time of now; -c: make none; -a, -m: only
- * when they were read, or changed; -r FILE: the times of another one. */
+/* touch: make files, or set the times of existing ones to now; -c: make none; -a, -m: only the time
+ * of access, or of change; -r FILE: the times of another file. */
 
 #include <err.h>
 #include <errno.h>

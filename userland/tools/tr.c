@@ -1,5 +1,5 @@
-/* tr: characters to others: tr a-z A-Z. -d: take them away; -s: one of equal ones in a row;
- * -c: those that are not named. Classes like [:space:], and \n \t \\ \NNN. */
+/* tr: replace characters: tr a-z A-Z. -d: delete them; -s: keep one of equal ones in a row;
+ * -c: characters that are not named. Classes like [:space:], and \n \t \\ \NNN. */
 
 #include <ctype.h>
 #include <err.h>
@@ -20,7 +20,7 @@ static int holds(const struct set *set, int c) {
     return memchr(set->members, c, (size_t)set->count) != NULL;
 }
 
-/* A character of the description, with its escape undone. */
+/* A character of the description, with its escape decoded. */
 static int character(const char **at) {
     int c = (unsigned char)*(*at)++;
     if (c != '\\' || !**at) return c;

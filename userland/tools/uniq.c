@@ -1,5 +1,5 @@
-/* uniq: one of equal lines that follow each other. -c: how many there were; -d: only those of
- * which there were several; -u: only the others. */
+/* uniq: one of equal neighbouring lines. -c: with their number; -d: only lines that occur several
+ * times; -u: only the others. */
 
 #include <err.h>
 #include <stdio.h>

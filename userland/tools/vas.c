@@ -5,10 +5,10 @@
  *     vas attach VAS SEGMENT [r|w|rw] | detach VAS SEGMENT
  *     vas run VAS COMMAND [ARGUMENT..]
  *
- * `run` loads the program into this process, as the kernel would, switches, and jumps into it: from
- * its first instruction on it sees the VAS's memory beside its own. (exec would lead it home.) For
- * that this tool is movable, so that the place of a program is free. What the program maps belongs
- * to the VAS, and stays. An orphan is attached to no process. */
+ * `run` loads the program into this process, as the kernel would, switches, and jumps into it. So
+ * from its first instruction on, the program sees the VAS's memory beside its own. (exec would
+ * switch home.) This tool is movable, so the address of a program is free. Memory that the program
+ * maps belongs to the VAS, and stays. An orphan is attached to no process. */
 
 #include <elf.h>
 #include <sys/mman.h>

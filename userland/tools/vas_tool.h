@@ -1,4 +1,4 @@
-/* What the tools `vas` and `vasseg` have in common: names, modes, and the files in /sys/kernel. */
+/* The common parts of the tools `vas` and `vasseg`: names, modes, and the files in /sys/kernel. */
 #ifndef VAS_TOOL_H
 #define VAS_TOOL_H
 
@@ -14,7 +14,7 @@
 #include <vantage.h>
 #include <vas.h>
 
-/* A thing by its name, or by its number where nothing has that name. */
+/* Find a VAS or segment by its name, or by its number if none has that name. */
 static int find(const char *what, const char *tool, const char *name, int (*by_name)(const char *),
                 int (*getattr)(int, struct vas_attr *)) {
     struct vas_attr attr;
@@ -39,7 +39,7 @@ static inline unsigned mode_of(const char *text) {
     return (unsigned)mode;
 }
 
-/* A file of /sys/kernel: empty if it has gone since. */
+/* A file of /sys/kernel: empty if it no longer exists. */
 static const char *value(const char *kind, int id, const char *file) {
     static char text[512];
     char path[64];
@@ -55,7 +55,20 @@ static int number(const char *kind, int id, const char *file) {
     return atoi(value(kind, id, file));
 }
 
-/* List what there is, or only what nothing shows any more; the last column is one file's. */
+/* Print a name that somebody chose, padded to `width` columns. What a terminal could obey, and the
+ * backslash, is printed as \ooo. */
+static void print_name(const char *name, int width) {
+    for (; *name; name++) {
+        unsigned char byte = (unsigned char)*name;
+        if (byte >= ' ' && byte < 127 && byte != '\\')
+            width -= printf("%c", byte);
+        else
+            width -= printf("\\%03o", byte);
+    }
+    printf("%*s", width > 0 ? width : 0, "");
+}
+
+/* List all, or only the orphans; the last column comes from one file. */
 static void list(const char *kind, int orphans, const char *title, const char *file) {
     char path[32];
     snprintf(path, sizeof path, "/sys/kernel/%s", kind);
@@ -69,8 +82,8 @@ static void list(const char *kind, int orphans, const char *title, const char *f
         printf("%6d %6d %8d ", number(kind, id, "user"), number(kind, id, "group"),
                number(kind, id, "attached"));
         printf("%6d ", 4 * number(kind, id, "resident"));
-        printf("%-16s ", value(kind, id, "name"));
-        printf("%s\n", value(kind, id, file));
+        print_name(value(kind, id, "name"), 16);
+        printf(" %s\n", value(kind, id, file));
     }
     closedir(directory);
 }

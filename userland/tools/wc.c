@@ -28,7 +28,7 @@ static int count(int fd, struct counts *counts) {
     return got < 0;
 }
 
-/* A single figure stands alone; several stand in columns. */
+/* A single figure is printed as it is; several are printed in columns. */
 static void print(const struct counts *counts, const char *name) {
     int columns = wants_lines + wants_words + wants_bytes > 1 ? 7 : 0;
     const char *space = "";

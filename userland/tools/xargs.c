@@ -1,5 +1,5 @@
-/* xargs: run a command (echo) with the words of standard input behind it. -n N: at most N at a
- * time; -0: words end with a zero; -I X: a line a time, in place of X in the command. */
+/* xargs: run a command (echo) with the words of standard input as arguments. -n N: at most N at a
+ * time; -0: words end with a zero; -I X: one line at a time, in place of X in the command. */
 
 #include <ctype.h>
 #include <err.h>
@@ -13,7 +13,7 @@
 enum { MOST = 512 };
 
 static char *command[MOST + 1];
-static int fixed, used; /* words of the command, and with those that were read */
+static int fixed, used; /* words of the command alone, and with the words read */
 static int ends_with_zero, result;
 static const char *place; /* of -I */
 

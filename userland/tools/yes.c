@@ -1,4 +1,4 @@
-/* yes: a line (y) again and again, until nobody reads it. */
+/* yes: print a line (y) again and again, until no process reads it. */
 
 #include <stdio.h>
 

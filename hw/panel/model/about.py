@@ -83,6 +83,10 @@ class About:
     def prototype(self, number: int) -> str:
         return str(self.header.get("calls", {}).get(str(number), f"call_{number}()"))
 
+    def calls(self) -> list[str]:
+        """The names of all calls."""
+        return [str(text).partition("(")[0] for text in self.header.get("calls", {}).values()]
+
     def call_name(self, number: int) -> str:
         return self.prototype(number).partition("(")[0]
 

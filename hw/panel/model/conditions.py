@@ -12,17 +12,20 @@ They mean the same in a recorded trace, where they search, and in a live one, wh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from hw.paging import ERR_FETCH, ERR_WRITE
 from hw.panel.model.about import About
 from hw.panel.model.tracks import SORTS, Tracks
-from hw.trace import Record
+from hw.trace import Kind, Record
 
 TOKEN = re.compile(r"\s*(&&|\|\||!=|==|<=|>=|\.\.|[()!<>~]|0x[0-9a-fA-F]+|-?\d+|\w+|\S)")
 SORT_WORDS = {"call": "syscall", "event": "log", "switch": "switch"}
 ACCESSES = ("read", "write", "fetch")
+ALWAYS = {"vas", "space", "tid", "call", "va", "kind", "core", "cycles"}
+"""What every record may be asked for, whatever its fields."""
 ADDRESSES = ("page", "va", "address", "start")
 
 
@@ -91,9 +94,33 @@ def parse(text: str) -> Condition:
     return found
 
 
+def check(text: str, kinds: Iterable[Kind], about: About) -> None:
+    """Refuse a condition with a word that no record of these kinds can meet: a misspelled one
+    would wait for ever.  Raises `ConditionError` with the words that are known."""
+    parser = _Parser(TOKEN.findall(text))
+    parser.either()
+    every = list(kinds)
+    fields = {name for kind in every for name in kind.fields} | ALWAYS
+    words = {kind.name for kind in every} | set(SORTS) | set(SORT_WORDS) | set(ACCESSES)
+    known = {"word": words, "field": fields | {"output"}, "call": set(about.calls())}
+    for what, name in parser.said:
+        if name not in known[what] and (what != "call" or known[what]):
+            raise ConditionError(_unknown(what, name, known[what]))
+
+
+def _unknown(what: str, name: str, known: set[str]) -> str:
+    close = get_close_matches(name, sorted(known), 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    most = sorted(known) if what != "call" else sorted(known)[:0]
+    listed = f"known: {', '.join(most)}" if most else "python3 run.py manual lists the calls"
+    return f"no {what} is called {name}; {hint}{listed}"
+
+
 @dataclass(slots=True)
 class _Parser:
     rest: list[str]
+    said: list[tuple[str, str]] = field(default_factory=list)
+    """The names of the condition: a word, a field or a call."""
 
     def take(self) -> str:
         if not self.rest:
@@ -131,7 +158,12 @@ class _Parser:
         if not re.fullmatch(r"\w+", name):
             raise ConditionError(f"{name!r} is not a name")
         if self.rest and self.rest[0] in COMPARISONS:
-            return _compare(name, self.take(), self.take())
+            operator, text = self.take(), self.take()
+            self.said.append(("field", name))
+            if name == "call" and operator in ("==", "!="):
+                self.said.append(("call", text))
+            return _compare(name, operator, text)
+        self.said.append(("field" if self.rest and self.rest[0] == "in" else "word", name))
         if self.next_is("in"):
             return self.range_of(name)
         return _word(name)

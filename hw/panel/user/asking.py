@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hw.host import UserError
-from hw.panel.model.conditions import parse
+from hw.panel.model.conditions import check, parse
 from hw.panel.model.places import position_of
 from hw.panel.session import Session
 from hw.panel.user import inside, showing, sifting
@@ -57,6 +57,8 @@ def _filter(session: Session, text: str) -> None:
 
 def _break(session: Session, text: str) -> None:
     parse(text)
+    if text not in session.breakpoints:
+        check(text, session.history.file.kinds, session.history.about)
     if text in session.breakpoints:
         session.breakpoints.remove(text)
         session.message = f"no longer stops at: {text}"

@@ -354,7 +354,8 @@ def _caption_signal(moment: Moment, record: Record) -> str:
 def _caption_exception(moment: Moment, record: Record) -> str:
     what = VECTORS.get(record["vector"], f"vector {record['vector']}")
     where = moment.about.symbol(record["rip"]) or "unknown code"
-    detail = f", {explain_error(record['error'])} at {record['va']:#x}" if record["va"] else ""
+    page = what == VECTORS[14]  # an address of 0 is the lesson of a null pointer
+    detail = f", {explain_error(record['error'])} at {record['va']:#x}" if page else ""
     who = thread_name(moment.state, record["tid"])
     return f"{who}: {what} at {record['rip']:#x} ({where}){detail}; the program must answer for it."
 

@@ -18,6 +18,7 @@ from hw.panel.picture.draw import Text
 from hw.panel.picture.theme import THEMES
 from hw.panel.session import Session
 from hw.panel.user.scenes import read_scenes
+from hw.trace import KINDS, Trace, TraceFile
 from kernel.boot import Config
 from labs.claim import Options
 from labs.demo import every_demo
@@ -38,6 +39,49 @@ def test_a_shot_is_a_picture_of_the_requested_size(tmp_path: Path) -> None:
             assert f"{image.width}x{image.height}" == size
             assert len(image.getcolors(1 << 24) or []) > 50
             assert image.info["Trace"] == opened(TRACE).digest
+
+
+NAMES = ("name", "path", "text", "operation")
+"""Fields of records whose text comes from a program."""
+
+
+def renamed(path: Path, name: str) -> Path:
+    """The recording of cow, in which every file and thread has another name in its records."""
+    with TraceFile(TRACE) as old, path.open("wb") as sink:
+        header = {key: value for key, value in old.header.items() if key != "kinds"}
+        port = Trace(header, sink)
+        for record in old:
+            port.core, port.cycles = record.core, record.cycles
+            fields = zip(record.kind.fields, record.values, strict=True)
+            port.emit(
+                KINDS[record.kind.name],
+                *[name.encode() if field in NAMES and value else value for field, value in fields],
+            )
+        port.close()
+    return path
+
+
+@pytest.mark.parametrize("words", [["captions"], ["text", "--at", "50%"], ["text", "--at", "end"]])
+def test_a_name_in_a_trace_is_no_command_to_the_terminal_that_shows_it(
+    words: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    path = renamed(tmp_path / "\x1b[31m.vtrace", "ev\x1b]0;il\x07\nT1 ended.\u202e\x9b2J")
+    command.main([words[0], str(path), *words[1:]])
+    shown = capsys.readouterr().out
+    assert "\\x1b]0;il" in shown
+    assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    assert "T1 ended.\\" not in shown.replace("\\nT1 ended.", ""), "a newline forged a line"
+
+
+@pytest.mark.parametrize("words", [["captions"], ["text", "--at", "50%"]])
+def test_what_is_told_of_a_cut_trace_says_that_it_is_cut(
+    words: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "cut.vtrace"
+    for data, cut in ((TRACE.read_bytes(), False), (TRACE.read_bytes()[:-20], True)):
+        path.write_bytes(data)
+        assert command.main([words[0], str(path), *words[1:]]) == 0
+        assert ("then the recording was cut off" in capsys.readouterr().err) == cut
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -269,6 +269,35 @@ def test_clicks_choose_and_look() -> None:
 # Conditions ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("falt && wirte", "no word is called falt; did you mean fault? known: "),
+        ("fault && wirte", "no word is called wirte; did you mean write?"),
+        ("cal==write", "no field is called cal; did you mean call?"),
+        ("call==wirte", "no call is called wirte; did you mean write?"),
+        ("!(pte || tbl_flush)", "no word is called tbl_flush; did you mean tlb_flush?"),
+        ("vaddr in 0x1..0x2", "no field is called vaddr"),
+    ],
+)
+def test_a_breakpoint_that_nothing_can_meet_is_refused(text: str, sentence: str) -> None:
+    some = write(session(), "b", text)
+    assert some.breakpoints == []
+    assert some.message.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("fault && vas==2 && write", "call==write && result<0", "pte || tlb_flush", "fetch"),
+        *("va in 0x400000..0x404000", "output~hello", "switch", "event", "output", "kind==pte"),
+        *("call~wri", "tid==1", "call!=mmap", "vpn==4", "core==0 && cycles>5", "instruction"),
+    ],
+)
+def test_a_breakpoint_of_known_words_is_set(text: str) -> None:
+    assert write(session(), "b", text).breakpoints == [text]
+
+
 def hits(text: str) -> list[int]:
     history = opened(TRACE)
     condition = parse(text)

@@ -1,4 +1,4 @@
-/* What files can do beside reading and writing. */
+/* Operations on files beyond reading and writing. */
 #ifndef SYS_IOCTL_H
 #define SYS_IOCTL_H
 

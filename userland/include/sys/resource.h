@@ -1,4 +1,4 @@
-/* Limits, and what was used. */
+/* Limits and usage of resources. */
 #ifndef SYS_RESOURCE_H
 #define SYS_RESOURCE_H
 

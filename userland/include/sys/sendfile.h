@@ -1,4 +1,4 @@
-/* From file to file without a buffer of one's own. */
+/* Copying from file to file without a buffer in the program. */
 #ifndef SYS_SENDFILE_H
 #define SYS_SENDFILE_H
 

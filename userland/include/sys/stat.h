@@ -1,4 +1,4 @@
-/* What is known of a file, and changing it. */
+/* The attributes of a file, and changing them. */
 #ifndef SYS_STAT_H
 #define SYS_STAT_H
 

@@ -1,5 +1,5 @@
 /* The numbers of the system calls that Linux has, on x86-64. (Linux, arch/x86/entry/syscalls/
- * syscall_64.tbl) What only Vantage has is in vantage_calls.h. */
+ * syscall_64.tbl) Vantage's own calls are in vantage_calls.h. */
 #ifndef SYS_SYSCALL_H
 #define SYS_SYSCALL_H
 
@@ -102,6 +102,7 @@
 #define SYS_sigaltstack 131
 #define SYS_mknod 133
 #define SYS_setpriority 141
+#define SYS_sched_setscheduler 144
 #define SYS_mlock 149
 #define SYS_munlock 150
 #define SYS_mlockall 151

@@ -1,4 +1,4 @@
-/* The types that system calls speak of. */
+/* The types in the prototypes of system calls. */
 #ifndef SYS_TYPES_H
 #define SYS_TYPES_H
 

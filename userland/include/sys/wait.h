@@ -1,4 +1,4 @@
-/* Waiting for children, and reading what they ended with. */
+/* Waiting for children, and decoding their status. */
 #ifndef SYS_WAIT_H
 #define SYS_WAIT_H
 

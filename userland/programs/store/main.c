@@ -1,14 +1,14 @@
-/* store: clients read and write a key-value store that is a segment which they switch into, or a
- * server that they send messages to. Shows: the same hash table both ways; where the time goes.
+/* store: clients read and write a key-value store. It is a segment into which they switch, or a
+ * server to which they send messages. Shows: the same hash table both ways; where the time goes.
  *
  *     store switch       boot with --vas-sharing switch
  *     store messages
  *
- * Four more numbers: how many of a hundred operations read (default 95), how many clients (2), how
- * many operations each (100), and the seed (1). Of the others every fourth adds to a counter that
- * all clients add to, the rest set a key that is the client's own; everybody reads everything. A
- * null_call stands before a client's first operation and after its last one. Both ways print the
- * same. */
+ * Four more numbers: the percentage of operations that read (default 95), the number of clients
+ * (2), operations of each client (100), and the seed (1). Every fourth of the other operations adds
+ * to a counter that all clients share. The rest set a key that belongs to the client. Every client
+ * reads all keys. A client makes a null_call before its first operation and after its last one.
+ * Both ways print the same. */
 
 #include <err.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@
 enum { MOST = 4, COUNTERS = 4, KEYS = 60 + COUNTERS }; /* the counters are the first keys */
 enum what { GET, SET, ADD };
 
-/* One operation; `value` is what is to be set, or what was read. */
+/* One operation; `value` is the value to set, or the value that was read. */
 struct step {
     enum what what;
     int key;
@@ -36,7 +36,7 @@ static uint64_t seed = 1;
 static char name[KEYS][KEY_BYTES];
 static uint64_t planned[KEYS]; /* the last version of a value, or a counter's sum */
 
-/* ---- What there is to do ----------------------------------------------------------------- */
+/* ---- The operations ---------------------------------------------------------------------- */
 
 /* xorshift64 (Marsaglia, 2003); the state is never 0. */
 static uint64_t next(uint64_t *state) {
@@ -45,7 +45,7 @@ static uint64_t next(uint64_t *state) {
     return *state ^= *state << 17;
 }
 
-/* A value says which version it is, and every word of it depends on that and on the key. */
+/* A value holds its version, and every word of it depends on version and key. */
 static struct value value_of(int key, uint64_t version) {
     struct value value = {{version}};
     uint64_t state = (version * KEYS + (uint64_t)key) * 2 + 1;
@@ -53,7 +53,7 @@ static struct value value_of(int key, uint64_t version) {
     return value;
 }
 
-/* A client's operations, in their order. `made` counts up what was set or added for each key. */
+/* A client's operations, in their order. `made` counts the sets and additions for each key. */
 static struct step *steps_of(int client, uint64_t made[KEYS]) {
     struct step *steps = calloc((size_t)operations + 1, sizeof *steps);
     uint64_t state = (seed * MOST + (uint64_t)client) * 2 + 1;
@@ -74,7 +74,7 @@ static struct step *steps_of(int client, uint64_t made[KEYS]) {
     return steps;
 }
 
-/* Was this value written, as a whole, and not before the one that was seen last? */
+/* Is this value complete, was it written, and is it no older than the last one read? */
 static bool right(int key, const struct value *value, uint64_t *seen) {
     uint64_t version = value->word[0];
     struct value written = value_of(key, version);
@@ -84,9 +84,9 @@ static bool right(int key, const struct value *value, uint64_t *seen) {
     return good;
 }
 
-/* ---- Who does it ------------------------------------------------------------------------- */
+/* ---- The clients ------------------------------------------------------------------------- */
 
-/* What is measured: nothing here but the operations. Returns how many keys were not found. */
+/* The measured part: only the operations. Returns how many keys were not found. */
 static int work(const struct way *way, struct step *steps) {
     int missed = 0;
     null_call();
@@ -101,7 +101,7 @@ static int work(const struct way *way, struct step *steps) {
     return missed;
 }
 
-/* How many of the values that were read nobody wrote. */
+/* How many of the values that were read no client wrote. */
 static int wrong_reads(const struct step *steps) {
     uint64_t seen[KEYS] = {0};
     int wrong = 0;
@@ -110,7 +110,7 @@ static int wrong_reads(const struct step *steps) {
     return wrong;
 }
 
-/* Wait until all clients have come here or died: a pipe ends when the last one closes it. */
+/* Wait until all clients are here or have died: a pipe ends when the last one closes it. */
 static void meet(const int place[2]) {
     close(place[1]);
     if (read(place[0], &(char){0}, 1) != 0) err(1, "the clients cannot meet");
@@ -152,9 +152,9 @@ static int await_clients(int *killed) {
     return failed;
 }
 
-/* ---- What came of it --------------------------------------------------------------------- */
+/* ---- The result -------------------------------------------------------------------------- */
 
-/* Compare the whole content with the plan; who was killed may have left some of it undone. */
+/* Compare the whole content with the plan; a killed client may have left a part undone. */
 static int check(const struct way *way, bool complete, uint64_t *sum) {
     int wrong = 0;
     for (int key = 0; key < KEYS; key++) {

@@ -1,5 +1,5 @@
-/* The store as a server: the same table in the memory of one process, which does for others what
- * their messages ask. It is alone with the table, so there is no lock. */
+/* The store as a server: the same table in the memory of one process, which carries out the
+ * requests in the messages of others. Only the server uses the table, so there is no lock. */
 
 #include <err.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 enum label { GET = 1, SET, ADD, STOP, DONE, FAILED };
 
-/* What travels beside the label: a key, and the value for SET; back comes the value that GET found.
+/* The data of a message: a key, and the value for SET; the reply has the value that GET found.
  * The amount for ADD fits into the message itself. */
 union letter {
     struct {
@@ -24,7 +24,7 @@ union letter {
 
 static int endpoint;
 
-/* Do what the message asks, and turn message and letter into the answer. */
+/* Carry the request out, and turn message and letter into the answer. */
 static void serve(struct table *table, struct ipc_msg *msg, union letter *letter) {
     const struct value *found = NULL;
     bool done = true;

@@ -1,6 +1,6 @@
-/* store: a key-value store in memory, reached in two ways. Read table.c first, the store itself; then
- * switch.c, where clients go to it; messages.c, where they ask a server for it; and main.c, which
- * puts both to work and checks what comes out. */
+/* store: a key-value store in memory, reached in two ways. Read table.c first, the store itself;
+ * then switch.c, where clients switch to it; messages.c, where they ask a server; and main.c, which
+ * runs both and checks the results. */
 #ifndef STORE_H
 #define STORE_H
 
@@ -18,16 +18,16 @@ struct value {
 
 struct table;
 
-/* An empty table that fills `memory`; whoever comes to the same memory at the same address later
- * uses the pointer to it as it is. */
+/* Make an empty table that fills `memory`. A process that has the same memory at the same address
+ * uses the same pointer. */
 struct table *table_create(void *memory, size_t bytes);
 
-/* Where the value of a key lies in the table; NULL: there is none. */
+/* The address of a key's value in the table; NULL if there is none. */
 const struct value *table_get(struct table *table, const char *key);
 
-/* Give a key a value, or add to the first word of the one that it has (or to zero). The result is
- * false if the memory is full. Whoever sets or adds must be alone with the table, whoever gets
- * must not meet one who does; one that dies at any instruction leaves the old value or the new. */
+/* Give a key a value, or add to the first word of its value (or to zero). The result is false if
+ * memory is full. A thread that sets or adds must be alone with the table; many may get at a time.
+ * A thread that dies at any instruction leaves the old value or the new one. */
 bool table_set(struct table *table, const char *key, const struct value *value);
 bool table_add(struct table *table, const char *key, uint64_t amount);
 
@@ -36,7 +36,7 @@ bool table_add(struct table *table, const char *key, uint64_t amount);
 struct way {
     const char *name;
     void (*make)(void); /* the store, before there are clients */
-    void (*join)(void); /* it, in each process that will use it */
+    void (*join)(void); /* its entry, in each process that will use it */
     bool (*get)(const char *key, struct value *value);
     void (*set)(const char *key, const struct value *value);
     void (*add)(const char *key, uint64_t amount);

@@ -1,13 +1,13 @@
-/* The store as a place: the table lies in a segment, and whoever wants something of it goes there.
+/* The store as a place: the table lies in a segment, and a client switches there to use it.
  *
  *     VAS store-read     the segment, to read      any number of threads at a time
- *     VAS store-write    the segment, to write     one thread, and nobody else in either
+ *     VAS store-write    the segment, to write     one thread, and no other in either VAS
  *
  * The segment is lockable: vas_switch takes its lock on the way in, as a reader or as the writer,
- * and gives it back on the way out (sharing policy `switch`). The kernel also gives it back when a
- * thread dies inside. Code and stack are the client's own, in every view, so a client walks the
- * table's chains by itself and copies what it wants to its stack: there is no server, no message,
- * and nothing to translate. */
+ * and releases it on the way out (sharing policy `switch`). The kernel also releases it when a
+ * thread dies inside. Every view shows the client's own code and stack. So a client walks the
+ * table's chains by itself and copies a value to its stack. There is no server, no message, and no
+ * pointer to translate. */
 
 #include <err.h>
 #include <errno.h>
@@ -33,13 +33,13 @@ static void go(int vid) {
     if (vas_switch(vid) < 0) err(1, "cannot switch to VAS %d", vid);
 }
 
-/* Attachments are a process's own, and fork does not copy them. */
+/* Attachments belong to a process, and fork does not copy them. */
 static void join(void) {
     /* BEGIN SOLUTION lab9.attach */
     if (vas_attach(0, to_read, O_RDONLY) < 0) err(1, "cannot attach store-read");
     if (vas_attach(0, to_write, O_RDWR) < 0) err(1, "cannot attach store-write");
     /* END SOLUTION lab9.attach */
-    /* PROMPT lab9.attach: attach both VASes, each for what it is made for. */
+    /* PROMPT lab9.attach: attach both VASes, each with the access of its purpose. */
 }
 
 static void make(void) {
@@ -65,7 +65,7 @@ static bool get(const char *key, struct value *value) {
     go(0);
     return found != NULL;
     /* END SOLUTION lab9.get */
-    /* PROMPT lab9.get: go in as a reader, copy the value to the caller, and come back. */
+    /* PROMPT lab9.get: switch in as a reader, copy the value to the caller, and switch back. */
 }
 
 static void set(const char *key, const struct value *value) {
@@ -75,7 +75,7 @@ static void set(const char *key, const struct value *value) {
     go(0);
     if (!done) errx(1, "the store is full");
     /* END SOLUTION lab9.set */
-    /* PROMPT lab9.set: go in as the writer, set, and come back whatever happened. */
+    /* PROMPT lab9.set: switch in as the writer, set, and switch back in every case. */
 }
 
 static void add(const char *key, uint64_t amount) {
@@ -85,7 +85,7 @@ static void add(const char *key, uint64_t amount) {
     go(0);
     if (!done) errx(1, "the store is full");
     /* END SOLUTION lab9.add */
-    /* PROMPT lab9.add: read and write within one visit, or somebody's addition gets lost. */
+    /* PROMPT lab9.add: read and write within one visit, or another client's addition is lost. */
 }
 
 static void end(void) {

@@ -1,14 +1,14 @@
-/* The table: chains of entries, and the entries that are free, in one piece of memory.
+/* The table: chains of entries, and the free entries, in one piece of memory.
  *
  *     table:   | free | fresh | end | bucket 0 | bucket 1 | ... |
  *     entry:   | next | key | value |
  *
- * Links are plain pointers into that memory. They hold in a server, which is alone with its memory;
- * and they hold in a segment, which lies at the same address in every process. Nothing here knows
- * which of the two it is.
+ * Links are plain pointers into that memory. They are valid in a server, alone with its memory.
+ * They are valid in a segment too, which lies at the same address in every process. The code is the
+ * same for both.
  *
- * An entry that is linked never changes, but for its link. A new value is a new entry: one store
- * puts it where the old one was, and that store is the whole change. */
+ * In a linked entry only the link changes. A new value is a new entry: one store puts it in the
+ * place of the old one, and that store is the whole change. */
 
 #include <string.h>
 
@@ -23,8 +23,8 @@ struct entry {
 };
 
 struct table {
-    struct entry *free;        /* were used before */
-    struct entry *fresh, *end; /* never were */
+    struct entry *free;        /* entries that were used before */
+    struct entry *fresh, *end; /* entries that were never used */
     struct entry *bucket[BUCKETS];
 };
 
@@ -42,8 +42,8 @@ static uint64_t hash(const char *key) {
     return hash;
 }
 
-/* The link that leads to the entry of a key; it is NULL, the last one of its chain, if there is no
- * such entry. */
+/* The link that leads to the entry of a key. If there is no such entry, it is the last link of the
+ * chain, which is NULL. */
 static struct entry **find(struct table *table, const char *key) {
     /* BEGIN SOLUTION lab9.lookup */
     struct entry **link = &table->bucket[hash(key) % BUCKETS];
@@ -67,8 +67,8 @@ static void give(struct table *table, struct entry *entry) {
     table->free = entry;
 }
 
-/* Put an entry with this key and value where `link` leads, and free the one that was there. Until
- * the one store that links it, nobody can see the new entry. */
+/* Put an entry with this key and value where `link` leads, and free the old one there. No thread
+ * can see the new entry before the one store that links it. */
 static bool put(struct table *table, struct entry **link, const char *key,
                 const struct value *value) {
     /* BEGIN SOLUTION lab9.insert */
@@ -81,7 +81,7 @@ static bool put(struct table *table, struct entry **link, const char *key,
     if (old) give(table, old);
     return true;
     /* END SOLUTION lab9.insert */
-    /* PROMPT lab9.insert: take an entry, fill it in, link it by one store, give the old one back. */
+    /* PROMPT lab9.insert: take an entry, fill it in, link it by one store, free the old one. */
 }
 
 const struct value *table_get(struct table *table, const char *key) {
