@@ -84,12 +84,14 @@ TRACES = [_traces(*_ALWAYS), _traces(*_ALWAYS, *_QUIET), _traces(*_ALWAYS, *_QUI
 
 _PREFIX = rb"[\x26\x2e\x36\x3e\x40-\x4f\x64-\x67\xf0\xf2\xf3]"
 LOCKED_REGISTER = re.compile(
-    rb"\xf0" + _PREFIX + rb"*(?:\Z|\x0f(?:\Z|.(?:\Z|[\xc0-\xff])))",
+    rb"\xf0"
+    + _PREFIX
+    + rb"*(?:\Z|\x0f(?:\Z|[\xa3\xab\xb0\xb1\xb3\xba\xbb\xc0\xc1\xc7](?:\Z|[\xc0-\xff])))",
     re.DOTALL,
 )
-"""LOCK before a two-byte opcode of a register: undefined (SDM vol. 2A, LOCK).  The core refuses it
-before the emulator translates it, since no stop comes early enough afterwards.  One that a page
-cuts off counts too."""
+"""LOCK before an exchange, an addition or a bit test (`0F A3` to `0F C7`) of a register: undefined
+(SDM vol. 2A, LOCK).  The core refuses it before the emulator translates it, since no stop comes
+early enough afterwards.  One that a page cuts off counts too."""
 
 LOCKABLE = {
     ONE_BYTE: frozenset(

@@ -28,7 +28,7 @@ from hw.engine import (
     FillEntry,
 )
 from hw.floating import Floating
-from hw.memory import PhysicalMemory
+from hw.memory import PAGE_SHIFT, PhysicalMemory
 from hw.mmu import Mmu, MmuState, peek
 from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical
 from hw.remedies import EFLAGS_AC, Remedies
@@ -210,8 +210,8 @@ class Core:
         self.shadow.refresh_code()
         last = self.stretch
         stretch = self.stretch = Stretch(alone=last.restarts, passes=last.passes_next)
-        if self.shadow.exits and not stretch.passes:
-            engine.set_exits(self.shadow.exits)
+        self.shadow.has_new_exits = False
+        engine.set_exits(self.shadow.exits if not stretch.passes else set())
         status = engine.run(self.state.rip, budget, alone=stretch.alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
@@ -421,27 +421,41 @@ class Core:
         """The emulator has no translation for the page at `va`."""
         try:
             kind = _ACCESS[access]
-            entry = self.mmu.hit(va >> 12, kind)
-            if self.shadow.exits and self.shadow.is_stray(va, kind, self.engine.rip()):
+            if self.engine.exits and self._is_stray(va, kind):
                 return False
+            entry = self.mmu.hit(va >> 12, kind)
             if entry is not None:
                 self.shadow.asked_for_a_hit()
             else:
                 entry = self._translate(va, kind)
                 if entry is None:
-                    self._disarm()
-                    return False
+                    return self._let_go()
             rights = self.shadow.give(va >> 12, entry, kind)
-            if self.memory.code.was_written and not self.stretch.alone:
-                self.stretch.restarts = True  # begin again, without old code
+            stale = self.memory.code.was_written and not self.stretch.alone
+            if stale or self.shadow.has_new_exits:
+                self.stretch.restarts = stale  # begin again, without old code
                 self.stretch.unretired = 0 if kind == FETCH else 1
-                self._disarm()
-                return False
+                return self._let_go()
             out = FillEntry.from_address(entry_address)
             out.paddr, out.perms = entry.pfn << 12, rights
             return True
         except BaseException as failure:
-            return self.fail(failure)
+            self.stretch.failure = self.stretch.failure or failure
+            return self._let_go()
+
+    def _let_go(self) -> bool:
+        """There is no translation, and the run ends."""
+        self.engine.set_exits(set())
+        return False
+
+    def _is_stray(self, va: int, kind: int) -> bool:
+        """Is this a fetch that no program makes?  When a run ends, the library looks up the page of
+        each exit, and that of the byte before it."""
+        if kind != FETCH:
+            return False
+        rip = self.engine.rip()
+        pages = (va >> PAGE_SHIFT) - (rip >> PAGE_SHIFT)
+        return pages != 0 and (pages != 1 or rip in self.engine.exits) or self.engine.is_spent()
 
     def _translate(self, va: int, kind: int) -> Entry | None:
         """The entry for an access.  The kernel resolves faults first; None: leave the guest."""
@@ -502,8 +516,8 @@ class Core:
                 self.refuse(vector)
             elif (
                 vector == PAGE_FAULT
-                and self.shadow.exits
-                and self.shadow.is_stray(self.engine.fault_address(), FETCH, rip)
+                and self.engine.exits
+                and self._is_stray(self.engine.fault_address(), FETCH)
                 and self.engine.finish_exception(self._scratch) & ERR_FETCH
             ):
                 self.stop_guest()
@@ -563,16 +577,10 @@ class Core:
 
     def stop_guest(self) -> None:
         """Leave the guest after the current instruction."""
-        self._disarm()
+        self.engine.set_exits(set())  # the page of one may be gone when the run ends
         self.engine.stop()
 
-    def _disarm(self) -> None:
-        """The library looks up every exit when a run ends, and the page may be gone by then."""
-        if self.shadow.exits:
-            self.engine.set_exits(set())
-
-    def fail(self, failure: BaseException) -> bool:
+    def fail(self, failure: BaseException) -> None:
         """Keep what a vector raised until the emulator has let go."""
         self.stretch.failure = self.stretch.failure or failure
         self.stop_guest()
-        return False

@@ -137,6 +137,8 @@ class Engine:
         self.uc.mem_map_ptr(0, memory.size_bytes, unicorn_const.UC_PROT_ALL, memory.host_address)
         self._keep: list[object] = []
         self._stops: list[c_size_t] = []
+        self.exits: set[int] = set()
+        self._budget = 0
         self._on_stop: object = None
         self.syscall_frame = RegisterBatch(self.handle, SYSCALL_READS)
         self.syscall_result = RegisterBatch(self.handle, SYSCALL_WRITES)
@@ -168,6 +170,7 @@ class Engine:
         instruction.  The library begins an instruction twice that stores into its own translated
         block: the first time it does not store.
         """
+        self._budget = budget_instructions
         if not alone:
             return _emu_start(self.handle, rip, 0, 0, budget_instructions)
         status = _emu_start(self.handle, rip, 0, 0, 1)
@@ -183,6 +186,10 @@ class Engine:
     def count(self) -> int:
         """Instructions begun since `run`, the current one included; 0 if uncounted."""
         return self._count.value
+
+    def is_spent(self) -> bool:
+        """Has the last instruction of the budget begun?"""
+        return self.counted and 0 < self._budget <= self._count.value
 
     def rip(self) -> int:
         return self._rip.read()[0]
@@ -268,8 +275,14 @@ class Engine:
             _forget_frame(self.handle, pa, pa + size_bytes)
 
     def set_exits(self, addresses: set[int]) -> None:
-        """Translate no instruction at these linear addresses; `run` ends in front of them."""
-        self.uc.ctl_set_exits(sorted(addresses))
+        """Translate no instruction at these linear addresses; `run` ends in front of them.
+
+        When a run ends, the library looks up the page of each exit, which may call `on_fill`.  That
+        must not change the exits.
+        """
+        if addresses != self.exits:
+            self.exits = set(addresses)
+            self.uc.ctl_set_exits(sorted(addresses))
 
     # Set-up -------------------------------------------------------------------------------
 

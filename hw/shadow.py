@@ -49,6 +49,9 @@ class Shadow:
         """Frames with code that must not be translated, and where in them it is."""
         self.exits: set[int] = set()
         """Linear addresses of such code, as far as it was met."""
+        self.has_new_exits = False
+        """Some are new since the guest was entered.  They are set at the next entry: the library
+        walks through its exits when a run ends, and asks for pages while it does."""
 
     def use(self, engine: Engine) -> None:
         """Another engine takes over this core.  What it has cached is old."""
@@ -171,12 +174,7 @@ class Shadow:
         new = {vpn << PAGE_SHIFT | offset for offset in self._refused[pfn]}
         if not new <= self.exits:
             self.exits |= new
-            self.engine.set_exits(self.exits)
-
-    def is_stray(self, va: int, kind: int, rip: int) -> bool:
-        """Is this a fetch that no program makes?  The library looks up the pages of all exits when
-        a run ends, and the page before an exit at the start of a page."""
-        return kind == FETCH and (va >> PAGE_SHIFT) - (rip >> PAGE_SHIFT) not in (0, 1)
+            self.has_new_exits = True
 
     def _scan_tables(self) -> None:
         """On silicon the core does not see fetches: look at all that programs may fetch."""
@@ -184,6 +182,7 @@ class Shadow:
             for pfn in sorted(self._memory.code.unscanned):
                 peer._scan(pfn)
         self._memory.code.unscanned.clear()
+        self.exits.clear()  # an exit in a page that is gone would disturb the next run
         if self._refused:
             for va, leaf, level, rights in leaves(self._memory.words, self._mmu.cr3):
                 pfn = page_frame(leaf, level, va)

@@ -120,5 +120,5 @@ def test_limit_a_wild_jump_reports_its_target(bare: Bare) -> None:
 
 
 def test_a_lock_before_an_opcode_of_a_register_is_refused(bare: Bare) -> None:
-    run(bare, "f00fb6c2")
+    run(bare, "f00fc1c2")
     assert bare.exceptions == [(INVALID_OPCODE, 0, 0, CODE)]
