@@ -455,7 +455,8 @@ class Core:
             return False
         rip = self.engine.rip()
         pages = (va >> PAGE_SHIFT) - (rip >> PAGE_SHIFT)
-        return pages != 0 and (pages != 1 or rip in self.engine.exits) or self.engine.is_spent()
+        is_far = pages not in (0, 1) or (pages == 1 and rip in self.engine.exits)
+        return is_far or self.engine.is_spent()
 
     def _translate(self, va: int, kind: int) -> Entry | None:
         """The entry for an access.  The kernel resolves faults first; None: leave the guest."""
