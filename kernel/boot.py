@@ -319,7 +319,14 @@ def spawn(
     """
     file, known = _file_of(kernel, program, path), kernel.ipc.well_known
     streams = [known.console_input, known.console, known.console_errors]
-    process = kernel.life.spawn(file, path, arguments, environment, user, streams)
+    process = kernel.life.spawn(
+        file,
+        path,
+        arguments=arguments,
+        environment=environment,
+        credentials=user,
+        handles=streams,
+    )
     if process.pid == kernel.life.main:
         owner = (process.session, process.group)
         kernel.ipc.ask(kernel.ipc.well_known.console.endpoint, TERMINAL, "adopt", owner)

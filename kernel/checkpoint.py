@@ -93,15 +93,18 @@ PLAIN = {
 """Module -> the classes that a checkpoint is made of: data, whose making does nothing."""
 FIXED = {
     **dict.fromkeys(b".()]}\x8f\x94\x93\x81\x85\x86\x87Nbtaesu01Q\x88\x89\x90\x91", 0),
-    **dict.fromkeys(b"\x80Kh", 1), **dict.fromkeys(b"M", 2), **dict.fromkeys(b"Jj", 4),
+    **dict.fromkeys(b"\x80Kh", 1),
+    **dict.fromkeys(b"M", 2),
+    **dict.fromkeys(b"Jj", 4),
     **dict.fromkeys(b"G\x95", 8),
-}  # fmt: skip
+}
 """Opcode -> the bytes of its argument, for those that the pickler writes for plain data.  REDUCE,
 which calls, and PUT, which makes room for as many values as it says, are not among them."""
 COUNTED = {
-    **dict.fromkeys(b"\x8a\x8cC", 1), **dict.fromkeys(b"\x8bXB", 4),
+    **dict.fromkeys(b"\x8a\x8cC", 1),
+    **dict.fromkeys(b"\x8bXB", 4),
     **dict.fromkeys(b"\x8d\x8e\x96", 8),
-}  # fmt: skip
+}
 """Opcode -> the width of the count of bytes that follow."""
 STOP = ord(".")
 
@@ -131,7 +134,14 @@ def save(kernel: Kernel) -> bytes:
     used = kernel.memory.frames.used()
     memory = machine.memory.bytes
     content = b"".join([memory[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] for pfn in used])
-    kept = Checkpoint(VERSION, machine.config, machine.state, used, content, machine.trace)
+    kept = Checkpoint(
+        version=VERSION,
+        config=machine.config,
+        machine=machine.state,
+        frames=used,
+        content=content,
+        trace=machine.trace,
+    )
     out = BytesIO()
     _Pickler(out, machine).dump(kept)
     _Pickler(out, machine).dump(kernel)

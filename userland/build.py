@@ -24,28 +24,56 @@ from kernel.syscalls import TABLE
 HERE = Path(__file__).resolve().parent
 
 COMPILE_FLAGS = (
-    "-target", "x86_64-freestanding-none", "-mcpu=x86_64",  # SSE2 and nothing newer
-    "-std=gnu17", "-ffreestanding", "-isystem", str(HERE / "include"),
-    "-O1", "-fno-inline-functions", "-fno-unroll-loops", "-fno-vectorize", "-fno-slp-vectorize",
-    "-gdwarf-5", "-gno-column-info", "-gline-tables-only", "-fno-omit-frame-pointer",
+    "-target",
+    "x86_64-freestanding-none",
+    "-mcpu=x86_64",  # SSE2 and nothing newer
+    "-std=gnu17",
+    "-ffreestanding",
+    "-isystem",
+    str(HERE / "include"),
+    "-O1",
+    "-fno-inline-functions",
+    "-fno-unroll-loops",
+    "-fno-vectorize",
+    "-fno-slp-vectorize",
+    "-gdwarf-5",
+    "-gno-column-info",
+    "-gline-tables-only",
+    "-fno-omit-frame-pointer",
     "-UNDEBUG",  # Zig would switch assert() off
-    "-fno-sanitize=all", "-fno-stack-protector",  # no checks that need a run-time library
-    "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
-    "-ffunction-sections", "-fdata-sections", "-ftls-model=local-exec",
+    "-fno-sanitize=all",
+    "-fno-stack-protector",  # no checks that need a run-time library
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-ftls-model=local-exec",
     # The same bytes from every folder:
-    f"-ffile-prefix-map={HERE}=userland", "-fdebug-compilation-dir=.",
-)  # fmt: skip
+    f"-ffile-prefix-map={HERE}=userland",
+    "-fdebug-compilation-dir=.",
+)
 HOSTED = ("-fhosted", "-fno-builtin")
 """For programs of one's own: a main() that ends without a return gives 0 (C17, 5.1.2.2.3)."""
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-error=unused", "-Wno-error=unused-parameter")
 """Unused code is no error, so that people can try a half-written program."""
 
 LINK_FLAGS = (
-    "-static", "--gc-sections", "--build-id=none", "--compress-debug-sections=zlib",
-    "-T", str(HERE / "lib" / "discard.ld"),
+    "-static",
+    "--gc-sections",
+    "--build-id=none",
+    "--compress-debug-sections=zlib",
+    "-T",
+    str(HERE / "lib" / "discard.ld"),
     # Constants, code and data in pages of their own (W^X), but no holes in the file:
-    "-z", "noseparate-code", "-z", "norelro", "-z", "max-page-size=4096", "-z", "noexecstack",
-)  # fmt: skip
+    "-z",
+    "noseparate-code",
+    "-z",
+    "norelro",
+    "-z",
+    "max-page-size=4096",
+    "-z",
+    "noexecstack",
+)
 
 
 BIN = HERE / "bin"
@@ -275,8 +303,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a program (none named: all)")
     parser.add_argument("--check", action="store_true", help="only compare a fresh build with bin")
     parser.add_argument("--to", metavar="DIR", type=Path, help="put them there (default: bin)")
-    parser.add_argument("--with", metavar="TREE", dest="other", type=Path, help="another tree, "
-                        "whose C files are taken in the place of ours")  # fmt: skip
+    parser.add_argument(
+        "--with",
+        metavar="TREE",
+        dest="other",
+        type=Path,
+        help="another tree, whose C files are taken in the place of ours",
+    )
     return report(build_command, parser.parse_args(argv))
 
 

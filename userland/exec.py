@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
         try:
             given = list(inputs.environment)
             kernel.life.start_init()
-            process = spawn(kernel, program, arguments, given, config.user, path)
+            process = spawn(kernel, program, arguments, given, config.user, path=path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError(f"cannot run {options.program}", remedy) from error

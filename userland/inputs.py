@@ -78,13 +78,18 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     """The options that say what a program is given."""
     group = parser.add_argument_group("what the program finds (the same on every host)")
     group.add_argument(
-        "--env", action="append", default=[], metavar="NAME[=VALUE]",
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
         help="set a variable; without a value, to what it is here; may come again",
-    )  # fmt: skip
+    )
     group.add_argument(
-        "--window", metavar="ROWSxCOLUMNS", type=_window,
+        "--window",
+        metavar="ROWSxCOLUMNS",
+        type=_window,
         help="the terminal's size (default 24x80); 'host': that of this window, as it changes",
-    )  # fmt: skip
+    )
     group.add_argument(
         "--no-tty", action="store_true", help="no terminal for the program, even on a terminal"
     )

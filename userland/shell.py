@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
         try:
             given_variables = list(inputs.environment)
             kernel.life.start_init()
-            process = spawn(kernel, program, words, given_variables, config.user, path)
+            process = spawn(kernel, program, words, given_variables, config.user, path=path)
         except KernelError as error:
             remedy = CANNOT_RUN.get(error.number, error_name(error.number))
             raise UserError("cannot run the shell", remedy) from error
@@ -79,7 +79,8 @@ def links_to(busybox: bytes, config: Config) -> list[Given]:
     said: list[bytes] = []
     kernel = boot(config, {BUSYBOX: busybox}, said.append)
     try:
-        process = spawn(kernel, busybox, [b"busybox", b"--list"], [], config.user, BUSYBOX)
+        words = [b"busybox", b"--list"]
+        process = spawn(kernel, busybox, words, [], config.user, path=BUSYBOX)
     except KernelError as error:
         remedy = CANNOT_RUN.get(error.number, error_name(error.number))
         raise UserError("cannot run this BusyBox", remedy) from error

@@ -141,7 +141,14 @@ class Life:
         """Start a program from outside, with `handles` as its descriptors 0, 1, ..."""
         space = self.memory.new_space()
         try:
-            image = self._load(space, file, arguments, environment, credentials, path)
+            image = self._load(
+                space,
+                file,
+                arguments=arguments,
+                environment=environment,
+                credentials=credentials,
+                path=path,
+            )
         except KernelError:
             space.destroy()
             raise
@@ -185,7 +192,7 @@ class Life:
         table, place = belongings.inherited(self.ipc, parent, flags)
         process = parent.process
         if not flags & CLONE_THREAD:
-            process = self._child(parent, home, tid, flags, table, place)
+            process = self._child(parent, home, pid=tid, flags=flags, table=table, place=place)
         core = self.machine.core
         context = core.fresh_context()
         core.save(context)
@@ -304,7 +311,14 @@ class Life:
         space = self.memory.new_space()
         space.limit(limits.of_memory(process))
         try:
-            image = self._load(space, file, arguments, environment, who, path)
+            image = self._load(
+                space,
+                file,
+                arguments=arguments,
+                environment=environment,
+                credentials=who,
+                path=path,
+            )
         except KernelError:
             space.destroy()
             raise
@@ -374,7 +388,15 @@ class Life:
         elf.load(space, image, file, name)
         random = self.chooser.bytes(16)
         shown = path or b"".join(arguments[:1])
-        rsp = elf.build_stack(space, image, arguments, environment, credentials, random, shown)
+        rsp = elf.build_stack(
+            space,
+            image,
+            arguments=arguments,
+            environment=environment,
+            credentials=credentials,
+            random=random,
+            path=shown,
+        )
         return image.entry, {"rsp": rsp}
 
     # Death ----------------------------------------------------------------------------------

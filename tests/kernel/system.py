@@ -240,9 +240,14 @@ class System:
             for core in kernel.machine.cores:
                 core.costs[costs.WALK_STEP] = 0
         self.life = WatchedLife(
-            kernel.machine, kernel.chooser, kernel.memory, kernel.tasks, kernel.alarms,
-            kernel.vases, kernel.ipc,
-        )  # fmt: skip
+            kernel.machine,
+            kernel.chooser,
+            kernel.memory,
+            kernel.tasks,
+            kernel.alarms,
+            kernel.vases,
+            kernel.ipc,
+        )
         self.life.kernel = kernel
         if wish.watched:
             kernel.life = self.life

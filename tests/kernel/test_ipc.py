@@ -21,9 +21,14 @@ SIGUSR1, RESTART = 10, 0x1000_0000
 
 
 def message(
-    program: Program, label: int = 0, words: tuple[int, ...] = (), data: int = 0,
-    size: int = 0, room: int = 0, cap: int = -1,
-) -> int:  # fmt: skip
+    program: Program,
+    label: int = 0,
+    words: tuple[int, ...] = (),
+    data: int = 0,
+    size: int = 0,
+    room: int = 0,
+    cap: int = -1,
+) -> int:
     """A struct ipc_msg in the program's data; returns its address."""
     six = (*words, *[0] * 6)[:6]
     return program.put(LAYOUT.pack(label, *six, data, size, room, cap, 0))

@@ -60,17 +60,25 @@ def test_a_crash_says_where_it_was_and_the_command_that_opens_the_moment(tmp_pat
     paste = where.partition("to see it: ")[2]
     assert "--cpus 2 --seed 5" in paste
     seen = subprocess.run(
-        ["sh", "-c", paste], capture_output=True, text=True, check=False, cwd=tmp_path,
+        ["sh", "-c", paste],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
         env=environment,
-    )  # fmt: skip
+    )
     assert "at 0x0" in seen.stdout.partition("== Walk ==")[0]
     with TraceFile(tmp_path / "my faults.vtrace") as recorded:
         assert recorded.header["config"]["cpus"] == 2
         assert recorded.header["config"]["seed"] == 5
     done = subprocess.run(
         [*EXEC, "--trace", "a b", str(program), "null-write"],
-        capture_output=True, text=True, check=False, cwd=tmp_path, env=environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
     assert done.stderr.endswith(" panel text 'a b' --at fault:-1\n")
 
 
