@@ -213,13 +213,15 @@ def _why(figures: Figures) -> list[str]:
         f"{count('context_restore', few, GETS, MESSAGES, 1)} times and copies "
         f"{count('user_copy_line', few, GETS, MESSAGES, 1)} cache lines.",
         f"One client, {many} cores: {cycles(many, MESSAGES)} a message, as the server's space "
-        "stays loaded on another core (to wake that one is free in this model).",
+        f"stays loaded on another core; {count('ipi_send', many, GETS, MESSAGES, 1)} interrupts "
+        "wake the other side.",
         f"GETs, {most} clients, {many} cores: {gain(many, GETS, SWITCH)} times one client's, as "
         f"readers are inside together, against {gain(many, GETS, MESSAGES)} times, as one server "
         "does all messages.",
         f"SETs, {most} clients, {many} cores: {gain(many, SETS, SWITCH)} times, as a writer is "
-        f"alone from switch to switch, against {gain(many, SETS, MESSAGES)} times, as the server's "
-        "part is shorter.",
+        f"alone from switch to switch, against {gain(many, SETS, MESSAGES)} times, as one server "
+        "does all messages (interrupts to wake a core, for each: "
+        f"{count('ipi_send', many, SETS, MESSAGES, most)}).",
         f"SETs, {most} clients, one core: {gain(few, SETS, SWITCH)} times, as who is interrupted "
         "inside makes the others queue, and a queue in order lasts: "
         f"{count('context_restore', few, SETS, SWITCH, most)} thread switches an operation.",
