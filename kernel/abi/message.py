@@ -113,8 +113,8 @@ BY_PATH = frozenset(
 
 
 def refuse_path(message: Message) -> None:
-    """For a server whose nodes are no directories: raises ENOTDIR if a path goes on behind one."""
-    if message.operation in BY_PATH and message.data.partition(b"\0")[0]:
+    """For a message `BY_PATH` to what is no directory: raises ENOTDIR if its path goes on."""
+    if message.data.partition(b"\0")[0]:
         raise KernelError(E.NOTDIR)
 
 

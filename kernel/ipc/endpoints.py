@@ -143,7 +143,7 @@ class Endpoints:
 
         `as_real`: in the name of the caller's real user and group.
         """
-        call = thread.current_call()
+        call = thread.call or thread.current_call()
         if call.used == len(call.replies) and not call.message:
             endpoint = self.endpoints.get(handle.endpoint)
             if endpoint is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Message, Port, Reply, refuse_path
+from kernel.abi.message import BY_PATH, Message, Port, Reply, refuse_path
 from kernel.abi.nodes import POLLHUP, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
 from kernel.servers import termios
 from kernel.servers.discipline import Discipline
@@ -58,7 +58,8 @@ class Console:
     """Until when a process waits for a key, by VTIME."""
 
     def handle(self, message: Message, port: Port) -> Reply:
-        refuse_path(message)
+        if message.operation in BY_PATH:
+            refuse_path(message)
         match message.operation:
             case "write":
                 return self._write(message, port)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.message import Message, Port, Reply, fitting, refuse_path
+from kernel.abi.message import BY_PATH, Message, Port, Reply, fitting, refuse_path
 from kernel.abi.nodes import O_DIRECTORY, POLLIN, POLLOUT, S_IFCHR, Stat, makedev
 
 MAJOR, NULL, ZERO, FULL, RANDOM, URANDOM = 1, 3, 5, 7, 8, 9
@@ -25,7 +25,8 @@ class Devices:
     name: str = "devices"
 
     def handle(self, message: Message, port: Port) -> Reply:
-        refuse_path(message)
+        if message.operation in BY_PATH:
+            refuse_path(message)
         match message.operation:
             case "open":
                 if message.words[0] & O_DIRECTORY:

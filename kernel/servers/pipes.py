@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kernel.abi.errno import E, KernelError
 from kernel.abi.ioctls import FIONREAD
-from kernel.abi.message import Message, Port, Reply, refuse_path
+from kernel.abi.message import BY_PATH, Message, Port, Reply, refuse_path
 from kernel.abi.nodes import POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
 
 DEVICE = 9
@@ -187,7 +187,8 @@ class Pipes:
         if message.operation == "eventfd":
             initial, semaphore = message.words
             return Reply(words=(2 * self._add(Event(initial, bool(semaphore))),))
-        refuse_path(message)
+        if message.operation in BY_PATH:
+            refuse_path(message)
         found = self.open.get(message.badge >> 1)
         if found is None:
             raise KernelError(E.IO)

@@ -53,13 +53,15 @@ class Cores:
     """A heap of (time, core): when the slice of each core ends."""
     running: dict[int, tuple[Thread, int]] = field(default_factory=dict)
     owner: Process = field(default_factory=lambda: still().process)
+    made: int = 0
 
     def __post_init__(self) -> None:
         self.free = [(0, core) for core in range(self.count)]
 
     def add(self, nice: int = 0, affinity: int = -1) -> Thread:
         """A new thread that is ready."""
-        thread = Thread(1 + len(self.threads), self.owner, self.owner.space, bytearray(), 0)
+        self.made += 1  # an id is not used again
+        thread = Thread(self.made, self.owner, self.owner.space, bytearray(), 0)
         thread.scheduling = Scheduling(nice, affinity=affinity)
         self.policy.pinned |= affinity != -1
         self.threads.append(thread)
