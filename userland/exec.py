@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from hw.host import UserError, printable, run_interruptible
+from hw.parts import PartedFile, Sink
 from hw.terminal import GuestTerminal, guest_terminal
 from hw.trace import Trace
 from kernel import turns
@@ -62,6 +63,8 @@ class Recording:
     paused: bool = False
     captions: bool = False
     inputs: Inputs = field(default_factory=Inputs)
+    in_parts: bool = False
+    """The file is a temporary one, whose oldest parts go."""
 
     @property
     def watched(self) -> bool:
@@ -112,7 +115,10 @@ def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
     with contextlib.ExitStack() as stack:
         link = Link(stop_at=0 if wish.paused and wish.panel else None) if wish.watched else None
         if link is not None:
-            wish.path = link.path = stack.enter_context(trace_file(wish.path))
+            link.is_scratch = wish.in_parts = wish.path is None
+            wish.path = link.path = stack.enter_context(
+                trace_file(wish.path, in_parts=wish.in_parts)
+            )
         if link is not None and wish.panel:
             words = ["--captions"] if wish.captions else []
             stack.enter_context(beside_panel(kernel, link, *words))
@@ -232,7 +238,7 @@ def recording(kernel: Kernel, wish: Recording) -> Iterator[Trace | None]:
     if wish.path is None and not wish.strace:
         yield None
         return
-    with _open_for_writing(wish.path) as sink:
+    with _open_for_writing(wish.path, in_parts=wish.in_parts) as sink:
         end = "\r\n" if kernel.machine.console.keys else "\n"
         observer = Strace(lambda line: print(printable(line), end=end, file=sys.stderr))
         header = trace_header(kernel, wish.program) | {"inputs": wish.inputs.header()}
@@ -249,9 +255,13 @@ def recording(kernel: Kernel, wish: Recording) -> Iterator[Trace | None]:
 
 
 @contextlib.contextmanager
-def _open_for_writing(path: Path | None) -> Iterator[BinaryIO | None]:
+def _open_for_writing(path: Path | None, *, in_parts: bool) -> Iterator[Sink | None]:
     if path is None:
         yield None
+        return
+    if in_parts:
+        with PartedFile(path) as parts:
+            yield parts
         return
     try:
         file = path.open("wb", buffering=0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hw.host import UserError, die_with_parent, ignore_interrupts, printable, wait_a_little
 from hw.panel.layout import PANELS, describe
-from hw.panel.model.history import History
+from hw.panel.model.history import LIVE_CAP, History
 from hw.panel.model.moment import View
 from hw.panel.model.places import SORT_NAMES, position_of
 from hw.panel.model.tracks import SORTS
@@ -194,7 +194,7 @@ def _begun(path: Path) -> History:
     """The history of a recording that is about to begin. Raises `UserError` if none does."""
     for _ in range(PATIENCE_TENTHS):
         try:
-            return History(path)
+            return History(path, cap=LIVE_CAP)
         except (OSError, TraceError):
             wait_a_little()
     raise UserError(f"no recording begins at {path}", "start it with run.py panel PROGRAM")
