@@ -22,9 +22,9 @@ class PartedFile:
     OSError, as a file does.
     """
 
-    def __init__(self, folder: Path, part_bytes: int = PART_BYTES) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.part_bytes = part_bytes
+        self.part_bytes = PART_BYTES
         self._place = 0
         self._last: tuple[int, BinaryIO] | None = None
         """The part that the writer appends to."""

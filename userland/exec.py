@@ -44,6 +44,7 @@ The exit status is the program's; 128 + n if signal n ended it.
 """
 ENVIRONMENT = {"PATH": "/bin", "HOME": "/", "TERM": "dumb"}
 
+MOST_RECORDS = 1 << 40
 CANNOT_RUN = {
     E.NOEXEC: "it is not a static x86-64 ELF program; build one with `run.py cc FILE.c -o OUT`",
     E.NOMEM: "it does not fit into memory; try a larger --ram",
@@ -65,6 +66,8 @@ class Recording:
     inputs: Inputs = field(default_factory=Inputs)
     in_parts: bool = False
     """The file is a temporary one, whose oldest parts go."""
+    history: int | None = None
+    """How many records the panel keeps; None: as many as it likes."""
 
     @property
     def watched(self) -> bool:
@@ -100,7 +103,7 @@ def wish_of(options: argparse.Namespace, name: str, program: bytes, inputs: Inpu
     """The observers of the run, from the options."""
     panel = options.panel and is_possible()
     observers = options.trace, options.strace, None, panel, options.paused, options.captions
-    wish = Recording(*observers, inputs)
+    wish = Recording(*observers, inputs, history=options.history)
     if wish.path or wish.watched:
         wish.program = describe(name, program)
     return wish
@@ -121,6 +124,7 @@ def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
             )
         if link is not None and wish.panel:
             words = ["--captions"] if wish.captions else []
+            words += ["--history", str(wish.history)] if wish.history is not None else []
             stack.enter_context(beside_panel(kernel, link, *words))
         elif link is not None:
             link.narrator = stack.enter_context(narrating(link))
@@ -278,6 +282,19 @@ def add_observers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--panel", action="store_true", help="open the front panel beside it")
     parser.add_argument("--paused", action="store_true", help="with --panel: wait at the start")
     parser.add_argument("--captions", action="store_true", help="print what happens, in sentences")
+    parser.add_argument(
+        "--history",
+        type=count_of_records,
+        metavar="N",
+        help="with --panel: how many records it can go back (default: about a million)",
+    )
+
+
+def count_of_records(text: str) -> int:
+    """A number of records, at least 1, from the command line."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_RECORDS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MOST_RECORDS:,}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:

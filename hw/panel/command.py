@@ -7,6 +7,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -180,6 +181,8 @@ def _live(options: argparse.Namespace) -> int:
     ignore_interrupts()
     die_with_parent()
     history = _begun(options.file)
+    if options.history is not None:
+        history.cap = replace(LIVE_CAP, most_records=options.history)
     try:
         session = Session(history, size=options.size, theme=options.theme, live=True)
         session.send = print_now
@@ -265,6 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--live", action="store_true", help="the file is still being written")
     replay.add_argument("--paused", action="store_true", help="with --live: the machine waits")
+    replay.add_argument("--history", type=int, help="with --live: so many records are kept")
     replay.add_argument("--captions", action="store_true", help="print each caption that comes up")
     for name in ("gif", "captions"):
         stretch = commands.choices[name]
