@@ -14,7 +14,8 @@ checkpoint ends with the digest of the whole.
 File: the magic, `u32 version`, `u32 length` and a zlib-compressed JSON header; then chunks of
 `u32 compressed bytes, u32 raw bytes, u32 records, zlib data`; last an index chunk with the
 offset, first record and first cycle of each chunk, and `u64 offset of the index` + the tail
-magic.  A file that was cut off can still be read up to its last whole chunk.
+magic.  A file that was cut off can still be read up to its last whole chunk.  A trace that is
+watched and not kept is a file in parts (parts.py), whose oldest chunks are gone after a time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from hw.parts import PartedFile, Sink
 
 MAGIC, TAIL, VERSION = b"VANTAGE\x00", b"VTG-TAIL", 1
 RECORDS_PER_CHUNK = 4096
@@ -149,7 +152,7 @@ class Trace:
     """
 
     header: dict[str, Any]
-    sink: BinaryIO | None = None
+    sink: Sink | None = None
     observer: Callable[[Kind, tuple[Any, ...]], None] | None = None
     core: int = 0
     cycles: int = 0
@@ -257,6 +260,14 @@ class Trace:
             self.sink.seek(self._offset)
             self.sink.truncate()
 
+    def forget(self, number: int) -> None:
+        """Forget where the chunks before record `number` are: a reader has deleted them."""
+        self._index = [row for row in self._index if row[1] >= number]
+
+    def stop(self) -> None:
+        """Keep no more records; the digest goes on."""
+        self.sink = None
+
     def _write(self, data: bytes) -> None:
         if self._put(data):
             self._offset += len(data)
@@ -281,7 +292,7 @@ class TraceFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("rb")
+        self._file: Sink = self._opened()
         try:
             self._read_head()
         except UNSOUND as error:
@@ -290,6 +301,19 @@ class TraceFile:
         except TraceError:
             self.close()
             raise
+
+    def _opened(self) -> Sink:
+        return PartedFile(self.path) if self.path.is_dir() else self.path.open("rb")
+
+    def reopen(self) -> None:
+        """Read anew what has changed in the file."""
+        self._file.close()
+        self._file = self._opened()
+
+    def delete_before(self, offset: int) -> None:
+        """The chunks before `offset` are needed no more. Only a trace in parts loses them."""
+        if isinstance(self._file, PartedFile):
+            self._file.delete_before(offset)
 
     def _read_head(self) -> None:
         path = self.path

@@ -51,6 +51,7 @@ from tests.kernel.shares import (
     until_all,
     worst_error,
 )
+from tests.steady import growth_case
 from userland.programs import built_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -534,6 +535,7 @@ SOAKS: dict[str, Soak] = {
     "checkpoints": Soak(checkpoint_case, 100),
     "sched": Soak(sched_case, 60),
     "gradings": Soak(grading_case, 100),
+    "growth": Soak(growth_case, 3),
 }
 
 

@@ -31,6 +31,22 @@ class Past:
 
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
     arrivals: Sequence[Arrival] = ()
+    oldest: int = 0
+    """The first record that the panel still has."""
+
+    def forget(self, oldest: int) -> None:
+        """Drop the checkpoints that only serve records before `oldest`.
+
+        The first stays: other machines are compared from the start of the run.
+        """
+        self.oldest = oldest
+        before = [i for i, (total, _) in enumerate(self.checkpoints) if total <= oldest]
+        del self.checkpoints[1 : max(before, default=0)]
+
+    def starts(self, place: int) -> list[int]:
+        """Where the checkpoints before record `place` lie, from the last before `oldest` on."""
+        found = [total for total, _ in self.checkpoints if total < place]
+        return found[max(0, sum(total <= self.oldest for total in found) - 1) :]
 
     def thin(self, most: int, most_bytes: int) -> None:
         """Drop those whose neighbours are the closest, older ones first.
@@ -206,12 +222,12 @@ LONGEST_STORE = 64
 
 
 def last_write(past: Past, place: int, pa: int, size_bytes: int, path: Path) -> None:
-    """Find the last write to physical memory before record `place`.
+    """Find the last write to physical memory before record `place`, among those not forgotten.
 
     The header of the answer has `found`.  It is null, or: the number of records before the write,
     the core, its instructions, and 1 for an instruction or 0 for the kernel.
     """
-    starts = [total for total, _ in past.checkpoints if total < place]
+    starts = past.starts(place)
     found, end = None, place
     while starts and found is None:
         found = Watch(past.at(starts[-1]), pa, size_bytes).until(end)

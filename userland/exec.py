@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from hw.host import UserError, printable, run_interruptible
+from hw.parts import PartedFile, Sink
 from hw.terminal import GuestTerminal, guest_terminal
 from hw.trace import Trace
 from kernel import turns
@@ -43,6 +44,7 @@ The exit status is the program's; 128 + n if signal n ended it.
 """
 ENVIRONMENT = {"PATH": "/bin", "HOME": "/", "TERM": "dumb"}
 
+MOST_RECORDS = 1 << 40
 CANNOT_RUN = {
     E.NOEXEC: "it is not a static x86-64 ELF program; build one with `run.py cc FILE.c -o OUT`",
     E.NOMEM: "it does not fit into memory; try a larger --ram",
@@ -62,6 +64,10 @@ class Recording:
     paused: bool = False
     captions: bool = False
     inputs: Inputs = field(default_factory=Inputs)
+    in_parts: bool = False
+    """The file is a temporary one, whose oldest parts go."""
+    history: int | None = None
+    """How many records the panel keeps; None: as many as it likes."""
 
     @property
     def watched(self) -> bool:
@@ -97,7 +103,7 @@ def wish_of(options: argparse.Namespace, name: str, program: bytes, inputs: Inpu
     """The observers of the run, from the options."""
     panel = options.panel and is_possible()
     observers = options.trace, options.strace, None, panel, options.paused, options.captions
-    wish = Recording(*observers, inputs)
+    wish = Recording(*observers, inputs, history=options.history)
     if wish.path or wish.watched:
         wish.program = describe(name, program)
     return wish
@@ -112,9 +118,13 @@ def observed(kernel: Kernel, wish: Recording) -> Iterator[Link | None]:
     with contextlib.ExitStack() as stack:
         link = Link(stop_at=0 if wish.paused and wish.panel else None) if wish.watched else None
         if link is not None:
-            wish.path = link.path = stack.enter_context(trace_file(wish.path))
+            link.is_scratch = wish.in_parts = wish.path is None
+            wish.path = link.path = stack.enter_context(
+                trace_file(wish.path, in_parts=wish.in_parts)
+            )
         if link is not None and wish.panel:
             words = ["--captions"] if wish.captions else []
+            words += ["--history", str(wish.history)] if wish.history is not None else []
             stack.enter_context(beside_panel(kernel, link, *words))
         elif link is not None:
             link.narrator = stack.enter_context(narrating(link))
@@ -232,7 +242,7 @@ def recording(kernel: Kernel, wish: Recording) -> Iterator[Trace | None]:
     if wish.path is None and not wish.strace:
         yield None
         return
-    with _open_for_writing(wish.path) as sink:
+    with _open_for_writing(wish.path, in_parts=wish.in_parts) as sink:
         end = "\r\n" if kernel.machine.console.keys else "\n"
         observer = Strace(lambda line: print(printable(line), end=end, file=sys.stderr))
         header = trace_header(kernel, wish.program) | {"inputs": wish.inputs.header()}
@@ -249,9 +259,13 @@ def recording(kernel: Kernel, wish: Recording) -> Iterator[Trace | None]:
 
 
 @contextlib.contextmanager
-def _open_for_writing(path: Path | None) -> Iterator[BinaryIO | None]:
+def _open_for_writing(path: Path | None, *, in_parts: bool) -> Iterator[Sink | None]:
     if path is None:
         yield None
+        return
+    if in_parts:
+        with PartedFile(path) as parts:
+            yield parts
         return
     try:
         file = path.open("wb", buffering=0)
@@ -268,6 +282,19 @@ def add_observers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--panel", action="store_true", help="open the front panel beside it")
     parser.add_argument("--paused", action="store_true", help="with --panel: wait at the start")
     parser.add_argument("--captions", action="store_true", help="print what happens, in sentences")
+    parser.add_argument(
+        "--history",
+        type=count_of_records,
+        metavar="N",
+        help="with --panel: how many records it can go back (default: about a million)",
+    )
+
+
+def count_of_records(text: str) -> int:
+    """A number of records, at least 1, from the command line."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_RECORDS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MOST_RECORDS:,}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from hw.files import scratch_folder
 from hw.host import has_display, printable
 from hw.panel import verbs
+from hw.parts import Sink
 from hw.trace import Trace
 from kernel import checkpoint, turns
 from kernel.kernel import Kernel
@@ -38,6 +39,9 @@ CHECKPOINT_TRAPS = 20_000
 MOST_CHECKPOINTS, MOST_CHECKPOINT_BYTES = 64, 192 << 20
 """What the machine keeps for going back: at most so many, and at most so much beside the first and
 the last.  Between checkpoints further apart, a stretch takes longer to execute again."""
+MOST_AHEAD = 1 << 16
+"""How many records the machine may be ahead of its panel. Further ahead it waits: the panel shows
+the present, and the file holds little that the panel has not read."""
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 NO_DISPLAY = "There is no display for the panel, so this goes on in text."
 ENDED = "{} has ended; Ctrl-C, or closing the panel, ends this."
@@ -49,12 +53,16 @@ class Link:
     """The machine's end of the pipe: when to stop, counted in traps, and where the records go."""
 
     trace: Trace | None = None
-    sink: BinaryIO | None = None
+    sink: Sink | None = None
     stop_at: int | None = None
     """Pause when this many traps have been taken; None: run."""
     closed: bool = False
     """The panel has closed, so nothing can resume a paused machine."""
     path: Path | None = None
+    is_scratch: bool = False
+    """The trace is for the panel alone: nobody reads it once the panel has closed."""
+    seen: int | None = None
+    """How many records the panel has read; None: it does not tell."""
     past: Past = field(default_factory=Past)
     """The checkpoints, from which parts of the run are executed again."""
     attended: bool = False
@@ -66,6 +74,8 @@ class Link:
     kernel: Kernel = field(init=False)
     """The system that runs. After going back it is another one."""
     process: Process = field(init=False)
+    oldest: int = 0
+    """The first record that the panel still has."""
     _next_checkpoint: int = 0
     _flushed: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -87,6 +97,8 @@ class Link:
                     self._answer(verb, numbers)
                 except OSError as error:  # a full disk: the panel waits for no other answer
                     say(f"There is no answer for the panel: {error.strerror}.", self)
+            elif verb == verbs.SEEN and self.seen is not None:
+                self.seen, self.oldest = map(int, numbers)
             elif verb == verbs.CLOSED:
                 self.closed, self.stop_at = True, None
             self._changed.notify_all()
@@ -115,7 +127,8 @@ class Link:
             self.flush()
         due = self.kernel.taken >= self._next_checkpoint
         back = self.going_back is not None
-        return self.process.zombie or due or back or self._stands(self.kernel)
+        waits = self._stands(self.kernel) or self._is_ahead()
+        return self.process.zombie or due or back or waits
 
     def _goes_on(self) -> bool:
         """True if the program has not ended, or if the user has gone back before its end."""
@@ -158,14 +171,21 @@ class Link:
             now.go_on_in(self.trace)
             self.kernel, self.process = kernel, kernel.tasks.processes[self.process.pid]
             self.trace, self.stop_at, self.going_back = now, kernel.taken, None
+            self.seen = None if self.seen is None else min(self.seen, now.total)
             self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
             self.flush()
         verbs.answer_path(self.path, verbs.BACK, place).touch()
 
     def _save(self, kernel: Kernel) -> None:
-        """Keep a checkpoint. When there are too many, drop every second old one."""
+        """Keep a checkpoint for the panel, and drop those that it needs no more."""
         assert self.trace is not None
         self._next_checkpoint = kernel.taken + CHECKPOINT_TRAPS
+        if self.closed or self.narrator is not None:  # nobody goes back
+            self.past.checkpoints.clear()
+            return
+        if self.is_scratch:
+            self.trace.forget(self.oldest)
+        self.past.forget(self.oldest)
         self.past.arrivals = kernel.machine.console.state.log
         self.past.checkpoints.append((self.trace.total, checkpoint.save(kernel)))
         self.past.thin(MOST_CHECKPOINTS, MOST_CHECKPOINT_BYTES)
@@ -190,16 +210,29 @@ class Link:
     def _stands(self, kernel: Kernel) -> bool:
         return self.stop_at is not None and kernel.taken >= self.stop_at
 
+    def _is_ahead(self) -> bool:
+        """True if the panel has to catch up first."""
+        if self.closed or self.seen is None or self.trace is None or self.trace.sink is None:
+            return False
+        return self.trace.total - self.seen > MOST_AHEAD
+
+    def _must_wait(self, kernel: Kernel) -> bool:
+        if self.going_back is not None or kernel.machine.aborted:
+            return False
+        return self._stands(kernel) or self._is_ahead()
+
     def wait(self, kernel: Kernel) -> None:
-        """Pause until the user resumes the machine."""
+        """Pause until the user resumes the machine, and until the panel has caught up."""
         with self._changed:
-            while self._stands(kernel) and not kernel.machine.aborted and self.going_back is None:
+            while self._must_wait(kernel):
                 self._changed.wait(POLL_SECONDS)
 
     def flush(self) -> None:
         """Flush the records, so that the panel sees them."""
         assert self.trace is not None
         assert self.sink is not None
+        if self.closed and self.is_scratch:
+            self.trace.stop()
         self.trace.flush()
         self.sink.flush()
         if self.narrator is not None:
@@ -243,7 +276,7 @@ def beside_panel(kernel: Kernel, link: Link, *words: str) -> Iterator[None]:
     command = [sys.executable, str(RUN), "panel", "replay", "--live", *words, str(link.path)]
     if link.stop_at is not None:
         command.append("--paused")
-    link.attended = True
+    link.attended, link.seen = True, 0
     panel = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -278,10 +311,14 @@ def show(trace: Path, *words: str) -> None:
 
 
 @contextmanager
-def trace_file(wished: Path | None) -> Iterator[Path]:
-    """The file of the trace: the one that the user asked for, or a temporary one."""
+def trace_file(wished: Path | None, *, in_parts: bool = False) -> Iterator[Path]:
+    """The file of the trace: the one that the user asked for, or a temporary one. That one
+    is whole, or `in_parts` (hw/parts.py)."""
     if wished is not None:
         yield wished
         return
     with scratch_folder("live") as folder:
-        yield folder / "live.vtrace"
+        path = folder / "live.vtrace"
+        if in_parts:
+            path.mkdir()
+        yield path

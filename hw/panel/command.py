@@ -7,12 +7,13 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from hw.host import UserError, die_with_parent, ignore_interrupts, printable, wait_a_little
 from hw.panel.layout import PANELS, describe
-from hw.panel.model.history import History
+from hw.panel.model.history import LIVE_CAP, History
 from hw.panel.model.moment import View
 from hw.panel.model.places import SORT_NAMES, position_of
 from hw.panel.model.tracks import SORTS
@@ -180,6 +181,8 @@ def _live(options: argparse.Namespace) -> int:
     ignore_interrupts()
     die_with_parent()
     history = _begun(options.file)
+    if options.history is not None:
+        history.cap = replace(LIVE_CAP, most_records=options.history)
     try:
         session = Session(history, size=options.size, theme=options.theme, live=True)
         session.send = print_now
@@ -194,7 +197,7 @@ def _begun(path: Path) -> History:
     """The history of a recording that is about to begin. Raises `UserError` if none does."""
     for _ in range(PATIENCE_TENTHS):
         try:
-            return History(path)
+            return History(path, cap=LIVE_CAP)
         except (OSError, TraceError):
             wait_a_little()
     raise UserError(f"no recording begins at {path}", "start it with run.py panel PROGRAM")
@@ -265,6 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--live", action="store_true", help="the file is still being written")
     replay.add_argument("--paused", action="store_true", help="with --live: the machine waits")
+    replay.add_argument("--history", type=int, help="with --live: so many records are kept")
     replay.add_argument("--captions", action="store_true", help="print each caption that comes up")
     for name in ("gif", "captions"):
         stretch = commands.choices[name]

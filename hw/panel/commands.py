@@ -191,7 +191,7 @@ COMMANDS: dict[str, Callable[[Session], None]] = {
     "previous of panel": lambda s: s.by_panel(forward=False),
     "continue": lambda s: s.run_to_breakpoint(forward=True),
     "run back": lambda s: s.run_to_breakpoint(forward=False),
-    "start": lambda s: s.history.seek(0),
+    "start": Session.go_to_start,
     "end": lambda s: s.history.seek(s.history.scanned),
     "resume from here": resuming.offer,
     "last write": lambda s: writes.last_write(s, showing.view(s)),

@@ -16,6 +16,7 @@ from hw.panel.model.answers import Memory, Variant
 from hw.panel.model.conditions import Condition, Subject, parse
 from hw.panel.model.history import History
 from hw.panel.model.moment import Focus, View
+from hw.panel.model.places import forgotten
 from hw.panel.model.state import State
 from hw.panel.verbs import PAUSE, RESUME, STEP
 
@@ -159,6 +160,12 @@ class Session:
             return
         self.history.seek(position)
 
+    def go_to_start(self) -> None:
+        """Go to the oldest record; the message says if that is not the first of the run."""
+        self.history.seek(0)
+        if self.history.oldest:
+            self.message = "; ".join(forgotten(self.history, 0))
+
     def run_or_pause(self) -> None:
         """At the live end, run or pause the machine; elsewhere, let the position move or stop."""
         if not self.at_live_end or self.send is None:
@@ -192,7 +199,7 @@ class Session:
         condition."""
         history = self.history
         at = history.position
-        numbers = range(at, history.scanned) if forward else range(at - 2, -1, -1)
+        numbers = range(at, history.scanned) if forward else range(at - 2, history.oldest - 1, -1)
         for number in numbers:
             subject = Subject(history.record(number), number, history.tracks, history.about)
             if condition(subject):

@@ -350,14 +350,16 @@ def test_without_a_machine_a_step_is_a_record_and_says_so(tmp_path: Path) -> Non
 PANEL = """
 import sys, time
 from pathlib import Path
+sys.path.insert(0, {root!r})
+from hw.parts import PartedFile
 print("step\\nstep\\nnonsense\\nresume", flush=True)
 path = Path(sys.argv[-1] if sys.argv[-1] != "--paused" else sys.argv[-2])
 end = time.monotonic() + 30
 while time.monotonic() < end:
-    if path.exists() and path.read_bytes()[-8:] == b"VTG-TAIL":
+    if path.exists() and PartedFile(path).read()[-8:] == b"VTG-TAIL":
         break
     time.sleep(0.05)
-Path(sys.argv[0]).with_suffix(".seen").write_bytes(path.read_bytes())
+Path(sys.argv[0]).with_suffix(".seen").write_bytes(PartedFile(path).read())
 """
 
 
@@ -365,7 +367,7 @@ def test_exec_opens_the_panel_obeys_it_and_waits_until_it_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     script = tmp_path / "panel.py"
-    script.write_text(PANEL)
+    script.write_text(PANEL.format(root=str(live.RUN.parent)))
     monkeypatch.setattr(live, "RUN", script)
     monkeypatch.setattr(live, "has_display", lambda: True)
     monkeypatch.chdir(tmp_path)

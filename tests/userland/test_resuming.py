@@ -13,18 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw import parts
 from hw.host import wait_a_little
 from hw.panel import commands
-from hw.panel.model.history import History
+from hw.panel.model import history as history_module
+from hw.panel.model.history import SEGMENT, Cap, History
 from hw.panel.polling import poll
 from hw.panel.session import Session
+from hw.parts import PartedFile
 from hw.trace import Trace
 from kernel import turns
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.task.process import Process
 from tests.hw.panel.recordings import drawn
-from userland import again
+from userland import again, live
 from userland.live import Link
 from userland.programs import built_in, read_program
 
@@ -32,19 +35,29 @@ from userland.programs import built_in, read_program
 class Run:
     """A program that runs in a separate thread, with a session beside it."""
 
-    def __init__(self, name: str, path: Path, source: Callable[[], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        source: Callable[[], bytes] | None = None,
+        cap: Cap | None = None,
+    ) -> None:
+        """With a cap, only the session reads the trace, and forgets."""
         self.output: list[bytes] = []
         kernel = boot(Config(), built_in(), self.output.append, source)
-        self.sink = path.open("wb")
+        if cap is not None:
+            path.mkdir()
+        self.sink = PartedFile(path) if cap is not None else path.open("wb")
         trace = Trace(trace_header(kernel), self.sink)
         kernel.machine.attach_trace(trace)
         process = spawn(kernel, read_program(name), [name.encode()], [], Config().user)
         self.link = Link(trace, self.sink, stop_at=0, path=path, attended=True)
+        self.link.is_scratch, self.link.seen = cap is not None, None if cap is None else 0
         self.link.kernel = kernel
         self.thread = threading.Thread(target=self._work, args=(kernel, process))
         trace.flush()
         self.sink.flush()
-        self.session = Session(History(path), live=True, machine_paused=True)
+        self.session = Session(History(path, cap=cap), live=True, machine_paused=True)
         self.session.send = lambda word: self.link.obey(word, self.link.kernel.taken)
 
     def _work(self, kernel: Kernel, process: Process) -> None:
@@ -72,8 +85,13 @@ class Run:
 
 
 @contextmanager
-def running(name: str, path: Path, source: Callable[[], bytes] | None = None) -> Iterator[Run]:
-    run = Run(name, path, source)
+def running(
+    name: str,
+    path: Path,
+    source: Callable[[], bytes] | None = None,
+    cap: Cap | None = None,
+) -> Iterator[Run]:
+    run = Run(name, path, source, cap)
     run.thread.start()
     try:
         yield run
@@ -104,6 +122,31 @@ def plain(name: str, path: Path) -> tuple[str, bytes, object]:
         state = held(kernel)
         trace.close()
     return trace.digest(), b"".join(output), state
+
+
+def test_a_run_goes_back_within_what_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interval = 16 * SEGMENT
+    monkeypatch.setattr(parts, "PART_BYTES", 4096)
+    monkeypatch.setattr(history_module, "KEYFRAME_SEGMENTS", interval // SEGMENT)
+    monkeypatch.setattr(live, "CHECKPOINT_TRAPS", 500)
+    digest, _, state = plain("pingpong", tmp_path / "plain")
+    with running("pingpong", tmp_path / "t", cap=Cap(interval, 1 << 30)) as run:
+        run.to_the_end()
+        oldest, total = run.session.history.oldest, run.session.history.scanned
+        assert oldest >= interval
+        assert not (tmp_path / "t" / "0").exists()
+        for place in (oldest + interval + 100, oldest + 1):
+            run.back_to(place)
+            assert place <= run.session.history.scanned < total
+            assert run.session.history.oldest == oldest
+            run.session.history.back()
+            run.to_the_end()
+            assert run.session.history.scanned == total
+            assert held(run.link.kernel) == state
+            assert run.link.trace is not None
+            assert run.link.trace.digest() == digest
 
 
 @pytest.mark.parametrize("name", ["cow", "threads"])

@@ -7,7 +7,6 @@ after it, and stands still. How the user looks at it does not change.
 from __future__ import annotations
 
 from hw.panel.machine import questions
-from hw.panel.model.history import History
 from hw.panel.model.moment import View
 from hw.panel.session import Session
 from hw.panel.verbs import BACK, MEMORY
@@ -48,10 +47,7 @@ def go_back(session: Session, view: View) -> None:
 
 def _arrive(session: Session) -> None:
     """Read the shortened trace anew, and forget what came after it."""
-    trace = session.history.file.path
-    session.history.close()
-    session.history = History(trace)
-    session.history.scan_all()
+    session.history.reread()
     session.history.seek(session.history.scanned)
     session.frozen, session.span = None, None
     session.live, session.machine_paused = True, True

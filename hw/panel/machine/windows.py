@@ -15,6 +15,7 @@ from pathlib import Path
 from hw.panel.machine import questions
 from hw.panel.model.answers import NO_MACHINE
 from hw.panel.model.history import History
+from hw.panel.model.places import forgotten
 from hw.panel.session import Session
 from hw.panel.verbs import WINDOW
 from hw.trace import TraceFile
@@ -49,7 +50,12 @@ def _ask_for(session: Session, step: int, place: int) -> None:
 
     def arrive(there: Session) -> None:
         window = there.history
-        if step < 0 and first and window.tracks.before("instruction", window.position) is None:
+        oldest = there.outer.oldest if there.outer else 0
+        if (
+            step < 0
+            and first > oldest
+            and window.tracks.before("instruction", window.position) is None
+        ):
             leave(there)
             _ask_for(there, step, first - 1)
         else:
@@ -66,7 +72,7 @@ def _to_the_next(session: Session, step: int) -> None:
     leave(session)
     outer = session.history
     outer.seek(last if step > 0 else first)
-    if (outer.position < outer.scanned) if step > 0 else first:
+    if (outer.position < outer.scanned) if step > 0 else first > outer.oldest:
         instruction(session, step)
     else:
         session.message = "there is no instruction that way"
@@ -87,12 +93,13 @@ def ask(
 
 
 def last_call(history: History, position: int) -> int:
-    """The position just behind the last system call that had ended by then; 0 if none had."""
+    """The position just behind the last system call that had ended by then; the oldest if none
+    had."""
     marks = history.tracks.marks["syscall"]
     for index in range(bisect_right(marks, position - 1) - 1, -1, -1):
         if history.record(marks[index]).kind.name == "syscall":
             return marks[index] + 1
-    return 0
+    return history.oldest
 
 
 def first_of(window: History) -> int:
@@ -105,6 +112,9 @@ def _enter(session: Session, then: Callable[[Session], None], path: Path) -> Non
     there, outer = session.history.position, session.history
     with TraceFile(path) as file:
         first = int(file.header["window"]["first"])
+    if first < outer.oldest:
+        session.message = "; ".join(forgotten(outer, first))
+        return
     outer.seek(first)
     window = History(path, outer.state)
     window.tracks.names.update(outer.tracks.names)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hw.panel.machine import questions, windows
+from hw.panel.model.history import History
 from hw.panel.model.moment import View
 from hw.panel.model.state import FRAMES, PTES, REGIONS, TLB
 from hw.panel.panels import frames as frames_panel
@@ -57,7 +58,15 @@ def _last_record(session: Session, view: View) -> None:
         if any((edit[0], edit[1]) == (shelf, key) for edit in history.edits_of_last()):
             session.message = f"last write to {words}"
             return
-    session.message = f"{words} was not written before"
+    words_of_time = since(history) if history.oldest else "before"
+    session.message = f"{words} was not written {words_of_time}"
+
+
+def since(history: History) -> str:
+    """How far back a search could look, in words."""
+    return (
+        f"since record {history.oldest:,}, the oldest kept" if history.oldest else "since the start"
+    )
 
 
 def watched(view: View) -> tuple[int, object, str] | None:
@@ -108,10 +117,13 @@ def _take(session: Session, word: Word, answer: Path) -> None:
     """Go into a window around the instruction that the machine has found."""
     found = _found(answer)
     if found is None:
-        session.message = f"nothing has written to {word.va:#x} since the start"
+        session.message = f"nothing has written to {word.va:#x} {since(session.history)}"
         return
     place, core, instructions, by_program = found
     history = session.history
+    if place < history.oldest:
+        session.message = f"nothing has written to {word.va:#x} {since(history)}"
+        return
     if not by_program:
         history.seek(place)
         session.message = f"last write to {word.va:#x}: by the kernel, up to this record"

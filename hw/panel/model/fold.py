@@ -171,6 +171,8 @@ def _thread_new(fold: Fold, record: Record) -> None:
 
 def _thread_end(fold: Fold, record: Record) -> None:
     fold.put(THREADS, record["tid"], None)
+    if all(core.tid != record["tid"] for core in fold.state.cores.values()):
+        fold.put(CALLS, record["tid"], None)
 
 
 def _exec(fold: Fold, record: Record) -> None:
@@ -195,6 +197,8 @@ def _run(fold: Fold, record: Record) -> None:
     fold.count("switch", kind)
     if core.tid != tid:
         fold.doing(core.tid, "ready")
+        if core.tid not in fold.state.threads:
+            fold.put(CALLS, core.tid, None)
     fold.doing(tid, "running")
     thread = fold.state.threads.get(tid)
     if thread is not None and thread.space != space:

@@ -40,6 +40,8 @@ class Moment:
     tracks: Tracks
     position: int
     total: int
+    oldest: int
+    """The first record that the history still has."""
     last: Record | None
     records: list[Record]
     """The records of the last step."""
@@ -141,6 +143,7 @@ def moment_of(history: History) -> Moment:
         tracks=history.tracks,
         position=history.position,
         total=history.scanned,
+        oldest=history.oldest,
         last=history.last,
         records=records,
         edits=edits,
@@ -152,7 +155,9 @@ def moment_of(history: History) -> Moment:
 def _address(history: History) -> tuple[int, int] | None:
     """The last access on the core that acted last."""
     last = history.last
-    for number in range(history.position - 1, max(-1, history.position - LOOK_BACK), -1):
+    for number in range(
+        history.position - 1, max(history.oldest - 1, history.position - LOOK_BACK), -1
+    ):
         record = history.record(number)
         name = record.kind.name
         if last is None or record.core != last.core:

@@ -28,7 +28,7 @@ def position_of(history: History, text: str) -> int:
 def _after(history: History, text: str, start: int) -> int:
     words = text.strip().lstrip("#").lower()
     if words in ("start", "end"):
-        return 0 if words == "start" else history.scanned
+        return history.oldest if words == "start" else history.scanned
     sort, colon, number = words.partition(":")
     try:
         if colon:
@@ -40,10 +40,21 @@ def _after(history: History, text: str, start: int) -> int:
         raise UserError(f"{text!r} is no place in a trace", REMEDY) from None
     if not 0 <= position <= history.scanned:
         raise UserError(f"there is no record {position:,}", f"the trace has {history.scanned:,}")
+    if position < history.oldest:
+        raise UserError(*forgotten(history, position))
     return position
 
 
+def forgotten(history: History, position: int) -> tuple[str, str]:
+    """What to say of a record before the oldest, and the remedy."""
+    oldest = f"the history begins at record {history.oldest:,}"
+    return f"record {position:,} is forgotten: {oldest}", "to keep all, record with exec --trace"
+
+
 def _of_sort(history: History, sort: str, number: int, start: int) -> int:
+    if history.oldest and number > 0 and not start:
+        words = f"cannot count from the start: it is forgotten, up to record {history.oldest:,}"
+        raise UserError(words, f"count from the end, as in {sort}:-1")
     marks = history.tracks.marks[sort] if sort in SORTS else _of_name(history, sort)
     found = [mark for mark in marks if mark >= start]
     if not marks and sort not in SORTS:
@@ -59,7 +70,7 @@ def _of_name(history: History, name: str) -> array[int]:
     write of CR3 and the flush that follows."""
     switches = iter(history.tracks.marks["switch"])
     kinds, calls = array("Q"), array("Q")
-    for number in range(history.scanned):
+    for number in range(history.oldest, history.scanned):
         record = history.record(number)
         switch = next(switches) if record.kind.name in SORTS["switch"] else number
         if record.kind.name == name:

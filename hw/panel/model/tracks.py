@@ -54,14 +54,47 @@ class Tracks:
     starts: array[int] = field(default_factory=lambda: array("Q"))
     clock: array[int] = field(default_factory=lambda: array("Q"))
     names: dict[int, str] = field(default_factory=dict)
-    """Every thread that ever was, with the name it had last."""
+    """Every thread of the slices, with the name it had last."""
     space_names: dict[int, str] = field(default_factory=dict)
     """The names of the spaces that are a VAS, or a view of one."""
     open: dict[int, int] = field(default_factory=dict)
     """Core -> the slice that has not ended."""
     records: int = 0
+    clock_start: int = 0
+    """The record of the first entry of `clock`."""
     switching: bool = False
     """The last record belongs to a switch that the next record may continue."""
+
+    @classmethod
+    def from_here(cls, number: int, state: State, before: Tracks) -> Tracks:
+        """Tracks that begin at record `number`, in a state that followed other tracks."""
+        tracks = cls(clock_start=number, records=number)
+        tracks.names.update(before.names)
+        tracks.space_names.update(before.space_names)
+        for core in state.cores:
+            tracks._begin(core, number, state)
+        return tracks
+
+    def forget(self, oldest: int, state: State) -> None:
+        """Forget what lies before record `oldest`. `state` is the one after the last record."""
+        for marks in self.marks.values():
+            del marks[: bisect_left(marks, oldest)]
+        del self.clock[: (oldest - self.clock_start) // CLOCK_RECORDS]
+        self.clock_start = oldest
+        running = set(self.open.values())
+        kept = [i for i, s in enumerate(self.slices) if i in running or s.end > oldest]
+        places = {index: place for place, index in enumerate(kept)}
+        self.open = {core: places[index] for core, index in self.open.items()}
+        self.slices = [self.slices[index] for index in kept]
+        self.starts = array("Q", (piece.start for piece in self.slices))
+        self._forget_names(state)
+
+    def _forget_names(self, state: State) -> None:
+        """Forget the names of threads and spaces that are gone, and of which no slice is left."""
+        tids = {piece.tid for piece in self.slices} | state.threads.keys()
+        spaces = {piece.space for piece in self.slices} | state.spaces.keys()
+        self.names = {tid: name for tid, name in self.names.items() if tid in tids}
+        self.space_names = {s: name for s, name in self.space_names.items() if s in spaces}
 
     def add(self, record: Record, number: int, state: State) -> None:
         """Take note of record `number`; `state` is the state after it."""
@@ -162,7 +195,8 @@ class Tracks:
 
     def cycles_at(self, number: int) -> int:
         """The modelled cycles of record `number`, to within 256 records."""
-        return self.clock[min(number // CLOCK_RECORDS, len(self.clock) - 1)] if self.clock else 0
+        index = max(0, number - self.clock_start) // CLOCK_RECORDS
+        return self.clock[min(index, len(self.clock) - 1)] if self.clock else 0
 
 
 CLOCK_RECORDS = 256

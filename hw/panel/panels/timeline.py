@@ -25,7 +25,7 @@ BAR = 4
 
 def span_of(view: View) -> tuple[int, int]:
     """The records that are shown."""
-    return view.span or (0, max(1, view.moment.total))
+    return view.span or (view.moment.oldest, max(1, view.moment.total))
 
 
 def name_characters(c: Canvas) -> int:
@@ -194,9 +194,9 @@ def _density(view: View, c: Canvas, at: Rect) -> int:
 
 
 def describe(view: View) -> list[str]:
-    lines = [title(view)]
+    lines, moment = [title(view)], view.moment
     for tid in threads(view, 12):
-        pieces = [p for p in view.moment.tracks.within(0, view.moment.total) if p.tid == tid]
+        pieces = [p for p in moment.tracks.within(moment.oldest, moment.total) if p.tid == tid]
         spaces = sorted({piece.space for piece in pieces})
         where = ", ".join(map(str, spaces))
         name = view.moment.tracks.names.get(tid, "")

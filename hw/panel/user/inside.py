@@ -99,14 +99,14 @@ def turn_physical(session: Session) -> None:
 def zoom_timeline(session: Session, factor: float, about: int | None = None) -> None:
     """Show fewer or more records on the timeline. Record `about`, or else the position, stays in
     place."""
-    total = max(1, session.history.scanned)
-    first, last = session.span or (0, total)
-    width = min(total, max(20, int((last - first) * factor)))
+    oldest, total = session.history.oldest, max(1, session.history.scanned)
+    first, last = session.span or (oldest, total)
+    width = min(total - oldest, max(20, int((last - first) * factor)))
     start = session.history.position - width // 2
     if about is not None:
         start = about - round((about - first) * width / max(1, last - first))
-    start = max(0, min(total - width, start))
-    session.span = None if width >= total else (start, start + width)
+    start = max(oldest, min(total - width, start))
+    session.span = None if width >= total - oldest else (start, start + width)
 
 
 def look_at_frame(session: Session, pfn: int) -> None:

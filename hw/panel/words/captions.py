@@ -38,6 +38,8 @@ LOCKS = ("no longer", "now, with others who read", "now, alone, to write")
 def caption(moment: Moment) -> str:
     """What just happened, in a sentence."""
     last = moment.last
+    if last is None and moment.oldest:
+        return f"Here the history begins: what was before record {moment.oldest:,} is forgotten."
     if last is None:
         return "The machine is about to start; nothing has been recorded yet."
     sentence = CAPTIONS.get(last.kind.name)

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
-from hw.panel.model.history import History
+from hw.panel.model.history import LIVE_CAP, History
 from hw.panel.model.moment import moment_of
 from hw.panel.model.tracks import SORTS
 from hw.panel.words.captions import caption
@@ -49,7 +49,7 @@ class Narrator:
     def tell(self) -> None:
         """Tell what has been recorded since the last time."""
         if self._history is None:
-            self._history = History(self.path)
+            self._history = History(self.path, cap=LIVE_CAP)
         history = self._history
         history.scan_all()
         last = history.scanned
