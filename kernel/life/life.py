@@ -138,7 +138,10 @@ class Life:
         credentials: Credentials,
         handles: list[Handle],
     ) -> Process:
-        """Start a program from outside, with `handles` as its descriptors 0, 1, ..."""
+        """Start a program from outside, with `handles` as its descriptors 0, 1, ...
+
+        It is a child of the kernel's process 1, if there is one, and never of a program.
+        """
         space = self.memory.new_space()
         try:
             image = self._load(
@@ -153,7 +156,8 @@ class Life:
             space.destroy()
             raise
         pid = self._new_id()
-        name, init = arguments[0].decode(errors="replace"), self.tasks.processes.get(FIRST)
+        name = arguments[0].decode(errors="replace")
+        init = self.tasks.processes.get(FIRST) if self.main != FIRST else None
         process = Process(
             pid=pid,
             parent=init,
