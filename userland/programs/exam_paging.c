@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <vas.h>
 
-enum { PAGE = 4096, ARGUMENTS = 4, MANY = 4096, FREE_RAM = 5, SYSINFO_WORDS = 14 };
+enum { PAGE = 4096, ARGUMENTS = 4, MANY = 1024, FREE_RAM = 5, SYSINFO_WORDS = 14 };
 
 /* Right behind the pages that questions use, so that one page table serves both. */
 static volatile char *const ballast = (volatile char *)0x500000100000;
