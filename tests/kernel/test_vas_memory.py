@@ -260,7 +260,7 @@ def test_what_is_merged_back_under_rfc_is_paid_for_and_no_more_than_its_region_a
     world.thread.space.write(HERE + PAGE, b"b" * 2 * PAGE)
     if grows:
         world.thread.space.write(HERE - PAGE, b"c")
-    assert world.ask("mprotect", HERE, 4 * PAGE, 7) == 0
+    assert world.ask("mprotect", HERE - grows * PAGE, (4 + grows) * PAGE, 7) == 0
     if out:
         all_out(world)
     assert world.ask("vas_switch", 0) == 0
