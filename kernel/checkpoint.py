@@ -81,7 +81,7 @@ PLAIN = {
     ),
     "kernel.vas.forward": "CopiedTable Forward ForwardView",
     "kernel.vas.records": "Attachment Holdings Ids Segment Vas",
-    "kernel.vas.rfc": "CopiedView Rfc",
+    "kernel.vas.rfc": "CopiedView Follower Rfc",
     "kernel.vas.sharing": "AtAttach AtSwitch",
     "kernel.vas.sync": "Subtree",
     "kernel.vas.tables": "Mirror SharedTable ViewTable",

@@ -175,6 +175,8 @@ def _accounts(kernel: Kernel) -> Iterator[str]:
         for region in vas.space.map:
             if region.object.account is vas.account and not region.segment:
                 objects[region.object.id] = (vas, region.object)
+            elif not (region.segment or region.shared):
+                yield f"VAS {vas.id} has {region}, and its owner does not pay for it"
     for named, made in objects.values():
         owed[named.user] += len(made.pages) + len(made.paged_out)
     for uid, account in vases.accounts.items():

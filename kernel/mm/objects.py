@@ -228,6 +228,7 @@ class MemoryObject:
         if old == pfn:
             return []
         self.objects.frames.hold(pfn)
+        self._charge(not self.has(page))
         self._put(page, pfn)
         return [] if old is None else [old]
 
@@ -237,6 +238,7 @@ class MemoryObject:
             if not self.has(page):
                 self.paged_out[page] = other.paged_out[page]
                 self.paged_out[page].holds += 1
+                self._charge(1)
 
     def copy_into(self, other: MemoryObject) -> None:
         """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""

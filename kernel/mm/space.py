@@ -390,6 +390,7 @@ class AddressSpace(Shown):
         return pfns + region.object.drop()
 
     def _forget(self, region: Region) -> None:
+        self.machine.charge(costs.REGION_CHANGE)
         self.map.remove(region)
         self.objects.changes += 1
         self.changed = self.objects.changes

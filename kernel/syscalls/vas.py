@@ -102,10 +102,7 @@ def vas_delete(k: Kernel, t: Thread, vid: Int) -> int:
 @syscall(1334)
 def vas_find(k: Kernel, t: Thread, name: Path) -> int:
     """The id of the VAS with this name.  ESRCH: there is none; EINVAL; EFAULT."""
-    vid = k.vases.vas_names.get(_name(t, name))
-    if vid is None:
-        raise KernelError(E.SRCH)
-    return vid
+    return k.vases.find(k.vases.vas_names, _name(t, name))
 
 
 @syscall(1335)
@@ -199,10 +196,7 @@ def vas_seg_delete(k: Kernel, t: Thread, sid: Int) -> int:
 @syscall(1343)
 def vas_seg_find(k: Kernel, t: Thread, name: Path) -> int:
     """The id of the segment with this name.  ESRCH; EINVAL; EFAULT."""
-    sid = k.vases.segment_names.get(_name(t, name))
-    if sid is None:
-        raise KernelError(E.SRCH)
-    return sid
+    return k.vases.find(k.vases.segment_names, _name(t, name))
 
 
 @syscall(1344)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from hw import costs
-from hw.paging import ADDRESS, ERR_WRITE, A, D, P, W
+from hw.paging import ADDRESS, ERR_WRITE, NX, A, D, P, W
 from kernel.abi.errno import E, KernelError
 from kernel.mm.memory import Memory
 from kernel.mm.pagetable import LEAVES, PROT_EXEC, PROT_WRITE, leaf_flags
@@ -207,9 +207,12 @@ class Rfc:
         # PROMPT lab6.conflict: refuse what is older, skip what is equal, bring over what is newer.
 
     def _replace(self, region: Region, target: AddressSpace, found: Region) -> Region:
-        origin = found.origin
+        origin, account = found.origin, found.object.account
         target.remove(found.start, found.end)
-        twin = region.object if region.shared else region.object.twin()
+        twin = region.object
+        if not region.shared:
+            twin = twin.twin()
+            twin.account = account
         return target.map_region(replace(region, object=twin, origin=origin, lazy=False))
 
     def detach(self, attachment: Attachment) -> None:
@@ -274,6 +277,7 @@ def duplicate(source: AddressSpace, target: AddressSpace, region: Region) -> int
             released += region.object.adopt(region.object_page(va), pfn)
             original.duplicated = region.duplicated = True
         entry &= ~(A | D) if region.prot & PROT_WRITE else ~(A | D | W)
+        entry |= 0 if region.prot & PROT_EXEC else NX
         count += 1
         if target.table.set(va, entry) & P:
             stale.append(va)

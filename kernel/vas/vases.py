@@ -103,6 +103,13 @@ class Vases:
 
     # Look-up --------------------------------------------------------------------------------
 
+    def find(self, names: dict[bytes, int], name: bytes) -> int:
+        """The id of a VAS or segment by its name.  Raises ESRCH."""
+        self.machine.charge(costs.NAME_LOOKUP)
+        if name not in names:
+            raise KernelError(E.SRCH)
+        return names[name]
+
     def vas(self, vid: int) -> Vas:
         """Raises EINVAL."""
         return _known(self.vases, vid)
@@ -181,7 +188,6 @@ class Vases:
         vas.check(who, WRITE)
         for sid in list(vas.segments):
             self._unlink(vas, sid)
-        self.machine.charge(costs.REGION_CHANGE, len(vas.space.map))
         vas.space.destroy()
         del self.vases[vid], self.vas_names[vas.name]
         vas.account.owned -= 1
@@ -367,14 +373,12 @@ class Vases:
     def _unlink(self, vas: Vas, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(vas.segments.pop(sid), -1)
-        self.machine.charge(costs.REGION_CHANGE)
         vas.space.remove(segment.start, segment.end)
         self.machine.emit(SEG_ATTACH, sid, vas.id, 0, 0, 0)
 
     def _detach_from_home(self, home: AddressSpace, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(self.held(home).segments.pop(sid), -1)
-        self.machine.charge(costs.REGION_CHANGE)
         home.remove(segment.start, segment.end)
         self.machine.emit(SEG_ATTACH, sid, 0, home.id, 0, 0)
 
@@ -407,7 +411,6 @@ class Vases:
     def _hide(self, attachment: Attachment, sid: int) -> None:
         segment = self.segments[sid]
         segment.count(attachment.segments.pop(sid), -1)
-        self.machine.charge(costs.REGION_CHANGE)
         self.sync.hide_private(attachment, segment.start, segment.end)
         self.machine.emit(SEG_ATTACH, sid, attachment.vas.id, attachment.home.id, 0, 0)
 

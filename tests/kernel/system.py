@@ -7,7 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from hw import costs, paging
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
 from kernel import calls, invariants, trap, turns
-from kernel.abi.errno import KernelError
+from kernel.abi.errno import KernelError, Panic
 from kernel.boot import Config, boot, spawn, trace_header
 from kernel.kernel import Kernel
 from kernel.life import delivery
@@ -26,6 +26,7 @@ from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Call, Process, Thread
 from tests.kernel.asm import NUMBERS, Program
+from tests.kernel.ledger import Ledger
 from userland.programs import built_in, read_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +192,10 @@ def picture(kernel: Kernel) -> tuple[str, list[tuple[int, int, int]]]:
     return digest.hexdigest(), entries
 
 
+LAST: list[System] = []
+"""The system that was made last.  At the end of each test it has to give everything back."""
+
+
 class System:
     """A booted system with one program that has not run yet."""
 
@@ -212,6 +217,7 @@ class System:
         if self.wish.init:
             self.kernel.life.start_init()
         self.process = spawn(self.kernel, data, words, ENVIRONMENT, user, path)
+        LAST[:] = [self]
 
     def _boot(self) -> Kernel:
         wish = self.wish
@@ -252,13 +258,22 @@ class System:
         if wish.watched:
             kernel.life = self.life
         if wish.checked:
-            kernel.after_trap = invariants.check
+            kernel.after_trap = self.check
+        self.ledger = Ledger(kernel)
         if wish.traced:
             self.trace = Trace(trace_header(kernel), None, self._observe)
             kernel.machine.attach_trace(self.trace)
         return kernel
 
+    def check(self, kernel: Kernel) -> None:
+        """All that must hold between two traps.  Raises `Panic`."""
+        invariants.check(kernel)
+        if self.wish.traced and kernel.machine.trace is self.trace:
+            self.ledger.check()
+
     def _observe(self, kind: Kind, values: tuple[Any, ...]) -> None:
+        if self.wish.checked:
+            self.ledger.observe(kind, values)
         if kind in (trap.FAULT, delivery.SIGNAL, trap.EXCEPTION):
             self.faults.append((kind.name, *values))
         elif kind is calls.SYSCALL:
@@ -292,6 +307,45 @@ class System:
             machine.instructions(),
             [core.state.cycles for core in machine.cores],
         )
+
+    def end(self) -> None:
+        """End every process, delete every VAS and segment: then nothing is held or paid for.
+
+        Raises `Panic`.
+        """
+        kernel = self.kernel
+        for process in list(kernel.tasks.processes.values()):
+            if not process.zombie:
+                kernel.life.exit_process(process, 0)
+        self.answer_shootdowns()
+        for vid in list(kernel.vases.vases):
+            kernel.vases.delete(Credentials(), vid)
+        for sid in list(kernel.vases.segments):
+            kernel.vases.delete_segment(Credentials(), sid)
+        wrong = list(self._left())
+        if wrong:
+            raise Panic("; ".join(wrong))
+
+    def answer_shootdowns(self) -> None:
+        """Deliver every interrupt that is under way."""
+        machine = self.kernel.machine
+        for core in machine.cores:
+            machine.take_turn(core)
+            for message in machine.take_ipis():
+                self.kernel.memory.shootdowns.answer(message)
+
+    def _left(self) -> Iterator[str]:
+        kernel = self.kernel
+        for uid, account in kernel.vases.accounts.items():
+            if account.charged or account.owned:
+                yield f"user {uid} pays for {account.charged} frames, owns {account.owned} objects"
+        files = {made.id: made for made in (*kernel.ipc.published.values(), *kernel.held_files)}
+        held = kernel.machine.first_free_frame + sum(len(made.pages) for made in files.values())
+        used = len(kernel.memory.frames.used())
+        if used != held + 1:  # the kernel's user page
+            yield f"{used} frames are in use, {held + 1} have an owner"
+        if kernel.tasks.threads or kernel.tasks.channels or kernel.memory.shootdowns.open:
+            yield "there are threads, sleepers or shootdowns"
 
     def ask(self, name: str, *arguments: int, thread: Thread | None = None) -> int:
         """Call a handler directly, without the emulator; an error is its negated number."""

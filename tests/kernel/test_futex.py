@@ -11,7 +11,7 @@ from tests.kernel.asm import Program
 from tests.kernel.system import run_code, still
 
 HERE, THERE, PAGE, SLEEP = 0x10_0000_0000, 0x20_0000_0000, 4096, 1_000_000
-WAIT, WAKE, PRIVATE_FLAG = 0, 1, 128
+WAIT, WAKE, REQUEUE, PRIVATE_FLAG = 0, 1, 3, 128
 SHARED, PRIVATE = 0x31, 0x32
 
 
@@ -101,6 +101,46 @@ def test_a_wake_wakes_the_given_number_of_sleepers_oldest_first(count: int, woke
     run = run_code(program)
     assert run.results("futex", 1) == [woken]
     assert run.output == b"abc"[:woken]
+
+
+def sleepers(program: Program, *words: int) -> None:
+    """Children a, b, c ... that sleep, each on its word, and say their name when they wake."""
+    for number, word in enumerate(words):
+        program.call("fork")
+        program.jump_unless_zero(f"after {number}")
+        program.call("futex", word, WAIT, 0, 0)
+        program.say(bytes([97 + number]))
+        program.exit()
+        program.label(f"after {number}")
+        program.sleep(SLEEP)
+
+
+@pytest.mark.parametrize(
+    ("words", "wakes", "moves", "to", "result", "order"),
+    [
+        ((HERE, HERE, HERE), 1, 1, HERE, 2, b"abc"),
+        ((HERE, HERE, HERE), 0, 2, HERE, 2, b"abc"),
+        ((HERE, HERE, HERE), 0, 9, HERE, 3, b"abc"),
+        ((HERE, HERE, HERE + 8, HERE + 8), 0, 1, HERE + 8, 1, b"cdab"),
+        ((HERE, HERE, HERE, HERE + 8), 1, 1, HERE + 8, 2, b"adbc"),
+    ],
+)
+def test_a_requeue_puts_sleepers_behind_those_of_another_word_and_onto_itself_changes_nothing(
+    words: tuple[int, ...], wakes: int, moves: int, to: int, result: int, order: bytes
+) -> None:
+    """The call counts both (Linux, futex_requeue).  Then the sleepers on HERE + 8 wake first."""
+    program = mapped(SHARED)
+    sleepers(program, *words)
+    program.call("futex", HERE, REQUEUE, wakes, moves, to)
+    program.sleep(SLEEP)
+    for word in (HERE + 8, HERE):
+        for _ in words:
+            program.call("futex", word, WAKE, 1)
+            program.sleep(SLEEP)
+    program.exit()
+    run = run_code(program)
+    assert run.results("futex", 1)[0] == result
+    assert run.output == order
 
 
 @pytest.mark.parametrize(

@@ -438,3 +438,28 @@ def test_every_frame_is_zero_when_it_is_handed_out_again() -> None:
         assert system.thread.space.read(where, count * PAGE) == bytes(count * PAGE)
         system.thread.space.write(where, b"\xa5" * count * PAGE)
         assert system.ask("munmap", where, count * PAGE) == 0
+
+
+@pytest.mark.parametrize("mmu", ["model", "silicon"])
+def test_a_and_d_bits_outlive_every_change_of_rights(mmu: str) -> None:
+    """A page that was stored to stays dirty, or its content would be lost when it is dropped."""
+    program = Program()
+    program.call("mmap", HERE, 3 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0)
+    program.store_byte(HERE, 1)
+    program.load_byte(HERE + PAGE)
+    program.call("null_call")
+    for prot in (1, RW, 5, RW):
+        program.call("mprotect", HERE, 3 * PAGE, prot)
+    program.exit()
+    system = System(program, mmu=mmu, ram=2)
+    found = []
+
+    def look(_: object) -> None:
+        if system.process.threads and {"null_call", "mprotect"} & {c.name for c in system.calls}:
+            table = system.thread.space.table
+            found.append([table.lookup(HERE + i * PAGE) & (A | D) for i in range(3)])
+
+    system.kernel.after_trap = look
+    system.run()
+    assert len(found) >= 5
+    assert all(bits == [A | D, A, 0] for bits in found)

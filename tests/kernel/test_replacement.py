@@ -282,9 +282,9 @@ def test_both_mmus_page_the_same_pages(cpus: int, policy: str) -> None:
 def test_all_invariants_hold_after_every_trap_while_pages_come_and_go(
     frames: int, cpus: int, policy: str
 ) -> None:
-    system = System("overcommit", "18", "3", "1", ram=1, swap=1, cpus=cpus, replace=policy)
+    shape: dict[str, Any] = {"ram": 1, "swap": 1, "cpus": cpus, "replace": policy}
+    system = System("overcommit", "18", "3", "1", checked=True, **shape)
     squeeze(system, frames)
-    system.kernel.after_trap = invariants.check
     run = system.run()
     assert run.exit_code == 0
     assert run.output.count(b" 0 words are wrong") == 3

@@ -6,16 +6,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw.paging import ADDRESS, A
 from kernel import invariants, turns
+from kernel.life import life
 from kernel.mm.replace import CLOCK, FIFO, POLICIES
 from kernel.mm.residency import MCL_CURRENT
+from kernel.mm.space import AddressSpace
 from tests.kernel.asm import Program
 from tests.kernel.system import System, still
-from tests.kernel.tight import ANON, FIXED, HERE, PAGE, PRIVATE, RW, faults_on, squeeze
+from tests.kernel.tight import (
+    ANON,
+    FIXED,
+    HERE,
+    PAGE,
+    PRIVATE,
+    RW,
+    SHARED,
+    faults_on,
+    pager,
+    squeeze,
+)
 
 BELADY = (1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5)
 """Belady, Nelson and Shedler, "An anomaly in space-time characteristics of certain programs
 running in a paging machine", CACM 12 (1969)."""
+THERE = HERE + (1 << 30)
 TABLES = 255
 """A page of the range that stays locked, so that its page tables stay."""
 
@@ -127,6 +142,46 @@ def test_clock_against_fifo_on_three_patterns() -> None:
     assert counts["around"] == [54, 54]
     assert counts["hot and cold"][0] < counts["hot and cold"][1]
     assert counts["mostly few"][0] < counts["mostly few"][1]
+
+
+def one_page_in_many_places(kind: int) -> tuple[System, list[tuple[AddressSpace, int]]]:
+    """A page of three processes; a shared one is twice in each."""
+    system = still(ram=1, swap=1)
+    parent = system.thread.space
+    if kind == SHARED:
+        system.ask("mmap", HERE, PAGE, RW, SHARED | ANON | FIXED)
+        system.ask("mremap", HERE, 0, PAGE, 3, THERE)
+        parent.write(HERE, b"a")
+        parent.read(THERE, 1)
+    else:
+        system.ask("mmap", HERE, PAGE, RW, PRIVATE | ANON | FIXED)
+        parent.write(HERE, b"a")
+    spaces = [system.kernel.life.clone(system.thread, life.CloneRequest()).space for _ in range(2)]
+    places = [(parent, HERE), *((space, HERE) for space in spaces)]
+    if kind == SHARED:
+        places += [(space, THERE) for space in (parent, *spaces)]
+    for space, va in places:
+        space.read(va, 1)
+    return system, places
+
+
+@pytest.mark.parametrize("kind", [SHARED, PRIVATE])
+def test_clock_looks_at_every_place_where_a_page_is_and_clears_the_bit_in_each(kind: int) -> None:
+    system, places = one_page_in_many_places(kind)
+    frame = {space.table.lookup(va) & ADDRESS for space, va in places}
+    assert len(frame) == 1
+    pfn = frame.pop() >> 12
+    for subset in range(1 << len(places)):
+        for place, (space, va) in enumerate(places):
+            entry = space.table.lookup(va) & ~A
+            space.table.change(va, entry | (A if subset >> place & 1 else 0))
+        assert pager(system).take_reference(pfn) == (subset != 0)
+        stale = {(space.id, va) for space, pages in pager(system).stale.values() for va in pages}
+        used = [place for number, place in enumerate(places) if subset >> number & 1]
+        assert stale == {(space.id, va) for space, va in used}
+        pager(system).stale.clear()
+        assert not any(space.table.lookup(va) & A for space, va in places)
+        assert not pager(system).take_reference(pfn)
 
 
 @given(st.lists(st.integers(0, 9), min_size=5, max_size=60), st.integers(1, 8))

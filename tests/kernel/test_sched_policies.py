@@ -15,7 +15,7 @@ from kernel.sched.eevdf import LAG_INSTRUCTIONS, Eevdf
 from kernel.sched.mlfq import BOOST_INSTRUCTIONS, LEVELS, Mlfq
 from kernel.sched.policy import SLICE_INSTRUCTIONS, Policy
 from kernel.sched.stride import Stride
-from kernel.sched.weights import WEIGHTS, weight
+from kernel.sched.weights import VIRTUAL, WEIGHTS, weight
 from kernel.task.process import SCHED_BATCH, SCHED_IDLE, Scheduling, Thread
 from tests.kernel.shares import (
     PRE_EMPTIVE,
@@ -344,6 +344,20 @@ def test_a_boost_lifts_everybody() -> None:
     assert policy.waiting() == [threads[0]]
 
 
+def test_after_a_boost_a_thread_has_its_whole_allotment_and_not_what_was_left_of_it() -> None:
+    policy, (early, late) = feedback(2)
+    for round in range(2):
+        policy.ran(early, SLICE_INSTRUCTIONS - 1)
+        policy.ran(late, BOOST_INSTRUCTIONS - SLICE_INSTRUCTIONS)
+        assert [policy.rank(early), policy.rank(late)] == [0, LEVELS - 1], round
+        policy.ran(late, 1)
+        assert [policy.rank(early), policy.rank(late)] == [0, 0]
+    policy.ran(early, SLICE_INSTRUCTIONS - 1)
+    assert policy.rank(early) == 0
+    policy.ran(early, 1)
+    assert policy.rank(early) == 1
+
+
 # Stride, EEVDF ------------------------------------------------------------------------------------
 
 
@@ -459,6 +473,23 @@ def test_lag_is_bounded_by_a_request() -> None:
         policy.enqueue(picked)
         for thread in cores.threads:
             assert abs(lag(policy, thread)) <= SLICE_INSTRUCTIONS * 1.001
+
+
+@pytest.mark.parametrize("nice", [0, 5, -5])
+@pytest.mark.parametrize("quarters", [1, 3, 4, 5, 6, 11])
+def test_a_request_ends_a_slice_after_it_is_made_however_late_that_is(
+    quarters: int, nice: int
+) -> None:
+    """A thread asks anew when its request is served, and not before (Linux, update_deadline)."""
+    policy, (thread, _) = eevdf_with([nice, 0])
+    entity = policy.entities[thread]
+    began, pace = entity.vruntime, VIRTUAL // weight(thread)
+    assert entity.deadline == began + SLICE_INSTRUCTIONS * pace
+    ran = quarters * SLICE_INSTRUCTIONS // 4
+    policy.ran(thread, ran)
+    policy.enqueue(thread)
+    asked = began + (ran if quarters >= 4 else 0) * pace
+    assert policy.rank(thread) == asked + SLICE_INSTRUCTIONS * pace
 
 
 def test_a_woken_thread_with_an_earlier_deadline_preempts_the_latest() -> None:

@@ -9,10 +9,10 @@ from kernel.abi.errno import E
 from kernel.mm.replace import replacement_of
 from tests.kernel.asm import Program
 from tests.kernel.system import System
-from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, RW, THERE, R, World
+from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, ROOT, RW, THERE, R, World
 
 OURS = pytest.mark.parametrize("sync", ["subtree", "forward"])
-MAYMOVE, TO_FIXED, NOREPLACE = 1, 2, 0x100000
+MAYMOVE, TO_FIXED, NOREPLACE, GROWSDOWN = 1, 2, 0x100000, 0x100
 DONTNEED, POPULATE_WRITE, REMOVE = 4, 23, 9
 
 
@@ -181,3 +181,90 @@ def test_a_mapping_that_must_not_replace_finds_what_a_view_shows(sync: str) -> N
     assert world.map(HERE) == -E.FAULT
     assert world.map(HERE, flags=0) not in (HERE, -E.FAULT)
     invariants.check(world.kernel)
+
+
+# Who pays for pages that are out ------------------------------------------------------------------
+
+
+def all_out(world: World) -> None:
+    pager = replacement_of(world.kernel.memory.objects)
+    assert pager is not None
+    pager.make_room(1 << 30)
+    invariants.check(world.kernel)
+
+
+@pytest.mark.parametrize("how", ["munmap", "madvise", "give", "delete"])
+@pytest.mark.parametrize("back", [0, 1, 4])
+def test_a_page_that_is_out_is_paid_for_until_it_is_given_up(how: str, back: int) -> None:
+    """Four pages of a VAS go out, and `back` of them come back before they are given up."""
+    world = World(ram=1, swap=1, user=ROOT)
+    vid, account = world.inside(), world.kernel.vases.account(0)
+    tables = len(world.kernel.vases.vas(vid).space.table.used)
+    assert account.charged == tables
+    assert world.ask("mmap", HERE, 4 * PAGE, 3, PRIVATE_ANON | FIXED, -1, 0) == HERE
+    world.thread.space.write(HERE, bytes(4 * PAGE))
+    all_out(world)
+    space = world.kernel.vases.vas(vid).space
+    assert not space.table.lookup(HERE)
+    assert account.charged == len(space.table.used) + 4
+    world.thread.space.read(HERE, back * PAGE)
+    assert account.charged == len(space.table.used) + 4
+    if how == "munmap":
+        assert world.ask("munmap", HERE, 4 * PAGE) == 0
+    elif how == "madvise":
+        assert world.ask("madvise", HERE, 4 * PAGE, DONTNEED) == 0
+    elif how == "give":
+        world.kernel.vases.give(world.kernel.vases.vas(vid), 1002)
+        assert world.kernel.vases.account(1002).charged == len(space.table.used) + 4
+        assert (account.charged, account.owned) == (0, 0)
+    else:
+        assert world.ask("vas_switch", 0) == 0
+        assert world.ask("vas_detach", 0, vid) == 0
+        assert world.ask("vas_delete", vid) == 0
+        assert account.charged == 0
+    if how in ("munmap", "madvise"):
+        assert account.charged == len(space.table.used)
+    invariants.check(world.kernel)
+
+
+def test_a_segment_is_paid_for_while_its_pages_are_out_and_after_a_copy_of_them() -> None:
+    world = World(ram=1, swap=1)
+    account, sid = world.kernel.vases.account(world.process.credentials.uid), world.segment()
+    assert world.ask("vas_seg_attach", 0, sid, RW) == 0
+    world.thread.space.write(HERE, b"a" * 2 * PAGE)
+    all_out(world)
+    assert account.charged == 2
+    clone = world.ask("vas_seg_clone", sid, world.text("clone"), 0o600)
+    assert account.charged == 4
+    all_out(world)
+    assert world.ask("vas_seg_delete", clone) == 0
+    assert account.charged == 2
+    assert world.ask("vas_seg_detach", 0, sid) == 0
+    assert world.ask("vas_seg_delete", sid) == 0
+    assert account.charged == 0
+
+
+@pytest.mark.parametrize("grows", [False, True])
+@pytest.mark.parametrize("out", [False, True])
+def test_what_is_merged_back_under_rfc_is_paid_for_and_no_more_than_its_region_allows(
+    grows: bool, out: bool
+) -> None:
+    """New pages of a region that the VAS had already, or that grew down, reach it at detach."""
+    world = World(sync="rfc", ram=2, swap=1)
+    vid, flags = world.inside(), PRIVATE_ANON | FIXED | (GROWSDOWN if grows else 0)
+    assert world.ask("mmap", HERE, 4 * PAGE, 3, flags, -1, 0) == HERE
+    assert world.ask("vas_switch", 0) == 0
+    assert world.ask("vas_detach", 0, vid) == 0
+    assert world.ask("vas_attach", 0, vid, RW) == 0
+    assert world.ask("vas_switch", vid) == 0
+    world.thread.space.write(HERE + PAGE, b"b" * 2 * PAGE)
+    if grows:
+        world.thread.space.write(HERE - PAGE, b"c")
+    assert world.ask("mprotect", HERE - grows * PAGE, (4 + grows) * PAGE, 7) == 0
+    if out:
+        all_out(world)
+    assert world.ask("vas_switch", 0) == 0
+    assert world.ask("vas_detach", 0, vid) == 0
+    invariants.check(world.kernel)
+    vas = world.kernel.vases.vas(vid)
+    assert vas.account.charged == len(vas.space.table.used) + 2 + grows

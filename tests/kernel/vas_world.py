@@ -132,9 +132,5 @@ class World(System):
 
     def settle(self) -> None:
         """Deliver every pending interrupt; then all invariants hold."""
-        machine = self.kernel.machine
-        for core in machine.cores:
-            machine.take_turn(core)
-            for message in machine.take_ipis():
-                self.kernel.memory.shootdowns.answer(message)
+        self.answer_shootdowns()
         invariants.check(self.kernel)
