@@ -268,21 +268,35 @@ def epoll_wait(k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout:
 
 @syscall(281, owner="files", restarts=False, ended_by_stop=True)
 def epoll_pwait(
-    k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Int, mask: Ptr
+    k: Kernel,
+    t: Thread,
+    epfd: Fd,
+    events: Ptr,
+    count: Int,
+    timeout: Int,
+    mask: Ptr,
+    mask_size: Size,
 ) -> int:
     """As epoll_wait, with the signals to block while it waits."""
     limit = None if timeout < 0 else timeout * CYCLES_PER_MILLISECOND
-    _borrow_mask(t, mask, 8)
+    _borrow_mask(t, mask, mask_size)
     return _epoll_wait(k, t, epfd, events, count=count, limit=limit)
 
 
 @syscall(441, owner="files", restarts=False, ended_by_stop=True)
 def epoll_pwait2(
-    k: Kernel, t: Thread, epfd: Fd, events: Ptr, count: Int, timeout: Ptr, mask: Ptr
+    k: Kernel,
+    t: Thread,
+    epfd: Fd,
+    events: Ptr,
+    count: Int,
+    timeout: Ptr,
+    mask: Ptr,
+    mask_size: Size,
 ) -> int:
     """As epoll_pwait, with a struct timespec."""
     limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else None
-    _borrow_mask(t, mask, 8)
+    _borrow_mask(t, mask, mask_size)
     return _epoll_wait(k, t, epfd, events, count=count, limit=limit)
 
 

@@ -115,6 +115,25 @@ static void ends(int fd) {
     TRY(munmap(page(12), 2 * PAGE));
 }
 
+/* Private pages belong to places in the file, wherever their mapping begins. */
+static void private_pages_at_an_offset(void) {
+    int fd = open(NAME, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    TRY(ftruncate(fd, 4 * PAGE));
+    map(30, 3, RW, MAP_PRIVATE, fd, PAGE);
+    *page(30) = 21, *page(31) = 22, *page(32) = 23;
+    TRY(ftruncate(fd, 2 * PAGE + 10));
+    say("kept: %d %d\n", *page(30), *page(31));
+    look("cut off, at an offset", page(32), 0);
+    TRY(ftruncate(fd, 4 * PAGE));
+    say("grown again: %d %d %d\n", *page(30), *page(31), *page(32));
+    *page(32) = 24;
+    TRY(ftruncate(fd, 2 * PAGE));
+    TRY(ftruncate(fd, 4 * PAGE));
+    say("cut at a page: %d %d %d\n", *page(30), *page(31), *page(32));
+    TRY(close(fd));
+    TRY(unlink(NAME));
+}
+
 int main(void) {
     place = mmap(NULL, 64 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int fd = open(NAME, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -125,5 +144,6 @@ int main(void) {
     wrong(fd, open(NAME, O_RDONLY), open(NAME, O_WRONLY));
     stores(fd);
     ends(fd);
+    private_pages_at_an_offset();
     return 0;
 }

@@ -1,6 +1,9 @@
 /* Queues, masks, sigqueue, sigtimedwait, and the order in which signals are taken. */
 #include "p_native.h"
+#include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
+#include <ucontext.h>
 
 static char order[256];
 static int length;
@@ -165,6 +168,84 @@ static void threads(void) {
     mask(SIG_UNBLOCK, ~0ul);
 }
 
+static unsigned long masked(void) {
+    unsigned long set = 0;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &set, 8);
+    return set;
+}
+
+static unsigned long inside;
+
+static void look(int number) {
+    (void)number;
+    inside = masked();
+}
+
+static struct pollfd one;
+
+static long suspends(unsigned long *lent) { return syscall(SYS_rt_sigsuspend, lent, 8); }
+
+static long polls(unsigned long *lent) { return syscall(SYS_ppoll, &one, 1, NULL, lent, 8); }
+
+static long selects(unsigned long *lent) {
+    struct {
+        unsigned long *set, bytes;
+    } both = {lent, 8};
+    return syscall(SYS_pselect6, 0, NULL, NULL, NULL, NULL, &both);
+}
+
+static long waits_for_events(unsigned long *lent) {
+    struct epoll_event event;
+    int instance = epoll_create1(0);
+    long result = syscall(SYS_epoll_pwait, instance, &event, 1, -1L, lent, 8L);
+    int error = errno;
+    close(instance), errno = error;
+    return result;
+}
+
+/* A call that waits has a mask of its own; the handler that ends it, and all after, have not. */
+static void borrowed_masks(void) {
+    static long (*const calls[])(unsigned long *) = {suspends, polls, selects, waits_for_events};
+    unsigned long mine = bit(SIGUSR1) | bit(SIGUSR2), lent = ~bit(SIGUSR1);
+    int ends[2];
+    if (pipe(ends)) _exit(98);
+    on(SIGUSR1, look, 0);
+    mask(SIG_SETMASK, mine);
+    for (int i = 0; i < 4; i++) {
+        one = (struct pollfd){ends[0], POLLIN, 0};
+        kill(getpid(), SIGUSR1);
+        inside = 0;
+        TRY(calls[i](&lent));
+        say("inside %lx, after %lx\n", inside, masked());
+    }
+    struct timespec soon = {0, 1000000};
+    TRY(syscall(SYS_ppoll, &one, 1, &soon, &lent, 8));
+    TRY(syscall(SYS_epoll_pwait, 99, NULL, 1, 0, &lent, 4L));
+    TRY(syscall(SYS_epoll_pwait2, 99, NULL, 1, &soon, &lent, 4L));
+    say("in time: %lx\n", masked());
+    one = (struct pollfd){ends[1], POLLOUT, 0}, inside = 0;
+    kill(getpid(), SIGUSR1);
+    TRY(polls(&lent));
+    say("ready: inside %lx, after %lx, pending %lx\n", inside, masked(), pending());
+    mask(SIG_SETMASK, 0);
+    say("at last: %lx\n", inside);
+    close(ends[0]), close(ends[1]);
+}
+
+static void block_all(int number, siginfo_t *info, void *context) {
+    (void)number, (void)info;
+    memset(&((ucontext_t *)context)->uc_sigmask, 0xff, 8);
+}
+
+/* KILL and STOP stay open, whatever a handler returns to. */
+static void a_return_to_a_full_mask(void) {
+    struct sigaction action = {.sa_sigaction = block_all, .sa_flags = SA_SIGINFO};
+    sigaction(SIGUSR1, &action, NULL);
+    kill(getpid(), SIGUSR1);
+    say("returned with %lx\n", masked());
+    mask(SIG_SETMASK, 0);
+}
+
 int main(void) {
     queues();
     ignoring();
@@ -172,4 +253,6 @@ int main(void) {
     sending();
     errors();
     threads();
+    borrowed_masks();
+    a_return_to_a_full_mask();
 }

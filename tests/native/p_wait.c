@@ -1,7 +1,9 @@
 /* wait4, waitid, SIGCHLD: what a parent learns of its children, and when. */
 #include "p_native.h"
 #include <limits.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/times.h>
 
 static volatile int told, code, status, is_child;
 static pid_t child;
@@ -134,7 +136,78 @@ static void clone_children(void) {
     TRY(wait4(-1, &word, __WALL, NULL) == child);
 }
 
-int main(void) {
+/* A process leaves a zombie: its heir, which waits for any child, learns of it at once. */
+static void an_inherited_zombie(void) {
+    int word;
+    siginfo_t info;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    listen_to_children(SA_RESTART);
+    if ((child = fork()) == 0) {
+        pid_t between = fork();
+        if (between == 0) {
+            pid_t last = fork();
+            if (last == 0) _exit(5);
+            waitid(P_PID, (id_t)last, &info, WEXITED | WNOWAIT);
+            sleep_ms(30);
+            _exit(6);
+        }
+        waitpid(between, &word, 0);
+        for (;;) pause();
+    }
+    pid_t found = wait(&word);
+    say("inherited %d, exit %d\n", found != child, WEXITSTATUS(word));
+    say("told %d, code %d, status %d\n", told, code, status);
+    signal(SIGCHLD, SIG_DFL);
+    kill(child, SIGKILL);
+    TRY(wait(&word) == child);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
+/* The parent goes on while the child's new program still runs. */
+static void vfork_until_exec(void) {
+    int word;
+    if ((child = vfork()) == 0) {
+        execl("/proc/self/exe", "p_wait", "sleeps", NULL);
+        _exit(127);
+    }
+    say("the parent goes on\n");
+    kill(child, SIGKILL);
+    TRY(waitpid(child, &word, 0) == child);
+    say("%x\n", word);
+}
+
+static long microseconds(const struct rusage *usage) {
+    return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000L + usage->ru_utime.tv_usec
+           + usage->ru_stime.tv_usec;
+}
+
+/* What a child has waited for counts as its own, and so on upwards. */
+static void time_of_grandchildren(void) {
+    enum { LONG = 10000 };
+    struct rusage usage, before, after;
+    struct tms first, second;
+    times(&first), getrusage(RUSAGE_CHILDREN, &before);
+    if ((child = fork()) == 0) {
+        if (fork() == 0) {
+            do {
+                for (volatile int i = 0; i < 100000; i++) continue;
+                getrusage(RUSAGE_SELF, &usage);
+            } while (microseconds(&usage) < LONG);
+            _exit(0);
+        }
+        wait(NULL);
+        _exit(0);
+    }
+    TRY(wait4(child, NULL, 0, &usage) == child);
+    times(&second), getrusage(RUSAGE_CHILDREN, &after);
+    TRY(microseconds(&usage) >= LONG);
+    TRY(microseconds(&after) - microseconds(&before) >= LONG);
+    TRY(second.tms_cutime + second.tms_cstime > first.tms_cutime + first.tms_cstime);
+}
+
+int main(int count, char **words) {
+    (void)words;
+    while (count > 1) pause();
     stops_and_continues(0);
     stops_and_continues(SA_NOCLDSTOP);
     signal(SIGCHLD, SIG_DFL);
@@ -142,4 +215,7 @@ int main(void) {
     with_wait4();
     not_told();
     clone_children();
+    an_inherited_zombie();
+    vfork_until_exec();
+    time_of_grandchildren();
 }
