@@ -211,11 +211,14 @@ def unknown(name):
 def test(argv):
     # type: (list[str]) -> int
     examples = ["", "tests/test_door.py", "-k 'paging and not tlb' -x", "--lf"]
-    options = parse("test", "Run the tests: all, or what pytest's options select.", examples, argv)
+    about = (
+        "Run the tests: all, on every core; or what pytest's options select, one after the other."
+    )
+    options = parse("test", about, examples, argv)
     import pytest
 
     os.chdir(ROOT)
-    return int(pytest.main(options))
+    return int(pytest.main(options or ["-n", "logical", "--dist", "worksteal"]))
 
 
 def lint(argv):
