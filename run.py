@@ -212,8 +212,6 @@ def test(argv):
     # type: (list[str]) -> int
     examples = ["", "tests/test_door.py", "-k 'paging and not tlb' -x", "--lf"]
     about = "Run the tests: all of them on every core, or what pytest's options select on one."
-        "Run the tests: all, on every core; or what pytest's options select, one after the other."
-    )
     options = parse("test", about, examples, argv)
     import pytest
 
