@@ -28,9 +28,9 @@ from hw.engine import (
     FillEntry,
 )
 from hw.floating import Floating
-from hw.memory import PAGE_SHIFT, PhysicalMemory
+from hw.memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from hw.mmu import Mmu, MmuState, peek
-from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical
+from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, walk
 from hw.remedies import EFLAGS_AC, Remedies
 from hw.shadow import Shadow
 from hw.stops import Stops
@@ -221,10 +221,10 @@ class Core:
         begun = engine.count() if stretch.begun is None else stretch.begun
         if stretch.undo:
             engine.set_registers(stretch.undo)
-        if self.state.rip in self.shadow.exits and not (stretch.alone or stretch.trap):
-            self.remedies.meet_exit()
         if stretch.trap is not None:
             self._settle(stretch, stretch.trap)
+        elif self.state.rip in self.shadow.exits and not stretch.alone:
+            self.remedies.meet_exit()
         if self.stops.wanted:
             self.stops.place()
         return min(begun, budget) - stretch.unretired if budget else 0
@@ -486,6 +486,17 @@ class Core:
         if answer == REFUSE:
             stretch.trap = Trap(PAGE_FAULT, fault.error, fault.va)
         return False
+
+    def fetch_behind(self, va: int) -> None:
+        """The instruction at `va` goes on in the next page, and the emulator may not fetch it."""
+        page = (va | PAGE_SIZE - 1) + 1
+        try:
+            walk(self.memory.words, self.state.mmu.cr3, page, FETCH)
+        except PageFault as fault:
+            if self.silicon:
+                self.stretch.trap = Trap(PAGE_FAULT, fault.error, page)
+            else:
+                self._fault(fault)
 
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""

@@ -69,6 +69,7 @@ class Processor(Protocol):
     def peek(self, va: int, size_bytes: int, access: int) -> bytes: ...
     def choose_engine(self, counted: bool) -> None: ...
     def execute(self, budget: int) -> int: ...
+    def fetch_behind(self, va: int) -> None: ...
     def retire(self, begun: int) -> None: ...
     def finish_by_hand(self, length: int) -> None: ...
     def refuse(self, vector: int) -> None: ...
@@ -194,12 +195,16 @@ class Remedies:
 
     def meet_exit(self) -> None:
         """The guest stands at an address that the emulator must not translate."""
-        instruction = self._next()
+        core, instruction = self._core, self._next()
         if instruction is not None and is_undefined(instruction):
-            self._core.remark(REFUSED)
-            self._core.stretch.trap = Trap(INVALID_OPCODE, 0, 0)
+            core.remark(REFUSED)
+            core.stretch.trap = Trap(INVALID_OPCODE, 0, 0)
         elif instruction is not None:
-            self._core.stretch.help = PASS, instruction
+            core.stretch.help = PASS, instruction
+        elif len(core.peek(core.rip, LONGEST, FETCH)) < LONGEST:
+            core.fetch_behind(core.rip)  # it goes on in a page that is absent
+        else:
+            core.stretch.trap = Trap(INVALID_OPCODE, 0, 0)
 
     def at_the_edge(self, trap: Trap) -> Trap:
         """What silicon says where an address is not canonical, or where an access ends at one."""

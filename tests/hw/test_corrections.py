@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from hw import corrections
 from hw.accesses import accesses
-from hw.cpu import INVALID_OPCODE
+from hw.cpu import INVALID_OPCODE, PAGE_FAULT, RESUME
 from hw.decode import REGISTERS, decode
 from hw.machine import SILICON
 from hw.memory import PAGE_SIZE
-from hw.paging import NX, P, U, W
+from hw.paging import ERR_FETCH, ERR_USER, NX, P, U, W
 from hw.remedies import REFUSED
 from hw.x87 import C0, C1, C2, C3, Extended, remainder
 from tests.hw.bare import BOTH_MMUS, CODE, DATA, EXECUTE, Bare
@@ -300,6 +300,38 @@ def test_on_silicon_a_store_through_an_alias_is_seen(writes_first: bool) -> None
     first = "ff4101" if writes_first else ""
     run(bare, first + "ffd3" + "ff4101" + "ffd3" + SYSCALL, rbx=code, rcx=alias)
     assert calls(bare) == [3 if writes_first else 2]
+
+
+LOCKED = bytes.fromhex("f0480fb113" + SYSCALL)  # lock cmpxchg [rbx], rdx; syscall
+
+
+@pytest.mark.parametrize("inside", range(1, 7))
+def test_a_locked_instruction_may_go_on_in_a_page_that_is_absent_until_it_is_fetched(
+    bare: Bare, inside: int
+) -> None:
+    start, page = AWAY + PAGE_SIZE - inside, AWAY + PAGE_SIZE
+    bare.put(start, LOCKED)
+    frame = bare.pa(page) >> 12
+    bare.unmap(page)
+
+    def resolve(at: int, _: int) -> int:
+        bare.map(at, EXECUTE, frame)
+        return RESUME
+
+    bare.on_fault = resolve
+    bare.core.set_registers({"rip": start, "rbx": DATA})
+    bare.core.run(100)
+    assert len(bare.calls) == 1
+    assert (bare.faults, bare.exceptions) == ([(page, ERR_FETCH | ERR_USER)], [])
+
+
+def test_a_locked_instruction_that_goes_on_nowhere_is_a_fault_of_that_page(bare: Bare) -> None:
+    bare.put(AWAY + PAGE_SIZE - 1, LOCKED)
+    bare.unmap(AWAY + PAGE_SIZE)
+    bare.core.set_registers({"rip": AWAY + PAGE_SIZE - 1, "rbx": DATA})
+    bare.core.run(100)
+    fault = PAGE_FAULT, ERR_FETCH | ERR_USER, AWAY + PAGE_SIZE, AWAY + PAGE_SIZE - 1
+    assert bare.exceptions == [fault]
 
 
 @pytest.mark.parametrize("budget", [1, 3, 7])
