@@ -10,12 +10,12 @@ from tests.kernel import system
 
 
 @pytest.fixture(autouse=True)
-def everything_is_given_back(request: pytest.FixtureRequest) -> Iterator[None]:
+def everything_is_given_back() -> Iterator[None]:
     """At the end of a test its last system ends, and nothing of any process is left.
 
-    A test that breaks a kernel on purpose is marked with `breaks_the_kernel`.
+    A test that breaks a kernel on purpose clears `LAST`.
     """
     system.LAST.clear()
     yield
-    if system.LAST and request.node.get_closest_marker("breaks_the_kernel") is None:
+    if system.LAST:
         system.LAST.pop().end()

@@ -20,7 +20,7 @@ from kernel.mm import frames
 
 LEVELS = 4
 """The kernel maps pages of 4 KiB only, so each walk that ends well reads four entries."""
-PAGE_FAULT = 14
+DEBUG, PAGE_FAULT = 1, 14
 
 
 class Ledger:
@@ -46,6 +46,7 @@ class Ledger:
             self._entry(*values[3:])
         elif kind.name == "exception":
             self.records["page fault told"] += values[1] == PAGE_FAULT
+            self.records["single step"] += values[1] == DEBUG
         elif kind.name == "shootdown":
             self.records["target"] += values[3]
         elif kind.name == "page_in":
@@ -86,10 +87,6 @@ class Ledger:
                 records["handed out"],
             ),
             "walk_step": (spent["walk_step"], LEVELS * walks if model else 0),
-            "exception": (
-                spent["exception"],
-                records["fault"] + records["exception"] - records["page fault told"],
-            ),
             "cr3_write": (spent["cr3_write"] + spent["cr3_write_tagged"], records["cr3_load"]),
             "context_restore": (spent["context_restore"], records["run"]),
             "schedule_pick": (spent["schedule_pick"], records["pick"]),
@@ -109,6 +106,10 @@ class Ledger:
         records = self.records
         if spent["frame_copy"] < records["copy shown"]:
             yield f"frame_copy: {spent['frame_copy']}, and {records['copy shown']} leaves show one"
+        told = records["fault"] + records["exception"] - records["page fault told"]
+        steps = spent["exception"] - told  # over calls that ended their thread, or put it to sleep
+        if not 0 <= steps <= (records["single step"] and records["wait"] + records["thread_end"]):
+            yield f"exception: {spent['exception']} are charged, the trace has {told}"
         calls = spent["ipi_send"] - records["ipi_sent"]
         answers = spent["interrupt"] - records["ipi_taken"]
         if not 0 <= answers <= calls:

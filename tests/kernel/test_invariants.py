@@ -15,7 +15,7 @@ from kernel.mm.pagetable import PageTable
 from kernel.mm.space import AddressSpace
 from kernel.task.credentials import Credentials
 from kernel.task.process import BLOCKED
-from tests.kernel.system import SMALL, System
+from tests.kernel.system import LAST, SMALL, System
 
 SHORT = {**SMALL, "faults": ("null-write",), "stream": ("64", "2", "512"), "pages": ("40",)}
 """Small enough to be checked after every trap."""
@@ -81,11 +81,13 @@ def broken(kernel: Kernel) -> str:
 
 @pytest.fixture
 def system() -> System:
-    """A program in the middle of its work: several threads, some of them asleep."""
+    """A program in the middle of its work: several threads, some of them asleep.  A test breaks it
+    on purpose, so it need not end well."""
     system = System("threads", "3", "200", ram=2, cpus=2)
     while not any(thread.state == BLOCKED for thread in system.kernel.tasks.threads.values()):
         turns.run_traps(system.kernel, 20)
     invariants.check(system.kernel)
+    LAST.clear()
     return system
 
 

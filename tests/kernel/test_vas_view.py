@@ -152,6 +152,7 @@ def test_many_views_of_one_vas_see_one_change() -> None:
         assert world.ask("vas_switch", vid, thread=thread) == 0
     held = world.kernel.vases.vases[vid]
     memory = world.kernel.memory.objects.anonymous()
+    memory.pay_from(held.account)
     region = held.space.map_region(Region(1 << 46, (1 << 46) + PAGE, 3, memory))
     held.space.write(region.start, b"all")
     assert all(thread.space.read(region.start, 3) == b"all" for thread in team)
