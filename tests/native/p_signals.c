@@ -178,6 +178,7 @@ static unsigned long inside;
 
 static void look(int number) {
     (void)number;
+    getppid();  /* the end of a call in the handler changes nothing */
     inside = masked();
 }
 
