@@ -178,6 +178,7 @@ static unsigned long inside;
 
 static void look(int number) {
     (void)number;
+    getppid();  /* the end of a call in the handler changes nothing */
     inside = masked();
 }
 
@@ -210,8 +211,8 @@ static void borrowed_masks(void) {
     int ends[2];
     if (pipe(ends)) _exit(98);
     on(SIGUSR1, look, 0);
-    mask(SIG_SETMASK, mine);
     for (int i = 0; i < 4; i++) {
+        mask(SIG_SETMASK, mine |= bit(40 + i));
         one = (struct pollfd){ends[0], POLLIN, 0};
         kill(getpid(), SIGUSR1);
         inside = 0;
