@@ -47,7 +47,7 @@ FLUSHED = CAUSES.index("flushed")
 GONE = 255
 CR3_BITS = ADDRESS | 0xFFF
 KINDS_OF_BOUNDARY = frozenset(
-    "syscall wait fault exception thread_new thread_end exec signal log ipi_taken "
+    "syscall wait stop fault exception thread_new thread_end exec signal log ipi_taken "
     "console_input instruction tlb_fill tlb_dirty".split()
 )
 """Records that end a step. The records before one, back to the previous such record, belong to its
@@ -183,8 +183,19 @@ def _exec(fold: Fold, record: Record) -> None:
     fold.put(CORES, record.core, core._replace(space=space))
 
 
+def _pick(fold: Fold, record: Record) -> None:
+    """A core takes a thread; the one that it had is ready, unless it waits or has ended."""
+    before = fold.state.threads.get(fold.core(record).tid)
+    if before is not None and before.doing == "running":
+        fold.doing(before.tid, "ready")
+    fold.doing(record["tid"], "running")
+
+
 def _run(fold: Fold, record: Record) -> None:
     tid, space, _, rip = record.values[:4]
+    for number, other in list(fold.state.cores.items()):
+        if other.tid == tid and number != record.core:  # its registers have left that core
+            fold.put(CORES, number, other._replace(tid=0))
     core = fold.core(record)
     kind = 0 if not core.space else THREAD_SWITCH if core.space == space else PROCESS_SWITCH
     fold.put(
@@ -193,9 +204,6 @@ def _run(fold: Fold, record: Record) -> None:
         core._replace(tid=tid, space=space, cycles=record.cycles, switch=kind, rip=rip),
     )
     fold.count("switch", kind)
-    if core.tid != tid:
-        fold.doing(core.tid, "ready")
-    fold.doing(tid, "running")
     thread = fold.state.threads.get(tid)
     if thread is not None and thread.space != space:
         fold.put(THREADS, tid, thread._replace(space=space))
@@ -208,12 +216,19 @@ def _syscall(fold: Fold, record: Record) -> None:
     core = fold.core(record)
     fold.put(CORES, record.core, core._replace(cycles=record.cycles, rip=rip))
     fold.count("syscall")
-    fold.doing(tid, "running")
 
 
 def _wait(fold: Fold, record: Record) -> None:
     tid, _, channel = record.values[:3]
     fold.doing(tid, "waits: " + channel.decode(errors="replace").split(":")[0])
+
+
+def _stop(fold: Fold, record: Record) -> None:
+    fold.doing(record["tid"], "waits: stopped")
+
+
+def _wake(fold: Fold, record: Record) -> None:
+    fold.doing(record["tid"], "ready")
 
 
 def _fault(fold: Fold, record: Record) -> None:
@@ -321,9 +336,12 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "thread_new": _thread_new,
     "thread_end": _thread_end,
     "exec": _exec,
+    "pick": _pick,
     "run": _run,
     "syscall": _syscall,
     "wait": _wait,
+    "stop": _stop,
+    "wake": _wake,
     "fault": _fault,
     "exception": _exception,
     "instruction": _instruction,
