@@ -184,15 +184,20 @@ def _exec(fold: Fold, record: Record) -> None:
 
 
 def _pick(fold: Fold, record: Record) -> None:
+    _takes(fold, record, record["tid"])
+
+
+def _takes(fold: Fold, record: Record, tid: int) -> None:
     """A core takes a thread; the one that it had is ready, unless it waits or has ended."""
     before = fold.state.threads.get(fold.core(record).tid)
     if before is not None and before.doing == "running":
         fold.doing(before.tid, "ready")
-    fold.doing(record["tid"], "running")
+    fold.doing(tid, "running")
 
 
 def _run(fold: Fold, record: Record) -> None:
     tid, space, _, rip = record.values[:4]
+    _takes(fold, record, tid)  # the oldest traces have no picks
     for number, other in list(fold.state.cores.items()):
         if other.tid == tid and number != record.core:  # its registers have left that core
             fold.put(CORES, number, other._replace(tid=0))
@@ -216,6 +221,7 @@ def _syscall(fold: Fold, record: Record) -> None:
     core = fold.core(record)
     fold.put(CORES, record.core, core._replace(cycles=record.cycles, rip=rip))
     fold.count("syscall")
+    fold.doing(tid, "running")
 
 
 def _wait(fold: Fold, record: Record) -> None:
