@@ -38,6 +38,7 @@ LOCKS = {
     "test": "requirements-test.txt",
     "compiler": "requirements-compiler.txt",
     "panel": "requirements-panel.txt",
+    "mutants": "requirements-mutants.txt",
 }
 
 
@@ -211,7 +212,16 @@ def unknown(name):
 def test(argv):
     # type: (list[str]) -> int
     examples = ["", "tests/test_door.py", "-k 'paging and not tlb' -x", "--lf"]
-    about = "Run the tests: all of them on every core, or what pytest's options select on one."
+    examples += ["--mutants --help"]
+    if "--mutants" in argv:
+        enter_environment(list(LOCKS))
+        from tests.mutation import command
+
+        return command.main(argv)
+    about = (
+        "Run the tests: all of them on every core, or what pytest's options select on one.\n"
+        "With --mutants: plant mistakes and see whether the tests notice (tests/README.md)."
+    )
     options = parse("test", about, examples, argv)
     import pytest
 

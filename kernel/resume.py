@@ -21,12 +21,17 @@ from kernel.wait.signals import SA_RESTART
 WAIT = trace.declare(
     "wait", "tid:Q number:H channel:s", "The call cannot finish yet: its thread sleeps."
 )
+STOP = trace.declare(
+    "stop", "tid:Q", "The process is stopped: its thread sleeps until SIGCONT or SIGKILL."
+)
 
 
 def prepare(kernel: Kernel, seat: Seat, thread: Thread, core: Core) -> bool:
     """Make `thread` able to run user code; False if it is not on the core any more."""
     while seat.thread is thread:
         if thread.process.stopped and not thread.killed:
+            if kernel.machine.trace:
+                kernel.machine.trace.emit(STOP, thread.tid)
             kernel.tasks.block(thread, ("stopped", thread.pid, 0))
             return False
         kernel.tasks.load(seat, thread, core)

@@ -51,7 +51,7 @@ class Timeline:
                 turn = Turn(record["tid"], record.cycles, record["waited"], record["rank"])
                 on_core[record.core] = turn
                 self.turns.append(turn)
-            elif name == "wait" and record.core in on_core:
+            elif name in ("wait", "stop") and record.core in on_core:
                 if on_core[record.core].tid == record["tid"]:
                     self._end(on_core.pop(record.core), record.cycles, slept=True)
             elif name == "level":

@@ -34,7 +34,7 @@ LAYERS = {"hw", "kernel", "userland", "labs", "tests", "run"}
 TOP_LEVEL = {
     *("hw", "kernel", "userland", "labs", "tests", "run.py", "README.md"),
     *("pyproject.toml", "requirements.txt", "requirements-test.txt", "LICENSE"),
-    *("requirements-compiler.txt", "requirements-panel.txt"),
+    *("requirements-compiler.txt", "requirements-panel.txt", "requirements-mutants.txt"),
     *(".ci", ".git", ".gitignore", ".gitattributes"),
 }
 

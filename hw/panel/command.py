@@ -178,8 +178,8 @@ def _live(options: argparse.Namespace) -> int:
     """Follow a trace that is being recorded. What the user asks of the machine goes to standard
     output: the machine's process reads it there. A Ctrl-C is meant for the machine; if that is
     killed, the panel goes too."""
-    ignore_interrupts()
     die_with_parent()
+    ignore_interrupts()
     history = _begun(options.file)
     if options.history is not None:
         history.cap = replace(LIVE_CAP, most_records=options.history)

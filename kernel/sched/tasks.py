@@ -29,6 +29,7 @@ RUN = trace.declare(
     "tid:Q space:Q previous:Q rip:Q",
     "A core runs a thread, which goes on at rip; previous is whom it ran before.",
 )
+WAKE = trace.declare("wake", "tid:Q", "A thread sleeps no more, and is ready for a core.")
 PICK = trace.declare(
     "pick",
     "tid:Q waited:Q others:H rank:q",
@@ -293,6 +294,8 @@ class Tasks:
     def unblock(self, thread: Thread) -> None:
         """`thread`, which sleeps, is to look whether it can go on."""
         self._leave_channel(thread)
+        if self.machine.trace:
+            self.machine.trace.emit(WAKE, thread.tid)
         self.make_ready(thread)
 
     def _leave_channel(self, thread: Thread) -> None:

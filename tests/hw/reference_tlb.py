@@ -5,8 +5,8 @@ So it does not matter what the emulator keeps in its own cache: if both pairs se
 and evictions, the machine's TLBs are exact.
 
 This pair sees an invalidation when the kernel asks for it, even if the machine fails to do it.
-CR3 loads and page faults come from the trace.  Hooks on memory report physical addresses, which
-are mapped back through the page tables.
+CR3 loads come from the trace, page faults from the vector, before the kernel answers.  Hooks on
+memory report physical addresses, which are mapped back through the page tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from unicorn.unicorn_const import (
     UC_MEM_WRITE,
 )
 
-from hw.cpu import Core
+from hw.cpu import Core, Vectors
+from hw.mmu import CAUSES
 from hw.paging import ADDRESS, ERR_FETCH, D, G, P, W
 from hw.trace import Kind
 
@@ -31,7 +32,10 @@ NO_FLUSH = 1 << 63
 CODE_SIDE, DATA_SIDE = 0, 1
 
 Event = tuple[object, ...]
-"""("miss", vpn), or ("fill", vpn, set, way, victim's vpn and tag or None)."""
+"""("miss", vpn, pcid, cause), or ("fill", vpn, set, way, victim's vpn and tag or None)."""
+
+COLD, CAPACITY, CONFLICT, FLUSHED = "cold", "capacity", "conflict", "flushed"
+PERMISSION, DIRTY = "permission", "dirty"
 
 
 @dataclass(eq=False)
@@ -41,6 +45,8 @@ class Line:
     writable: bool
     dirty: bool
     way: int
+    root: int
+    """The tables that it was read from."""
 
 
 @dataclass
@@ -53,6 +59,10 @@ class Side:
     events: list[Event] = field(default_factory=list)
     seen: list[Event] = field(default_factory=list)
     """What the machine's TLB did, from the trace."""
+    root: int = 0
+    """The tables in use."""
+    left: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Why the last entry of a page has left, by (tables, vpn)."""
 
     def __post_init__(self) -> None:
         self.lines = [[] for _ in range(self.sets)]
@@ -63,17 +73,45 @@ class Side:
                 return line
         return None
 
-    def drop(self, doomed: Callable[[Line], bool]) -> None:
+    def miss(self, vpn: int, pcid: int, cause: str = "") -> None:
+        cause = cause or self.left.get((self.root, vpn), COLD)
+        self.events.append(("miss", vpn, pcid, cause))
+
+    def leaves(self, line: Line, cause: str) -> None:
+        """A global entry belongs to no tables: those in use miss it."""
+        root = self.root if line.tag == GLOBAL_TAG else line.root
+        self.left[root, line.vpn] = cause
+
+    def drop(self, doomed: Callable[[Line], bool], cause: str) -> None:
+        for line in [line for lines in self.lines for line in lines if doomed(line)]:
+            self.leaves(line, cause)
         self.lines = [[line for line in lines if not doomed(line)] for lines in self.lines]
 
     def fill(self, vpn: int, tag: int, leaf: int, *, dirty: bool) -> None:
         lines, victim = self.lines[vpn % self.sets], None
         if len(lines) == self.ways:
+            full = sum(map(len, self.lines)) == self.sets * self.ways
             oldest = lines.pop(0)
             victim = (oldest.vpn, oldest.tag)
+            self.leaves(oldest, CAPACITY if full else CONFLICT)
         way = min(set(range(self.ways)) - {line.way for line in lines})
-        lines.append(Line(vpn, tag, bool(leaf & W), dirty, way))
+        lines.append(Line(vpn, tag, bool(leaf & W), dirty, way, self.root))
         self.events.append(("fill", vpn, vpn % self.sets, way, victim))
+
+
+class Heard:
+    """The vectors of a core, where the reference hears of a page fault first."""
+
+    def __init__(self, vectors: Vectors, reference: Reference) -> None:
+        self.vectors, self.reference = vectors, reference
+        self.syscall, self.exception = vectors.syscall, vectors.exception
+
+    def page_fault(self, core: Core, page: int, error: int) -> int:
+        self.reference.fault(page, error)
+        try:
+            return self.vectors.page_fault(core, page, error)
+        finally:
+            self.reference.answered()
 
 
 class Reference:
@@ -91,7 +129,8 @@ class Reference:
             Side(state.itlb.sets, state.itlb.ways),
             Side(state.dtlb.sets, state.dtlb.ways),
         )
-        self.root, self.pcid = state.cr3, state.pcid
+        self.pcid = state.pcid
+        self._walk_from(state.cr3)
         self.instructions = 0
         self.failure: BaseException | None = None
         self._pages: dict[int, list[int]] = {}
@@ -104,7 +143,7 @@ class Reference:
     def _listen(self) -> None:
         """To what the machine is asked to drop."""
         mmu = self.core.mmu
-        invlpg, flush_pcid = mmu.invlpg, mmu.flush_pcid
+        invlpg, flush_pcid, forget = mmu.invlpg, mmu.flush_pcid, mmu.forget
 
         def on_invlpg(va: int, pcid: int) -> None:
             self._drop(lambda line: line.vpn == va >> 12 and line.tag in (pcid, GLOBAL_TAG))
@@ -114,7 +153,14 @@ class Reference:
             self._drop(lambda line: line.tag == pcid)
             flush_pcid(pcid)
 
+        def on_forget(cr3: int) -> None:
+            for side in self.sides:
+                side.left = {page: why for page, why in side.left.items() if page[0] != cr3}
+            forget(cr3)
+
         mmu.invlpg, mmu.flush_pcid = on_invlpg, on_flush_pcid  # type: ignore[method-assign]
+        mmu.forget = on_forget  # type: ignore[method-assign]
+        self.core.vectors = Heard(self.core.vectors, self)
 
     def differences(self) -> list[tuple[int, int, list[Event], list[Event]]]:
         """For each TLB that differs: its number, and both histories around the first difference."""
@@ -149,7 +195,8 @@ class Reference:
         """One record of this core."""
         row = dict(zip(kind.fields, values, strict=True))
         if kind.name == "tlb_miss":
-            self.sides[row["side"]].seen.append(("miss", row["vpn"]))
+            told = (row["vpn"], row["pcid"], CAUSES[row["cause"]])
+            self.sides[row["side"]].seen.append(("miss", *told))
         elif kind.name == "tlb_fill":
             old = (row["old_vpn"], row["old_tag"])
             victim = old if row["old_pfn"] else None
@@ -159,20 +206,24 @@ class Reference:
             self._load(row["new"])
         elif kind.name == "pte":
             self._pages.clear()
-        elif kind.name == "fault":
-            self.fault(row["page"], row["error"])
 
     def _load(self, value: int) -> None:
         tagged = self.core.state.mmu.pcid_enabled
         pcid = value & 0xFFF if tagged else 0
         if not (tagged and value & NO_FLUSH):
             self._drop(lambda line: line.tag == pcid)
-        self.root, self.pcid = value & ADDRESS, pcid
+        self.pcid = pcid
+        self._walk_from(value & ADDRESS)
         self._pages.clear()
+
+    def _walk_from(self, root: int) -> None:
+        self.root = root
+        for side in self.sides:
+            side.root = root
 
     def _drop(self, doomed: Callable[[Line], bool]) -> None:
         for side in self.sides:
-            side.drop(doomed)
+            side.drop(doomed, FLUSHED)
 
     def fault(self, page: int, error: int) -> None:
         """A walk failed.  It counts as a miss and drops the entry that refused the access.
@@ -185,8 +236,11 @@ class Reference:
             if begin != vpn:
                 self._use(CODE_SIDE, begin)
         side = self.sides[CODE_SIDE if error & ERR_FETCH else DATA_SIDE]
-        side.drop(lambda line: line.vpn == vpn and line.tag in (self.pcid, GLOBAL_TAG))
-        side.events.append(("miss", vpn))
+        side.drop(lambda line: line.vpn == vpn and line.tag in (self.pcid, GLOBAL_TAG), PERMISSION)
+        side.miss(vpn, self.pcid)
+
+    def answered(self) -> None:
+        """The tables may show other pages now."""
         self._pages.clear()
 
     # From the hooks -----------------------------------------------------------------------------
@@ -228,11 +282,12 @@ class Reference:
         line = side.find(vpn, self.pcid)
         if line is not None and (line.dirty or not write):
             return
-        side.events.append(("miss", vpn))
         if line is not None and line.writable:
+            side.miss(vpn, self.pcid, DIRTY)
             line.dirty = True
             return
-        side.drop(lambda other: other is line)
+        side.drop(lambda other: other is line, PERMISSION)
+        side.miss(vpn, self.pcid)
         leaf = self._leaf(vpn)
         tag = GLOBAL_TAG if leaf & G else self.pcid
         side.fill(vpn, tag, leaf, dirty=write or bool(leaf & D))

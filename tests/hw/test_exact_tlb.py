@@ -211,7 +211,7 @@ def test_corner_a_timer_inside_a_block_leaves_its_second_page_looked_up_early() 
     bare, reference = watched_code((2, 1), (8, 4), {LOOP_START: LOOP})
     go(bare, LOOP_START, budget=4, rcx=10)
     code = reference.sides[CODE_SIDE]
-    early: list[Event] = [("miss", 0x401), ("fill", 0x401, 1, 0, None)]
+    early: list[Event] = [("miss", 0x401, 0, "cold"), ("fill", 0x401, 1, 0, None)]
     assert code.seen == code.events + early
     go(bare, bare.core.state.rip, rcx=10)
     assert reference.differences() == [], "it would have been looked up a moment later"

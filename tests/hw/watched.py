@@ -7,7 +7,6 @@ from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
-from hw.cpu import Core
 from hw.machine import MachineConfig
 from hw.trace import Kind, Trace
 from kernel import turns
@@ -64,14 +63,6 @@ def watched_code(
     bare.core.load_cr3(bare.root)
     reference = Reference(bare.core)
     bare.machine.attach_trace(Trace({}, observer=reference.observe))
-    resolve = bare.page_fault
-
-    def page_fault(core: Core, page: int, error: int) -> int:
-        answer = resolve(core, page, error)
-        reference.fault(page, error)
-        return answer
-
-    bare.page_fault = page_fault  # type: ignore[method-assign]
     return bare, reference
 
 

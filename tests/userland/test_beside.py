@@ -4,6 +4,7 @@ that outlives its program.  Captions need no display."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -209,10 +210,10 @@ def is_there(pid: str) -> bool:
 
 
 def dies_with_parent(pid: str) -> bool:
-    """Has the panel got so far?  It reads its trace then."""
+    """Has the panel got so far?  Right after that it ignores Ctrl-C."""
     try:
-        return any(
-            os.readlink(entry).endswith(".vtrace") for entry in Path(f"/proc/{pid}/fd").iterdir()
-        )
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return bool(ignored >> (signal.SIGINT - 1) & 1)

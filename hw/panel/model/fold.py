@@ -47,7 +47,7 @@ FLUSHED = CAUSES.index("flushed")
 GONE = 255
 CR3_BITS = ADDRESS | 0xFFF
 KINDS_OF_BOUNDARY = frozenset(
-    "syscall wait fault exception thread_new thread_end exec signal log ipi_taken "
+    "syscall wait stop fault exception thread_new thread_end exec signal log ipi_taken "
     "console_input instruction tlb_fill tlb_dirty".split()
 )
 """Records that end a step. The records before one, back to the previous such record, belong to its
@@ -185,8 +185,24 @@ def _exec(fold: Fold, record: Record) -> None:
     fold.put(CORES, record.core, core._replace(space=space))
 
 
+def _pick(fold: Fold, record: Record) -> None:
+    _takes(fold, record, record["tid"])
+
+
+def _takes(fold: Fold, record: Record, tid: int) -> None:
+    """A core takes a thread; the one that it had is ready, unless it waits or has ended."""
+    before = fold.state.threads.get(fold.core(record).tid)
+    if before is not None and before.doing == "running":
+        fold.doing(before.tid, "ready")
+    fold.doing(tid, "running")
+
+
 def _run(fold: Fold, record: Record) -> None:
     tid, space, _, rip = record.values[:4]
+    _takes(fold, record, tid)  # the oldest traces have no picks
+    for number, other in list(fold.state.cores.items()):
+        if other.tid == tid and number != record.core:  # its registers have left that core
+            fold.put(CORES, number, other._replace(tid=0))
     core = fold.core(record)
     kind = 0 if not core.space else THREAD_SWITCH if core.space == space else PROCESS_SWITCH
     fold.put(
@@ -195,11 +211,8 @@ def _run(fold: Fold, record: Record) -> None:
         core._replace(tid=tid, space=space, cycles=record.cycles, switch=kind, rip=rip),
     )
     fold.count("switch", kind)
-    if core.tid != tid:
-        fold.doing(core.tid, "ready")
-        if core.tid not in fold.state.threads:
-            fold.put(CALLS, core.tid, None)
-    fold.doing(tid, "running")
+    if core.tid != tid and core.tid not in fold.state.threads:
+        fold.put(CALLS, core.tid, None)
     thread = fold.state.threads.get(tid)
     if thread is not None and thread.space != space:
         fold.put(THREADS, tid, thread._replace(space=space))
@@ -218,6 +231,14 @@ def _syscall(fold: Fold, record: Record) -> None:
 def _wait(fold: Fold, record: Record) -> None:
     tid, _, channel = record.values[:3]
     fold.doing(tid, "waits: " + channel.decode(errors="replace").split(":")[0])
+
+
+def _stop(fold: Fold, record: Record) -> None:
+    fold.doing(record["tid"], "waits: stopped")
+
+
+def _wake(fold: Fold, record: Record) -> None:
+    fold.doing(record["tid"], "ready")
 
 
 def _fault(fold: Fold, record: Record) -> None:
@@ -325,9 +346,12 @@ HANDLERS: dict[str, Callable[[Fold, Record], None]] = {
     "thread_new": _thread_new,
     "thread_end": _thread_end,
     "exec": _exec,
+    "pick": _pick,
     "run": _run,
     "syscall": _syscall,
     "wait": _wait,
+    "stop": _stop,
+    "wake": _wake,
     "fault": _fault,
     "exception": _exception,
     "instruction": _instruction,

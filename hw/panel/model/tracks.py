@@ -19,12 +19,12 @@ SORTS = {
     "table": ("pte",),
     "frame": ("frame",),
     "map": ("region", "space", "exec", "vas", "segment", "vas_attach", "seg_attach", "push"),
-    "thread": ("thread_new", "thread_end", "run", "exec", "signal"),
+    "thread": ("thread_new", "thread_end", "run", "stop", "wake", "exec", "signal"),
     "instruction": ("instruction",),
     "output": ("console_output", "log"),
     "log": (
         *("syscall", "wait", "fault", "exception", "run", "thread_new", "thread_end", "exec"),
-        *("signal", "console_output", "log", "shootdown", "shootdown_done", "vas_switch"),
+        *("signal", "stop", "console_output", "log", "shootdown", "shootdown_done", "vas_switch"),
         *("vas", "segment", "vas_attach", "seg_attach", "conflict", "seg_lock"),
     ),
 }
@@ -110,7 +110,7 @@ class Tracks:
             self.space_names[space] = f"VAS {record['vid']}" + (" own" if name == "vas" else "")
         if name in ("run", "cr3_load", "exec", "vas_switch"):
             self._begin(record.core, number, state)
-        elif name in ("wait", "thread_end"):
+        elif name in ("wait", "stop", "thread_end"):
             self._end(record.core, record["tid"], number)
         if name in ("thread_new", "exec", "run"):
             self._name(record, state)

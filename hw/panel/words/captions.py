@@ -452,6 +452,12 @@ CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
         f"{thread_name(moment.state, r['tid'])} must wait in "
         f"{moment.about.call_name(r['number'])}: its thread sleeps."
     ),
+    "stop": lambda moment, r: (
+        f"{thread_name(moment.state, r['tid'])} sleeps, because its process is stopped."
+    ),
+    "wake": lambda moment, r: (
+        f"{thread_name(moment.state, r['tid'])} sleeps no more: it is ready for a core."
+    ),
     "thread_end": lambda moment, r: f"Thread T{r['tid']} of process {r['pid']} ended.",
     "exec": lambda moment, r: (
         f"Process {r['pid']} runs {r['path'].decode(errors='replace')} now, in a new space, "

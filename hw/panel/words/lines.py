@@ -38,6 +38,8 @@ LINES: dict[str, Callable[[About, Record], str]] = {
     "fault": _log_fault,
     "exception": _log_exception,
     "wait": lambda about, r: f"T{r['tid']} {about.call_name(r['number'])} sleeps",
+    "stop": lambda about, r: f"T{r['tid']} is stopped",
+    "wake": lambda about, r: f"T{r['tid']} wakes up",
     "run": lambda about, r: f"T{r['tid']} runs, space {r['space']}",
     "vas_switch": lambda about, r: (
         f"T{r['tid']} switches to {'VAS ' + str(r['vid']) if r['vid'] else 'its own space'}"
