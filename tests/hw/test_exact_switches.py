@@ -225,7 +225,7 @@ BY_PROGRAMS = [
     ("everything is kept", "crossings views 20"),
     ("one stale page is kept", "crossings views 20"),
     ("the data TLB is not asked", "crossings views 20"),
-    ("another frame will do", "vas_stacks 20"),
+    ("another frame will do", "vas_lifetime"),
     ("the instruction TLB is not asked", "vas_views"),
     ("INVLPG is forgotten", "crossings processes 20"),
     ("the emulator's cache never shrinks", "crossings views 20"),
