@@ -102,7 +102,7 @@ def test_random_accesses_and_switches_are_exact(seed: int, size: str, pcid: bool
 # Programs -------------------------------------------------------------------------------------
 
 
-SWITCHING = ["crossings views 60", "crossings processes 20", "vas_stacks 20", "vas_views"]
+SWITCHING = ["crossings views 60", "crossings processes 20", "vas_stacks 20", "vas_views", "vas_lifetime"]
 
 
 @pytest.mark.parametrize("sync", ["subtree", "forward", "rfc"])
