@@ -306,7 +306,7 @@ def reached(kind: object, found: set[type]) -> None:
 
 
 OURS = ("hw", "kernel")
-OUTSIDE = {"hw.machine.Machine", "hw.trace.Kind"}
+OUTSIDE = {"hw.machine.Machine", "hw.parts.PartedFile", "hw.trace.Kind"}
 """These are named, and not kept."""
 
 
