@@ -16,7 +16,7 @@ from kernel.mm.frames import ANONYMOUS, FREE, OWNERS, TABLE
 from kernel.mm.frames import FRAME as FRAME_RECORD
 from labs import judge
 from labs.crew import Crew
-from labs.evidence import Evidence, Expectation, mix
+from labs.evidence import Evidence, Expectation, mix, shown
 from labs.interview import Interview, Reply, read_reply
 from labs.judge import MOST_OVER, Enough, Sitting, Verdict
 from labs.lab import Check, find_lab
@@ -323,3 +323,22 @@ def test_a_grading_stops_at_the_first_child_that_hangs() -> None:
         enough.add(verdict)
         told.append(enough.why)
     assert told == ["", "'walk' came to no end"]
+
+
+def test_only_the_frames_that_a_later_stop_asks_for_are_remembered(evidence: Evidence) -> None:
+    evidence.earlier.clear()
+    kept = Expectation(["kept", "p1", 0, "early"], True, at="late")
+    other = Expectation(["kept", "p1", PAGE, "between"], True, at="late")
+    evidence.remember("early", [kept, other, Expectation(["number", "p1", 0], 30)])
+    assert evidence.earlier == {("early", "p1", 0): 10}
+    assert evidence.differs(kept) == ""
+    assert evidence.differs(other)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (False, "false"), (None, "absent"), (31, "0x1f"), ([1, True], "[0x1, true]")],
+)
+def test_a_report_writes_a_value_as_people_read_it(value: Any, text: str) -> None:
+    assert shown(value) == text
+    assert shown(4096, decimal=True) == "4,096"
