@@ -142,9 +142,15 @@ def _brief(error: Exception) -> str:
 # A system under test --------------------------------------------------------------------------
 
 
-def run_and_clear(kernel: Kernel, used_before: set[int], *, check_often: bool = False) -> str:
+def run_and_clear(
+    kernel: Kernel,
+    used_before: set[int],
+    *,
+    check_often: bool = False,
+    most_instructions: int = MAX_INSTRUCTIONS,
+) -> str:
     """Run for a while, kill what is left, and check that the kernel has everything back."""
-    outcome = _run_for_a_while(kernel, check_often)
+    outcome = _run_for_a_while(kernel, check_often, most_instructions)
     invariants.check(kernel)
     _kill_all(kernel)
     invariants.check(kernel)
@@ -186,13 +192,13 @@ def left_open(kernel: Kernel) -> Iterator[str]:
         yield f"the server {name} died: {kernel.log.messages}"
 
 
-def _run_for_a_while(kernel: Kernel, check_often: bool) -> str:
+def _run_for_a_while(kernel: Kernel, check_often: bool, most_instructions: int) -> str:
     last_trap = kernel.taken + MAX_TRAPS
 
     def enough() -> bool:
         if check_often:
             invariants.check(kernel)
-        spent = kernel.machine.instructions() >= MAX_INSTRUCTIONS
+        spent = kernel.machine.instructions() >= most_instructions
         return spent or kernel.taken >= last_trap or not kernel.tasks.threads
 
     try:

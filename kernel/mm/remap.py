@@ -75,8 +75,9 @@ def _resize(
 
 
 def _is_free(space: AddressSpace, start: int, end: int) -> bool:
+    """May what ends at `start` grow to `end`?"""
     taken = end > MAP_TOP or space.map.busy(start, end)
-    return not taken and space.clash(start, end) is None
+    return not taken and space.owner(start - 1).clash(start, end) is None
 
 
 def _duplicate(space: AddressSpace, old: int, target: int, size_bytes: int) -> None:

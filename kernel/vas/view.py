@@ -168,17 +168,13 @@ class LayeredView(View):
     def claim(self, start: int, end: int, region: Region | None = None) -> None:
         """A range is about to become the VAS's; what this process has there will go first."""
         self._check_writable()
-        other = self.vas.clash(start, end, but=self)
+        other = self.clash(start, end)
         if other is not None:
             raise self.conflict(Region(start, end, 0, other.object), other)
 
     def clash(self, start: int, end: int, but: Onlooker | None = None) -> Region | None:
-        """What other views of these layers show in a range."""
-        for layer in self.shows:
-            other = layer.clash(start, end, but=self)
-            if other is not None:
-                return other
-        return None
+        """What other views of the VAS show in a range: what is mapped inside goes to the VAS."""
+        return self.vas.clash(start, end, but=self)
 
     def unmap(self, start: int, end: int) -> None:
         self._may_change(start, end)

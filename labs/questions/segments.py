@@ -19,7 +19,7 @@ TYPES = {0: "O_RDONLY", 1: "O_WRONLY", 2: "O_RDWR"}
 WHERE = ("in another VAS", "at home", "in one attachment of another VAS")
 SHARED, ALONE, RELEASED = 1, 2, 0
 """What `seg_lock` records say."""
-STACK_END, DEEP_PAGES = 0x7FFF_FFFF_E000, 12
+STACK_END, DEEP_PAGES = 0x7FFF_FFFF_E000, 45
 
 
 def scene(about: str, name: str, numbers: list[int], stops: list[str], **config: Any) -> Scene:

@@ -355,7 +355,7 @@ static void stamps(void) {
     must(vas_switch(vid));
     exam_stop(5);
     must(vas_switch(0));
-    deep(20);
+    deep(60);
     say_at(2, vas_switch(vid));
     exam_stop(6);
     must(vas_switch(0));
