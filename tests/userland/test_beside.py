@@ -4,7 +4,6 @@ that outlives its program.  Captions need no display."""
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -209,6 +208,9 @@ def is_there(pid: str) -> bool:
         return False
 
 
+SIGINT = 2
+
+
 def dies_with_parent(pid: str) -> bool:
     """Has the panel got so far?  Right after that it ignores Ctrl-C."""
     try:
@@ -216,4 +218,4 @@ def dies_with_parent(pid: str) -> bool:
     except OSError:
         return False
     ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
-    return bool(ignored >> (signal.SIGINT - 1) & 1)
+    return bool(ignored >> (SIGINT - 1) & 1)
