@@ -93,6 +93,8 @@ class Reference:
         )
         self.root, self.pcid = state.cr3, state.pcid
         self.instructions = 0
+        self.steps = 0
+        """The entries that walks have read; a walk that faults has no price."""
         self.failure: BaseException | None = None
         self._pages: dict[int, list[int]] = {}
         engine = core.engine
@@ -230,6 +232,7 @@ class Reference:
             return
         side.events.append(("miss", vpn))
         if line is not None and line.writable:
+            self._leaf(vpn)
             line.dirty = True
             return
         side.drop(lambda other: other is line)
@@ -243,4 +246,5 @@ class Reference:
             entry = self.words[(table >> 3) + (vpn >> shift & 511)]
             assert entry & P, f"an access to {vpn:#x}000 went through, which has no page"
             table = entry & ADDRESS
+            self.steps += 1
         return entry
