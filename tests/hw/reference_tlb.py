@@ -132,6 +132,8 @@ class Reference:
         self.pcid = state.pcid
         self._walk_from(state.cr3)
         self.instructions = 0
+        self.steps = 0
+        """The entries that walks have read; a walk that faults has no price."""
         self.failure: BaseException | None = None
         self._pages: dict[int, list[int]] = {}
         engine = core.engine
@@ -284,6 +286,7 @@ class Reference:
             return
         if line is not None and line.writable:
             side.miss(vpn, self.pcid, DIRTY)
+            self._leaf(vpn)
             line.dirty = True
             return
         side.drop(lambda other: other is line, PERMISSION)
@@ -298,4 +301,5 @@ class Reference:
             entry = self.words[(table >> 3) + (vpn >> shift & 511)]
             assert entry & P, f"an access to {vpn:#x}000 went through, which has no page"
             table = entry & ADDRESS
+            self.steps += 1
         return entry

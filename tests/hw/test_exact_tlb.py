@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pytest
 
+from hw import costs
 from hw.cpu import RESUME
 from hw.machine import MachineConfig
 from hw.mmu import Mmu
@@ -55,6 +56,7 @@ def test_a_program_misses_and_evicts_exactly_as_the_reference(
     kernel, (reference,), status = watched(config, line)
     assert reference.differences() == []
     assert reference.instructions == kernel.machine.instructions()
+    assert reference.steps == kernel.machine.core.state.counts[costs.WALK_STEP]
     assert status == 0
     assert all(len(side.events) > 6 for side in reference.sides)
 

@@ -315,7 +315,7 @@ class System:
         """
         kernel = self.kernel
         for process in list(kernel.tasks.processes.values()):
-            if not process.zombie:
+            if process.threads:
                 kernel.life.exit_process(process, 0)
         self.answer_shootdowns()
         for vid in list(kernel.vases.vases):
@@ -339,11 +339,14 @@ class System:
         for uid, account in kernel.vases.accounts.items():
             if account.charged or account.owned:
                 yield f"user {uid} pays for {account.charged} frames, owns {account.owned} objects"
-        files = {made.id: made for made in (*kernel.ipc.published.values(), *kernel.held_files)}
-        held = kernel.machine.first_free_frame + sum(len(made.pages) for made in files.values())
+        objects = invariants.live_objects(kernel).values()
+        pages = sum(len(made.pages) for made in objects)
+        init = [p for p in kernel.tasks.processes.values() if not p.zombie]
+        tables = sum(len(process.space.table.used) for process in init)
+        owned = kernel.machine.first_free_frame + 1 + pages + tables  # 1: the kernel's user page
         used = len(kernel.memory.frames.used())
-        if used != held + 1:  # the kernel's user page
-            yield f"{used} frames are in use, {held + 1} have an owner"
+        if used != owned or len(init) > self.wish.init:
+            yield f"{used} frames are in use, files and init own {owned}"
         if kernel.tasks.threads or kernel.tasks.channels or kernel.memory.shootdowns.open:
             yield "there are threads, sleepers or shootdowns"
 

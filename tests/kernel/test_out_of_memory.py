@@ -143,8 +143,9 @@ def test_the_process_with_the_most_memory_ends_not_the_one_that_asks(
     pages: tuple[int, int], chosen: int, cpus: int
 ) -> None:
     system = System(hog(*pages), ram=1, cpus=cpus)
-    starve(system, 215)
+    taken = starve(system, 215)
     run = system.run()
+    give_back(system, taken)
     (said,) = [log.decode() for log in run.logs if b"out of memory" in log]
     assert said.startswith(f"out of memory: process {chosen} (test) is killed: it has the most")
     assert said.endswith("process 1 (test) asked for a page")
@@ -154,10 +155,11 @@ def test_the_process_with_the_most_memory_ends_not_the_one_that_asks(
 def test_a_process_may_ask_to_be_spared() -> None:
     """oom_score_adj of -1000 (proc(5)): the parent that asks for the page ends instead."""
     system = System(hog(150, 80), ram=1)
-    starve(system, 215)
+    taken = starve(system, 215)
     turns.run(system.kernel, lambda: 2 in system.kernel.tasks.processes)
     system.kernel.tasks.processes[2].oom_score_adj = -1000
     assert system.run().status == 9
+    give_back(system, taken)
 
 
 def test_a_deadlock_tells_who_waits_for_what_and_who_was_killed() -> None:
