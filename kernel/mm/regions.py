@@ -28,6 +28,9 @@ class Owner(Protocol):
     def invalidate(self, pages: list[int], pfns: list[int]) -> None:
         """The leaves of `pages` have changed; `pfns` are released once no TLB has them."""
 
+    def place(self, size_bytes: int, wish: int = 0) -> int:
+        """A free range for `size_bytes`.  Raises ENOMEM."""
+
     def extend(self, region: Region, end: int) -> None:
         """Let a region reach up to `end`.  Raises EPERM, EFAULT, ENOMEM."""
 

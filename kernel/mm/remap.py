@@ -66,7 +66,7 @@ def _resize(
     elif not flags & MREMAP_MAYMOVE:
         raise KernelError(E.NOMEM)
     else:
-        target = space.place(new_bytes)
+        target = region.space.place(new_bytes)  # what moves stays whose it was
     if old_bytes:
         space.move(old, old + old_bytes, target, target + new_bytes)
     else:

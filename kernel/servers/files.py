@@ -119,10 +119,17 @@ class Files:
     def _node(self, message: Message) -> Inode:
         return self.tree[message.badge & NUMBER]
 
-    def _place(self, message: Message, *, follow: bool = True, by_name: bool = False) -> Place:
+    def _place(
+        self,
+        message: Message,
+        *,
+        follow: bool = True,
+        by_name: bool = False,
+        creates: bool = False,
+    ) -> Place:
         path = message.data.partition(b"\0")[0]
         start = message.badge & NUMBER
-        return self.tree.walk(start, path, message, follow=follow, by_name=by_name)
+        return self.tree.walk(start, path, message, follow=follow, by_name=by_name, creates=creates)
 
     def _cap(self, node: Inode, port: Port) -> int:
         """The memory object of a regular file."""
@@ -152,7 +159,7 @@ class Files:
         creates = bool(flags & O_CREAT)
         follow = not (flags & O_NOFOLLOW or (creates and flags & O_EXCL))
         by_name = creates and message.data.endswith(b"/")
-        place = self._place(message, follow=follow, by_name=by_name)
+        place = self._place(message, follow=follow, by_name=by_name, creates=creates)
         node = self._made_or_found(place, flags, mode, message, port)
         node.opens += 1
         if node.kind == S_IFIFO and not flags & O_PATH:

@@ -147,13 +147,21 @@ class Tree:
     # Paths --------------------------------------------------------------------------------------
 
     def walk(
-        self, start: int, path: bytes, who: Message, *, follow: bool = True, by_name: bool = False
+        self,
+        start: int,
+        path: bytes,
+        who: Message,
+        *,
+        follow: bool = True,
+        by_name: bool = False,
+        creates: bool = False,
     ) -> Place:
         """Follow `path` from `start`; only its last name may be missing.
 
         `follow`: go through a link at the end.  A slash at the end asks for a directory, and goes
         through a link in any case, unless the caller wants the name itself (`by_name`).
-        Raises ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, and `Moved`.
+        Raises ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, and `Moved`; EISDIR where the caller
+        `creates` a file and a link's slash asks for a directory.
         """
         node = self[ROOT] if path.startswith(b"/") else self[start]
         todo, slash = _names(path), path.endswith(b"/")
@@ -182,7 +190,7 @@ class Tree:
                 node = self[node.parent]
             parent = node
         if slash and not by_name and not node.is_directory:
-            raise KernelError(E.NOTDIR)
+            raise KernelError(E.ISDIR if creates else E.NOTDIR)
         return Place(parent, name, node, slash)
 
     def step(self, directory: Inode, name: bytes, who: Message, *, last: bool) -> Inode | None:

@@ -70,6 +70,9 @@ static void links(void) {
     SAY(access("made", F_OK));
     SAY(open("self", O_RDONLY));
     SAY(open("self", O_RDONLY | O_CREAT, 0600));
+    SAY(symlink("new/", "to-new-folder"));
+    SAY(open("to-new-folder", O_RDWR | O_CREAT, 0600));
+    SAY(open("to-new-folder", O_RDWR));
 }
 
 static void paths_only(void) {

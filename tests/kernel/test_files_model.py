@@ -65,6 +65,8 @@ class Guest:
         for name in ("/tmp/over", "/tmp/over/base"):
             assert self.call("mkdirat", -100, name, 0o777) == 0
         self.base = self.call("openat", -100, "/tmp/over/base", os.O_DIRECTORY, 0)
+        self.frames_before = 0
+        self.frames_before = self.frames()
 
     def call(self, name: str, *arguments: int | str | bytes) -> int:
         """Make a call; its strings and bytes are first stored in memory."""
@@ -78,6 +80,25 @@ class Guest:
             words.append(at)
             at += len(data) + 1
         return self.system.ask(name, *words)
+
+    def frames(self) -> int:
+        """How many frames files have now, without those that they had at first."""
+        files = [o for o in invariants.live_objects(self.system.kernel).values() if o.node[0]]
+        return sum(len(file.pages) for file in files) - self.frames_before
+
+    def remove_all(self, path: str) -> None:
+        """Remove what is in a directory."""
+        found = self.names(path)
+        assert not isinstance(found, int)
+        for name in found:
+            below = f"{path}/{name}"
+            kind = self.status(below, NOFOLLOW)
+            is_directory = isinstance(kind, tuple) and stat.S_ISDIR(kind[0])
+            if is_directory:
+                assert self.call("fchmodat", self.base, below, 0o700) == 0
+                self.remove_all(below)
+            flags = REMOVEDIR if is_directory else 0
+            assert self.call("unlinkat", self.base, below, flags) == 0
 
     def take(self, name: str, *arguments: int | str, room: int = 4096) -> int | bytes:
         """What a call stores whose last arguments are a buffer and its size."""
@@ -145,6 +166,9 @@ class Files(RuleBasedStateMachine):
             assert self.guest.call("close", theirs) == 0
         os.close(self.here)
         os.umask(self.umask)
+        assert self.guest.call("fchmod", self.guest.base, 0o700) == 0
+        self.guest.remove_all(".")
+        assert not self.guest.frames(), "no name and no descriptor leads to any of them"
         invariants.check(self.guest.system.kernel)
         assert not self.guest.system.kernel.ipc.restarts
         self.folder.cleanup()
@@ -164,6 +188,17 @@ class Files(RuleBasedStateMachine):
         assert min(ours, 0) == min(theirs, 0), (path, oct(flags), ours, theirs)
         if ours >= 0:
             self.open.append((ours, theirs))
+
+    @rule(old=NAMES, new=NAMES, data=DATA)
+    def replaces(self, old: str, new: str, data: bytes) -> None:
+        """Write a file and close it, then rename another one over it."""
+        for name in (old, new):
+            count = len(self.open)
+            self.opens(name, os.O_RDWR | os.O_CREAT, 0o644)
+            if len(self.open) > count:
+                self.writes(count, data)
+                self.closes(count)
+        self.renames(old, new)
 
     @rule(place=PLACES)
     def closes(self, place: int) -> None:
@@ -294,6 +329,15 @@ class Files(RuleBasedStateMachine):
     @invariant()
     def the_root_has_the_same_names(self) -> None:
         assert self.guest.names(".") == sorted(os.listdir(self.root))
+
+    @invariant()
+    def only_files_that_the_host_has_too_hold_frames(self) -> None:
+        """Whose last name went, by unlink or by a rename over it, and whose last descriptor was
+        closed, is gone with its frames."""
+        found = [path.lstat() for path in self.root.rglob("*")]
+        found += [os.fstat(ours) for ours, _ in self.open]
+        sizes = {each.st_ino: each.st_size for each in found if stat.S_ISREG(each.st_mode)}
+        assert self.guest.frames() <= sum((size + 4095) // 4096 for size in sizes.values())
 
 
 TestFiles = pytest.mark.skipif(sys.platform != "linux", reason="compares with the host's Linux")(

@@ -167,6 +167,20 @@ def test_a_waiting_thread_that_is_killed_leaves_the_queue() -> None:
     invariants.check(locks.kernel)
 
 
+def test_a_writer_that_is_killed_in_the_queue_lets_the_reader_behind_it_in() -> None:
+    locks = Locks([[(0, R)], [(0, RW)]], 3)
+    reader, writer, late = locks.team
+    read, write = locks.vids
+    assert locks.go(reader, read)
+    assert not locks.go(writer, write)
+    assert not locks.go(late, read)
+    locks.kernel.life.exit_thread(writer, 0)
+    locks.team.remove(writer)
+    assert locks.woken() == [late], "the first reader is still inside"
+    assert locks.go(late, read)
+    invariants.check(locks.kernel)
+
+
 def test_a_thread_made_inside_is_in_the_same_critical_section() -> None:
     locks = Locks([[(0, RW)], [(0, RW)]], 2)
     first, outsider = locks.team

@@ -7,11 +7,13 @@ import pytest
 from kernel import invariants
 from kernel.abi.errno import E
 from kernel.mm.replace import replacement_of
+from kernel.vas.records import own_slot
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 from tests.kernel.vas_world import FIXED, HERE, PAGE, PRIVATE_ANON, ROOT, RW, THERE, R, World
 
 OURS = pytest.mark.parametrize("sync", ["subtree", "forward"])
+EVERY = pytest.mark.parametrize("sync", ["subtree", "forward", "rfc"])
 MAYMOVE, TO_FIXED, NOREPLACE, GROWSDOWN = 1, 2, 0x100000, 0x100
 DONTNEED, POPULATE_WRITE, REMOVE = 4, 23, 9
 
@@ -66,6 +68,23 @@ def test_a_mapping_does_not_grow_into_what_a_view_shows(sync: str) -> None:
     moved = world.ask("mremap", at, PAGE, 2 * PAGE, MAYMOVE, 0)
     assert moved > 0
     assert moved != at
+    invariants.check(world.kernel)
+
+
+@OURS
+def test_a_mapping_that_must_move_goes_where_every_view_of_its_owner_has_room(sync: str) -> None:
+    """Another VAS shows something where this VAS has its own mappings."""
+    world, vid = two_threads(sync)
+    other = world.vas("other")
+    sid = world.segment("there", own_slot(vid))
+    assert world.ask("vas_seg_attach", other, sid, RW) == 0
+    assert world.ask("vas_attach", 0, other, RW) == 0
+    at = world.map(HERE)
+    world.map(HERE + PAGE)
+    world.thread.space.write(at, b"home")
+    assert world.ask("vas_switch", vid) == 0
+    moved = world.ask("mremap", at, PAGE, 2 * PAGE, MAYMOVE, 0)
+    assert world.process.space.read(moved, 4) == b"home"
     invariants.check(world.kernel)
 
 
@@ -268,3 +287,34 @@ def test_what_is_merged_back_under_rfc_is_paid_for_and_no_more_than_its_region_a
     invariants.check(world.kernel)
     vas = world.kernel.vases.vas(vid)
     assert vas.account.charged == len(vas.space.table.used) + 2 + grows
+
+
+@EVERY
+def test_a_read_into_a_vas_that_is_attached_for_reading_changes_nothing(sync: str) -> None:
+    world = World(sync=sync)
+    file, vid, sid = world.open_bytes(), world.vas(), world.segment()
+    assert world.ask("vas_seg_attach", vid, sid, RW) == 0
+    assert world.ask("vas_attach", 0, vid, R) == 0
+    assert world.ask("vas_switch", vid) == 0
+    for touched_before in (False, True):
+        assert world.ask("pread64", file, HERE, 4, 10) == -E.FAULT
+        assert world.thread.space.read(HERE, 4) == bytes(4), touched_before
+    invariants.check(world.kernel)
+
+
+@EVERY
+@pytest.mark.parametrize("at", [HERE + 2 * PAGE, THERE], ids=["beside the VAS", "far away"])
+def test_a_private_segment_is_written_in_a_view_that_is_for_reading(sync: str, at: int) -> None:
+    """By a program, and by the kernel for it; the memory of the VAS beside it stays closed."""
+    world = World(sync=sync)
+    file, vid, sid = world.open_bytes(), world.vas(), world.segment()
+    assert world.ask("vas_seg_attach", vid, sid, RW) == 0
+    assert world.ask("vas_attach", 0, vid, R) == 0
+    assert world.ask("vas_local_attach", vid, world.segment("own", at), RW) == 0
+    assert world.ask("vas_switch", vid) == 0
+    world.run_on(0, world.thread)
+    assert world.touch(0, at, 5) == 5
+    assert world.ask("pread64", file, at + PAGE - 1, 2, 7) == 2
+    assert world.touch(0, at + PAGE) == 8
+    assert world.touch(0, HERE + PAGE, 5) is None
+    invariants.check(world.kernel)

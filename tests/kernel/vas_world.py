@@ -22,6 +22,8 @@ OWNER, GROUP, ROOT = Credentials(1000, 100), Credentials(1001, 100), Credentials
 OTHER = Credentials(1002, 200)
 THREAD = 0x10F00
 """CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_THREAD."""
+MAX_FAULTS = 8
+"""Of one access; more than it ever needs."""
 RW_PROT, PRIVATE_ANON, FIXED = 3, 0x22, 0x10
 
 
@@ -32,8 +34,8 @@ class World(System):
         idle = program or Program()
         if program is None:
             idle.spin()
-        defaults: dict[str, Any] = {"ram": 4, "user": OWNER, "files": {b"/idle": idle.elf()}}
-        super().__init__(idle, **{**defaults, **wishes})
+        files = {b"/idle": idle.elf(), b"/bytes": bytes(range(256))}
+        super().__init__(idle, **{"ram": 4, "user": OWNER, "files": files, **wishes})
         self.page = self.ask("mmap", 0, PAGE, RW_PROT, PRIVATE_ANON, -1, 0)
 
     def put(self, data: bytes, process: Process | None = None) -> int:
@@ -86,6 +88,12 @@ class World(System):
         flags |= PRIVATE_ANON
         return self.ask("mmap", at, PAGE, RW_PROT, flags, -1, 0, thread=thread)
 
+    def open_bytes(self) -> int:
+        """A descriptor of a file whose byte `i` is `i`."""
+        fd = self.ask("open", self.text("/bytes"), R, 0)
+        assert fd >= 0
+        return fd
+
     def exec(self, thread: Thread) -> None:
         self.kernel.life.exec(thread, b"/idle", [b"idle"], [])
         thread.call = None
@@ -115,7 +123,7 @@ class World(System):
         """Load or store a byte through the core's TLB, with faults; None if it is refused."""
         self.kernel.machine.take_turn(self.kernel.machine.cores[core])
         mmu, memory = self.kernel.machine.core.mmu, self.kernel.machine.memory
-        while True:
+        for _ in range(MAX_FAULTS):
             try:
                 entry = mmu.translate(at >> 12, READ if value is None else WRITE)
                 break
@@ -125,6 +133,8 @@ class World(System):
                 )
                 if answer == REFUSE:
                     return None
+        else:
+            raise AssertionError("the same fault comes again and again")
         pa = entry.pfn << 12 | at & 4095
         if value is not None:
             memory.write(pa, bytes([value]))
