@@ -545,7 +545,8 @@ class Vases:
             old.users -= 1
         if target is not home:
             target.users += 1
-            target.gated = bool(self.vases[target.vid].entry)
+            vas = self.vases.get(target.vid)
+            target.gated = vas is not None and bool(vas.entry)
         thread.space = target
         self.machine.emit(VAS_SWITCH, thread.tid, old.vid, target.vid, target.id)
 
