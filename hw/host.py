@@ -131,6 +131,12 @@ def when_terminated(act: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: act())
 
 
+def heed_interrupts() -> None:
+    """Be interrupted by a Ctrl-C, and let children be: a shell starts what runs in the background
+    with SIGINT ignored, and that is inherited (POSIX, 2.11)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def ignore_interrupts() -> None:
     """Leave a Ctrl-C to the process that owns the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

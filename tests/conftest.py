@@ -10,7 +10,7 @@ from functools import partial
 import hypothesis
 import pytest
 
-from hw.host import kill_children, when_terminated
+from hw.host import heed_interrupts, kill_children, when_terminated
 
 # The same examples in every run, and no time limit: a verdict must not depend on the machine.
 hypothesis.settings.register_profile("house", derandomize=True, deadline=None, database=None)
@@ -70,6 +70,7 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, ob
 
 def pytest_configure(config: pytest.Config) -> None:
     if threading.current_thread() is threading.main_thread():
+        heed_interrupts()  # there are tests that send one to a child
         when_terminated(stop)
     if os.environ.get("VANTAGE_NO_SKIP", "0") not in ("", "0"):
         config.pluginmanager.register(NoSkip(), "vantage-no-skip")
