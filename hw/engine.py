@@ -224,6 +224,12 @@ class Engine:
         """Silicon only: load CR3, which flushes."""
         self.uc.reg_write(x86_const.UC_X86_REG_CR3, cr3)
 
+    def code_pa(self, va: int) -> int:
+        """Silicon only: where in memory the emulator finds the code at `va`; 0: nowhere."""
+        pa = c_uint64(0)
+        status = _translate(self.handle, va, PROT_EXEC, ctypes.addressof(pa))
+        return pa.value if status == ERR_OK else 0
+
     def fault_address(self) -> int:
         """The exact address of the last fault; `on_fill` itself is told the page only."""
         if self.silicon:
@@ -460,6 +466,7 @@ _emu_stop = _c("uc_emu_stop", c_void_p)
 _context_save = _c("uc_context_save", c_void_p, c_void_p)
 _context_restore = _c("uc_context_restore", c_void_p, c_void_p)
 _ctl = _c("uc_ctl", c_void_p, c_int)
+_translate = _c("uc_vmem_translate", c_void_p, c_uint64, c_int, c_void_p)
 FLUSHES_PAGES = hasattr(uclib, "tlb_flush_page_x86_64")
 """This build exports the function that drops one page's translation.  It is not documented."""
 FORGETS_FRAMES = hasattr(uclib, "tb_invalidate_phys_range_x86_64")

@@ -28,7 +28,7 @@ from hw.corrections import (
 from hw.decode import LONGEST, Instruction, decode
 from hw.engine import Engine, block_at
 from hw.floating import GO_ON, Floating
-from hw.memory import PhysicalMemory
+from hw.memory import PAGE_SIZE, PhysicalMemory
 from hw.paging import FETCH, READ
 from hw.shadow import Shadow
 from hw.stops import Stops
@@ -108,12 +108,15 @@ class Remedies:
             self._core.stop_guest()
 
     def _code(self, va: int, size_bytes: int) -> bytes:
-        """At most `size_bytes` of code at `va`."""
-        core = self._core
-        pa = core.shadow.code_pa(va, size_bytes)
-        if pa:
-            return core.memory.bytes[pa : pa + size_bytes].tobytes()
-        return core.peek(va, size_bytes, FETCH)
+        """At most `size_bytes` of code at `va`, as the emulator fetches it."""
+        core, code = self._core, b""
+        while len(code) < size_bytes:
+            at, left = va + len(code), size_bytes - len(code)
+            pa = core.shadow.code_pa(at)
+            if not pa:
+                return code + core.peek(at, left, FETCH)
+            code += core.memory.bytes[pa : pa + min(left, PAGE_SIZE - (at & 0xFFF))].tobytes()
+        return code
 
     def on_stop(self, _uc: int, va: int, _size: int, _: int) -> None:
         """An instruction is about to run that the emulator may get wrong."""

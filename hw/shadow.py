@@ -134,13 +134,14 @@ class Shadow:
         self._given[vpn] = pfn, rights
         return rights
 
-    def code_pa(self, va: int, size_bytes: int) -> int:
-        """Where in memory the code at `va` is; 0: not in one page that the emulator holds."""
+    def code_pa(self, va: int) -> int:
+        """Where in memory the emulator finds the code at `va`; 0: it holds no such page."""
+        if self.engine.silicon:
+            return self.engine.code_pa(va)
         known = self._given.get(va >> 12)
-        offset = va & 0xFFF
-        if known is None or not known[1] & PROT_EXEC or offset + size_bytes > PAGE_SIZE:
+        if known is None or not known[1] & PROT_EXEC:
             return 0
-        return known[0] << 12 | offset
+        return known[0] << 12 | va & 0xFFF
 
     # Translated code --------------------------------------------------------------------------
 
