@@ -31,6 +31,9 @@ class Owner(Protocol):
     def place(self, size_bytes: int, wish: int = 0) -> int:
         """A free range for `size_bytes`.  Raises ENOMEM."""
 
+    def clash(self, start: int, end: int) -> Region | None:
+        """What a view shows of another space in a range."""
+
     def extend(self, region: Region, end: int) -> None:
         """Let a region reach up to `end`.  Raises EPERM, EFAULT, ENOMEM."""
 

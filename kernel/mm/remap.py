@@ -60,7 +60,7 @@ def _resize(
     end = old + new_bytes
     if flags & MREMAP_FIXED:
         space.unmap(target, target + new_bytes)
-    elif old_bytes == region.end - old and _is_free(space, region.end, end):
+    elif old_bytes == region.end - old and _can_reach(space, region, end):
         space.extend(region, end)
         return old
     elif not flags & MREMAP_MAYMOVE:
@@ -74,10 +74,10 @@ def _resize(
     return target
 
 
-def _is_free(space: AddressSpace, start: int, end: int) -> bool:
-    """May what ends at `start` grow to `end`?"""
-    taken = end > MAP_TOP or space.map.busy(start, end)
-    return not taken and space.owner(start - 1).clash(start, end) is None
+def _can_reach(space: AddressSpace, region: Region, end: int) -> bool:
+    """Is the range behind a region free up to `end`, here and in every view of its space?"""
+    taken = end > MAP_TOP or space.map.busy(region.end, end)
+    return not taken and region.space.clash(region.end, end) is None
 
 
 def _duplicate(space: AddressSpace, old: int, target: int, size_bytes: int) -> None:

@@ -164,10 +164,6 @@ class AddressSpace(Shown):
                     if not (self.table.lookup(va) & P or region.is_past_end(va)):
                         self.show(region, va, write=False)
 
-    def owner(self, va: int) -> AddressSpace:
-        """The space to which `va` belongs: a view shows several."""
-        return self
-
     def place(self, size_bytes: int, wish: int = 0) -> int:
         """A free range for `size_bytes`, at `wish` if that is possible.  Raises ENOMEM."""
         end = wish + size_bytes
