@@ -17,7 +17,7 @@ from kernel.mm.regions import Owner, Region
 from kernel.mm.space import AddressSpace
 from kernel.vas.records import Vas
 from kernel.vas.sync import Layered
-from kernel.vas.tables import PUSH, Mirror, ViewTable
+from kernel.vas.tables import Mirror, ViewTable
 from kernel.vas.view import LayeredView, View
 
 FORWARD = trace.declare("forward", "space:Q start:Q end:Q", "A region's new extent reached a view.")
@@ -57,11 +57,9 @@ class CopiedTable(ViewTable):
             self.set(va, entry & mirror.mask)
         else:
             self.clear(va)
-        self.pushed += 1
-        if self.frames.machine.trace:
-            self.frames.machine.trace.emit(PUSH, self.space, mirror.layer, va, level)
+        self.note(mirror, va, level)
         # END SOLUTION lab6.forward
-        # PROMPT lab6.forward: bring the view's copy of the leaf up to date, and count it.
+        # PROMPT lab6.forward: bring the view's copy of the leaf up to date, and note that.
 
 
 @dataclass(slots=True, eq=False)

@@ -65,6 +65,12 @@ class ViewTable(PageTable):
         """A layer wrote an entry of a table that the view watches."""
         raise NotImplementedError
 
+    def note(self, mirror: Mirror, va: int, level: int) -> None:
+        """A layer's change has come into the view: count and record it."""
+        self.pushed += 1
+        if self.frames.machine.trace:
+            self.frames.machine.trace.emit(PUSH, self.space, mirror.layer, va, level)
+
     def close(self) -> None:
         """Nothing is shown any more."""
         raise NotImplementedError
@@ -164,9 +170,7 @@ class SharedTable(ViewTable):
         if not entry & P and (shown ^ old) & ADDRESS:
             return  # the entry shows another layer's table by now
         self._write(va, slot, level, entry & mirror.mask)
-        self.pushed += 1
-        if self.frames.machine.trace:
-            self.frames.machine.trace.emit(PUSH, self.space, mirror.layer, va, level)
+        self.note(mirror, va, level)
 
     def close(self) -> None:
         """Nothing is shown any more."""
