@@ -293,9 +293,11 @@ def test_what_is_merged_back_under_rfc_is_paid_for_and_no_more_than_its_region_a
 def test_a_read_into_a_vas_that_is_attached_for_reading_changes_nothing(sync: str) -> None:
     world = World(sync=sync)
     file, vid, sid = world.open_bytes(), world.vas(), world.segment()
+    world.map(HERE - PAGE)
     assert world.ask("vas_seg_attach", vid, sid, RW) == 0
     assert world.ask("vas_attach", 0, vid, R) == 0
     assert world.ask("vas_switch", vid) == 0
+    assert world.ask("pread64", file, HERE - 1, 2, 10) == 1, "the process's own byte only"
     for touched_before in (False, True):
         assert world.ask("pread64", file, HERE, 4, 10) == -E.FAULT
         assert world.thread.space.read(HERE, 4) == bytes(4), touched_before

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Page:
-    """What a page shows.  `cell` holds its first byte; pages that show the same memory share it."""
+    """What a page shows.  `cell` holds its first byte; pages that show the same memory share it.
+
+    `grows`: it belongs to a stack.
+    """
 
     cell: list[int]
     prot: int
     shared: bool = False
     segment: int = 0
+    grows: bool = False
 
 
 @dataclass
