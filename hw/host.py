@@ -137,11 +137,6 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def ignore_interrupts() -> None:
-    """Leave a Ctrl-C to the process that owns the terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 class _Worker(Generic[T]):
     """One call in one thread, and its result."""
 
@@ -210,6 +205,19 @@ def call_in_our_place(command: list[str]) -> int:
 def wait_a_little() -> None:
     """Sleep for a tenth of a second, until another process has done its part."""
     time.sleep(0.1)
+
+
+def start_behind(command: Sequence[str], **settings: Any) -> subprocess.Popen[Any]:
+    """Start a process that leaves every Ctrl-C to this one, from its first instruction on."""
+    if sys.platform == "win32":
+        return subprocess.Popen(
+            command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP, **settings
+        )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits that
+    try:
+        return subprocess.Popen(command, **settings)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 PR_SET_PDEATHSIG = 1  # prctl(2)

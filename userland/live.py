@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from hw.files import scratch_folder
-from hw.host import has_display, printable
+from hw.host import has_display, printable, start_behind
 from hw.panel import verbs
 from hw.parts import Sink
 from hw.trace import Trace
@@ -277,7 +277,7 @@ def beside_panel(kernel: Kernel, link: Link, *words: str) -> Iterator[None]:
     if link.stop_at is not None:
         command.append("--paused")
     link.attended, link.seen = True, 0
-    panel = subprocess.Popen(
+    panel = start_behind(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
     listener = threading.Thread(target=_listen, args=(panel, kernel, link), daemon=True)
@@ -306,8 +306,11 @@ def show(trace: Path, *words: str) -> None:
     """Open the panel on a finished trace, and wait until it is closed. A panel that cannot open
     says why; that is no error here."""
     command = [sys.executable, str(RUN), "panel", "replay", str(trace), *words]
-    with suppress(KeyboardInterrupt):
-        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    with start_behind(command, stdin=subprocess.DEVNULL) as panel:
+        try:
+            panel.wait()
+        except KeyboardInterrupt:
+            panel.terminate()
 
 
 @contextmanager

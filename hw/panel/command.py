@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hw.host import UserError, die_with_parent, ignore_interrupts, printable, wait_a_little
+from hw.host import UserError, die_with_parent, printable, wait_a_little
 from hw.panel.layout import PANELS, describe
 from hw.panel.model.history import LIVE_CAP, History
 from hw.panel.model.moment import View
@@ -176,10 +176,8 @@ def print_now(*words: str) -> None:
 
 def _live(options: argparse.Namespace) -> int:
     """Follow a trace that is being recorded. What the user asks of the machine goes to standard
-    output: the machine's process reads it there. A Ctrl-C is meant for the machine; if that is
-    killed, the panel goes too."""
+    output: the machine's process reads it there. If that is killed, the panel goes too."""
     die_with_parent()
-    ignore_interrupts()
     history = _begun(options.file)
     if options.history is not None:
         history.cap = replace(LIVE_CAP, most_records=options.history)

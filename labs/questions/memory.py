@@ -32,8 +32,16 @@ class Scene:
     replace: str = CLOCK
     vas_limit_mib: int | None = None
 
-    def map(self, va: int, pages: int, prot: int = WRITE, kind: int = PRIVATE | ANONYMOUS) -> None:
-        self.words.append(f"m{va:x},{pages:x},{prot:x},{kind:x}")
+    def map(
+        self,
+        va: int,
+        pages: int,
+        prot: int = WRITE,
+        kind: int = PRIVATE | ANONYMOUS,
+        first_page: int = 0,
+    ) -> None:
+        """A mapping; not an anonymous one is of the exam program's file, from `first_page` on."""
+        self.words.append(f"m{va:x},{pages:x},{prot:x},{kind:x},{first_page:x}")
 
     def store(self, va: int, number: int) -> None:
         self.words.append(f"s{va:x},{number:x}")

@@ -97,20 +97,26 @@ def _file(random: Random) -> Scene:
 
 
 def _private(random: Random) -> Scene:
-    first, second = random.sample(range(4), 2)
-    scene = Scene("one file is mapped twice, privately, and two pages of one mapping are stored to")
-    scene.map(BASE, 4, WRITE, PRIVATE)
-    scene.map(ELSEWHERE, 4, READ, PRIVATE)
+    start = random.randrange(1, 3)
+    telling = [n for n in range(4) if _word_of_file(start + n, 0) != _word_of_file(n, 0)]
+    first, second = random.sample(telling, 2)
+    scene = Scene(
+        f"one file is mapped twice, privately, from its page {start} on, "
+        "and two pages of one mapping are stored to"
+    )
+    scene.map(BASE, 4, WRITE, PRIVATE, start)
+    scene.map(ELSEWHERE, 4, READ, PRIVATE, start)
     scene.load(page(first))
     for number in (first, second):
         scene.load(page(number, ELSEWHERE))
         scene.store(page(number) + WORD, number)
     scene.stop("stored")
     for number in (first, second):
-        words = _word_of_file(number, 0), _word_of_file(number, 1)
-        which = f"word 1 of page {number}"
+        of_file = start + number
+        words = _word_of_file(of_file, 0), _word_of_file(of_file, 1)
+        which, source = f"word 1 of page {number}", f"page {of_file} of the program's file"
         scene.number("p1", page(number) + WORD, {"mix": number}, f"{which}, stored to,")
-        scene.number("p1", page(number), words[0], f"word 0 of page {number}, from the file,")
+        scene.number("p1", page(number), words[0], f"word 0 of {source},")
         scene.number(
             "p1", page(number, ELSEWHERE) + WORD, words[1], f"{which} of the other mapping"
         )

@@ -1,7 +1,9 @@
 /* exam_paging: does to memory what its words say, one after the other; the first is the nonce.
  * Numbers are hexadecimal, except the nonce. Shows: whatever a question about memory asks for.
  *
- *   mVA,PAGES,PROT,FLAGS  map there; FLAGS without MAP_ANONYMOUS (20): this program's file
+ *   mVA,PAGES,PROT,FLAGS,FROM
+ *                         map there; FLAGS without MAP_ANONYMOUS (20): this program's file from
+ *                         its page FROM on
  *   pVA,PAGES,PROT        change the rights
  *   sVA,N                 store exam_mix(N)
  *   lVA,SLOT              load, as answer SLOT (0: for nobody)
@@ -28,7 +30,7 @@
 #include <sys/wait.h>
 #include <vas.h>
 
-enum { PAGE = 4096, ARGUMENTS = 4, MANY = 1024, FREE_RAM = 5, SYSINFO_WORDS = 14 };
+enum { PAGE = 4096, ARGUMENTS = 5, MANY = 1024, FREE_RAM = 5, SYSINFO_WORDS = 14 };
 
 /* Right behind the pages that questions use, so that one page table serves both. */
 static volatile char *const ballast = (volatile char *)0x500000100000;
@@ -79,7 +81,7 @@ static void try_access(char how, uint64_t va, int slot) {
 static void map(const uint64_t *value) {
     int file = value[3] & MAP_ANONYMOUS ? -1 : open(own_file, O_RDONLY);
     void *place = mmap((void *)value[0], value[1] * PAGE, (int)value[2],
-                       (int)value[3] | MAP_FIXED_NOREPLACE, file, 0);
+                       (int)value[3] | MAP_FIXED_NOREPLACE, file, (off_t)(value[4] * PAGE));
     if (place == MAP_FAILED) err(1, "cannot map %lx", value[0]);
     if (file >= 0) close(file);
 }
@@ -115,7 +117,7 @@ static void make_view(const uint64_t *value) {
 
 static void copy_pages(const uint64_t *value) {
     for (uint64_t i = 0; i < value[1]; i++) {
-        uint64_t one[] = {value[0] + i * PAGE, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE};
+        uint64_t one[] = {value[0] + i * PAGE, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0};
         map(one);
     }
     for (uint64_t i = 0; i < value[1]; i++) *(volatile uint64_t *)(value[0] + i * PAGE) = i;
