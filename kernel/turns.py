@@ -24,6 +24,9 @@ TURN_INSTRUCTIONS = 4_000
 seed decides from half of it to one and a half, or every seed would show the same interleaving."""
 ALONE_INSTRUCTIONS = 2_000_000
 """The same where no other thread waits for a core."""
+LIVE_INSTRUCTIONS = 100_000
+"""The same while somebody may type: a Ctrl-C is noticed between two turns, and a program that does
+nothing but call the system traps every few instructions."""
 
 LEVEL = trace.declare(
     "level", "tid:Q before:B after:B", "The feedback queue moves a thread; level 0 runs first."
@@ -97,7 +100,7 @@ def _turn(kernel: Kernel, core: Core) -> None:
 
 def _plan(kernel: Kernel, thread: Thread, core: Core) -> Turn:
     """How far the core may run: to the end of the slice, of the turn, or to the next alarm."""
-    budget = ALONE_INSTRUCTIONS
+    budget = LIVE_INSTRUCTIONS if kernel.machine.console.is_live else ALONE_INSTRUCTIONS
     if _cores_take_turns(kernel):
         varied = kernel.chooser.choose(SLICE, TURN_INSTRUCTIONS)
         budget = max(1, TURN_INSTRUCTIONS // 2 + varied)
@@ -202,8 +205,10 @@ def run_traps(kernel: Kernel, count: int) -> None:
 
 
 def _go_on(kernel: Kernel, turn: Turn) -> None:
-    """Finish a turn that a pause cut short."""
+    """Finish a turn that a pause cut short, at once if a signal was sent in the pause."""
     core = kernel.machine.cores[turn.core]
+    if core.leave:
+        turn = replace(turn, budget=0)
     kernel.machine.take_turn(core)
     thread = kernel.tasks.seat.thread
     assert thread is not None

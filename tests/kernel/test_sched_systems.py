@@ -19,7 +19,9 @@ from kernel.sched.usage import thread_usage
 from kernel.sched.weights import weight
 from kernel.syscalls.limits import pack_rusage
 from kernel.task.credentials import Credentials
+from kernel.task.process import Signal
 from kernel.turns import LEVEL
+from kernel.wait import signals
 from tests.kernel.asm import At, Program
 from tests.kernel.shares import (
     PRE_EMPTIVE,
@@ -292,6 +294,18 @@ def test_pauses_change_no_run_under_any_policy(sched: str) -> None:
     while not halted.process.zombie:
         turns.run_traps(halted.kernel, 1)
     assert halted.trace.digest() == expected.digest
+
+
+def test_a_signal_sent_in_a_pause_is_taken_at_once() -> None:
+    program = Program()
+    program.label("again")
+    program.call("getppid")
+    program.jump("again")
+    halted = System(program)
+    turns.run_traps(halted.kernel, 20)
+    signals.send(halted.kernel.tasks, halted.process, Signal(signals.SIGKILL))
+    turns.run(halted.kernel, lambda: halted.process.zombie)
+    assert halted.kernel.taken == 20
 
 
 @pytest.mark.parametrize("sched", PROPORTIONAL)

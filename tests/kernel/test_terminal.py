@@ -18,6 +18,7 @@ import pytest
 
 from hw.devices import Arrival, Event
 from kernel.task.credentials import Credentials
+from kernel.turns import LIVE_INSTRUCTIONS
 from tests.kernel.asm import Program
 from tests.kernel.system import System
 from tests.kernel.test_native import MACHINES, build
@@ -164,6 +165,19 @@ def spinner() -> Program:
 def test_an_interrupt_ends_a_busy_program_and_not_the_machine(cpus: int, clock: str) -> None:
     system = at_vantage(spinner(), Typist([b"\x03"]), ram=4, cpus=cpus, clock=clock)
     assert system.run().signal == 2
+
+
+def test_an_interrupt_is_noticed_within_thousands_of_calls() -> None:
+    """A program that does nothing but call takes a trap every few instructions."""
+    program = Program()
+    program.say(b"?\n")
+    program.label("again")
+    program.call("getppid")
+    program.jump("again")
+    typist = Typist([b"\x03"], patience=200)
+    system = at_vantage(program, typist, ram=4, traced=False)
+    assert system.run().signal == 2
+    assert system.kernel.taken < LIVE_INSTRUCTIONS
 
 
 def test_a_terminal_that_goes_away_hangs_up_on_its_program() -> None:
