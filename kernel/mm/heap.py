@@ -23,11 +23,10 @@ def set_break(seen: AddressSpace, end: int) -> int:
     elif new_top > old_top:
         if space.map.busy(old_top, new_top + PAGE_SIZE):
             return space.break_end
-        if space.views:
-            if space.clash(old_top, new_top + PAGE_SIZE):
-                return space.break_end
-            space.claim(old_top, new_top)
+        if space.views and space.clash(old_top, new_top + PAGE_SIZE):
+            return space.break_end
         try:
+            space.claim(old_top, new_top)
             space.admit(new_top - old_top, new_top - old_top)
             _grow(space, old_top, new_top)
         except KernelError:

@@ -141,11 +141,19 @@ class LayeredView(View):
                 self.check_free(region, many.map)
 
     def owner(self, va: int) -> AddressSpace:
-        """The layer that `va` belongs to; home, where nothing is mapped."""
+        """The layer that `va` belongs to; home, where nothing is mapped and no stack of the VAS is
+        to grow."""
         for layer in self.shows[1:]:
             if layer.map.find(va) is not None:
                 return layer
-        return self.home
+        return self.vas if self.writable and self._is_below_stack(va) else self.home
+
+    def _is_below_stack(self, va: int) -> bool:
+        """Is a stack of the VAS the next thing above `va`, where this process has nothing?"""
+        stack, own = self.vas.map.next_above(va), self.home.map.next_above(va)
+        if stack is None or not 0 < stack.floor <= va or self.home.map.find(va) is not None:
+            return False
+        return own is None or stack.start < own.start
 
     # Changes go to the layer that they concern ------------------------------------------------
 

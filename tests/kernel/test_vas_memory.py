@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernel import invariants
-from kernel.abi.errno import E
+from kernel.abi.errno import E, KernelError
 from kernel.mm.replace import replacement_of
 from kernel.vas.records import own_slot
 from tests.kernel.asm import Program
@@ -54,6 +54,23 @@ def test_a_mapping_of_the_vas_still_belongs_to_the_vas(sync: str) -> None:
     assert moved == THERE
     assert world.thread.space.read(THERE, 3) == b"vas"
     assert world.process.space.map.find(THERE) is None
+    invariants.check(world.kernel)
+
+
+@OURS
+def test_a_stack_that_is_mapped_inside_grows_inside(sync: str) -> None:
+    world, vid = two_threads(sync)
+    assert world.ask("vas_switch", vid) == 0
+    at = world.map(THERE, flags=PRIVATE_ANON | FIXED | GROWSDOWN)
+    world.thread.space.write(at - 3 * PAGE, b"deep")
+    assert world.process.space.map.find(at - 3 * PAGE) is None
+    assert world.ask("vas_switch", 0) == 0
+    reader = world.fork()
+    assert world.ask("vas_attach", 0, vid, R, thread=reader) == 0
+    assert world.ask("vas_switch", vid, thread=reader) == 0
+    assert reader.space.read(at - 3 * PAGE, 4) == b"deep"
+    with pytest.raises(KernelError):
+        reader.space.read(at - 4 * PAGE, 1)
     invariants.check(world.kernel)
 
 
