@@ -174,7 +174,10 @@ def _accessed(random: Random) -> Case:
         tables.entry[level] |= random.choice((0, A))
     refused = random.choice((0, 0, P, W))
     tables.entry[tables.leaf] &= ~refused
-    return tables.question(WRITE if refused == W else random.choice((READ, WRITE)))
+    access = WRITE if refused == W else random.choice((READ, WRITE))
+    if access == WRITE:
+        tables.entry[tables.leaf] |= D  # whether a store sets it is another check's question
+    return tables.question(access)
 
 
 def _dirty(random: Random) -> Case:
