@@ -53,6 +53,10 @@ class StandsStill(Exception):
     """Every thread of the program waits for another one."""
 
 
+class GoesAstray(Exception):
+    """The program has a wrong page, and asks for what its right text would not."""
+
+
 class WrongNumber(Exception):
     """The kernel does not know where it is: a page or an address below zero."""
 
@@ -225,6 +229,10 @@ def _run(kernel: Kernel, told: dict[str, Any], desk: Desk, program: bytes, conso
         raise OutOfCycles(str(error)) from None  # the program's fault, in no line of the kernel
     except Deadlock as error:
         raise StandsStill(str(error) + misplaced(kernel, program)) from None
+    except NotImplementedError:
+        if found := misplaced(kernel, program):
+            raise GoesAstray(f"the program left its way{found}") from None
+        raise
     if console.waits:
         raise NotImplementedError(console.waits)
     return process.exit_status

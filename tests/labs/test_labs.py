@@ -281,6 +281,20 @@ def test_a_part_that_is_missing_is_told_once(tmp_path: Path) -> None:
     assert set(others) == {"not asked: part 'private' comes first"}
 
 
+def test_a_wrong_page_is_told_though_the_program_then_asks_for_a_part_that_waits(
+    tmp_path: Path,
+) -> None:
+    lab = find_lab("3")
+    (wrong,) = [one for one in WRONG if "another page of the source" in one.name]
+    space = lab.parts["stack"]
+    waits = f'raise NotImplementedError("lab 3, part stack, waits to be written in {space}")'
+    source = (ROOT / space).read_text("utf-8").replace("# BEGIN SOLUTION lab3.stack", waits)
+    assert waits in source
+    changed = {wrong.file: wrong.source(), space: source}
+    (verdict,) = judged(lab, tmp_path, changed, "lazy")
+    assert "holds page 0 of the program's file" in verdict.found
+
+
 def test_a_walk_that_sets_no_marks_fails_the_checks_about_marks_alone(tmp_path: Path) -> None:
     (wrong,) = [one for one in WRONG if one.name == "A is set nowhere"]
     verdicts = judged(find_lab("1"), tmp_path, {wrong.file: wrong.source()})
