@@ -123,21 +123,6 @@ def _private(random: Random) -> Scene:
     return scene
 
 
-def _paid(random: Random) -> Scene:
-    """What a VAS gets, its owner pays for: at the limit the kernel ends the process."""
-    few, many = random.randrange(40, 80), (1 << 20) // PAGE
-    scene = Scene(f"a child copies {few} pages of a file into a VAS, and then {many}, the limit")
-    scene.vas_limit_mib = 1
-    scene.do("(")
-    scene.view(BASE, 1)
-    scene.do("i1", f"f{page(16):x},{few:x}", "+1", f"f{ELSEWHERE:x},{many:x}", "+2", ")", "W")
-    scene.stop("copied")
-    for slot, value, says in ((1, 1, "below the limit"), (2, 0, "at the limit, without an end,")):
-        text = f"whether the child goes on after the copies {says}"
-        scene.number("p1", ANSWERS + slot * WORD, value, text)
-    return scene
-
-
 def _beyond(random: Random) -> Scene:
     pages = len(_bytes_of_file()) + PAGE - 1 >> 12
     behind = page(pages + random.randrange(3))
@@ -278,6 +263,21 @@ def _leak(random: Random) -> Scene:
     return scene
 
 
+def _paid(random: Random) -> Scene:
+    """What a VAS gets, its owner pays for: at the limit the kernel ends the process."""
+    few, many = random.randrange(40, 80), (1 << 20) // PAGE
+    scene = Scene(f"a child copies {few} pages of a file into a VAS, and then {many}, the limit")
+    scene.vas_limit_mib = 1
+    scene.do("(")
+    scene.view(BASE, 1)
+    scene.do("i1", f"f{page(16):x},{few:x}", "+1", f"f{ELSEWHERE:x},{many:x}", "+2", ")", "W")
+    scene.stop("copied")
+    for slot, value, says in ((1, 1, "below the limit"), (2, 0, "at the limit, without an end,")):
+        text = f"whether the child goes on after the copies {says}"
+        scene.number("p1", ANSWERS + slot * WORD, value, text)
+    return scene
+
+
 # Part C: what is not there ----------------------------------------------------------------------
 
 
@@ -372,7 +372,7 @@ MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
     "lazy": (_lazy,),
     "rights": (_rights,),
     "file": (_file,),
-    "private": (_private, _paid),
+    "private": (_private,),
     "beyond": (_beyond,),
     "sharing": (_sharing,),
     "stale": (_stale,),
@@ -380,6 +380,7 @@ MAKERS: dict[str, tuple[Callable[[Random], Scene], ...]] = {
     "last": (_last,),
     "shared": (_shared,),
     "leak": (_leak,),
+    "paid": (_paid,),
     "nowhere": (_nowhere,),
     "stack": (_stack,),
     "limit": (_limit,),
