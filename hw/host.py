@@ -133,8 +133,10 @@ def when_terminated(act: Callable[[], None]) -> None:
 
 def heed_interrupts() -> None:
     """Be interrupted by a Ctrl-C, and let children be: a shell starts what runs in the background
-    with SIGINT ignored, and that is inherited (POSIX, 2.11)."""
+    with SIGINT and SIGQUIT ignored, and that is inherited (POSIX, 2.11)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 class _Worker(Generic[T]):
