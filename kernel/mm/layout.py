@@ -3,7 +3,7 @@
 0x0000_0000_0001_0000   lowest address that may be mapped
 0x0000_0000_0040_0000   programs (static, not position-independent)
 0x0000_5555_5555_0000   programs (position-independent), their heap behind them
-0x0000_7f00_0000_0000   mappings without a wished address, upwards
+0x0000_7f00_0000_0000   mappings without a wished address, upwards; anywhere, once that is full
 0x0000_7fff_ffff_e000   the stack's end; it grows down by at most RLIMIT_STACK, at first 8 MiB
 0x0000_7fff_ffff_e000   one page of kernel code that users may run (global): `KUSER`
 0x0000_7fff_ffff_f000   never mapped

@@ -170,12 +170,12 @@ class AddressSpace(Shown):
         fits = wish >= MAP_LOWEST and end <= MAP_TOP and not self.map.busy(wish, end)
         if fits and self.clash(wish, end) is None:
             return wish
-        for lowest in (self.hint, self.base):
+        for lowest in (self.hint, self.base, MAP_LOWEST):
             start = self._first_fit(lowest, size_bytes)
             while start is not None and (other := self.clash(start, start + size_bytes)):
                 start = self._first_fit(other.end, size_bytes)
             if start is not None:
-                self.hint = start + size_bytes
+                self.hint = max(self.base, start + size_bytes)
                 return start
         raise KernelError(E.NOMEM)
 

@@ -106,6 +106,16 @@ def test_a_hole_is_filled_again() -> None:
     assert system.ask("mmap", 0, PAGE, RW, PRIVATE | ANON, -1, 0) == places[1]
 
 
+def test_a_mapping_goes_below_where_the_usual_place_is_full() -> None:
+    """As on Linux, which searches downwards: 64 TiB fit, until they are taken."""
+    system = still()
+    asked = (0, 64 << 40, 0, PRIVATE | ANON | 0x4000, -1, 0)
+    at = system.ask("mmap", *asked)
+    assert MAP_LOWEST <= at < MAP_BASE
+    assert system.ask("mmap", *asked) == -E.NOMEM
+    assert system.ask("mmap", 0, PAGE, RW, PRIVATE | ANON, -1, 0) == MAP_BASE
+
+
 def test_unmapping_the_middle_leaves_both_ends() -> None:
     system = still()
     mmap(system, 0, 9)
@@ -254,7 +264,7 @@ def test_mmap_leaves_the_stacks_room_free() -> None:
     system = still()
     gap = STACK_TOP - STACK_BYTES - MAP_BASE
     assert system.ask("mmap", 0, gap, RW, PRIVATE | ANON, -1, 0) == MAP_BASE
-    assert system.ask("mmap", 0, PAGE, RW, PRIVATE | ANON, -1, 0) == -E.NOMEM
+    assert system.ask("mmap", 0, PAGE, RW, PRIVATE | ANON, -1, 0) == MAP_LOWEST
 
 
 @pytest.mark.parametrize("call", ["munmap", "mprotect"])
