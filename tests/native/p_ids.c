@@ -63,12 +63,18 @@ static void groups(void) {
 
 /* May a process with the first ids signal one with the second? */
 static void may_signal(uid_t real, uid_t effective, uid_t saved, uid_t theirs, uid_t their_saved) {
+    int ready[2];
+    char byte = 0;
+    if (pipe(ready) < 0) say("no pipe\n");
     pid_t target = fork();
     if (target == 0) {
         syscall(SYS_setresuid, theirs, 77, their_saved);
+        if (write(ready[1], &byte, 1) < 0) say("no word\n");
         for (;;) pause();
     }
-    sleep_ms(10);
+    if (read(ready[0], &byte, 1) < 0) say("no word came\n");
+    close(ready[0]);
+    close(ready[1]);
     pid_t sender = fork();
     if (sender == 0) {
         syscall(SYS_setresuid, real, effective, saved);
