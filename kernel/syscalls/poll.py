@@ -335,4 +335,5 @@ def _report(
                 interest.armed = False
                 if interest.events & EPOLLONESHOT:
                     interest.events &= PRIVATE_BITS
+                epoll.interests[fd] = epoll.interests.pop(fd)  # the others come first next time
     return found

@@ -266,6 +266,25 @@ static long got(int fd) {
 
 static long put(int fd, unsigned long value) { return write(fd, &value, 8); }
 
+static void taking_turns(void) {
+    struct epoll_event found[2];
+    int epoll = epoll_create1(0), counters[3];
+    TITLE("epoll with less room than there is to tell");
+    for (int i = 0; i < 3; i++) {
+        counters[i] = eventfd(1, EFD_NONBLOCK);
+        struct epoll_event event = {EPOLLIN, {.u64 = (unsigned)i}};
+        epoll_ctl(epoll, EPOLL_CTL_ADD, counters[i], &event);
+    }
+    for (int room = 1; room <= 2; room++)
+        for (int turn = 0; turn < 4; turn++) {
+            SAY(epoll_wait(epoll, found, room, 0));
+            SAY(found[0].data.u64);
+            SAY(found[room - 1].data.u64);
+        }
+    for (int i = 0; i < 3; i++) close(counters[i]);
+    close(epoll);
+}
+
 static void counters(void) {
     TITLE("eventfd");
     int fd = (int)SAY(eventfd(3, EFD_NONBLOCK));
@@ -312,6 +331,7 @@ int main(void) {
     by_edge(epoll);
     nested_in_each_other();
     many_of_them(epoll);
+    taking_turns();
     counters();
     return 0;
 }
