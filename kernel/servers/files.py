@@ -36,7 +36,6 @@ from kernel.abi.nodes import (
     S_IFMT,
     S_IFREG,
     S_ISGID,
-    S_ISUID,
     WRITE,
     Stat,
     pack_entry,
@@ -50,6 +49,7 @@ from kernel.servers.tree import (
     Place,
     Tree,
     check,
+    drop_set_id,
     owns,
     permissions,
 )
@@ -297,6 +297,8 @@ class Files:
             raise KernelError(E.FAULT)
         if message.data:
             self._store(node, start, message.data, port)
+            if message.uid:
+                drop_set_id(node, message)
         return Reply(len(message.data), words=(start + len(message.data),))
 
     def _store(self, node: Inode, offset: int, data: bytes, port: Port) -> None:
@@ -305,7 +307,6 @@ class Files:
             raise KernelError(E.NOSPC)
         port.store(node.cap, offset, data)
         node.touch(port.now())
-        node.mode &= ~(S_ISUID | S_ISGID)
 
     def _truncate(self, message: Message, port: Port) -> Reply:
         node, (size,) = self._place(message).existing(), message.words
@@ -405,10 +406,10 @@ class Files:
             mine = gid in (-1, node.gid, message.gid, *message.groups)
             if message.uid != node.uid or uid not in (-1, node.uid) or not mine:
                 raise KernelError(E.PERM)
+        if not node.is_directory:
+            drop_set_id(node, message)
         node.uid = node.uid if uid < 0 else uid
         node.gid = node.gid if gid < 0 else gid
-        if not node.is_directory and node.mode & 0o111:
-            node.mode &= ~(S_ISUID | S_ISGID)
         node.changed = port.now()
         return Reply()
 

@@ -20,7 +20,9 @@ from kernel.abi.nodes import (
     S_IFLNK,
     S_IFMT,
     S_ISGID,
+    S_ISUID,
     S_ISVTX,
+    S_IXGRP,
     WRITE,
 )
 from kernel.servers.pipes import Pipe
@@ -305,6 +307,14 @@ def owns(node: Inode, who: Message) -> None:
     """Raises EPERM unless `who` is the owner or root."""
     if who.uid not in (0, node.uid):
         raise KernelError(E.PERM)
+
+
+def drop_set_id(node: Inode, who: Message) -> None:
+    """A store, or another owner, takes the set-id bits from a file (chown(2)): setgid only where
+    the group may execute, or `who` is not in it."""
+    node.mode &= ~S_ISUID
+    if node.mode & S_IXGRP or (who.uid and node.gid not in (who.gid, *who.groups)):
+        node.mode &= ~S_ISGID
 
 
 def permissions(mode: int, who: Message) -> int:

@@ -80,6 +80,22 @@ static void try_changes(void) {
     SAY(utimensat(AT_FDCWD, "owner", NULL, 0));
 }
 
+/* What a change of owner, and a store, leave of the set-id bits. */
+static void lose_set_id(void) {
+    static const mode_t modes[] = {06755, 06744, 06600, 02710, 02700, 04711, 04600};
+    for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) {
+        int file = open("open/sets", O_RDWR | O_CREAT, 0600);
+        SAY(chmod("open/sets", modes[i]));
+        SAY(chown("open/sets", -1u, -1u));
+        print_owner("open/sets");
+        SAY(chmod("open/sets", modes[i]));
+        SAY(write(file, "x", 1));
+        print_owner("open/sets");
+        close(file);
+        unlink("open/sets");
+    }
+}
+
 static void fill_shared(void) {
     fill("sticky/one", "1");
     fill("open/one", "1");
@@ -156,6 +172,7 @@ int main(void) {
     TITLE("folders"), as(ONE, ONE, try_folders);
     TITLE("changes"), as(ONE, SHARED, try_changes);
     TITLE("shared folders"), as(ONE, ONE, fill_shared), as(TWO, TWO, take_from_shared);
+    TITLE("set-id bits"), lose_set_id(), as(ONE, ONE, lose_set_id);
     TITLE("identities"), as(ONE, ONE, try_identities);
     TITLE("half root"), half_root();
     return 0;
