@@ -121,23 +121,27 @@ def _check_kind(flags: int) -> None:
 
 
 def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Region:
-    """A region that shows a file.  Raises EACCES, ENODEV."""
+    """A region that shows a file.  Raises EACCES, ENODEV; EINVAL: huge pages."""
     handle, start, end, prot = t.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
     mode = handle.flags & O_ACCMODE
     if mode == O_WRONLY or (not wanted.private and prot & PROT_WRITE and mode != O_RDWR):
         raise KernelError(E.ACCES)
+    if wanted.flags & MAP_HUGETLB:
+        raise KernelError(E.INVAL)
+    fixed = 0 if mode == O_RDWR else STAYS_READ_ONLY
     try:
         reply = k.ipc.call(t, handle, "object", words=(prot, wanted.flags))
     except KernelError as error:
         unknown = error.number in (E.INVAL, E.NOSYS)  # what the server does not serve
         raise KernelError(E.NODEV) if unknown else error from error
     if not reply.caps:
-        return _anonymous(k, t, wanted)
+        region = _anonymous(k, t, wanted)
+        region.flags |= fixed if region.shared else 0
+        return region
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
     if wanted.private:
         return Region(start, end, prot, k.memory.objects.private(file, page))
     file.changed |= mode == O_RDWR
-    fixed = 0 if mode == O_RDWR else STAYS_READ_ONLY
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
 
 

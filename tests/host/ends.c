@@ -62,6 +62,9 @@ static void without_a_name(void) {
 static void zeroes(void) {
     TITLE("/dev/zero as memory");
     int fd = open("/dev/zero", O_RDWR), only = open("/dev/zero", O_RDONLY);
+    void *seen = mmap(NULL, 4096, PROT_READ, MAP_SHARED, only, 0);
+    SAY(mprotect(seen, 4096, PROT_READ | PROT_WRITE));
+    SAY(munmap(seen, 4096));
     char *shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     char *other = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     char *own = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, only, 4096);
