@@ -21,6 +21,7 @@ from kernel.syscalls import (  # noqa: F401 - the import of a module declares it
     memory,
     poll,
     process,
+    process_vm,
     residency,
     sched,
     settings,

@@ -115,6 +115,7 @@ NEAREST = {
     "kernel/syscalls/jobs.py": "kernel/test_stop",
     "kernel/syscalls/memory.py": "kernel/test_memory kernel/test_vas_memory",
     "kernel/syscalls/process.py": "kernel/test_processes kernel/test_exec",
+    "kernel/syscalls/process_vm.py": "kernel/test_process_vm kernel/test_native",
     "kernel/syscalls/residency.py": "kernel/test_replacement_policies kernel/test_vas_memory",
     "kernel/syscalls/sched.py": "kernel/test_sched_calls",
     "kernel/syscalls/signal.py": "kernel/test_signals",
