@@ -47,31 +47,6 @@ class Away:
     left: int
 
 
-class Pager(Protocol):
-    """What takes pages out of memory when frames are short, and brings them back."""
-
-    majors: int
-    """How many faults have read from disk."""
-
-    def make_room(self, count: int) -> None:
-        """Have `count` frames free if that can be done."""
-
-    def arrived(self, pfn: int, memory_object: MemoryObject, page: int) -> None:
-        """A page of an object is in this frame now."""
-
-    def page_in(self, memory_object: MemoryObject, page: int) -> int:
-        """Bring a page back; returns its frame.  Raises ENOMEM."""
-
-    def content(self, memory_object: MemoryObject, page: int) -> bytes:
-        """What a page that is paged out holds; it stays where it is."""
-
-    def let_go(self, away: Away) -> None:
-        """One object less needs a page that is paged out."""
-
-    def unlocked(self) -> None:
-        """Pages may leave memory that were locked."""
-
-
 @dataclass(slots=True, eq=False)
 class MemoryObject:
     """`pages[i]` is the frame of page `i`, if it has one.
@@ -104,6 +79,10 @@ class MemoryObject:
     """Endpoint and badge of the file that a server made it for."""
     last_path: bytes = b""
     """What the server called it when it let it go."""
+    counted: bool = False
+    """The server hears of each region that comes and goes: its lifetime depends on them."""
+    locked: bool = False
+    """No page leaves memory, whoever maps it."""
 
     def __post_init__(self) -> None:
         self.objects.frames.machine.charge(costs.RECORD_CREATE)
@@ -304,6 +283,44 @@ class MemoryObject:
         return self.objects.pager
 
 
+# Whom objects ask and tell ---------------------------------------------------------------------
+
+
+class Pager(Protocol):
+    """What takes pages out of memory when frames are short, and brings them back."""
+
+    majors: int
+    """How many faults have read from disk."""
+
+    def make_room(self, count: int) -> None:
+        """Have `count` frames free if that can be done."""
+
+    def arrived(self, pfn: int, memory_object: MemoryObject, page: int) -> None:
+        """A page of an object is in this frame now."""
+
+    def page_in(self, memory_object: MemoryObject, page: int) -> int:
+        """Bring a page back; returns its frame.  Raises ENOMEM."""
+
+    def content(self, memory_object: MemoryObject, page: int) -> bytes:
+        """What a page that is paged out holds; it stays where it is."""
+
+    def let_go(self, away: Away) -> None:
+        """One object less needs a page that is paged out."""
+
+    def unlocked(self) -> None:
+        """Pages may leave memory that were locked."""
+
+
+class Keeper(Protocol):
+    """Who hears of the regions of an object that is `counted`, by the object's `node`."""
+
+    def mapped(self, memory_object: MemoryObject) -> None:
+        """One region more shows it."""
+
+    def unmapped(self, memory_object: MemoryObject) -> None:
+        """One region less shows it, and still holds it."""
+
+
 @dataclass(slots=True)
 class Objects:
     """All memory objects of the system are made here, with ids that are never used again."""
@@ -311,6 +328,8 @@ class Objects:
     frames: Frames
     pager: Pager | None = None
     """None: there is no paging disk, and no page leaves memory."""
+    keeper: Keeper | None = None
+    """Tells servers of the regions of their objects."""
     last_id: int = 0
     changes: int = 0
     """How many changes of regions there have been: the clock of `Region.changed`."""

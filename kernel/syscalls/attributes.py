@@ -126,7 +126,9 @@ def faccessat2(k: Kernel, t: Thread, dirfd: Fd, path: Path, mode: Int, flags: In
     check_flags(mode, 7)
     name = path_argument(t, path, flags)
     start, words = paths.start(k.ipc, t, dirfd, name), (mode, nofollow(flags))
-    paths.send(k.ipc, t, start, name, "access", words=words, as_real=not flags & AT_EACCESS)
+    who = t.process.credentials
+    real = None if flags & AT_EACCESS else (who.real_uid, who.real_gid)
+    paths.send(k.ipc, t, start, name, "access", words=words, as_ids=real)
     return 0
 
 
