@@ -11,9 +11,9 @@ from hw.paging import ADDRESS
 from kernel.abi.message import ProcessInfo, RegionInfo, ThreadInfo
 from kernel.abi.nodes import FILES_DEVICE, Stat
 from kernel.abi.shm import SegmentStatus
-from kernel.mm import file_pages, truncate
+from kernel.mm import file_pages, rmap, truncate
 from kernel.mm.objects import MemoryObject
-from kernel.mm.regions import LOCKED, Region
+from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
 from kernel.mm.space import AddressSpace
 from kernel.sched.usage import process_usage, thread_usage
 from kernel.task import limits
@@ -63,6 +63,16 @@ class CorePort:
 
     def resize(self, cap: int, size_bytes: int) -> None:
         truncate.resize(self.kernel.ipc.published[cap], size_bytes)
+
+    def punch(self, cap: int, offset: int, end: int) -> None:
+        truncate.zero(self.kernel.ipc.published[cap], offset, end)
+
+    def seal(self, cap: int) -> None:
+        self.kernel.ipc.published[cap].sealed = True
+
+    def may_be_stored_to(self, cap: int) -> bool:
+        regions = rmap.regions(self.kernel.ipc.published[cap])
+        return any(not region.flags & STAYS_READ_ONLY for region in regions)
 
     def is_running(self, cap: int) -> bool:
         processes = self.kernel.tasks.processes.values()

@@ -22,6 +22,10 @@ What servers of files understand (`badge` names the node: an inode, an end of a 
     meet                                           -EAGAIN until a FIFO's other end is open
     capacity    bytes (-1: as it is)               result: how many bytes a pipe holds
     close                                          the last descriptor of an open is gone
+    memfd       mode, seals            its name    words: the badge of a new file without a name
+    seals       seals to add, if any               result: all seals of a file
+    allocate    mode of fallocate,
+                offset, length
     mapped                                         a region more shows an object that is counted
     unmapped                                       a region less does
 
@@ -274,6 +278,15 @@ class Port(Protocol):
 
     def resize(self, cap: int, size_bytes: int) -> None:
         """Set the size of a published object: cut it off, or add a hole at its end."""
+
+    def punch(self, cap: int, offset: int, end: int) -> None:
+        """Bytes of a published object read as zeroes, and whole pages go.  Raises ENOMEM."""
+
+    def seal(self, cap: int) -> None:
+        """From now on nobody can map a published object to store to it, nor make a hole in it."""
+
+    def may_be_stored_to(self, cap: int) -> bool:
+        """Could some mapping of a published object be stored to, now or after mprotect?"""
 
     def is_running(self, cap: int) -> bool:
         """Does a process run the program that is in a published object?"""

@@ -83,6 +83,8 @@ class MemoryObject:
     """The server hears of each region that comes and goes: its lifetime depends on them."""
     locked: bool = False
     """No page leaves memory, whoever maps it."""
+    sealed: bool = False
+    """No new mapping may be stored to, and no hole be made: the server has sealed the file."""
 
     def __post_init__(self) -> None:
         self.objects.frames.machine.charge(costs.RECORD_CREATE)

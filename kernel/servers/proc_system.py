@@ -161,6 +161,7 @@ FILES: dict[bytes, Callable[[Port], bytes]] = {
     b"sys/kernel/version": _constant(UTSNAME[3]),
     b"sys/vm/legacy_va_layout": _constant(0),
     b"sys/vm/max_map_count": _constant(65_530),
+    b"sys/vm/memfd_noexec": _constant(0),
     b"sys/vm/mmap_min_addr": _constant(65_536),
     b"sys/vm/nr_hugepages": _constant(0),
     b"sys/vm/overcommit_memory": _constant(1),

@@ -62,7 +62,8 @@ def mmap(
     EEXIST: MAP_FIXED_NOREPLACE and something is there, or in an attached view; EBADF; EACCES: the
     file is not open for that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP:
     unknown flags and MAP_SHARED_VALIDATE; EFAULT: MAP_FIXED and an attached view shows something
-    else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there.
+    else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there, or
+    stores to a sealed file.
     """
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
@@ -129,7 +130,7 @@ def _check_kind(flags: int) -> None:
 
 
 def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Region:
-    """A region that shows a file.  Raises EACCES, ENODEV."""
+    """A region that shows a file.  Raises EACCES, ENODEV; EPERM: it is sealed."""
     handle, start, end, prot = t.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
     mode = handle.flags & O_ACCMODE
     if mode == O_WRONLY or (not wanted.private and prot & PROT_WRITE and mode != O_RDWR):
@@ -144,8 +145,11 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
     if wanted.private:
         return Region(start, end, prot, k.memory.objects.private(file, page))
-    file.changed |= mode == O_RDWR
-    fixed = 0 if mode == O_RDWR else STAYS_READ_ONLY
+    if file.sealed and prot & PROT_WRITE:
+        raise KernelError(E.PERM)
+    stores = mode == O_RDWR and not file.sealed
+    file.changed |= stores
+    fixed = 0 if stores else STAYS_READ_ONLY
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
 
 
