@@ -1,17 +1,21 @@
 """Memory objects: the one idea under all memory.
 
-An object is a sequence of pages.  Each is absent, in a frame, or paged out.  Anonymous memory, a
-program file, shared memory and a VAS segment are all this class.  They differ in who names them,
-who may open them, and when they die:
+An object is a sequence of pages.  Each is absent, in a frame, or paged out.  All memory is of this
+class.  Its kinds differ in how they are named, who may open them, and when they die:
 
-    kind        pages come from      named by              dies with
-    anonymous   zeroes               nobody                its last region
-    private     its `source`, copied nobody                its last region
-    file        `data`               a server's file       its last region and the server
-    segment     zeroes               a VAS segment         its deletion
-    kernel      the kernel           nobody                the machine
+    kind         pages come from  named by                   opened by     dies with
+    anonymous    zeroes           nobody                     nobody        its last region
+    private      its `source`     nobody                     nobody        its last region
+    shared       zeroes           nobody                     nobody        its last region
+    file         `data`           paths in `files`           its mode      names, opens, regions
+    memfd        zeroes           a descriptor               who has that  opens, regions
+    shm          zeroes           a key and an id in `shm`   its mode      removal, then regions
+    VAS segment  zeroes           a name and an id in `vas`  its mode      its deletion
 
-Shared anonymous memory is a file without content whose size is that of its mapping, as on Linux.
+"Names, opens, regions" means with the last one of all these; fork gives a region to a child.  Shared
+anonymous memory, a memfd and System V shared memory are files without content, as on Linux.  Each
+has the size that its maker gave it.  Memory in a VAS is anonymous, and its regions die with the
+VAS, not with a process.  process_vm_readv(2) has no row: it copies, and shares nothing.
 
 Copy-on-write: fork gives the child a second object that holds the same frames.  A frame with more
 than one reference is shared, and the first who stores to it gets a copy.  All such objects are one
