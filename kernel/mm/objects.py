@@ -12,10 +12,10 @@ class.  Its kinds differ in how they are named, who may open them, and when they
     shm          zeroes           a key and an id in `shm`   its mode      removal, then regions
     VAS segment  zeroes           a name and an id in `vas`  its mode      its deletion
 
-"Names, opens, regions" means with the last one of all these; fork gives a region to a child.  Shared
-anonymous memory, a memfd and System V shared memory are files without content, as on Linux.  Each
-has the size that its maker gave it.  Memory in a VAS is anonymous, and its regions die with the
-VAS, not with a process.  process_vm_readv(2) has no row: it copies, and shares nothing.
+"Names, opens, regions" means with the last one of all these; fork gives a region to a child.
+Shared anonymous memory, a memfd and System V shared memory are files without content, as on Linux.
+Each has the size that its maker gave it.  Memory in a VAS is anonymous, and its regions die with
+the VAS, not with a process.  process_vm_readv(2) has no row: it copies, and shares nothing.
 
 Copy-on-write: fork gives the child a second object that holds the same frames.  A frame with more
 than one reference is shared, and the first who stores to it gets a copy.  All such objects are one
