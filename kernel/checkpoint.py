@@ -70,6 +70,7 @@ PLAIN = {
     "kernel.servers.names": "Names",
     "kernel.servers.pipes": "Event Pipe Pipes Slot",
     "kernel.servers.proc": "Proc",
+    "kernel.servers.shm": "SharedSegment Shm",
     "kernel.servers.sysfs": "Sysfs",
     "kernel.servers.system": "System",
     "kernel.servers.termios": "Settings",

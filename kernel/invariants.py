@@ -14,6 +14,7 @@ from hw.paging import ADDRESS, NX, PageFault, W
 from hw.tlb import GLOBAL, Entry
 from kernel import vas_invariants
 from kernel.abi.errno import Panic
+from kernel.abi.shm import SHM_DEST
 from kernel.kernel import Kernel
 from kernel.mm import frames as owners
 from kernel.mm.layout import KUSER
@@ -21,6 +22,7 @@ from kernel.mm.objects import Away, MemoryObject
 from kernel.mm.replace import IN_FILE, replacement_of
 from kernel.mm.shootdown import CoreTlb, generation
 from kernel.mm.space import AddressSpace
+from kernel.servers.shm import Shm
 from kernel.task.process import BLOCKED, READY, RUNNING
 
 
@@ -34,6 +36,7 @@ def check(kernel: Kernel) -> None:
         *translations(kernel),
         *threads(kernel),
         *descriptors(kernel),
+        *shared_segments(kernel),
         *vas_invariants.views(kernel),
         *vas_invariants.counts(kernel),
     ]
@@ -259,6 +262,20 @@ def threads(kernel: Kernel) -> Iterator[str]:
             yield f"space {space.id} should have {users} users, has {space.users}"
 
 
+def shared_segments(kernel: Kernel) -> Iterator[str]:
+    """A segment of System V shared memory has an object, and a removed one is still mapped."""
+    server = kernel.ipc.servers["shm"]
+    assert isinstance(server, Shm)
+    for segment in server.segments.values():
+        made = kernel.ipc.published[segment.cap]
+        if not made.counted or made.size_bytes != segment.size_bytes:
+            yield f"segment {segment.id} does not know its object"
+        if segment.mode & SHM_DEST and not made.regions:
+            yield f"segment {segment.id} was removed, and nobody maps it"
+    if sum(segment.pages for segment in server.segments.values()) != server.pages:
+        yield f"the segments have not {server.pages} pages in all"
+
+
 def descriptors(kernel: Kernel) -> Iterator[str]:
     """Every handle is held as often as descriptors lead to it."""
     own = (
@@ -268,6 +285,7 @@ def descriptors(kernel: Kernel) -> Iterator[str]:
             kernel.ipc.well_known.pipes,
             kernel.ipc.well_known.names,
             kernel.ipc.well_known.system,
+            kernel.ipc.well_known.shm,
         ),
         *(
             kernel.ipc.well_known.console_input,

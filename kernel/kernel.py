@@ -74,7 +74,7 @@ def assemble(
     tasks = Tasks(machine, chooser, policy, memory.shootdowns, memory.objects)
     ready, alarms = Readiness(tasks), Alarms(tasks)
     vases = Vases(machine, log, memory, tasks)
-    ipc = Endpoints(machine, log, tasks, ready)
+    ipc = memory.objects.keeper = Endpoints(machine, log, tasks, ready)
     life = Life(
         machine=machine,
         chooser=chooser,

@@ -10,9 +10,10 @@ from hw.devices import TERMINAL
 from hw.paging import ADDRESS
 from kernel.abi.message import ProcessInfo, RegionInfo, ThreadInfo
 from kernel.abi.nodes import FILES_DEVICE, Stat
-from kernel.mm import file_pages, truncate
+from kernel.abi.shm import SegmentStatus
+from kernel.mm import file_pages, rmap, truncate
 from kernel.mm.objects import MemoryObject
-from kernel.mm.regions import LOCKED, Region
+from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
 from kernel.mm.space import AddressSpace
 from kernel.sched.usage import process_usage, thread_usage
 from kernel.task import limits
@@ -47,9 +48,9 @@ class CorePort:
 
     # Memory objects ---------------------------------------------------------------------------
 
-    def publish(self, data: bytes, badge: int = 0) -> int:
+    def publish(self, data: bytes, badge: int = 0, *, counted: bool = False) -> int:
         made = self.kernel.memory.objects.file(data)
-        made.node = self.endpoint, badge
+        made.node, made.counted = (self.endpoint, badge), counted
         made.holds += 1
         self.kernel.ipc.published[made.id] = made
         return made.id
@@ -63,6 +64,16 @@ class CorePort:
     def resize(self, cap: int, size_bytes: int) -> None:
         truncate.resize(self.kernel.ipc.published[cap], size_bytes)
 
+    def punch(self, cap: int, offset: int, end: int) -> None:
+        truncate.zero(self.kernel.ipc.published[cap], offset, end)
+
+    def seal(self, cap: int) -> None:
+        self.kernel.ipc.published[cap].sealed = True
+
+    def may_be_stored_to(self, cap: int) -> bool:
+        regions = rmap.regions(self.kernel.ipc.published[cap])
+        return any(not region.flags & STAYS_READ_ONLY for region in regions)
+
     def is_running(self, cap: int) -> bool:
         processes = self.kernel.tasks.processes.values()
         return any(p.space.program == cap for p in processes if not p.zombie)
@@ -73,10 +84,20 @@ class CorePort:
     def pages(self, cap: int) -> int:
         return len(self.kernel.ipc.published[cap].pages)
 
+    def paged_out(self, cap: int) -> int:
+        return len(self.kernel.ipc.published[cap].paged_out)
+
+    def mappings(self, cap: int) -> int:
+        return len(self.kernel.ipc.published[cap].regions)
+
+    def lock(self, cap: int, *, locks: bool) -> None:
+        self.kernel.ipc.published[cap].locked = locks
+        if self.kernel.memory.objects.pager is not None and not locks:
+            self.kernel.memory.objects.pager.unlocked()
+
     def drop(self, cap: int, path: bytes = b"") -> None:
         self.kernel.ipc.published[cap].last_path = path
-        for pfn in self.kernel.ipc.published.pop(cap).drop():
-            self.kernel.memory.frames.release(pfn)
+        self.kernel.memory.shootdowns.release(self.kernel.ipc.published.pop(cap).drop())
 
     # The console --------------------------------------------------------------------------------
 
@@ -219,6 +240,11 @@ class CorePort:
             return FILES_DEVICE, badge, source.last_path
         status = Stat(*ipc.ask(endpoint, badge, "stat", (0,)).words)
         return status.device, status.inode, ipc.ask(endpoint, badge, "path").data
+
+    def shared_segments(self) -> list[SegmentStatus]:
+        ipc, shm = self.kernel.ipc, self.kernel.ipc.well_known.shm.endpoint
+        indexes = ipc.ask(shm, 0, "list").words
+        return [SegmentStatus(*ipc.ask(shm, 0, "status", (i, 1, 1)).words) for i in indexes]
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
         if not endpoint:

@@ -167,11 +167,15 @@ def run_and_clear(
 
 
 def _delete_orphans(kernel: Kernel) -> None:
-    """Root deletes the VASes and segments.  They outlived the processes; none is attached now."""
+    """Root deletes the VASes, and the segments of both kinds.  They outlived the processes; none is
+    attached now."""
     for vid in list(kernel.vases.vases):
         kernel.vases.delete(Credentials(), vid)
     for sid in list(kernel.vases.segments):
         kernel.vases.delete_segment(Credentials(), sid)
+    shm = kernel.ipc.well_known.shm.endpoint
+    for status in kernel.ipc.ports["shm"].shared_segments():
+        kernel.ipc.ask(shm, 0, "remove", (status.id,))
 
 
 def left_open(kernel: Kernel) -> Iterator[str]:

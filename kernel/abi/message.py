@@ -22,6 +22,12 @@ What servers of files understand (`badge` names the node: an inode, an end of a 
     meet                                           -EAGAIN until a FIFO's other end is open
     capacity    bytes (-1: as it is)               result: how many bytes a pipe holds
     close                                          the last descriptor of an open is gone
+    memfd       mode, seals            its name    words: the badge of a new file without a name
+    seals       seals to add, if any               result: all seals of a file
+    allocate    mode of fallocate,
+                offset, length
+    mapped                                         a region more shows an object that is counted
+    unmapped                                       a region less does
 
 The caller of `read` wants `count` bytes, and its memory has `room` for at most that many: the
 server gives no more away (`fitting`).  The caller of `write` wants to write `count` bytes; those
@@ -59,6 +65,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kernel.abi.errno import E, KernelError
+from kernel.abi.shm import SegmentStatus
 
 MOVED = 1
 
@@ -256,10 +263,11 @@ class Port(Protocol):
 
     # Memory objects
 
-    def publish(self, data: bytes, badge: int = 0) -> int:
+    def publish(self, data: bytes, badge: int = 0, *, counted: bool = False) -> int:
         """Make a memory object with this content; returns its capability id.
 
-        `badge` names the node that it belongs to, for /proc/PID/maps.
+        `badge` names the node that it belongs to, for /proc/PID/maps.  `counted`: the node gets a
+        message `mapped` or `unmapped` for each region that comes or goes.
         """
 
     def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
@@ -271,6 +279,15 @@ class Port(Protocol):
     def resize(self, cap: int, size_bytes: int) -> None:
         """Set the size of a published object: cut it off, or add a hole at its end."""
 
+    def punch(self, cap: int, offset: int, end: int) -> None:
+        """Bytes of a published object read as zeroes, and whole pages go.  Raises ENOMEM."""
+
+    def seal(self, cap: int) -> None:
+        """From now on nobody can map a published object to store to it, nor make a hole in it."""
+
+    def may_be_stored_to(self, cap: int) -> bool:
+        """Could some mapping of a published object be stored to, now or after mprotect?"""
+
     def is_running(self, cap: int) -> bool:
         """Does a process run the program that is in a published object?"""
 
@@ -279,6 +296,15 @@ class Port(Protocol):
 
     def pages(self, cap: int) -> int:
         """How many pages of a published object have a frame."""
+
+    def paged_out(self, cap: int) -> int:
+        """How many pages of a published object are on the paging disk."""
+
+    def mappings(self, cap: int) -> int:
+        """How many regions map a published object."""
+
+    def lock(self, cap: int, *, locks: bool) -> None:
+        """Keep all pages of a published object in memory from now on, or do so no longer."""
 
     def drop(self, cap: int, path: bytes = b"") -> None:
         """The server needs the object no more.  Regions that map it keep it alive, and show `path`
@@ -362,6 +388,9 @@ class Port(Protocol):
 
     def attachment(self, pid: int, vid: int) -> dict[str, Any] | None:
         """What a process sees in one of its VASes; None if it is not attached."""
+
+    def shared_segments(self) -> list[SegmentStatus]:
+        """All segments of System V shared memory, by index."""
 
     def name_of(self, endpoint: int, badge: int) -> bytes:
         """The path of an open thing, for /proc/PID/fd."""

@@ -52,6 +52,7 @@ class WellKnown:
     pipes: Handle
     names: Handle
     system: Handle
+    shm: Handle
     console_input: Handle
     console: Handle
     console_errors: Handle
@@ -80,6 +81,8 @@ class Endpoints:
     debug: bool = False
     """A bug in a server is a traceback, and not the server's end."""
     made: int = 0
+    ending: int = 0
+    """The process whose memory is being given back."""
 
     # Endpoints ------------------------------------------------------------------------------
 
@@ -136,19 +139,19 @@ class Endpoints:
         caps: tuple[int, ...] = (),
         *,
         one_way: bool = False,
-        as_real: bool = False,
+        as_ids: tuple[int, int] | None = None,
     ) -> Reply:
         """Send and wait for the answer.  Raises `Blocked` until it is there, and then
         `KernelError` for a server's error.  The system call is executed again when it comes.
 
-        `as_real`: in the name of the caller's real user and group.
+        `as_ids`: in the name of this user and group, and not of those that count for files.
         """
         call = thread.call or thread.current_call()
         if call.used == len(call.replies) and not call.message:
             endpoint = self.endpoints.get(handle.endpoint)
             if endpoint is None:
                 raise KernelError(E.PIPE)
-            content = (words, data, caps, one_way, as_real)
+            content = (words, data, caps, one_way, as_ids)
             message = self._message(thread, endpoint, handle.badge, operation, *content)
             if endpoint.server:
                 call.replies.append(self._answered_at_once(message, endpoint))
@@ -250,11 +253,27 @@ class Endpoints:
         if endpoint is not None:
             endpoint.queue = [m for m in endpoint.queue if m.id != call.message]
 
+    def mapped(self, memory_object: MemoryObject) -> None:
+        """A region shows an object whose server counts them."""
+        self._tell(memory_object.node, "mapped")
+
+    def unmapped(self, memory_object: MemoryObject) -> None:
+        """A region shows it no longer."""
+        self._tell(memory_object.node, "unmapped")
+
     def interrupt(self, server: str) -> None:
         """A device of `server` has something new."""
         self.servers[server].interrupt(self.ports[server])
 
     # Inside ---------------------------------------------------------------------------------
+
+    def _tell(self, node: tuple[int, int], operation: str) -> None:
+        """News for a Python server; the process that ends is its cause, or the one that runs."""
+        (endpoint, badge), thread = node, self.tasks.seat.thread
+        pid = self.ending or (thread.pid if thread is not None else 0)
+        message = Message(endpoint=endpoint, badge=badge, operation=operation, pid=pid)
+        self._emit_message(message)
+        self._serve(self.endpoints[endpoint].server, message)
 
     def _message(
         self,
@@ -266,12 +285,12 @@ class Endpoints:
         data: bytes,
         caps: tuple[int, ...],
         one_way: bool,
-        as_real: bool,
+        as_ids: tuple[int, int] | None,
     ) -> Message:
         self.made += 1
         sender = thread.process
         who = sender.credentials
-        uid, gid = (who.real_uid, who.real_gid) if as_real else (who.file_uid, who.file_gid)
+        uid, gid = as_ids or (who.file_uid, who.file_gid)
         return Message(
             id=self.made,
             endpoint=endpoint.id,

@@ -38,14 +38,14 @@ def send(
     words: tuple[int, ...] = (),
     more: bytes = b"",
     *,
-    as_real: bool = False,
+    as_ids: tuple[int, int] | None = None,
 ) -> tuple[Reply, int]:
     """Ask for `operation` at the end of `path`; the answer, and the endpoint that gave it."""
     for _ in range(MAX_LINKS):
         if not ipc.serves_files(at):
             raise KernelError(E.NOTDIR if path else E.INVAL)
         data = path + b"\0" + more if more else path
-        reply = ipc.call(thread, at, operation, words, data, as_real=as_real)
+        reply = ipc.call(thread, at, operation, words, data, as_ids=as_ids)
         if reply.label != MOVED:
             return reply, at.endpoint
         at, path = Handle(reply.caps[0], reply.words[0]), reply.data

@@ -511,7 +511,9 @@ class Life:
         home.users -= 1
         if not home.users:
             self.vases.abandon(home)
+            self.ipc.ending = thread.pid
             self.memory.retire_space(home)
+            self.ipc.ending = 0
 
     # Wait -----------------------------------------------------------------------------------
 

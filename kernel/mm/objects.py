@@ -1,17 +1,21 @@
 """Memory objects: the one idea under all memory.
 
-An object is a sequence of pages.  Each is absent, in a frame, or paged out.  Anonymous memory, a
-program file, shared memory and a VAS segment are all this class.  They differ in who names them,
-who may open them, and when they die:
+An object is a sequence of pages.  Each is absent, in a frame, or paged out.  All memory is of this
+class.  Its kinds differ in how they are named, who may open them, and when they die:
 
-    kind        pages come from      named by              dies with
-    anonymous   zeroes               nobody                its last region
-    private     its `source`, copied nobody                its last region
-    file        `data`               a server's file       its last region and the server
-    segment     zeroes               a VAS segment         its deletion
-    kernel      the kernel           nobody                the machine
+    kind         pages come from  named by                   opened by     dies with
+    anonymous    zeroes           nobody                     nobody        its last region
+    private      its `source`     nobody                     nobody        its last region
+    shared       zeroes           nobody                     nobody        its last region
+    file         `data`           paths in `files`           its mode      names, opens, regions
+    memfd        zeroes           a descriptor               who has that  opens, regions
+    shm          zeroes           a key and an id in `shm`   its mode      removal, then regions
+    VAS segment  zeroes           a name and an id in `vas`  its mode      its deletion
 
-Shared anonymous memory is a file without content whose size is that of its mapping, as on Linux.
+"Names, opens, regions" means with the last one of all these; fork gives a region to a child.
+Shared anonymous memory, a memfd and System V shared memory are files without content, as on Linux.
+Each has the size that its maker gave it.  Memory in a VAS is anonymous, and its regions die with
+the VAS, not with a process.  process_vm_readv(2) has no row: it copies, and shares nothing.
 
 Copy-on-write: fork gives the child a second object that holds the same frames.  A frame with more
 than one reference is shared, and the first who stores to it gets a copy.  All such objects are one
@@ -47,31 +51,6 @@ class Away:
     left: int
 
 
-class Pager(Protocol):
-    """What takes pages out of memory when frames are short, and brings them back."""
-
-    majors: int
-    """How many faults have read from disk."""
-
-    def make_room(self, count: int) -> None:
-        """Have `count` frames free if that can be done."""
-
-    def arrived(self, pfn: int, memory_object: MemoryObject, page: int) -> None:
-        """A page of an object is in this frame now."""
-
-    def page_in(self, memory_object: MemoryObject, page: int) -> int:
-        """Bring a page back; returns its frame.  Raises ENOMEM."""
-
-    def content(self, memory_object: MemoryObject, page: int) -> bytes:
-        """What a page that is paged out holds; it stays where it is."""
-
-    def let_go(self, away: Away) -> None:
-        """One object less needs a page that is paged out."""
-
-    def unlocked(self) -> None:
-        """Pages may leave memory that were locked."""
-
-
 @dataclass(slots=True, eq=False)
 class MemoryObject:
     """`pages[i]` is the frame of page `i`, if it has one.
@@ -104,6 +83,12 @@ class MemoryObject:
     """Endpoint and badge of the file that a server made it for."""
     last_path: bytes = b""
     """What the server called it when it let it go."""
+    counted: bool = False
+    """The server hears of each region that comes and goes: its lifetime depends on them."""
+    locked: bool = False
+    """No page leaves memory, whoever maps it."""
+    sealed: bool = False
+    """No new mapping may be stored to, and no hole be made: the server has sealed the file."""
 
     def __post_init__(self) -> None:
         self.objects.frames.machine.charge(costs.RECORD_CREATE)
@@ -304,6 +289,44 @@ class MemoryObject:
         return self.objects.pager
 
 
+# Whom objects ask and tell ---------------------------------------------------------------------
+
+
+class Pager(Protocol):
+    """What takes pages out of memory when frames are short, and brings them back."""
+
+    majors: int
+    """How many faults have read from disk."""
+
+    def make_room(self, count: int) -> None:
+        """Have `count` frames free if that can be done."""
+
+    def arrived(self, pfn: int, memory_object: MemoryObject, page: int) -> None:
+        """A page of an object is in this frame now."""
+
+    def page_in(self, memory_object: MemoryObject, page: int) -> int:
+        """Bring a page back; returns its frame.  Raises ENOMEM."""
+
+    def content(self, memory_object: MemoryObject, page: int) -> bytes:
+        """What a page that is paged out holds; it stays where it is."""
+
+    def let_go(self, away: Away) -> None:
+        """One object less needs a page that is paged out."""
+
+    def unlocked(self) -> None:
+        """Pages may leave memory that were locked."""
+
+
+class Keeper(Protocol):
+    """Who hears of the regions of an object that is `counted`, by the object's `node`."""
+
+    def mapped(self, memory_object: MemoryObject) -> None:
+        """One region more shows it."""
+
+    def unmapped(self, memory_object: MemoryObject) -> None:
+        """One region less shows it, and still holds it."""
+
+
 @dataclass(slots=True)
 class Objects:
     """All memory objects of the system are made here, with ids that are never used again."""
@@ -311,6 +334,8 @@ class Objects:
     frames: Frames
     pager: Pager | None = None
     """None: there is no paging disk, and no page leaves memory."""
+    keeper: Keeper | None = None
+    """Tells servers of the regions of their objects."""
     last_id: int = 0
     changes: int = 0
     """How many changes of regions there have been: the clock of `Region.changed`."""

@@ -111,6 +111,7 @@ class Region:
         """Could this region and the one behind it be one region?"""
         return (
             after.object is self.object
+            and not after.object.counted  # as on Linux, two attachments stay two
             and after.page == self.object_page(after.start)
             and (after.prot, after.shared, after.name, after.floor, after.flags, after.origin)
             == (self.prot, self.shared, self.name, self.floor, self.flags, self.origin)

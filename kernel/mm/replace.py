@@ -200,9 +200,9 @@ class Replacement:
         return [member for member in memory_object.family if member.pages.get(page) == pfn]
 
     def _is_locked(self, pfn: int) -> bool:
-        page = self.queue[pfn][1]
-        places = (place for h in self._holders(pfn) for place in rmap.places(h, page))
-        return any(region.flags & LOCKED for region, _ in places)
+        page, holders = self.queue[pfn][1], self._holders(pfn)
+        places = (place for h in holders for place in rmap.places(h, page))
+        return any(h.locked for h in holders) or any(r.flags & LOCKED for r, _ in places)
 
     def _evict(self, pfn: int, reason: int) -> None:
         """Write the page out, once no core can store into it any more."""

@@ -45,13 +45,18 @@ def drop(space: AddressSpace, start: int, end: int) -> None:
 
 
 def punch(space: AddressSpace, start: int, end: int) -> None:
-    """From now on these shared pages read as zeroes, in every space.  Raises EINVAL, EACCES."""
+    """From now on these shared pages read as zeroes, in every space.
+
+    Raises EINVAL, EACCES; EPERM: the file is sealed.
+    """
     space.check_change(start, end)
     for region in space.map.overlapping(start, end):
         if not region.shared:
             raise KernelError(E.INVAL)
         if not region.prot & PROT_WRITE:
             raise KernelError(E.ACCES)
+        if region.object.sealed:
+            raise KernelError(E.PERM)
         first, last = max(start, region.start), min(end, region.end)
         page = region.object_page(first)
         truncate.punch(region.object, page, page + (last - first >> 12))

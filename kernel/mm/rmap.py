@@ -14,10 +14,16 @@ from kernel.mm.objects import MemoryObject
 from kernel.mm.regions import Owner, Region
 
 
-def places(memory_object: MemoryObject, page: int) -> Iterator[tuple[Region, int]]:
-    """Each region that shows a page of an object, and the address at which it does."""
+def regions(memory_object: MemoryObject) -> Iterator[Region]:
+    """Each region that shows the object itself, and no copy of it."""
     for region in memory_object.regions:
         assert isinstance(region, Region)
+        yield region
+
+
+def places(memory_object: MemoryObject, page: int) -> Iterator[tuple[Region, int]]:
+    """Each region that shows a page of an object, and the address at which it does."""
+    for region in regions(memory_object):
         index = page - region.page
         if 0 <= index < region.end - region.start >> 12:
             yield region, region.start + (index << 12)

@@ -145,6 +145,8 @@ class AddressSpace(Shown):
         region.object.holds += 1
         region.object.regions.append(region)
         self._changed(region)
+        if region.object.counted and self.objects.keeper is not None:
+            self.objects.keeper.mapped(region.object)
 
     def _appear(self, start: int, end: int) -> None:
         """A range was mapped.  Raises ENOMEM, and then it is gone again."""
@@ -262,21 +264,28 @@ class AddressSpace(Shown):
         self._populate(start, end)
 
     def _protect(self, start: int, end: int, prot: int, stale: list[int]) -> None:
-        at = start
-        for region in self._isolate(start, end):
-            if region.start > at:
-                break
-            if prot & PROT_WRITE and region.flags & STAYS_READ_ONLY:
-                raise KernelError(E.ACCES)
+        stop, why = self._protectable(start, end, prot)
+        for region in self._isolate(start, stop) if start < stop else ():
             if prot & PROT_WRITE and not region.is_data and not (region.shared or region.floor):
                 self.admit(0, data_bytes=region.end - region.start)
             if region.prot != prot:
                 region.prot = prot
                 self._changed(region)
                 stale += self._reprotect(region)
-            at = region.end
-        if at < end:
-            raise KernelError(E.NOMEM)
+        if stop < end:
+            raise KernelError(why)
+
+    def _protectable(self, start: int, end: int, prot: int) -> tuple[int, E]:
+        """Where in a range a change of rights has to stop, and the error if that is not its end.
+        Nothing is split there."""
+        at = start
+        for region in self.map.overlapping(start, end):
+            if region.start > at:
+                break
+            if prot & PROT_WRITE and region.flags & STAYS_READ_ONLY:
+                return at, E.ACCES
+            at = min(region.end, end)
+        return at, E.NOMEM
 
     def admit(self, size_bytes: int, data_bytes: int = 0) -> None:
         """May the space grow by this much in all, and by this much of data?
@@ -396,6 +405,8 @@ class AddressSpace(Shown):
         self.changed = self.objects.changes
         region.object.regions.remove(region)
         self._gone(region)
+        if region.object.counted and self.objects.keeper is not None:
+            self.objects.keeper.unmapped(region.object)
 
     # Faults -------------------------------------------------------------------------------
 

@@ -41,6 +41,19 @@ def punch(memory_object: MemoryObject, first: int, end: int) -> None:
     _forget(memory_object, [page for page in own if first <= page < end])
 
 
+def zero(file: MemoryObject, offset: int, end: int) -> None:
+    """The bytes `offset`..`end` of a file read as zeroes: whole pages go.  Raises ENOMEM."""
+    assert file.size_bytes is not None
+    end = min(end, file.size_bytes)
+    whole = offset + PAGE_MASK >> 12, end >> 12
+    for at, room in ((offset, -offset & PAGE_MASK), (end & ~PAGE_MASK, end & PAGE_MASK)):
+        start, room = max(at, offset), min(room, end - offset)
+        if room > 0 and file.backs(start >> 12):
+            file_pages.store(file, start, bytes(min(room, end - start)))
+    if whole[0] < whole[1]:
+        punch(file, *whole)
+
+
 def _forget(memory_object: MemoryObject, pages: list[int]) -> None:
     rmap.unmap(memory_object, pages)
     for page in pages:

@@ -8,12 +8,14 @@ goes on with all of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Port, Reply, entries_that_fit, fitting, moved
 from kernel.abi.nodes import (
     EXECUTE,
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
     FILES_DEVICE,
     KEEP,
     NOW,
@@ -40,6 +42,8 @@ from kernel.abi.nodes import (
     Stat,
     pack_entry,
 )
+from kernel.servers import seals
+from kernel.servers.directories import NUMBER, READ_END, WRITE_END, Directories
 from kernel.servers.pipes import Pipe
 from kernel.servers.tree import (
     MAX_INODES,
@@ -47,26 +51,21 @@ from kernel.servers.tree import (
     Inode,
     Moved,
     Place,
-    Tree,
     check,
     drop_set_id,
     owns,
     permissions,
 )
 
-READ_END, WRITE_END = 1 << 40, 1 << 41
-NUMBER = READ_END - 1
 MAX_FILE_BYTES = 1 << 40
-RENAME_NOREPLACE = 1
 RESERVE = 16
 """Files leave one frame in 16 free, so that programs do not starve."""
 
 
 @dataclass(slots=True)
-class Files:
+class Files(Directories):
     """Each operation is a method; `OPERATIONS` finds it by name."""
 
-    tree: Tree = field(default_factory=Tree)
     name: str = "files"
 
     def handle(self, message: Message, port: Port) -> Reply:
@@ -116,21 +115,6 @@ class Files:
 
     # Inside -------------------------------------------------------------------------------------
 
-    def _node(self, message: Message) -> Inode:
-        return self.tree[message.badge & NUMBER]
-
-    def _place(
-        self,
-        message: Message,
-        *,
-        follow: bool = True,
-        by_name: bool = False,
-        creates: bool = False,
-    ) -> Place:
-        path = message.data.partition(b"\0")[0]
-        start = message.badge & NUMBER
-        return self.tree.walk(start, path, message, follow=follow, by_name=by_name, creates=creates)
-
     def _cap(self, node: Inode, port: Port) -> int:
         """The memory object of a regular file."""
         if node.kind != S_IFREG:
@@ -145,12 +129,6 @@ class Files:
         if node.is_directory:
             return 20 * (2 + len(node.entries))
         return port.size(node.cap) if node.cap else len(node.given)
-
-    def _drop_if_gone(self, node: Inode, port: Port) -> None:
-        if not node.links and not node.opens:
-            del self.tree.inodes[node.number]
-            if node.cap:
-                port.drop(node.cap, self.tree.path(node))
 
     # Open files ---------------------------------------------------------------------------------
 
@@ -293,13 +271,15 @@ class Files:
         start = port.size(cap) if offset < 0 else offset
         if start + len(message.data) > MAX_FILE_BYTES:
             raise KernelError(E.FBIG)
-        if count and not message.data:
+        fits = seals.writable_bytes(node, start, count, port.size(cap)) if count else 0
+        data = message.data[:fits]
+        if count and not data:
             raise KernelError(E.FAULT)
-        if message.data:
-            self._store(node, start, message.data, port)
+        if data:
+            self._store(node, start, data, port)
             if message.uid:
                 drop_set_id(node, message)
-        return Reply(len(message.data), words=(start + len(message.data),))
+        return Reply(len(data), words=(start + len(data),))
 
     def _store(self, node: Inode, offset: int, data: bytes, port: Port) -> None:
         total, free = port.memory()
@@ -321,8 +301,46 @@ class Files:
         return Reply()
 
     def _resize(self, node: Inode, size: int, port: Port) -> None:
-        port.resize(self._cap(node, port), size)
+        cap = self._cap(node, port)
+        seals.check_size(node, port.size(cap), size)
+        port.resize(cap, size)
         node.touch(port.now())
+
+    def _allocate(self, message: Message, port: Port) -> Reply:
+        """What fallocate(2) does: nothing is set aside, but the file grows, or gets a hole."""
+        node, (mode, offset, length) = self._node(message), message.words
+        cap, end = self._cap(node, port), offset + length
+        if mode & FALLOC_FL_PUNCH_HOLE:
+            seals.check_hole(node)
+            port.punch(cap, offset, end)
+            node.touch(port.now())
+            return Reply()
+        if end > MAX_FILE_BYTES:
+            raise KernelError(E.FBIG)
+        size = port.size(cap)
+        seals.check_size(node, size, max(size, end))
+        if end > size and not mode & FALLOC_FL_KEEP_SIZE:
+            self._resize(node, end, port)
+        return Reply()
+
+    # Files in memory without a name -------------------------------------------------------------
+
+    def _memfd(self, message: Message, port: Port) -> Reply:
+        """memfd_create(2): the same kind of node as every file.  Its open is not counted as one
+        for writing: the program in it may run while it is open, as on Linux."""
+        mode, sealed = message.words
+        node = self.tree.make(S_IFREG | mode, message.uid, message.gid, port.now())
+        node.name, node.seals, node.opens = b"memfd:" + message.data, sealed, 1
+        return Reply(words=(node.number,))
+
+    def _seals(self, message: Message, port: Port) -> Reply:
+        node = self._node(message)
+        if node.kind != S_IFREG:
+            raise KernelError(E.INVAL)
+        if message.words:
+            self._cap(node, port)
+            seals.add(node, message.words[0], port)
+        return Reply(node.seals)
 
     def _poll(self, message: Message, port: Port) -> Reply:
         pipe = self._node(message).pipe
@@ -396,6 +414,7 @@ class Files:
         owns(node, message)
         if message.uid and message.gid != node.gid and node.gid not in message.groups:
             mode &= ~S_ISGID
+        seals.check_mode(node, mode)
         node.mode, node.changed = node.mode & S_IFMT | mode & 0o7777, port.now()
         return Reply()
 
@@ -437,142 +456,11 @@ class Files:
         free = MAX_INODES - len(self.tree.inodes)
         return Reply(words=(*port.memory(), MAX_INODES, free))
 
-    # Names --------------------------------------------------------------------------------------
-
-    def _mkdir(self, message: Message, port: Port) -> Reply:
-        mode = S_IFDIR | permissions(message.words[0], message) & 0o1777
-        self.tree.create(self._place(message, by_name=True), mode, message, port.now())
-        return Reply()
-
-    def _mknod(self, message: Message, port: Port) -> Reply:
-        mode = message.words[0]
-        kind = mode & S_IFMT or S_IFREG
-        if kind == S_IFDIR:
-            raise KernelError(E.PERM)
-        if kind not in (S_IFREG, S_IFIFO):
-            raise KernelError(E.PERM if message.uid else E.INVAL)
-        place = self._new_place(message)
-        node = self.tree.create(place, kind | permissions(mode, message), message, port.now())
-        if kind == S_IFIFO:
-            node.pipe = Pipe()
-        return Reply()
-
-    def _new_place(self, message: Message) -> Place:
-        """Where something that is no directory shall be made."""
-        place = self._place(message, by_name=True)
-        if place.slash and place.node is None:
-            raise KernelError(E.NOENT)
-        return place
-
-    def _symlink(self, message: Message, port: Port) -> Reply:
-        target = message.data.partition(b"\0")[2]
-        if not target:
-            raise KernelError(E.NOENT)
-        node = self.tree.create(self._new_place(message), S_IFLNK | 0o777, message, port.now())
-        node.target = target
-        return Reply()
-
-    def _readlink(self, message: Message, port: Port) -> Reply:
-        node = self._place(message, follow=False).existing()
-        if node.kind != S_IFLNK:
-            raise KernelError(E.INVAL)
-        return Reply(data=node.target)
-
-    def _unlink(self, message: Message, port: Port) -> Reply:
-        place = self._place(message, by_name=True)
-        node = place.existing()
-        if message.words[0]:
-            self._check_rmdir(place, node)
-        elif place.slash or node.is_directory or place.name in (b".", b".."):
-            raise KernelError(E.ISDIR if node.is_directory else E.NOTDIR)
-        self.tree.may_remove(place.parent, node, message)
-        if node.is_directory and node.entries:
-            raise KernelError(E.NOTEMPTY)
-        self.tree.unlink(place.parent, place.name, port.now())
-        self._drop_if_gone(node, port)
-        return Reply()
-
-    def _check_rmdir(self, place: Place, node: Inode) -> None:
-        if not node.is_directory:
-            raise KernelError(E.NOTDIR)
-        if node.number == ROOT:
-            raise KernelError(E.BUSY)
-        if place.name in (b".", b".."):
-            raise KernelError(E.INVAL if place.name == b"." else E.NOTEMPTY)
-
-    def _link(self, message: Message, port: Port) -> Reply:
-        place, node = self._new_place(message), self.tree[message.words[0] & NUMBER]
-        if place.node is not None:
-            raise KernelError(E.EXIST)
-        if node.is_directory:
-            raise KernelError(E.PERM)
-        self.tree.may_change(place.parent, message)
-        if not node.links and not node.linkable:
-            raise KernelError(E.NOENT)
-        self.tree.link(place.parent, place.name, node, port.now())
-        return Reply()
-
-    def _parent(self, message: Message, port: Port) -> Reply:
-        """Split a path in front of its last name, which need not exist."""
-        path = message.data.partition(b"\0")[0]
-        stem = path.rstrip(b"/")
-        head, slash, name = stem.rpartition(b"/")
-        above = head + slash or (b"/" if path.startswith(b"/") else b"")
-        place = self.tree.walk(message.badge & NUMBER, above, message)
-        directory = place.existing()
-        self.tree.may_search(directory, message)
-        return Reply(words=(directory.number,), data=(name or b".") + path[len(stem) :])
-
-    def _rename(self, message: Message, port: Port) -> Reply:
-        number, flags = message.words
-        names = message.data.split(b"\0")
-        if flags & ~RENAME_NOREPLACE:
-            raise KernelError(E.INVAL)
-        if {name.rstrip(b"/") for name in names} & {b".", b".."}:
-            raise KernelError(E.BUSY)
-        old = self._place(message, by_name=True)
-        moving = old.existing()
-        new = self.tree.walk(number, names[1], message, by_name=True)
-        if new.node is not None and flags & RENAME_NOREPLACE:
-            raise KernelError(E.EXIST)
-        if (old.slash or new.slash) and not moving.is_directory:
-            raise KernelError(E.NOTDIR)
-        if moving.is_directory and self.tree.is_within(new.parent, moving):
-            raise KernelError(E.INVAL)
-        target = new.node
-        if target is not None and target.is_directory and self.tree.is_within(old.parent, target):
-            raise KernelError(E.NOTEMPTY)
-        if new.node is not moving:
-            self._move(old, new, moving, message, port)
-        return Reply()
-
-    def _move(self, old: Place, new: Place, moving: Inode, who: Message, port: Port) -> None:
-        self.tree.may_remove(old.parent, moving, who)
-        self.tree.may_change(new.parent, who)
-        target, now = new.node, port.now()
-        if target is not None:
-            self.tree.may_remove(new.parent, target, who)
-            self._check_replaced(moving, target)
-        if moving.is_directory and old.parent is not new.parent:
-            check(moving, who, WRITE)
-        if target is not None:
-            self.tree.unlink(new.parent, new.name, now)
-            self._drop_if_gone(target, port)
-        self.tree.unlink(old.parent, old.name, now)
-        self.tree.link(new.parent, new.name, moving, now)
-
-    def _check_replaced(self, moving: Inode, target: Inode) -> None:
-        if moving.is_directory and not target.is_directory:
-            raise KernelError(E.NOTDIR)
-        if target.is_directory and not moving.is_directory:
-            raise KernelError(E.ISDIR)
-        if target.entries:
-            raise KernelError(E.NOTEMPTY)
-
 
 NAMES = (
-    "open meet close capacity read write truncate poll readdir object image stat access chmod "
-    "chown utimens path statfs mkdir mknod symlink readlink unlink link parent rename"
+    "open meet close capacity read write truncate allocate memfd seals poll readdir object image "
+    "stat access chmod chown utimens path statfs mkdir mknod symlink readlink unlink link parent "
+    "rename"
 ).split()
 OPERATIONS: dict[str, Callable[[Files, Message, Port], Reply]] = {
     name: getattr(Files, f"_{name}") for name in NAMES

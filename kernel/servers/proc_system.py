@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kernel.abi.message import Port
+from kernel.abi.shm import SHMMAX, SHMMNI
 from kernel.servers.pipes import MAX_SLOTS, SLOT_BYTES
+from kernel.servers.shm import all_pages
 from kernel.servers.system import UTSNAME
 
 TICKS_PER_SECOND = 100
@@ -103,6 +105,27 @@ def cpuinfo(port: Port) -> bytes:
     )
 
 
+_SEGMENT_HEAD = (
+    b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid"
+    b"      atime      dtime      ctime                   rss                  swap\n"
+)
+_SEGMENT_ROW = b"%10d %10d  %4o %21d %5d %5d  %5d %5d %5d %5d %5d %10d %10d %10d %21d %21d\n"
+
+
+def segments(port: Port) -> bytes:
+    """/proc/sysvipc/shm, in the columns of Linux's ipc/shm.c."""
+    rows = [
+        _SEGMENT_ROW
+        % (
+            *(s.key, s.id, s.mode, s.size_bytes, s.creator, s.last, s.attached),
+            *(s.uid, s.gid, s.creator_uid, s.creator_gid),
+            *(s.attached_at, s.detached_at, s.changed_at, s.resident << 12, s.swapped << 12),
+        )
+        for s in port.shared_segments()
+    ]
+    return _SEGMENT_HEAD + b"".join(rows)
+
+
 def _constant(value: bytes | int) -> Callable[[Port], bytes]:
     text = value if isinstance(value, bytes) else b"%d" % value
     return lambda port: text + b"\n"
@@ -117,6 +140,7 @@ FILES: dict[bytes, Callable[[Port], bytes]] = {
     b"stat": stat,
     b"uptime": uptime,
     b"version": version,
+    b"sysvipc/shm": segments,
     b"sys/kernel/cap_last_cap": _constant(40),
     b"sys/kernel/core_pattern": _constant(b"core"),
     b"sys/kernel/core_uses_pid": _constant(0),
@@ -127,11 +151,17 @@ FILES: dict[bytes, Callable[[Port], bytes]] = {
     b"sys/kernel/ostype": _constant(UTSNAME[0]),
     b"sys/kernel/pid_max": _constant(1 << 22),
     b"sys/kernel/randomize_va_space": _constant(0),
+    b"sys/kernel/shm_next_id": _constant(-1),
+    b"sys/kernel/shm_rmid_forced": _constant(0),
+    b"sys/kernel/shmall": lambda port: b"%d\n" % all_pages(port),
+    b"sys/kernel/shmmax": _constant(SHMMAX),
+    b"sys/kernel/shmmni": _constant(SHMMNI),
     b"sys/kernel/tainted": _constant(0),
     b"sys/kernel/threads-max": _constant(4096),
     b"sys/kernel/version": _constant(UTSNAME[3]),
     b"sys/vm/legacy_va_layout": _constant(0),
     b"sys/vm/max_map_count": _constant(65_530),
+    b"sys/vm/memfd_noexec": _constant(0),
     b"sys/vm/mmap_min_addr": _constant(65_536),
     b"sys/vm/nr_hugepages": _constant(0),
     b"sys/vm/overcommit_memory": _constant(1),
@@ -142,4 +172,4 @@ FILES: dict[bytes, Callable[[Port], bytes]] = {
 }
 """The kernel promises memory without limit (overcommit 1) and places programs by a fixed plan."""
 
-FOLDERS = (b"sys", b"sys/fs", b"sys/kernel", b"sys/vm")
+FOLDERS = (b"sys", b"sys/fs", b"sys/kernel", b"sys/vm", b"sysvipc")

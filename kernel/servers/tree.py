@@ -13,6 +13,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message
 from kernel.abi.nodes import (
     EXECUTE,
+    F_SEAL_SEAL,
     MAX_LINKS,
     MAX_NAME_BYTES,
     PERMISSIONS,
@@ -78,6 +79,8 @@ class Inode:
     special: int = 0
     linkable: bool = False
     """It may get a name though it has none: a file of O_TMPFILE without O_EXCL (open(2))."""
+    seals: int = F_SEAL_SEAL
+    """What nobody may do with it any more (`kernel.servers.seals`)."""
     writers: int = 0
     """How many of its opens are for writing."""
     pipe: Pipe | None = None

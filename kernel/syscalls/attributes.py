@@ -10,7 +10,19 @@ from collections.abc import Callable
 
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Reply
-from kernel.abi.nodes import KEEP, MAX_NAME_BYTES, NOW, O_ACCMODE, O_PATH, Stat
+from kernel.abi.nodes import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    KEEP,
+    MAX_NAME_BYTES,
+    NOW,
+    O_ACCMODE,
+    O_PATH,
+    S_IFIFO,
+    S_IFMT,
+    S_IFREG,
+    Stat,
+)
 from kernel.ipc import paths
 from kernel.ipc.paths import AT_FDCWD
 from kernel.kernel import Kernel
@@ -126,7 +138,9 @@ def faccessat2(k: Kernel, t: Thread, dirfd: Fd, path: Path, mode: Int, flags: In
     check_flags(mode, 7)
     name = path_argument(t, path, flags)
     start, words = paths.start(k.ipc, t, dirfd, name), (mode, nofollow(flags))
-    paths.send(k.ipc, t, start, name, "access", words=words, as_real=not flags & AT_EACCESS)
+    who = t.process.credentials
+    real = None if flags & AT_EACCESS else (who.real_uid, who.real_gid)
+    paths.send(k.ipc, t, start, name, "access", words=words, as_ids=real)
     return 0
 
 
@@ -186,18 +200,28 @@ def ftruncate(k: Kernel, t: Thread, fd: Fd, size: Long) -> int:
 
 @syscall(285, owner="files")
 def fallocate(k: Kernel, t: Thread, fd: Fd, mode: Int, offset: Long, length: Long) -> int:
-    """Make a file at least `offset + length` bytes long.  EINVAL; EBADF; EOPNOTSUPP: a mode."""
+    """Make a file at least `offset + length` bytes long, unless FALLOC_FL_KEEP_SIZE is given.  With
+    FALLOC_FL_PUNCH_HOLE as well, the range reads as zeroes.
+
+    EINVAL; EBADF; EOPNOTSUPP: other modes; EPERM: sealed; EFBIG; ESPIPE, ENODEV: not a file.
+    """
     handle = t.descriptors.get(fd)
+    if handle.flags & O_PATH:
+        raise KernelError(E.BADF)
     if offset < 0 or length <= 0:
         raise KernelError(E.INVAL)
-    if mode:
+    punches = mode == FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+    if mode & ~FALLOC_FL_KEEP_SIZE and not punches:
         raise KernelError(E.OPNOTSUPP)
     if not handle.flags & O_ACCMODE:
         raise KernelError(E.BADF)
-    size = Stat(*on(k, t, fd, "stat", words=(0,)).words).size_bytes
-    if offset + length > size:
-        on(k, t, fd, "truncate", words=(offset + length,))
-    return 0
+    status = on(k, t, fd, "stat", words=(0,))
+    kind = Stat(*status.words).mode & S_IFMT
+    if kind != S_IFREG:
+        raise KernelError(E.SPIPE if kind == S_IFIFO else E.NODEV)
+    if not punches:
+        _may_become(k, t, status, offset + length)
+    return k.ipc.call(t, handle, "allocate", (mode, offset, length)).result
 
 
 @syscall(90, owner="files")

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from kernel.abi.errno import E, KernelError
-from kernel.abi.nodes import O_APPEND, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY
+from kernel.abi.nodes import (
+    F_SEAL_EXEC,
+    F_SEAL_SEAL,
+    O_ACCMODE,
+    O_APPEND,
+    O_CLOEXEC,
+    O_LARGEFILE,
+    O_NONBLOCK,
+    O_PATH,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+)
 from kernel.kernel import Kernel
-from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, syscall
+from kernel.syscalls.table import Fd, Flags, Int, Long, Path, Ptr, syscall
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
 F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ = 1030, 1031, 1032
+F_ADD_SEALS, F_GET_SEALS = 1033, 1034
+MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC = 1, 2, 4, 8, 16
+MFD_HUGE_SIZES = 0xFC00_0000
+MAX_MEMFD_NAME_BYTES = 249
 FD_CLOEXEC = 1
 SETTABLE = O_APPEND | O_NONBLOCK
 O_DIRECT = 0o40000
@@ -85,9 +101,9 @@ def _copy_to(k: Kernel, t: Thread, fd: int, new: int, *, closes_on_exec: bool) -
 
 @syscall(72)
 def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
-    """Copy a descriptor from a number on, or get and set its flags.
+    """Copy a descriptor from a number on, get and set its flags, the room of a pipe, or seals.
 
-    EBADF; EINVAL: unknown, or no such number; EMFILE.
+    EBADF; EINVAL: unknown, or no such number; EMFILE; EPERM, EBUSY: F_ADD_SEALS or F_SETPIPE_SZ.
     """
     own = t.descriptors
     handle = own.get(fd)
@@ -105,9 +121,29 @@ def fcntl(k: Kernel, t: Thread, fd: Fd, command: Int, arg: Long) -> int:
     if command == F_SETFL:
         handle.flags = handle.flags & ~SETTABLE | arg & SETTABLE
         return 0
+    if command in (F_ADD_SEALS, F_GET_SEALS):
+        return _seals(k, t, handle, arg & 0xFFFF_FFFF if command == F_ADD_SEALS else None)
     if command in (F_SETPIPE_SZ, F_GETPIPE_SZ):
         return _pipe_bytes(k, t, handle, arg if command == F_SETPIPE_SZ else None)
     raise KernelError(E.INVAL)
+
+
+def _seals(k: Kernel, t: Thread, handle: Handle, added: int | None) -> int:
+    """The seals of a file; 0 if some were added.  EBADF; EPERM; EBUSY; EINVAL: it has none."""
+    if handle.flags & O_PATH:
+        raise KernelError(E.BADF)
+    if added is not None and not handle.flags & O_ACCMODE:
+        raise KernelError(E.PERM)
+    if not k.ipc.serves_files(handle):
+        raise KernelError(E.INVAL)
+    try:
+        found = k.ipc.call(t, handle, "seals", () if added is None else (added,)).result
+    except KernelError as error:
+        unknown = {E.NOTTY, E.NOSYS}
+        if added is None:
+            unknown.add(E.PERM)
+        raise KernelError(E.INVAL) if error.number in unknown else error from error
+    return found if added is None else 0
 
 
 def _pipe_bytes(k: Kernel, t: Thread, handle: Handle, wanted: int | None) -> int:
@@ -174,3 +210,42 @@ def eventfd2(k: Kernel, t: Thread, initial: Flags, flags: Int) -> int:
     handle = Handle(k.ipc.well_known.pipes.endpoint, reply.words[0])
     handle.flags |= flags & O_NONBLOCK
     return install(k, t, handle, closes_on_exec=bool(flags & O_CLOEXEC))
+
+
+@syscall(319, owner="files")
+def memfd_create(k: Kernel, t: Thread, name: Path, flags: Flags) -> int:
+    """A file in memory without a name in the tree; it dies with its last descriptor and mapping.
+
+    MFD_ALLOW_SEALING lets it be sealed, MFD_NOEXEC_SEAL makes and keeps it not executable.
+    EINVAL: unknown flags, or a name of more than 249 bytes; EFAULT; EMFILE; ENOMEM; ENOSYS:
+    MFD_HUGETLB, as on a Linux without huge pages.
+    """
+    known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_NOEXEC_SEAL | MFD_EXEC
+    if flags & MFD_HUGETLB:
+        known |= MFD_HUGE_SIZES
+    kind = flags & (MFD_EXEC | MFD_NOEXEC_SEAL)
+    if flags & ~known or kind == MFD_EXEC | MFD_NOEXEC_SEAL:
+        raise KernelError(E.INVAL)
+    label = _memfd_name(t, name)
+    t.descriptors.lowest_free()
+    if flags & MFD_HUGETLB:
+        raise KernelError(E.NOSYS)
+    mode, seals = 0o777, 0 if flags & MFD_ALLOW_SEALING else F_SEAL_SEAL
+    if flags & MFD_NOEXEC_SEAL:
+        mode, seals = 0o666, F_SEAL_EXEC
+    files = k.ipc.well_known.root
+    try:
+        badge = k.ipc.call(t, files, "memfd", (mode, seals), label).words[0]
+    except KernelError as error:
+        raise KernelError(E.NOMEM) if error.number == E.NOSPC else error from error
+    handle = Handle(files.endpoint, badge, flags=O_RDWR | O_LARGEFILE, seekable=True)
+    return install(k, t, handle, closes_on_exec=bool(flags & MFD_CLOEXEC))
+
+
+def _memfd_name(t: Thread, at: int) -> bytes:
+    """Raises EFAULT; EINVAL: it is too long."""
+    try:
+        return t.space.read_string(at, MAX_MEMFD_NAME_BYTES)
+    except KernelError as error:
+        too_long = error.number == E.NAMETOOLONG
+        raise KernelError(E.INVAL) if too_long else error from error

@@ -62,7 +62,8 @@ def mmap(
     EEXIST: MAP_FIXED_NOREPLACE and something is there, or in an attached view; EBADF; EACCES: the
     file is not open for that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP:
     unknown flags and MAP_SHARED_VALIDATE; EFAULT: MAP_FIXED and an attached view shows something
-    else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there.
+    else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there, or
+    stores to a sealed file.
     """
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
@@ -76,20 +77,28 @@ def mmap(
         raise KernelError(E.NOMEM)
     if not anonymous and offset + size > MAX_FILE_BYTES:
         raise KernelError(E.OVERFLOW)
-    start = _place(t, addr, size, flags)
+    start = place(t, addr, size, flags)
     _check_kind(flags)
     wanted = _Wanted(start, start + size, prot & PROT_ALL, flags)
     region = _anonymous(k, t, wanted) if anonymous else _of_file(k, t, wanted, fd, offset)
+    return show(t, region, flags)
+
+
+def show(t: Thread, region: Region, flags: int) -> int:
+    """Map a region, under MAP_FIXED in the place of what is there; returns where it begins.
+
+    Raises ENOMEM, EAGAIN and EPERM past a limit, and as mmap where a view shows something there.
+    """
     _admit(t, region, flags)
     if flags & MAP_FIXED:
-        t.space.claim(start, start + size)
-        t.space.unmap(start, start + size)
+        t.space.claim(region.start, region.end)
+        t.space.unmap(region.start, region.end)
     t.space.map_region(region)
     _make_resident(t.space, region, flags)
-    return start
+    return region.start
 
 
-def _place(t: Thread, addr: int, size: int, flags: int) -> int:
+def place(t: Thread, addr: int, size: int, flags: int) -> int:
     """Where the mapping goes; it changes nothing yet.  Raises ENOMEM, EINVAL, EPERM, EEXIST."""
     if not flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
         return t.space.place(size, addr & ~PAGE_MASK)
@@ -99,12 +108,12 @@ def _place(t: Thread, addr: int, size: int, flags: int) -> int:
         raise KernelError(E.INVAL)
     if addr < MAP_LOWEST:
         raise KernelError(E.PERM)
-    if flags & MAP_FIXED_NOREPLACE and not _is_free(t, addr, addr + size):
+    if flags & MAP_FIXED_NOREPLACE and not is_free(t, addr, addr + size):
         raise KernelError(E.EXIST)
     return addr
 
 
-def _is_free(t: Thread, start: int, end: int) -> bool:
+def is_free(t: Thread, start: int, end: int) -> bool:
     """Is nothing mapped in a range, here or in a view that would have to show both?"""
     return not t.space.map.busy(start, end) and t.space.clash(start, end) is None
 
@@ -121,7 +130,8 @@ def _check_kind(flags: int) -> None:
 
 
 def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Region:
-    """A region that shows a file.  Raises EACCES, ENODEV; EINVAL: huge pages."""
+    """A region that shows a file.  Raises EACCES, ENODEV; EINVAL: huge pages; EPERM: it is
+    sealed."""
     handle, start, end, prot = t.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
     mode = handle.flags & O_ACCMODE
     if mode == O_WRONLY or (not wanted.private and prot & PROT_WRITE and mode != O_RDWR):
@@ -141,7 +151,11 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
     if wanted.private:
         return Region(start, end, prot, k.memory.objects.private(file, page))
-    file.changed |= mode == O_RDWR
+    if file.sealed and prot & PROT_WRITE:
+        raise KernelError(E.PERM)
+    if file.sealed:
+        fixed = STAYS_READ_ONLY
+    file.changed |= not fixed
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
 
 

@@ -87,16 +87,25 @@ def buffer(t: Thread, at: int, size_bytes: int) -> Buffers:
 
 def vectors(t: Thread, at: int, count: int) -> Buffers:
     """An array of struct iovec, as far as one call moves bytes.  Raises EINVAL, EFAULT."""
-    if not 0 <= count <= MAX_VECTORS:
-        raise KernelError(E.INVAL)
     found, room = [], MAX_TRANSFER_BYTES
-    for base, size in _VECTOR.iter_unpack(t.space.read(at, _VECTOR.size * count)):
-        if size > MAX_OFFSET:
-            raise KernelError(E.INVAL)
+    for base, size in vector_array(t, at, count):
         t.space.check_range(base, size)
         found.append((base, min(size, room)))
         room -= found[-1][1]
     return Buffers(tuple(found))
+
+
+def vector_array(t: Thread, at: int, count: int) -> tuple[tuple[int, int], ...]:
+    """Address and bytes of each struct iovec of an array, wherever they lead.
+
+    Raises EINVAL for too many and for a length that is negative as a long, EFAULT.
+    """
+    if not 0 <= count <= MAX_VECTORS:
+        raise KernelError(E.INVAL)
+    found = tuple(_VECTOR.iter_unpack(t.space.read(at, _VECTOR.size * count)))
+    if any(size > MAX_OFFSET for _, size in found):
+        raise KernelError(E.INVAL)
+    return found
 
 
 def ask(

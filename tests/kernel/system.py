@@ -322,6 +322,9 @@ class System:
             kernel.vases.delete(Credentials(), vid)
         for sid in list(kernel.vases.segments):
             kernel.vases.delete_segment(Credentials(), sid)
+        shm = kernel.ipc.well_known.shm.endpoint
+        for status in kernel.ipc.ports["shm"].shared_segments():
+            kernel.ipc.ask(shm, 0, "remove", (status.id,))
         wrong = list(self._left())
         if wrong:
             raise Panic("; ".join(wrong))

@@ -22,7 +22,7 @@ from tests.oracle import USER, empty_folder, needs_linux, on_host
 
 HERE = ROOT / "tests" / "native"
 PROGRAMS = sorted(path.stem for path in HERE.glob("p_*.c"))
-AS_ROOT = {"p_ids"}
+AS_ROOT = {"p_ids", "p_shm_rights"}
 """These programs change ids, which only root can do on either system."""
 MACHINES: dict[str, dict[str, Any]] = {
     "1 core": {"cpus": 1},

@@ -44,6 +44,17 @@ ssize_t readv(int fd, const struct iovec *parts, int count) {
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     return CALL(writev, fd, parts, count);
 }
+
+ssize_t process_vm_readv(pid_t pid, const struct iovec *ours, unsigned long our_count,
+                         const struct iovec *theirs, unsigned long their_count,
+                         unsigned long flags) {
+    return CALL(process_vm_readv, pid, ours, our_count, theirs, their_count, flags);
+}
+ssize_t process_vm_writev(pid_t pid, const struct iovec *ours, unsigned long our_count,
+                          const struct iovec *theirs, unsigned long their_count,
+                          unsigned long flags) {
+    return CALL(process_vm_writev, pid, ours, our_count, theirs, their_count, flags);
+}
 ssize_t sendfile(int to, int from, off_t *offset, size_t bytes) {
     return CALL(sendfile, to, from, offset, bytes);
 }

@@ -28,3 +28,7 @@ int mlock2(const void *start, size_t bytes, unsigned flags) {
 int munlock(const void *start, size_t bytes) { return (int)CALL(munlock, start, bytes); }
 int mlockall(int flags) { return (int)CALL(mlockall, flags); }
 int munlockall(void) { return (int)CALL(munlockall); }
+
+int memfd_create(const char *name, unsigned flags) {
+    return (int)CALL(memfd_create, name, flags);
+}

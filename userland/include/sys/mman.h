@@ -34,6 +34,11 @@ enum { MADV_HUGEPAGE = 14, MADV_NOHUGEPAGE, MADV_WIPEONFORK = 18, MADV_KEEPONFOR
 enum { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
 enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4, MLOCK_ONFAULT = 1 };
 
+#define MFD_CLOEXEC 0x01
+#define MFD_ALLOW_SEALING 0x02
+#define MFD_NOEXEC_SEAL 0x08
+#define MFD_EXEC 0x10
+
 void *mmap(void *wish, size_t bytes, int prot, int flags, int fd, off_t offset);
 int mprotect(void *start, size_t bytes, int prot);
 int munmap(void *start, size_t bytes);
@@ -48,5 +53,8 @@ int mlock2(const void *start, size_t bytes, unsigned flags);
 int munlock(const void *start, size_t bytes);
 int mlockall(int flags);
 int munlockall(void);
+
+/* A file in memory without a name in the tree; `name` is for people who read /proc/PID/maps. */
+int memfd_create(const char *name, unsigned flags);
 
 #endif

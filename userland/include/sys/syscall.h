@@ -34,6 +34,9 @@
 #define SYS_msync 26
 #define SYS_mincore 27
 #define SYS_madvise 28
+#define SYS_shmget 29
+#define SYS_shmat 30
+#define SYS_shmctl 31
 #define SYS_dup 32
 #define SYS_dup2 33
 #define SYS_pause 34
@@ -51,6 +54,7 @@
 #define SYS_wait4 61
 #define SYS_kill 62
 #define SYS_uname 63
+#define SYS_shmdt 67
 #define SYS_fcntl 72
 #define SYS_fsync 74
 #define SYS_truncate 76
@@ -149,8 +153,11 @@
 #define SYS_preadv 295
 #define SYS_pwritev 296
 #define SYS_prlimit64 302
+#define SYS_process_vm_readv 310
+#define SYS_process_vm_writev 311
 #define SYS_renameat2 316
 #define SYS_getrandom 318
+#define SYS_memfd_create 319
 #define SYS_membarrier 324
 #define SYS_mlock2 325
 #define SYS_statx 332

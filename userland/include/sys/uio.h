@@ -12,4 +12,12 @@ struct iovec {
 ssize_t readv(int fd, const struct iovec *parts, int count);
 ssize_t writev(int fd, const struct iovec *parts, int count);
 
+/* Copy from or to the memory of another process; `flags` is 0. */
+ssize_t process_vm_readv(pid_t pid, const struct iovec *ours, unsigned long our_count,
+                         const struct iovec *theirs, unsigned long their_count,
+                         unsigned long flags);
+ssize_t process_vm_writev(pid_t pid, const struct iovec *ours, unsigned long our_count,
+                          const struct iovec *theirs, unsigned long their_count,
+                          unsigned long flags);
+
 #endif
