@@ -34,6 +34,7 @@ from kernel.servers.files import Files
 from kernel.servers.names import Names
 from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
+from kernel.servers.sockets import Sockets
 from kernel.servers.sysfs import Sysfs
 from kernel.servers.system import System
 from kernel.servers.tree import ROOT, Tree
@@ -266,6 +267,7 @@ def _start_servers(
         pipes=Handle(pipes, 0, holds=1),
         names=Handle(names, 0, holds=1),
         system=Handle(system, 0, holds=1),
+        sockets=Handle(serve(kernel, Sockets()), 0, holds=1),
         console_input=Handle(console, INPUT, holds=1),
         console=Handle(console, OUTPUT, holds=1),
         console_errors=Handle(console, ERRORS, holds=1),

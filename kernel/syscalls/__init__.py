@@ -25,6 +25,7 @@ from kernel.syscalls import (  # noqa: F401 - the import of a module declares it
     sched,
     settings,
     signal,
+    sockets,
     system,
     time,
     vas,

@@ -24,9 +24,8 @@ from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
 from kernel.task.descriptors import MAX_DESCRIPTORS, Handle
 from kernel.task.process import Thread
 from kernel.wait import signals
-from kernel.wait.ready import Epoll, Interest, keys_of
+from kernel.wait.ready import ALWAYS, Epoll, Interest, keys_of
 
-ALWAYS = POLLERR | POLLHUP
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 EPOLLONESHOT, EPOLLET = 1 << 30, 1 << 31
 PRIVATE_BITS = EPOLLONESHOT | EPOLLET | 1 << 29 | 1 << 28

@@ -265,6 +265,8 @@ class Call:
     """How many `replies` the handler has taken since it began."""
     done: int = 0
     """Bytes that were moved already."""
+    told: tuple[int, ...] = ()
+    """Who sent those of a socket: process, user and group."""
     opened: Handle | None = None
     """A FIFO that waits for its other end."""
     watched: list[tuple[int, int]] = field(default_factory=list)

@@ -16,7 +16,7 @@ from tests.kernel.asm import NUMBERS, Program
 from tests.kernel.system import ROOT, System, run_code
 from userland.build import FIRST_OF_OURS
 
-SERVERS = {"core", "files", "names", "pipes", "system"}
+SERVERS = {"core", "files", "names", "pipes", "sockets", "system"}
 C_TYPES = {"int", "fd", "pid_t", "id_t", "unsigned", "long", "size_t", "void *", "const char *"}
 ROWS = list(TABLE.values())
 
