@@ -19,6 +19,7 @@ from kernel.syscalls import (  # noqa: F401 - the import of a module declares it
     jobs,
     limits,
     memory,
+    pidfd,
     poll,
     process,
     residency,

@@ -101,6 +101,13 @@ class Descriptors:
         held, closing = dict(self.handles), set(self.closes_on_exec)
         return Descriptors(held, closing, self.first_free, self.limit)
 
+    def process(self, number: int) -> Handle:
+        """A descriptor for a process.  Raises EBADF: it is none."""
+        handle = self.get(number)
+        if handle.endpoint != PROCESSES:
+            raise KernelError(E.BADF)
+        return handle
+
     def get(self, number: int) -> Handle:
         """Raises EBADF."""
         handle = self.handles.get(number)

@@ -1,4 +1,5 @@
-/* Descriptors and identities in messages: who gets what, what is cut off, what is closed when. */
+/* Descriptors and identities in messages: who gets what, what is cut off, what is closed when.
+ * Without a message, and where a sender names nobody, identities are those of Linux 6.16. */
 #include "p_native.h"
 #include <fcntl.h>
 #include <poll.h>
