@@ -198,7 +198,7 @@ class Sockets:
         if peer is not None and peer.peer == badge and socket.kind != SOCK_DGRAM:
             peer.shut = SHUT_DOWN
             if socket.queue:
-                peer.error = E.CONNRESET
+                peer.error = int(E.CONNRESET)  # a checkpoint holds plain numbers
             port.changed(socket.peer)
         self._forget(socket.queue, port)
         return Reply()
