@@ -48,6 +48,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "nullcall": ("20",),
     "overcommit": ("20", "2", "1"),
     "pages": ("100",),
+    "passing": (),
     "pie": (),
     "pingpong": ("5",),
     "racy": ("3", "3000"),
