@@ -38,6 +38,7 @@ Sockets understand these too (socket(7), unix(7)); an identity is process, user 
     shutdown    how
     getopt      level, option                      data: the value
     setopt      level, option          the value
+    fail        error number                       the next call finds it, as if it came by itself
     name        1: of the other one                data: struct sockaddr
 
 A *parcel* is what the core keeps of descriptors on their way, under a capability id.  A server

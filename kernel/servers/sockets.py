@@ -78,6 +78,9 @@ class Sockets:
             socket_options.put(found, words[0], words[1], message.data)
             port.changed(message.badge, WRITABLE)
             return Reply()
+        if operation == "fail":
+            found.error = words[0]
+            return Reply()
         if operation == "name":
             if words[0] and not found.peer:
                 raise KernelError(E.NOTCONN)

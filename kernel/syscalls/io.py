@@ -57,13 +57,13 @@ def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: i
     return handle
 
 
-@syscall(0, owner="files")
+@syscall(0, owner="files", restarts_timed=False)
 def read(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Read up to `count` bytes; 0 at the end.  EBADF; EFAULT; EINTR; EAGAIN; EISDIR; EINVAL."""
     return _read(k, t, readable(t, fd), buffer(t, buf, count))
 
 
-@syscall(1, owner="files")
+@syscall(1, owner="files", restarts_timed=False)
 def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Write up to `count` bytes; returns how many.
 
@@ -89,7 +89,7 @@ def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) 
     return put(k, t, handle, buffer(t, buf, count), offset)
 
 
-@syscall(19, owner="files")
+@syscall(19, owner="files", restarts_timed=False)
 def readv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Read into several buffers, one after the other.  As read; EINVAL: too many."""
     return _read(k, t, readable(t, fd), vectors(t, iov, count))
@@ -102,7 +102,7 @@ def _read(k: Kernel, t: Thread, handle: Handle, buffers: Buffers) -> int:
     return messages.receive(k, t, handle, buffers) if buffers.size_bytes else 0
 
 
-@syscall(20, owner="files")
+@syscall(20, owner="files", restarts_timed=False)
 def writev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Write several buffers as if they were one.  As write; EINVAL: too many."""
     handle, source = writable(t, fd), vectors(t, iov, count)

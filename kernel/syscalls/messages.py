@@ -55,6 +55,14 @@ def kind_of(k: Kernel, t: Thread, handle: Handle) -> int:
     return int.from_bytes(value, "little")
 
 
+def _is_over(k: Kernel, t: Thread, limit: int) -> bool:
+    """Is the time to wait over?  The first time sets the alarm."""
+    call = t.current_call()
+    if limit > 0 and call.deadline is None:
+        k.alarms.wake(t, k.tasks.now() + limit)
+    return limit < 0 or (call.deadline is not None and k.tasks.now() >= call.deadline)
+
+
 # Sending ------------------------------------------------------------------------------------------
 
 
@@ -82,7 +90,7 @@ def send(
         try:
             reply = _send_once(k, t, handle, chunk.gather(t), total - call.done, control)
         except KernelError as error:
-            if error.number == E.AGAIN and waits:
+            if error.number == E.AGAIN and waits and not _is_over(k, t, handle.send_limit):
                 raise k.ready.wait_for(handle) from error
             if call.done:
                 return call.done
@@ -90,6 +98,7 @@ def send(
                 _signal_pipe(k, t, handle)
             raise
         call.done += reply.result
+        call.deadline = None  # the time to wait begins anew
         if call.done >= total or not waits:
             return call.done
 
@@ -189,7 +198,7 @@ def receive_all(k: Kernel, t: Thread, handle: Handle, buffers: Buffers, flags: i
         try:
             arrived = _receive_once(k, t, handle, window, flags | (0 if waits else MSG_DONTWAIT))
         except KernelError as error:
-            if error.number == E.AGAIN and waits:
+            if error.number == E.AGAIN and waits and not _is_over(k, t, handle.receive_limit):
                 raise k.ready.wait_for(handle) from error
             if not call.done:
                 raise

@@ -15,11 +15,17 @@ from kernel.abi.sockets import (
     FAMILIES,
     MSG_CMSG_CLOEXEC,
     MSG_CMSG_COMPAT,
+    MSG_DONTWAIT,
+    MSG_WAITFORONE,
     SHUT_RDWR,
+    SO_ERROR,
+    SO_RCVTIMEO,
+    SO_SNDTIMEO,
     SOCK_DGRAM,
     SOCK_RAW,
     SOCK_SEQPACKET,
     SOCK_STREAM,
+    SOL_SOCKET,
     TYPE_BITS,
     TYPES,
 )
@@ -35,6 +41,12 @@ from kernel.syscalls.messages import (
 )
 from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.syscalls.transfer import MAX_VECTORS, buffer, vectors
+from kernel.task.clock import (
+    cycles_to_timespec,
+    cycles_to_timeval,
+    timespec_to_cycles,
+    timeval_to_cycles,
+)
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
 
@@ -48,6 +60,9 @@ KINDS = {
 MAX_ADDRESS_BYTES, SHORTEST_UNIX_BYTES, LONGEST_UNIX_BYTES = 128, 3, 110
 MAX_OPTION_BYTES = 64
 _HEADER = struct.Struct("<Qi4xQQQQi4x")
+_TIMEVAL = struct.Struct("<qq")
+_ENTRY_BYTES = _HEADER.size + 8
+"""A struct mmsghdr: a header, the length of the message, and padding."""
 _NAME_LENGTH_AT, _CONTROL_LENGTH_AT, _FLAGS_AT = 8, 40, 48
 
 
@@ -101,7 +116,7 @@ def shutdown(k: Kernel, t: Thread, fd: Fd, how: Int) -> int:
 # Messages -----------------------------------------------------------------------------------------
 
 
-@syscall(44, owner="sockets")
+@syscall(44, owner="sockets", restarts_timed=False)
 def sendto(
     k: Kernel, t: Thread, fd: Fd, buf: Ptr, length: Size, flags: Flags, to: Ptr, to_length: Int
 ) -> int:
@@ -116,7 +131,7 @@ def sendto(
     return send(k, t, handle, source, flags)
 
 
-@syscall(45, owner="sockets")
+@syscall(45, owner="sockets", restarts_timed=False)
 def recvfrom(
     k: Kernel, t: Thread, fd: Fd, buf: Ptr, length: Size, flags: Flags, by: Ptr, by_length: Ptr
 ) -> int:
@@ -154,13 +169,16 @@ class Header:
         return header
 
 
-@syscall(46, owner="sockets")
+@syscall(46, owner="sockets", restarts_timed=False)
 def sendmsg(k: Kernel, t: Thread, fd: Fd, msg: Ptr, flags: Flags) -> int:
     """As sendto, from several buffers, and with descriptors (SCM_RIGHTS) or who sends.
 
     EINVAL: a control message; ENOBUFS: too many; ETOOMANYREFS: too many descriptors in flight.
     """
-    handle = _socket_for(k, t, fd, flags)
+    return _send_message(k, t, _socket_for(k, t, fd, flags), msg, flags)
+
+
+def _send_message(k: Kernel, t: Thread, handle: Handle, msg: int, flags: int) -> int:
     header = Header.read(t, msg)
     address = b""
     if header.name and header.name_bytes:
@@ -174,13 +192,16 @@ def sendmsg(k: Kernel, t: Thread, fd: Fd, msg: Ptr, flags: Flags) -> int:
     return send(k, t, handle, source, flags, along)
 
 
-@syscall(47, owner="sockets")
+@syscall(47, owner="sockets", restarts_timed=False)
 def recvmsg(k: Kernel, t: Thread, fd: Fd, msg: Ptr, flags: Flags) -> int:
     """As recvfrom, into several buffers, and with what came along.
 
     MSG_CTRUNC is stored in the flags if control messages were cut off, MSG_TRUNC if bytes were.
     """
-    handle = _socket_for(k, t, fd, flags)
+    return _receive_message(k, t, _socket_for(k, t, fd, flags), msg, flags)
+
+
+def _receive_message(k: Kernel, t: Thread, handle: Handle, msg: int, flags: int) -> int:
     header = Header.read(t, msg)
     target = vectors(t, header.vectors, header.count)
     at = header.control
@@ -197,6 +218,77 @@ def _socket_for(k: Kernel, t: Thread, fd: int, flags: int) -> Handle:
     if flags & MSG_CMSG_COMPAT:
         raise KernelError(E.INVAL)
     return socket_of(k, t, fd)
+
+
+# Several messages ---------------------------------------------------------------------------------
+
+
+@syscall(307, owner="sockets", restarts_timed=False)
+def sendmmsg(k: Kernel, t: Thread, fd: Fd, vector: Ptr, count: Flags, flags: Flags) -> int:
+    """Send an array of struct mmsghdr; returns how many.  An error that is not the first ends it.
+
+    The length of each message that was sent is stored behind its header.  As sendmsg.
+    """
+    handle = _socket_for(k, t, fd, flags)
+    call = t.current_call()
+    while call.messages < min(count, MAX_VECTORS):
+        at = vector + _ENTRY_BYTES * call.messages
+        try:
+            _moved(t, at, _send_message(k, t, handle, at, flags))
+        except KernelError:
+            if not call.messages:
+                raise
+            break
+    return call.messages
+
+
+@syscall(299, owner="sockets", restarts_timed=False)
+def recvmmsg(
+    k: Kernel, t: Thread, fd: Fd, vector: Ptr, count: Flags, flags: Flags, timeout: Ptr
+) -> int:
+    """Receive an array of struct mmsghdr; returns how many.  As sendmmsg and recvmsg.
+
+    MSG_WAITFORONE: it waits for the first message only.  `timeout`, a struct timespec, is looked at
+    after each message, as on Linux, and gets the time that was left.  EINVAL: no such time.
+    """
+    limit = timespec_to_cycles(t.space.read(timeout, 16)) if timeout else 0
+    handle, call = _socket_for(k, t, fd, flags), t.current_call()
+    if not call.messages:
+        _raise_error(k, t, handle)
+        call.until = k.tasks.now() + limit
+    left = limit
+    while call.messages < min(count, MAX_VECTORS):
+        at = vector + _ENTRY_BYTES * call.messages
+        waits = MSG_DONTWAIT if flags & MSG_WAITFORONE and call.messages else 0
+        try:
+            _moved(t, at, _receive_message(k, t, handle, at, flags & ~MSG_WAITFORONE | waits))
+        except KernelError as error:
+            if not call.messages:
+                raise
+            if error.number != E.AGAIN:  # the next call shall find it
+                k.ipc.call(t, handle, "fail", (int(error.number),))
+            break
+        left = max(0, call.until - k.tasks.now())
+        if timeout and not left:
+            break
+    if timeout and call.messages:
+        t.space.write(timeout, cycles_to_timespec(left))
+    return call.messages
+
+
+def _moved(t: Thread, at: int, length: int) -> None:
+    """One message of several is done; what the call remembers of it is over."""
+    t.space.write(at + _HEADER.size, length.to_bytes(4, "little"))
+    call = t.current_call()
+    call.messages += 1
+    call.done, call.told, call.deadline = 0, (), None
+
+
+def _raise_error(k: Kernel, t: Thread, handle: Handle) -> None:
+    """Raises the error that waits in a socket, before any message."""
+    value = k.ipc.call(t, handle, "getopt", (SOL_SOCKET, SO_ERROR)).data
+    if number := int.from_bytes(value, "little"):
+        raise KernelError(E(number))
 
 
 # Addresses ----------------------------------------------------------------------------------------
@@ -263,7 +355,11 @@ def getsockopt(
     room = int.from_bytes(t.space.read(length, 4), "little", signed=True)
     if room < 0:
         raise KernelError(E.INVAL)
-    found = k.ipc.call(t, handle, "getopt", (level, option)).data[:room]
+    if level == SOL_SOCKET and option in (SO_RCVTIMEO, SO_SNDTIMEO):
+        limit = handle.receive_limit if option == SO_RCVTIMEO else handle.send_limit
+        found = cycles_to_timeval(max(0, limit))[:room]
+    else:
+        found = k.ipc.call(t, handle, "getopt", (level, option)).data[:room]
     t.space.write(value, found)
     t.space.write(length, len(found).to_bytes(4, "little"))
     return 0
@@ -273,9 +369,31 @@ def getsockopt(
 def setsockopt(
     k: Kernel, t: Thread, fd: Fd, level: Int, option: Int, value: Ptr, length: Int
 ) -> int:
-    """Set SO_SNDBUF, SO_RCVBUF or SO_PASSCRED.  ENOPROTOOPT; EOPNOTSUPP: not SOL_SOCKET; EINVAL."""
+    """Set SO_SNDBUF, SO_RCVBUF, SO_PASSCRED, or how long calls wait: SO_RCVTIMEO, SO_SNDTIMEO.
+
+    ENOPROTOOPT; EOPNOTSUPP: not SOL_SOCKET; EINVAL; EDOM: no such time.
+    """
     handle = socket_of(k, t, fd)
     if length < 0:
         raise KernelError(E.INVAL)
     given = t.space.read(value, min(length, MAX_OPTION_BYTES))
+    if level == SOL_SOCKET and option in (SO_RCVTIMEO, SO_SNDTIMEO):
+        limit = _limit(given)
+        if option == SO_RCVTIMEO:
+            handle.receive_limit = limit
+        else:
+            handle.send_limit = limit
+        return 0
     return k.ipc.call(t, handle, "setopt", (level, option), given).result
+
+
+def _limit(given: bytes) -> int:
+    """A struct timeval as a `Handle` has it.  EINVAL: too short; EDOM: no such time."""
+    if len(given) < _TIMEVAL.size:
+        raise KernelError(E.INVAL)
+    seconds, microseconds = _TIMEVAL.unpack_from(given)
+    if not 0 <= microseconds < 1_000_000:
+        raise KernelError(E.DOM)
+    if seconds < 0:
+        return -1
+    return timeval_to_cycles(given[: _TIMEVAL.size])

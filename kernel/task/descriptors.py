@@ -31,6 +31,9 @@ class Handle:
     offset: int = 0
     in_flight: int = 0
     """How many of the holds are those of messages."""
+    receive_limit: int = 0
+    send_limit: int = 0
+    """How many cycles a call on a socket waits at most; 0: for ever; -1: it does not wait."""
 
     @property
     def blocks(self) -> bool:

@@ -158,7 +158,9 @@
 #define SYS_pipe2 293
 #define SYS_preadv 295
 #define SYS_pwritev 296
+#define SYS_recvmmsg 299
 #define SYS_prlimit64 302
+#define SYS_sendmmsg 307
 #define SYS_renameat2 316
 #define SYS_getrandom 318
 #define SYS_membarrier 324
