@@ -53,6 +53,7 @@ class Parcels:
         self.parcels[self.made] = Parcel(tuple(handles), receiver, uid)
         self.waiting.setdefault(receiver, []).append(self.made)
         self.users[uid] = self.users.get(uid, 0) + len(handles)
+        self.machine.charge(costs.DESCRIPTOR_COPY, len(handles))
         for handle in handles:
             handle.holds += 1
             handle.in_flight += 1
@@ -71,6 +72,7 @@ class Parcels:
             self.users[parcel.uid] = left
         else:
             del self.users[parcel.uid]
+        self.machine.charge(costs.DESCRIPTOR_COPY, len(parcel.handles))
         for handle in parcel.handles:
             handle.in_flight -= 1
         return parcel.handles
@@ -79,6 +81,7 @@ class Parcels:
         """As `take`, but the parcel stays on its way too (MSG_PEEK)."""
         parcel = self.parcels.get(number)
         handles = parcel.handles if parcel is not None else ()
+        self.machine.charge(costs.DESCRIPTOR_COPY, len(handles))
         for handle in handles:
             handle.holds += 1
         return handles

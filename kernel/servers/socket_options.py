@@ -7,7 +7,6 @@ from kernel.abi.sockets import (
     AF_UNIX,
     SO_ACCEPTCONN,
     SO_BROADCAST,
-    SO_DEBUG,
     SO_DOMAIN,
     SO_DONTROUTE,
     SO_ERROR,
@@ -37,11 +36,12 @@ CONSTANT = {
     SO_DOMAIN: AF_UNIX,
     SO_RCVLOWAT: 1,
     SO_SNDLOWAT: 1,
-    **dict.fromkeys((SO_PROTOCOL, SO_ACCEPTCONN, SO_DEBUG, SO_REUSEADDR, SO_DONTROUTE), 0),
-    **dict.fromkeys((SO_BROADCAST, SO_KEEPALIVE, SO_OOBINLINE), 0),
+    SO_PROTOCOL: 0,
+    SO_ACCEPTCONN: 0,
 }
 """Options that have one value here."""
-READ_ONLY = (SO_TYPE, SO_ERROR, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_SNDLOWAT)
+NOTED = (SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_KEEPALIVE, SO_OOBINLINE)
+"""Those that mean something for networks only: they are kept as 0 or 1, and change nothing."""
 
 
 def get(socket: Socket, level: int, option: int) -> bytes:
@@ -64,6 +64,8 @@ def _number(socket: Socket, option: int) -> int:
         return socket.receive_bytes
     if option == SO_PASSCRED:
         return int(socket.identifies)
+    if option in NOTED:
+        return socket.noted.get(option, 0)
     if option not in CONSTANT:
         raise KernelError(E.NOPROTOOPT)
     return CONSTANT[option]
@@ -86,5 +88,7 @@ def put(socket: Socket, level: int, option: int, value: bytes) -> None:
         socket.receive_bytes = max(2 * min(number, BUFFER_BYTES), LEAST_RECEIVE_BYTES)
     elif option == SO_PASSCRED:
         socket.identifies = bool(number)
-    elif option in READ_ONLY or option not in CONSTANT:
+    elif option in NOTED:
+        socket.noted[option] = int(bool(number))
+    else:
         raise KernelError(E.NOPROTOOPT)

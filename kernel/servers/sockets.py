@@ -88,9 +88,8 @@ class Sockets:
         if operation == "ioctl" and words[0] in (ioctls.FIONREAD, ioctls.TIOCOUTQ):
             told = found.waiting() if words[0] == ioctls.FIONREAD else found.used
             return Reply(data=told.to_bytes(4, "little"))
-        if operation == "open":
-            raise KernelError(E.NXIO)
-        raise KernelError(E.NOTTY if operation == "ioctl" else E.INVAL)
+        refusals = {"open": E.NXIO, "readdir": E.NOTDIR, "ioctl": E.NOTTY}
+        raise KernelError(refusals.get(str(operation), E.INVAL))
 
     def _pair(self, message: Message) -> Reply:
         """Two sockets that are connected to each other; words: type, effective uid and gid."""

@@ -85,6 +85,8 @@ class Socket:
     """What its packets cost that nobody has received."""
     identifies: bool = False
     """SO_PASSCRED: a receive tells who sent."""
+    noted: dict[int, int] = field(default_factory=dict)
+    """Options that were set and change nothing here."""
 
     def take_error(self) -> int:
         """The error that waits, which is none any more."""

@@ -248,7 +248,7 @@ def sync(k: Kernel, t: Thread) -> int:
 def fadvise64(k: Kernel, t: Thread, fd: Fd, offset: Long, length: Long, advice: Int) -> int:
     """Take advice on a file, which changes nothing here.  EBADF; ESPIPE; EINVAL."""
     handle = t.descriptors.get(fd)
-    if not handle.seekable:
+    if not handle.seekable and not is_socket(k, handle):
         raise KernelError(E.SPIPE)
     if not 0 <= advice <= 5 or length < 0:
         raise KernelError(E.INVAL)

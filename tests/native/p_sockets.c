@@ -32,6 +32,16 @@ static void events(const char *what, int fd) {
 
 static void makes(void) {
     int two[2] = {-1, -1};
+    char name[] = "some file";
+    int file = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    unlink(name);
+    write(file, "from a file", 11), lseek(file, 0, SEEK_SET);
+    TRY(socketpair(AF_UNIX, SOCK_DGRAM, 0, two));
+    TRY(syscall(SYS_sendfile, two[0], file, NULL, 100));
+    TRY(read(two[1], data, 100));
+    say("%s\n", data);
+    close(two[0]), close(two[1]), close(file);
+    two[0] = two[1] = -1;
     struct stat status;
     TRY(socketpair(AF_UNIX, SOCK_STREAM, 0, two));
     TRY(fcntl(two[0], F_GETFL));
@@ -120,6 +130,15 @@ static void refuses(int kind) {
     TRY(fsync(s[0]));
     TRY(mmap(0, 4096, PROT_READ, MAP_SHARED, s[0], 0) == MAP_FAILED ? -1 : 0);
     TRY(ioctl(s[0], TCGETS, data));
+    TRY(fchdir(s[0]));
+    TRY(ftruncate(s[0], 0));
+    TRY(posix_fadvise(s[0], 0, 0, 0));
+    TRY(syscall(SYS_getdents64, s[0], data, 1000));
+    TRY(syscall(SYS_sendfile, s[0], s[1], NULL, 10));
+    TRY(fcntl(s[0], F_GETPIPE_SZ));
+    snprintf(data, sizeof data, "/proc/self/fd/%d", s[0]);
+    TRY(open(data, O_RDWR));
+    TRY(readlink(data, data + 100, 50) > 8 && memcmp(data + 100, "socket:[", 8) == 0);
     TRY(sendto(s[0], data, 1, 0, (void *)&name, 129));
     TRY(sendto(s[0], data, 1, 0, (void *)8, 20));
     if (kind != SOCK_DGRAM) TRY(sendto(s[0], data, 1, 0, (void *)&name, sizeof name));
@@ -200,6 +219,15 @@ static void options(int kind) {
         int other = 0;
         getsockopt(s[0], SOL_SOCKET, SO_RCVBUF, &other, &size);
         say("%d: %d %d\n", sizes[i], value, other);
+    }
+    static const int flags[] = {SO_REUSEADDR, SO_BROADCAST, SO_KEEPALIVE, SO_OOBINLINE,
+                                SO_DONTROUTE, SO_PASSCRED, SO_PROTOCOL, SO_ACCEPTCONN, SO_ERROR};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        int value = 7;
+        size = sizeof value;
+        TRY(setsockopt(s[0], SOL_SOCKET, flags[i], &value, sizeof value));
+        getsockopt(s[0], SOL_SOCKET, flags[i], &value, &size);
+        say("option %d: %d\n", flags[i], value);
     }
     char short_value[4] = "\x55\x55\x55\x55";
     size = 1;
