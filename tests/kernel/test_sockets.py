@@ -4,6 +4,7 @@ is collected when, what a checkpoint keeps.  `tests/native` compares the answers
 
 from __future__ import annotations
 
+import random
 import struct
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from hw import costs
 from kernel import invariants, turns
-from kernel.abi.errno import E, Panic
+from kernel.abi.errno import Blocked, E, Panic
 from kernel.abi.sockets import MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET
 from kernel.checkpoint import load, save
 from kernel.servers.sockets import Sockets
@@ -403,3 +404,44 @@ def test_it_sees_wrong_accounts(broken: Room) -> None:
     text = complaint(broken)
     assert "socket 1 should account for 768 bytes, has 769" in text
     assert "the counts of descriptors in flight are wrong" in text
+
+
+# Wild calls ---------------------------------------------------------------------------------------
+
+WILD = (
+    *("socketpair", "sendto", "recvfrom", "sendmsg", "recvmsg", "shutdown", "getsockname"),
+    *("getpeername", "setsockopt", "getsockopt", "sendmmsg", "recvmmsg", "pidfd_open", "dup"),
+    *("pidfd_send_signal", "pidfd_getfd", "write", "read", "close", "sendmsg", "recvmsg"),
+)
+AREA_BYTES = 1 << 14
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_wild_calls_get_an_errno_or_wait(seed: int) -> None:
+    room, dice = Room(), random.Random(seed)
+    room.checked = False
+    values = (*range(24), 40, 64, 253, 1024, DATA, DATA + AREA_BYTES - 8, 1 << 31, (1 << 64) - 1)
+    thread = room.system.thread
+    for step in range(1500):
+        word = dice.choice((dice.choice(values), DATA + 8 * dice.randrange(AREA_BYTES // 8)))
+        room.space.write(DATA + 8 * dice.randrange(AREA_BYTES // 8), struct.pack("<Q", word))
+        if step % 16 == 0:
+            room.pair(dice.choice((STREAM, DGRAM, 5)))
+            some = [fd for fd in thread.descriptors.handles if fd > 2]
+            room.send(dice.choice(some), *dice.sample(some, min(len(some), 3)))
+        name = dice.choice(WILD)
+        arguments = [dice.choice((*values, *(DATA + 8 * n for n in range(40)))) for _ in range(6)]
+        if dice.random() < 0.9:
+            arguments[0] = dice.randrange(24)
+        try:
+            room.ask(name, *arguments)
+        except Blocked:
+            room.kernel.ipc.cancel(thread, thread.current_call())
+            thread.call = None
+        thread.pending.clear()
+        room.system.process.pending.clear()
+        thread.killed = False
+        if step % 50 == 0:
+            invariants.check(room.kernel)
+    assert not room.kernel.ipc.restarts
+    invariants.check(room.kernel)
