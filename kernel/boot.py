@@ -35,6 +35,7 @@ from kernel.servers.names import Names
 from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
 from kernel.servers.shm import Shm
+from kernel.servers.sockets import Sockets
 from kernel.servers.sysfs import Sysfs
 from kernel.servers.system import System
 from kernel.servers.tree import ROOT, Tree
@@ -268,6 +269,7 @@ def _start_servers(
         names=Handle(names, 0, holds=1),
         system=Handle(system, 0, holds=1),
         shm=Handle(serve(kernel, Shm()), 0, holds=1),
+        sockets=Handle(serve(kernel, Sockets()), 0, holds=1),
         console_input=Handle(console, INPUT, holds=1),
         console=Handle(console, OUTPUT, holds=1),
         console_errors=Handle(console, ERRORS, holds=1),

@@ -24,7 +24,7 @@ from hw.trace import Trace
 from kernel.kernel import Kernel
 from kernel.trap import Traps
 
-MAGIC, VERSION = b"VTGCHECK", 3
+MAGIC, VERSION = b"VTGCHECK", 4
 HEAD = struct.Struct("<8sI32s")
 MOST_BYTES = 5 << 30
 """More than the largest memory and a kernel."""
@@ -41,7 +41,9 @@ PLAIN = {
     "kernel.abi.message": "Message Reply",
     "kernel.checkpoint": "Checkpoint",
     "kernel.choose": "Chooser",
+    "kernel.abi.sockets": "Identity",
     "kernel.ipc.endpoints": "Endpoint Endpoints WellKnown",
+    "kernel.ipc.parcels": "Parcel Parcels",
     "kernel.kernel": "Kernel Turn",
     "kernel.life.life": "Life",
     "kernel.log": "Log",
@@ -68,13 +70,16 @@ PLAIN = {
     "kernel.servers.discipline": "Discipline",
     "kernel.servers.files": "Files",
     "kernel.servers.names": "Names",
-    "kernel.servers.pipes": "Event Pipe Pipes Slot",
+    "kernel.servers.pipes": "Event Pipe Pipes",
     "kernel.servers.proc": "Proc",
     "kernel.servers.shm": "SharedSegment Shm",
+    "kernel.servers.slots": "Slot",
+    "kernel.servers.sockets": "Sockets",
     "kernel.servers.sysfs": "Sysfs",
     "kernel.servers.system": "System",
     "kernel.servers.termios": "Settings",
     "kernel.servers.tree": "Entry Inode Tree",
+    "kernel.servers.unix_socket": "Packet Socket",
     "kernel.task.credentials": "Credentials",
     "kernel.task.descriptors": "Descriptors Handle",
     "kernel.task.process": (

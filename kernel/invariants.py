@@ -23,6 +23,8 @@ from kernel.mm.replace import IN_FILE, replacement_of
 from kernel.mm.shootdown import CoreTlb, generation
 from kernel.mm.space import AddressSpace
 from kernel.servers.shm import Shm
+from kernel.servers.sockets import Sockets
+from kernel.task.descriptors import Handle
 from kernel.task.process import BLOCKED, READY, RUNNING
 
 
@@ -37,6 +39,7 @@ def check(kernel: Kernel) -> None:
         *threads(kernel),
         *descriptors(kernel),
         *shared_segments(kernel),
+        *parcels(kernel),
         *vas_invariants.views(kernel),
         *vas_invariants.counts(kernel),
     ]
@@ -286,6 +289,7 @@ def descriptors(kernel: Kernel) -> Iterator[str]:
             kernel.ipc.well_known.names,
             kernel.ipc.well_known.system,
             kernel.ipc.well_known.shm,
+            kernel.ipc.well_known.sockets,
         ),
         *(
             kernel.ipc.well_known.console_input,
@@ -304,6 +308,44 @@ def descriptors(kernel: Kernel) -> Iterator[str]:
     for thread in kernel.tasks.threads.values():
         if thread.call is not None and thread.call.opened is not None:
             holds[thread.call.opened] += 1
+    flying = _in_flight(kernel)
+    holds.update(flying)
     for handle, count in holds.items():
         if handle.holds != count:
             yield f"a handle should have {count} holders, has {handle.holds}"
+        if handle.in_flight != flying[handle]:
+            yield f"a handle is in {flying[handle]} parcels, and counts {handle.in_flight}"
+
+
+def _in_flight(kernel: Kernel) -> Counter[Handle]:
+    """How many parcels hold each handle."""
+    parcels = kernel.ipc.parcels.parcels.values()
+    return Counter(handle for parcel in parcels for handle in parcel.handles)
+
+
+def parcels(kernel: Kernel) -> Iterator[str]:
+    """A parcel waits in one message of the socket that it is for, and a process can receive it."""
+    known, server = kernel.ipc.parcels, kernel.ipc.servers.get("sockets")
+    if known.dropped or known.suspect or known.unreachable():
+        yield "descriptors are in flight that no process can receive"
+    users: Counter[int] = Counter()
+    places = {number: key for key, some in known.waiting.items() for number in some}
+    for number, parcel in known.parcels.items():
+        users[parcel.uid] += len(parcel.handles)
+        if places.get(number) != parcel.receiver:
+            yield f"parcel {number} does not wait where it is noted"
+    if dict(users) != known.users or len(places) != len(known.parcels):
+        yield "the counts of descriptors in flight are wrong"
+    if not isinstance(server, Sockets):
+        return
+    endpoint, used = kernel.ipc.well_known.sockets.endpoint, Counter[int]()
+    for badge, socket in server.open.items():
+        for packet in socket.queue:
+            used[packet.sender] += packet.cost
+            if packet.parcel and places.pop(packet.parcel, None) != (endpoint, badge):
+                yield f"parcel {packet.parcel} is in socket {badge}, and is not known to be there"
+    if places:
+        yield f"parcels {sorted(places)} are in no message"
+    for badge, socket in server.open.items():
+        if socket.used != used[badge]:
+            yield f"socket {badge} should account for {used[badge]} bytes, has {socket.used}"

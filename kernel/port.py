@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw.devices import TERMINAL
 from hw.paging import ADDRESS
-from kernel.abi.message import ProcessInfo, RegionInfo, ThreadInfo
+from kernel.abi.message import ANYTHING, ProcessInfo, RegionInfo, ThreadInfo
 from kernel.abi.nodes import FILES_DEVICE, Stat
 from kernel.abi.shm import SegmentStatus
 from kernel.mm import file_pages, rmap, truncate
@@ -18,7 +18,7 @@ from kernel.mm.space import AddressSpace
 from kernel.sched.usage import process_usage, thread_usage
 from kernel.task import limits
 from kernel.task.clock import cycles_at, now_nanoseconds
-from kernel.task.descriptors import Handle
+from kernel.task.descriptors import PROCESSES, Handle
 from kernel.task.process import READY, RUNNING, Process, Thread
 from kernel.vas import listing as vas_listing
 from kernel.wait import jobs, signals
@@ -34,8 +34,11 @@ class CorePort:
     kernel: Kernel
     endpoint: int
 
-    def changed(self, badge: int) -> None:
-        self.kernel.ready.changed(self.endpoint, badge)
+    def changed(self, badge: int, events: int = ANYTHING) -> None:
+        self.kernel.ready.changed(self.endpoint, badge, events)
+
+    def discard(self, parcel: int) -> None:
+        self.kernel.ipc.parcels.discard(parcel)
 
     def now(self) -> int:
         return now_nanoseconds(self.kernel.tasks.now())
@@ -249,6 +252,8 @@ class CorePort:
     def name_of(self, endpoint: int, badge: int) -> bytes:
         if not endpoint:
             return b"anon_inode:[eventpoll]"
+        if endpoint == PROCESSES:
+            return b"anon_inode:[pidfd]"
         if not self.kernel.ipc.serves_files(Handle(endpoint, badge)):
             return b"anon_inode:[endpoint]"
         return self.kernel.ipc.ask(endpoint, badge, "path").data

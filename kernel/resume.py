@@ -109,9 +109,10 @@ def _interrupt(kernel: Kernel, thread: Thread, core: Core, call: Call) -> None:
     kernel.ipc.cancel(thread, call)
     thread.call = None
     restarts = action is not None and action.flags & SA_RESTART
-    if not call.done and restarts and _may_restart(kernel, call):
+    moved = call.messages or call.done
+    if not moved and restarts and _may_restart(kernel, call):
         return
-    result = call.done or -E.INTR
+    result = moved or -E.INTR
     if kernel.machine.trace:
         rip = core.state.rip
         kernel.machine.trace.emit(

@@ -33,6 +33,7 @@ from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
 from kernel.servers.files import Files
 from kernel.servers.pipes import Pipes
+from kernel.servers.sockets import Sockets
 from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Signal
@@ -190,6 +191,10 @@ def left_open(kernel: Kernel) -> Iterator[str]:
             yield f"inode {node.number} has no name and stays"
     if pipes.open:
         yield f"{len(pipes.open)} pipes and events are left"
+    sockets = kernel.ipc.servers["sockets"]
+    assert isinstance(sockets, Sockets)
+    if sockets.open or kernel.ipc.parcels.parcels:
+        yield f"{len(sockets.open)} sockets are left, {len(kernel.ipc.parcels.parcels)} parcels"
     if kernel.ready.watchers or kernel.ready.interests:
         yield f"somebody still waits: {kernel.ready.watchers} {kernel.ready.interests}"
     for name in kernel.ipc.restarts:

@@ -47,9 +47,19 @@ class E(IntEnum):
     LOOP = 40
     OVERFLOW = 75
     NOTSOCK = 88
+    MSGSIZE = 90
+    NOPROTOOPT = 92
+    PROTONOSUPPORT = 93
+    SOCKTNOSUPPORT = 94
     OPNOTSUPP = 95
     AFNOSUPPORT = 97
+    CONNRESET = 104
+    NOBUFS = 105
+    ISCONN = 106
+    NOTCONN = 107
+    TOOMANYREFS = 109
     TIMEDOUT = 110
+    CONNREFUSED = 111
 
 
 class KernelError(Exception):

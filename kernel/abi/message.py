@@ -33,6 +33,23 @@ The caller of `read` wants `count` bytes, and its memory has `room` for at most 
 server gives no more away (`fitting`).  The caller of `write` wants to write `count` bytes; those
 that its memory shows come with the message.  -EFAULT says that nothing could be moved.
 
+Sockets understand these too (socket(7), unix(7)); an identity is process, user and group:
+
+    pair        type, effective uid, gid           words: the badges of two connected sockets
+    send        count, identity        bytes       caps in: a parcel.  result: how many bytes were
+                or nothing                         taken; words: the badge that got the parcel
+    receive     count, room, flags,                data; result: the length of a message; words:
+                identity or nothing                flags, 1: of a stream, 1: the identity is told,
+                                                   the identity; caps: a parcel
+    shutdown    how
+    getopt      level, option                      data: the value
+    setopt      level, option          the value
+    fail        error number                       the next call finds it, as if it came by itself
+    name        1: of the other one                data: struct sockaddr
+
+A *parcel* is what the core keeps of descriptors on their way, under a capability id.  A server
+that loses a message discards its parcel.
+
 These have a path as data, which starts at the directory `badge`; an empty path means the node
 itself.  The third column says what follows the path behind a NUL:
 
@@ -68,6 +85,8 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.shm import SegmentStatus
 
 MOVED = 1
+ANYTHING = -1
+"""All the events of poll(2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,8 +268,14 @@ class Port(Protocol):
     endpoint: int
     """Where the server is reached."""
 
-    def changed(self, badge: int) -> None:
-        """Calls that wait for this badge may succeed now: try them again."""
+    def changed(self, badge: int, events: int = ANYTHING) -> None:
+        """Calls that wait for this badge may succeed now: try them again.
+
+        `events`: what has become possible (POLLIN ...), if the server knows.
+        """
+
+    def discard(self, parcel: int) -> None:
+        """The message that descriptors travelled in is lost: they are closed."""
 
     def now(self) -> int:
         """The time of day, in nanoseconds since the epoch, from the cycle clock."""

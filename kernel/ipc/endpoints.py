@@ -13,6 +13,7 @@ from hw import costs, trace
 from hw.machine import Machine
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.abi.message import Message, Port, Reply, Server
+from kernel.ipc.parcels import Parcels
 from kernel.log import Log
 from kernel.mm.objects import MemoryObject
 from kernel.sched.tasks import Tasks
@@ -53,6 +54,7 @@ class WellKnown:
     names: Handle
     system: Handle
     shm: Handle
+    sockets: Handle
     console_input: Handle
     console: Handle
     console_errors: Handle
@@ -83,6 +85,11 @@ class Endpoints:
     made: int = 0
     ending: int = 0
     """The process whose memory is being given back."""
+    parcels: Parcels = field(init=False)
+    """Descriptors on their way."""
+
+    def __post_init__(self) -> None:
+        self.parcels = Parcels(self.machine)
 
     # Endpoints ------------------------------------------------------------------------------
 
@@ -107,9 +114,26 @@ class Endpoints:
         self.ready.server_restarted(self.ports[name].endpoint)
 
     def close(self, handle: Handle) -> None:
-        """A descriptor goes; the last one tells the server, or ends a program's endpoint."""
+        """A descriptor goes; the last one tells the server, or ends a program's endpoint.
+
+        With a socket go the messages in it, and with them the descriptors that travel there.
+        """
+        self._let_go(handle)
+        self._close_lost()
+
+    def _close_lost(self) -> None:
+        """Close what lost messages held.  That can lose more of them, so it goes step by step."""
+        while self.parcels.dropped or self.parcels.suspect:
+            if self.parcels.dropped:
+                self._let_go(self.parcels.dropped.pop())
+            else:
+                self.parcels.collect()
+
+    def _let_go(self, handle: Handle) -> None:
         handle.holds -= 1
         if handle.holds:
+            if handle.in_flight:
+                self.parcels.note_closed(handle)
             return
         self.ready.closed(handle)
         endpoint = self.endpoints.get(handle.endpoint)
@@ -323,6 +347,8 @@ class Endpoints:
         reply = self._serve(endpoint.server, message)
         self._emit_reply(message.id, reply)
         self.machine.charge(costs.MESSAGE)
+        if self.parcels.dropped:
+            self._close_lost()
         return reply
 
     def _emit_message(self, message: Message) -> None:

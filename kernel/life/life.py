@@ -22,7 +22,7 @@ from kernel.sched.tasks import Tasks
 from kernel.sched.usage import memory_usage, process_usage, thread_usage
 from kernel.task import limits
 from kernel.task.credentials import Credentials
-from kernel.task.descriptors import Descriptors, Handle
+from kernel.task.descriptors import PROCESSES, Descriptors, Handle
 from kernel.task.process import (
     DEAD,
     MAX_TASKS,
@@ -425,6 +425,7 @@ class Life:
         belongings.drop_of_process(self.ipc, process)
         self.ipc.abandon(process)
         process.zombie, process.exit_status = True, status
+        self.ipc.ready.changed(PROCESSES, process.pid)
         if status & 0x7F:
             self._note_killed(process, signals.name(status & 0x7F))
         self._hand_over_children(process)
@@ -466,7 +467,7 @@ class Life:
             if child.zombie and heir is not None:
                 self._tell_parent(heir, child)
             elif child.zombie:
-                del self.tasks.processes[child.pid]
+                self._forget(child)
         process.children = []
 
     def _heir(self, process: Process) -> Process | None:
@@ -557,7 +558,11 @@ class Life:
 
     def _reap(self, parent: Process, child: Process) -> None:
         parent.children.remove(child)
-        del self.tasks.processes[child.pid]
+        self._forget(child)
+
+    def _forget(self, process: Process) -> None:
+        del self.tasks.processes[process.pid]
+        self.ipc.ready.changed(PROCESSES, process.pid)
 
 
 def _change(child: Process, code: int, status: int, wait_status: int, usage: Usage) -> Change:

@@ -11,25 +11,13 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.ioctls import FIONREAD
 from kernel.abi.message import BY_PATH, Message, Port, Reply, refuse_path
 from kernel.abi.nodes import POLLERR, POLLHUP, POLLIN, POLLOUT, S_IFIFO, Stat
+from kernel.servers.slots import Slot, pieces
 
 DEVICE = 9
 """What stat(2) says the pipes are on."""
 SLOT_BYTES, SLOT_SHIFT, SLOTS, MAX_SLOTS = 4_096, 12, 16, 256
 """A pipe has places for pages (pipe(7)): PIPE_BUF, the capacity at first, and its limit."""
 EVENT_LIMIT = (1 << 64) - 1
-
-
-@dataclass(slots=True)
-class Slot:
-    """A page on its way: `data` from `start` on is still to read."""
-
-    data: bytearray
-    start: int = 0
-
-    @property
-    def left(self) -> int:
-        """How many bytes are still to read."""
-        return len(self.data) - self.start
 
 
 @dataclass(slots=True)
@@ -66,19 +54,11 @@ class Pipe:
         """
         if not self.slots and self.writers and count:
             raise KernelError(E.AGAIN)
-        found = bytearray()
-        while self.slots and count > len(found):
-            slot = self.slots[0]
-            piece = slot.data[slot.start :][: count - len(found)]
-            if len(found) + len(piece) > room:
-                if not found:
-                    raise KernelError(E.FAULT)
-                break
-            found += piece
+        found = list(pieces(self.slots, count, room)) if count else []
+        for slot, piece in found:
             slot.start += len(piece)
-            if not slot.left:
-                del self.slots[0]
-        return bytes(found)
+        self.slots = [slot for slot in self.slots if slot.left]
+        return b"".join(piece for _, piece in found)
 
     def write(self, data: bytes, count: int) -> int:
         """Take as much of a write of `count` bytes as fits; returns how much.

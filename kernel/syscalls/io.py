@@ -8,11 +8,14 @@ from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
 from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY
 from kernel.kernel import Kernel
+from kernel.syscalls import messages
+from kernel.syscalls.messages import is_socket
 from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, Size, syscall
 from kernel.syscalls.transfer import (
     CHUNK_BYTES,
     MAX_OFFSET,
     MAX_TRANSFER_BYTES,
+    Buffers,
     ask,
     buffer,
     push,
@@ -54,21 +57,22 @@ def _at(t: Thread, open_for: Callable[[Thread, int], Handle], fd: int, offset: i
     return handle
 
 
-@syscall(0, owner="files")
+@syscall(0, owner="files", restarts_timed=False)
 def read(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Read up to `count` bytes; 0 at the end.  EBADF; EFAULT; EINTR; EAGAIN; EISDIR; EINVAL."""
-    handle = readable(t, fd)
-    return take(k, t, handle, buffer(t, buf, count))
+    return _read(k, t, readable(t, fd), buffer(t, buf, count))
 
 
-@syscall(1, owner="files")
+@syscall(1, owner="files", restarts_timed=False)
 def write(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size) -> int:
     """Write up to `count` bytes; returns how many.
 
     EBADF; EFAULT; EINTR; EAGAIN; EPIPE, with SIGPIPE; ENOSPC; EFBIG; EINVAL.
     """
-    handle = writable(t, fd)
-    return put(k, t, handle, buffer(t, buf, count))
+    handle, source = writable(t, fd), buffer(t, buf, count)
+    return (
+        messages.send(k, t, handle, source) if is_socket(k, handle) else put(k, t, handle, source)
+    )
 
 
 @syscall(17, owner="files")
@@ -85,18 +89,26 @@ def pwrite64(k: Kernel, t: Thread, fd: Fd, buf: Ptr, count: Size, offset: Long) 
     return put(k, t, handle, buffer(t, buf, count), offset)
 
 
-@syscall(19, owner="files")
+@syscall(19, owner="files", restarts_timed=False)
 def readv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Read into several buffers, one after the other.  As read; EINVAL: too many."""
-    handle = readable(t, fd)
-    return take(k, t, handle, vectors(t, iov, count))
+    return _read(k, t, readable(t, fd), vectors(t, iov, count))
 
 
-@syscall(20, owner="files")
+def _read(k: Kernel, t: Thread, handle: Handle, buffers: Buffers) -> int:
+    """From a socket, nothing is nothing at once, and not an empty message."""
+    if not is_socket(k, handle):
+        return take(k, t, handle, buffers)
+    return messages.receive(k, t, handle, buffers) if buffers.size_bytes else 0
+
+
+@syscall(20, owner="files", restarts_timed=False)
 def writev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
     """Write several buffers as if they were one.  As write; EINVAL: too many."""
-    handle = writable(t, fd)
-    return put(k, t, handle, vectors(t, iov, count))
+    handle, source = writable(t, fd), vectors(t, iov, count)
+    if not is_socket(k, handle):
+        return put(k, t, handle, source)
+    return messages.send(k, t, handle, source) if source.size_bytes else 0
 
 
 @syscall(295, owner="files")
@@ -236,7 +248,7 @@ def sync(k: Kernel, t: Thread) -> int:
 def fadvise64(k: Kernel, t: Thread, fd: Fd, offset: Long, length: Long, advice: Int) -> int:
     """Take advice on a file, which changes nothing here.  EBADF; ESPIPE; EINVAL."""
     handle = t.descriptors.get(fd)
-    if not handle.seekable:
+    if not handle.seekable and not is_socket(k, handle):
         raise KernelError(E.SPIPE)
     if not 0 <= advice <= 5 or length < 0:
         raise KernelError(E.INVAL)

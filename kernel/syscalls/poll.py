@@ -21,12 +21,11 @@ from kernel.kernel import Kernel
 from kernel.syscalls.descriptors import install
 from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
 from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
-from kernel.task.descriptors import MAX_DESCRIPTORS, Handle
+from kernel.task.descriptors import MAX_DESCRIPTORS, PROCESSES, Handle
 from kernel.task.process import Thread
 from kernel.wait import signals
-from kernel.wait.ready import Epoll, Interest, keys_of
+from kernel.wait.ready import ALWAYS, Epoll, Interest, keys_of
 
-ALWAYS = POLLERR | POLLHUP
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 EPOLLONESHOT, EPOLLET = 1 << 30, 1 << 31
 PRIVATE_BITS = EPOLLONESHOT | EPOLLET | 1 << 29 | 1 << 28
@@ -45,11 +44,22 @@ def ready(k: Kernel, t: Thread, handle: Handle | None, events: int) -> int:
         return POLLNVAL
     if isinstance(handle, Epoll):
         return events & POLLIN if _report(k, t, handle, 1, peek=True) else 0
-    if not k.ipc.serves_files(handle):
+    if handle.endpoint == PROCESSES:
+        mask = _end_of(k, handle.badge)
+    elif k.ipc.serves_files(handle):
+        mask = k.ipc.call(t, handle, "poll").result
+    else:
         return events & (POLLIN | POLLOUT)
-    mask = k.ipc.call(t, handle, "poll").result
     normal = (POLLRDNORM if mask & POLLIN else 0) | (POLLWRNORM if mask & POLLOUT else 0)
     return (mask | normal) & (events | ALWAYS)
+
+
+def _end_of(k: Kernel, pid: int) -> int:
+    """What there is to poll of a process: it has ended, and its parent has waited for it."""
+    process = k.tasks.processes.get(pid)
+    if process is None:
+        return POLLIN | POLLHUP
+    return POLLIN if process.zombie else 0
 
 
 def wait(k: Kernel, t: Thread, wanted: Sequence[Wanted], timeout: int | None) -> list[int]:
@@ -220,8 +230,8 @@ def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> in
     epoll = _instance(t, epfd)
     if handle is epoll:
         raise KernelError(E.INVAL)
-    nested = isinstance(handle, Epoll)
-    if not nested and (handle.seekable or not k.ipc.serves_files(handle)):
+    waits = isinstance(handle, Epoll) or handle.endpoint == PROCESSES
+    if not waits and (handle.seekable or not k.ipc.serves_files(handle)):
         raise KernelError(E.PERM)
     given = t.space.read(event, _EVENT.size) if op != EPOLL_CTL_DEL else bytes(_EVENT.size)
     events, data = _EVENT.unpack(given)

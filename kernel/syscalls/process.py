@@ -27,7 +27,7 @@ from kernel.task import limits
 from kernel.task.process import Thread
 from kernel.wait.signals import SIGCHLD
 
-P_ALL, P_PID, P_PGID = 0, 1, 2
+P_ALL, P_PID, P_PGID, P_PIDFD = range(4)
 WNOTHREAD = 0x2000_0000
 WAIT4_OPTIONS = WNOHANG | WSTOPPED | WCONTINUED | WNOTHREAD | WALL | WCLONE
 WAITID_OPTIONS = WAIT4_OPTIONS | WEXITED | WNOWAIT
@@ -142,12 +142,13 @@ def waitid(k: Kernel, t: Thread, kind: Int, id: Pid, info: Ptr, options: Flags, 
     """Wait as wait4 does, but only for the changes in `options`, and store one as a siginfo_t.
 
     WNOWAIT: the next wait can report the same change.
-    ECHILD; EINVAL: no such kind or options; EINTR; EFAULT.
+    ECHILD; EINVAL: no such kind or options; EINTR; EFAULT; of a descriptor for a process (P_PIDFD):
+    EBADF; EAGAIN: it does not wait, and there is none yet.
     """
     if options & ~WAITID_OPTIONS or not options & (WEXITED | WSTOPPED | WCONTINUED):
         raise KernelError(E.INVAL)
     try:
-        change = k.life.wait(t.process, _which(t, kind, id), options)
+        change = _wait_for(k, t, kind, id, options)
     except KernelError:
         _tell(t, info, Change())
         raise
@@ -155,6 +156,19 @@ def waitid(k: Kernel, t: Thread, kind: Int, id: Pid, info: Ptr, options: Flags, 
     if change.pid and usage:
         t.space.write(usage, pack_rusage(change.usage))
     return 0
+
+
+def _wait_for(k: Kernel, t: Thread, kind: int, id: int, options: int) -> Change:
+    if kind != P_PIDFD:
+        return k.life.wait(t.process, _which(t, kind, id), options)
+    if id >> 31:
+        raise KernelError(E.INVAL)
+    handle = t.descriptors.process(id)
+    waits = WNOHANG if not handle.blocks else 0
+    change = k.life.wait(t.process, handle.badge, options | waits)
+    if not change.pid and not options & WNOHANG:
+        raise KernelError(E.AGAIN)
+    return change
 
 
 def _which(t: Thread, kind: int, id: int) -> int:

@@ -135,13 +135,13 @@ def kill(k: Kernel, t: Thread, pid: Pid, number: Int) -> int:
 
     Signal 0 only checks.  ESRCH: no such process; EPERM: only other users', and not root; EINVAL.
     """
-    _check_number(number)
+    check_number(number)
     found = _targets(k, t.process, pid)
-    allowed = [p for p in found if _may_signal(t.process, p, number)]
+    allowed = [p for p in found if may_signal(t.process, p, number)]
     if not allowed:
         raise KernelError(E.PERM if found else E.SRCH)
     for process in allowed if number else []:
-        signals.send(k.tasks, process, _from(t, number, SI_USER))
+        signals.send(k.tasks, process, from_caller(t, number, SI_USER))
     return 0
 
 
@@ -150,13 +150,13 @@ def tgkill(k: Kernel, t: Thread, pid: Pid, tid: Pid, number: Int) -> int:
     """Send a signal to one thread of a process.  ESRCH; EPERM; EINVAL."""
     if pid <= 0:
         raise KernelError(E.INVAL)
-    return _to_thread(k, t, pid, tid, _from(t, number, SI_TKILL))
+    return _to_thread(k, t, pid, tid, from_caller(t, number, SI_TKILL))
 
 
 @syscall(200)
 def tkill(k: Kernel, t: Thread, tid: Pid, number: Int) -> int:
     """Send a signal to one thread.  ESRCH; EPERM; EINVAL."""
-    return _to_thread(k, t, 0, tid, _from(t, number, SI_TKILL))
+    return _to_thread(k, t, 0, tid, from_caller(t, number, SI_TKILL))
 
 
 def _to_thread(k: Kernel, t: Thread, pid: int, tid: int, signal: Signal) -> int:
@@ -165,8 +165,8 @@ def _to_thread(k: Kernel, t: Thread, pid: int, tid: int, signal: Signal) -> int:
     target = k.tasks.threads.get(tid)
     if target is None or pid not in (0, target.pid):
         raise KernelError(E.SRCH)
-    _check_number(signal.number)
-    if not _may_signal(t.process, target.process, signal.number):
+    check_number(signal.number)
+    if not may_signal(t.process, target.process, signal.number):
         raise KernelError(E.PERM)
     if signal.number and not signals.send(k.tasks, target.process, signal, target):
         raise KernelError(E.AGAIN)
@@ -177,14 +177,14 @@ def _to_thread(k: Kernel, t: Thread, pid: int, tid: int, signal: Signal) -> int:
 def rt_sigqueueinfo(k: Kernel, t: Thread, pid: Pid, number: Int, info: Ptr) -> int:
     """Send a signal with a siginfo_t of the caller's.  EPERM: a code of the kernel or of kill, or
     another user's process; ESRCH; EINVAL; EAGAIN: too many are pending; EFAULT."""
-    signal = _read_siginfo(t, number, info)
+    signal = read_siginfo(t, number, info)
     if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
         raise KernelError(E.PERM)
     target = jobs.process_of(k.tasks, pid)
     if target is None:
         raise KernelError(E.SRCH)
-    _check_number(number)
-    if not _may_signal(t.process, target, number):
+    check_number(number)
+    if not may_signal(t.process, target, number):
         raise KernelError(E.PERM)
     if number and not signals.send(k.tasks, target, signal):
         raise KernelError(E.AGAIN)
@@ -194,7 +194,7 @@ def rt_sigqueueinfo(k: Kernel, t: Thread, pid: Pid, number: Int, info: Ptr) -> i
 @syscall(297)
 def rt_tgsigqueueinfo(k: Kernel, t: Thread, pid: Pid, tid: Pid, number: Int, info: Ptr) -> int:
     """As rt_sigqueueinfo, but to one thread of a process."""
-    signal = _read_siginfo(t, number, info)
+    signal = read_siginfo(t, number, info)
     if pid <= 0 or tid <= 0:
         raise KernelError(E.INVAL)
     if pid != t.pid and (signal.code >= 0 or signal.code == SI_TKILL):
@@ -202,7 +202,8 @@ def rt_tgsigqueueinfo(k: Kernel, t: Thread, pid: Pid, tid: Pid, number: Int, inf
     return _to_thread(k, t, pid, tid, signal)
 
 
-def _read_siginfo(t: Thread, number: int, at: int) -> Signal:
+def read_siginfo(t: Thread, number: int, at: int) -> Signal:
+    """What a siginfo_t of the caller's says.  Raises EFAULT."""
     _, _, code, _, pid, uid, value = _SIGINFO.unpack(t.space.read(at, _SIGINFO.size))
     return Signal(number, code, pid=pid, uid=uid, value=value)
 
@@ -226,12 +227,14 @@ def _check(number: int, mask_size: int) -> None:
         raise KernelError(E.INVAL)
 
 
-def _check_number(number: int) -> None:
+def check_number(number: int) -> None:
+    """EINVAL: there is no such signal."""
     if not 0 <= number <= SIGNALS:
         raise KernelError(E.INVAL)
 
 
-def _from(t: Thread, number: int, code: int) -> Signal:
+def from_caller(t: Thread, number: int, code: int) -> Signal:
+    """A signal that the calling process sends."""
     return Signal(number, code, pid=t.pid, uid=t.process.credentials.real_uid)
 
 
@@ -245,7 +248,7 @@ def _targets(k: Kernel, sender: Process, pid: int) -> list[Process]:
     return jobs.members(k.tasks, -pid or sender.group)
 
 
-def _may_signal(sender: Process, target: Process, number: int) -> bool:
+def may_signal(sender: Process, target: Process, number: int) -> bool:
     """Root may, and so may a sender whose real or effective uid is the target's real or saved one.
     SIGCONT may go to the whole session (kill(2))."""
     mine, other = sender.credentials, target.credentials

@@ -9,6 +9,9 @@ from kernel.abi.nodes import O_NONBLOCK, O_RDWR
 
 MAX_DESCRIPTORS = 1024
 """The default RLIMIT_NOFILE."""
+PROCESSES = -1
+"""The endpoint of descriptors for processes (pidfd_open(2)), whose badge is the pid.  There is no
+server behind it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -16,8 +19,8 @@ class Handle:
     """An open file description (open(2)), which descriptors of one or several processes share.
 
     The server behind `endpoint` knows it by its `badge`.  `flags` are the access mode, O_APPEND,
-    O_NONBLOCK and O_PATH.  Only a `seekable` one has an `offset`.  It is closed when no descriptor
-    `holds` it any more.
+    O_NONBLOCK and O_PATH.  Only a `seekable` one has an `offset`.  It is closed when nothing
+    `holds` it any more: no descriptor, and no message that it travels in (`kernel.ipc.parcels`).
     """
 
     endpoint: int
@@ -26,6 +29,11 @@ class Handle:
     flags: int = O_RDWR
     seekable: bool = False
     offset: int = 0
+    in_flight: int = 0
+    """How many of the holds are those of messages."""
+    receive_limit: int = 0
+    send_limit: int = 0
+    """How many cycles a call on a socket waits at most; 0: for ever; -1: it does not wait."""
 
     @property
     def blocks(self) -> bool:
@@ -95,6 +103,13 @@ class Descriptors:
             handle.holds += 1
         held, closing = dict(self.handles), set(self.closes_on_exec)
         return Descriptors(held, closing, self.first_free, self.limit)
+
+    def process(self, number: int) -> Handle:
+        """A descriptor for a process.  Raises EBADF: it is none."""
+        handle = self.get(number)
+        if handle.endpoint != PROCESSES:
+            raise KernelError(E.BADF)
+        return handle
 
     def get(self, number: int) -> Handle:
         """Raises EBADF."""

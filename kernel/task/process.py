@@ -265,6 +265,12 @@ class Call:
     """How many `replies` the handler has taken since it began."""
     done: int = 0
     """Bytes that were moved already."""
+    told: tuple[int, ...] = ()
+    """Who sent those of a socket: process, user and group."""
+    messages: int = 0
+    """Whole messages that were moved already, by a call for several."""
+    until: int = 0
+    """When such a call shall end after the message that it is at; in cycles."""
     opened: Handle | None = None
     """A FIFO that waits for its other end."""
     watched: list[tuple[int, int]] = field(default_factory=list)

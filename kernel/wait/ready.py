@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kernel.abi.errno import Blocked
+from kernel.abi.message import ANYTHING
+from kernel.abi.nodes import POLLERR, POLLHUP, POLLIN, POLLRDNORM
 from kernel.sched.tasks import Tasks
 from kernel.task.descriptors import Handle
 from kernel.task.process import Call, Thread
 
+ALWAYS = POLLERR | POLLHUP
+"""What poll(2) and epoll(7) tell unasked."""
 Key = tuple[int, int]
 """Endpoint and badge: what a server says has changed."""
 
@@ -77,16 +81,17 @@ class Readiness:
         watching = self.interests.get((epoll.endpoint, epoll.badge), ())
         return max((1 + self.outside(interest.owner) for interest in watching), default=0)
 
-    def _arm(self, key: Key) -> None:
+    def _arm(self, key: Key, events: int) -> None:
         """Report a change by edge, in every instance around too."""
         for interest in self.interests.get(key, ()):
-            interest.armed = True
-            self._arm((interest.owner.endpoint, interest.owner.badge))
+            if (interest.events | ALWAYS) & events:
+                interest.armed = True
+                self._arm((interest.owner.endpoint, interest.owner.badge), POLLIN | POLLRDNORM)
 
-    def changed(self, endpoint: int, badge: int) -> None:
+    def changed(self, endpoint: int, badge: int, events: int = ANYTHING) -> None:
         """The threads that wait for this badge try again."""
         key = endpoint, badge
-        self._arm(key)
+        self._arm(key, events)
         if self.tasks.channels:
             self.tasks.wake(("ready", endpoint, badge))
             for tid in list(self.watchers.get(key, ())):

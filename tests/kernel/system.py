@@ -22,6 +22,7 @@ from kernel.kernel import Kernel
 from kernel.life import delivery
 from kernel.life.life import Life
 from kernel.log import LOG
+from kernel.servers.sockets import Sockets
 from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Call, Process, Thread
@@ -47,6 +48,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "nullcall": ("20",),
     "overcommit": ("20", "2", "1"),
     "pages": ("100",),
+    "passing": (),
     "pie": (),
     "pingpong": ("5",),
     "racy": ("3", "3000"),
@@ -352,6 +354,9 @@ class System:
             yield f"{used} frames are in use, files and init own {owned}"
         if kernel.tasks.threads or kernel.tasks.channels or kernel.memory.shootdowns.open:
             yield "there are threads, sleepers or shootdowns"
+        sockets = kernel.ipc.servers["sockets"]
+        if kernel.ipc.parcels.parcels or (isinstance(sockets, Sockets) and sockets.open):
+            yield "there are sockets, or descriptors in flight"
 
     def ask(self, name: str, *arguments: int, thread: Thread | None = None) -> int:
         """Call a handler directly, without the emulator; an error is its negated number."""

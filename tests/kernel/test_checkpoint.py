@@ -30,7 +30,10 @@ from kernel.kernel import Kernel
 from tests.kernel.asm import Program
 from tests.kernel.system import BUILT_IN, SMALL, System, boot_program, run_python
 
-PROGRAMS = ["cow", "forks", "many", "matmul", "pingpong", "racy", "sha256", "signals", "threads"]
+PROGRAMS = [
+    *("cow", "forks", "many", "matmul", "passing", "pingpong", "racy", "sha256", "signals"),
+    "threads",
+]
 
 GO_ON = """
 import struct, sys

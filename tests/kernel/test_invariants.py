@@ -29,7 +29,9 @@ def test_all_invariants_hold_after_every_trap(name: str, cpus: int) -> None:
 
 @pytest.mark.parametrize("shape", [{"pcid": False}, {"pcids": 2}, {"pcids": 1}], ids=str)
 @pytest.mark.parametrize("cpus", [1, 2, 4])
-@pytest.mark.parametrize("name", ["forks", "many", "signals", "threads", "cow", "pingpong"])
+@pytest.mark.parametrize(
+    "name", ["forks", "many", "passing", "signals", "threads", "cow", "pingpong"]
+)
 def test_the_invariants_hold_without_tags_and_with_few(
     name: str, cpus: int, shape: dict[str, int]
 ) -> None:

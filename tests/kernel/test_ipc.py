@@ -459,7 +459,7 @@ class Nobody:
 
 
 @pytest.mark.parametrize(
-    "name", ["console", "devices", "files", "names", "pipes", "proc", "system"]
+    "name", ["console", "devices", "files", "names", "pipes", "proc", "sockets", "system"]
 )
 def test_a_server_refuses_what_it_does_not_know_and_lives_on(name: str) -> None:
     kernel = still().kernel

@@ -46,8 +46,20 @@ int *__errno_location(void); /* each thread has its own */
 #define ELOOP 40
 #define EIDRM 43
 #define EOVERFLOW 75
-#define EOPNOTSUPP 95
+#define ENOTSOCK 88
 #define EDESTADDRREQ 89
+#define EMSGSIZE 90
+#define ENOPROTOOPT 92
+#define EPROTONOSUPPORT 93
+#define ESOCKTNOSUPPORT 94
+#define EOPNOTSUPP 95
+#define EAFNOSUPPORT 97
+#define ECONNRESET 104
+#define ENOBUFS 105
+#define EISCONN 106
+#define ENOTCONN 107
+#define ETOOMANYREFS 109
 #define ETIMEDOUT 110
+#define ECONNREFUSED 111
 
 #endif

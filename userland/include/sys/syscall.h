@@ -46,6 +46,16 @@
 #define SYS_setitimer 38
 #define SYS_getpid 39
 #define SYS_sendfile 40
+#define SYS_sendto 44
+#define SYS_recvfrom 45
+#define SYS_sendmsg 46
+#define SYS_recvmsg 47
+#define SYS_shutdown 48
+#define SYS_getsockname 51
+#define SYS_getpeername 52
+#define SYS_socketpair 53
+#define SYS_setsockopt 54
+#define SYS_getsockopt 55
 #define SYS_clone 56
 #define SYS_fork 57
 #define SYS_vfork 58
@@ -152,7 +162,9 @@
 #define SYS_pipe2 293
 #define SYS_preadv 295
 #define SYS_pwritev 296
+#define SYS_recvmmsg 299
 #define SYS_prlimit64 302
+#define SYS_sendmmsg 307
 #define SYS_process_vm_readv 310
 #define SYS_process_vm_writev 311
 #define SYS_renameat2 316
@@ -162,7 +174,10 @@
 #define SYS_mlock2 325
 #define SYS_statx 332
 #define SYS_rseq 334
+#define SYS_pidfd_send_signal 424
+#define SYS_pidfd_open 434
 #define SYS_clone3 435
+#define SYS_pidfd_getfd 438
 #define SYS_faccessat2 439
 
 #endif
