@@ -123,15 +123,16 @@ class Socket:
 
         EPIPE; EMSGSIZE: the message is too long; EAGAIN; the error that waits.
         """
+        stream = self.kind == SOCK_STREAM
         if self.kind == SOCK_SEQPACKET:
             self.raise_error()
-        if self.kind != SOCK_STREAM:
-            if count > self.send_bytes - MESSAGE_RESERVE_BYTES:
-                raise KernelError(E.MSGSIZE)
+        if not stream and count > self.send_bytes - MESSAGE_RESERVE_BYTES:
+            raise KernelError(E.MSGSIZE)
+        if not stream:
             self.raise_error()
         if self.shut & NO_SEND:
             raise KernelError(E.PIPE)
-        if self.kind != SOCK_STREAM and self.used >= self.send_bytes:
+        if not stream and self.used >= self.send_bytes:
             raise KernelError(E.AGAIN)
 
     def packets(self, data: bytes, count: int) -> list[Packet]:
@@ -190,12 +191,11 @@ class Socket:
                 found.parcel = packet.parcel
                 packet.parcel = packet.parcel if peek else 0
                 break
-        else:
-            if peek:
-                found.parcel = self._parcel_behind(len(took), first)
         del self.queue[: len(found.gone)]
         found.data = b"".join(took)
         found.whole = len(found.data)
+        if peek and not found.parcel and found.whole == count:
+            found.parcel = self._parcel_behind(len(took), first)
         return found
 
     def _parcel_behind(self, start: int, writer: Identity | None) -> int:
