@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -31,9 +31,6 @@ from kernel.kernel import Kernel
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
 from kernel.sched.weights import WEIGHTS
-from kernel.servers.files import Files
-from kernel.servers.pipes import Pipes
-from kernel.servers.sockets import Sockets
 from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Signal
@@ -43,6 +40,7 @@ from kernel.wait.signals import SIGKILL
 from labs.grading import grade_one
 from labs.lab import all_labs
 from tests.bench import guest
+from tests.kernel.leftovers import left_open
 from tests.kernel.shares import (
     PRE_EMPTIVE,
     PROPORTIONAL,
@@ -177,28 +175,6 @@ def _delete_orphans(kernel: Kernel) -> None:
     shm = kernel.ipc.well_known.shm.endpoint
     for status in kernel.ipc.ports["shm"].shared_segments():
         kernel.ipc.ask(shm, 0, "remove", (status.id,))
-
-
-def left_open(kernel: Kernel) -> Iterator[str]:
-    """What servers and wait queues still hold without any process, and servers that died."""
-    files, pipes = kernel.ipc.servers["files"], kernel.ipc.servers["pipes"]
-    assert isinstance(files, Files)
-    assert isinstance(pipes, Pipes)
-    for node in files.tree.inodes.values():
-        if node.opens:
-            yield f"inode {node.number} ({node.name!r}) has {node.opens} opens"
-        if not node.links:
-            yield f"inode {node.number} has no name and stays"
-    if pipes.open:
-        yield f"{len(pipes.open)} pipes and events are left"
-    sockets = kernel.ipc.servers["sockets"]
-    assert isinstance(sockets, Sockets)
-    if sockets.open or kernel.ipc.parcels.parcels:
-        yield f"{len(sockets.open)} sockets are left, {len(kernel.ipc.parcels.parcels)} parcels"
-    if kernel.ready.watchers or kernel.ready.interests:
-        yield f"somebody still waits: {kernel.ready.watchers} {kernel.ready.interests}"
-    for name in kernel.ipc.restarts:
-        yield f"the server {name} died: {kernel.log.messages}"
 
 
 def _run_for_a_while(kernel: Kernel, check_often: bool, most_instructions: int) -> str:
