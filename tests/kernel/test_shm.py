@@ -24,6 +24,7 @@ from kernel.abi.shm import (
 )
 from kernel.checkpoint import load, save
 from kernel.kernel import Kernel
+from kernel.mm.shootdown import Shootdown
 from kernel.task import limits
 from kernel.task.process import Thread
 from tests.kernel.system import System, still
@@ -150,6 +151,33 @@ def test_an_eager_kernel_gives_all_frames_at_once_and_to_both() -> None:
     system.thread.space.write(HERE, b"seen")
     assert child.space.read(HERE, 4) == b"seen"
     assert segments(system.kernel)[0].attached == 2
+    invariants.check(system.kernel)
+
+
+def test_frames_wait_for_the_shootdowns_that_are_under_way() -> None:
+    """A core that has not answered yet may still have the pages in its TLB."""
+    system = still()
+    id, shootdowns = made(system, 1), system.kernel.memory.shootdowns
+    system.ask("shmat", id, HERE, 0)
+    system.thread.space.write(HERE, b"x")
+    region = system.thread.space.map.find(HERE)
+    assert region is not None
+    pfn = region.object.pages[0]
+    system.ask("shmdt", HERE)
+    shootdowns.open[0] = Shootdown(
+        id=0,
+        space=system.thread.space,
+        generations={},
+        pages=[],
+        frames=[],
+        waiting=1,
+        initiator=shootdowns.current,
+    )
+    assert system.ask("shmctl", id, IPC_RMID, 0) == 0
+    assert shootdowns.limbo == [pfn]
+    del shootdowns.open[0]
+    shootdowns.limbo.clear()
+    shootdowns.release([pfn])
     invariants.check(system.kernel)
 
 
