@@ -138,7 +138,8 @@ static void several(int kind) {
     show(2);
     int error;
     socklen_t size = sizeof error;
-    getsockopt(s[1], SOL_SOCKET, SO_ERROR, &error, &size); /* Linux keeps a number of its own here */
+    /* Linux keeps a number of its own here. */
+    getsockopt(s[1], SOL_SOCKET, SO_ERROR, &error, &size);
     setitimer(ITIMER_REAL, &soon, NULL);
     TRY(receives(s[1], messages, 4, 0, NULL));
     say("%d rings\n", rings), rings = 0;
@@ -172,7 +173,8 @@ static void times(int kind) {
     TRY(recv(s[0], data, 10, 0));
     TRY(read(s[0], data, 10));
     clock_gettime(CLOCK_MONOTONIC, &after);
-    long waited = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+    long waited = (after.tv_sec - before.tv_sec) * 1000;
+    waited += (after.tv_nsec - before.tv_nsec) / 1000000;
     say("%d\n", waited >= 199 && waited < 5000);
     write(s[1], "abc", 3);
     TRY(recv(s[0], data, 10, MSG_WAITALL));

@@ -244,7 +244,8 @@ static void fills(int kind, size_t size, int buffer) {
     long total = 0, sent;
     while ((sent = send(s[0], data, size, MSG_DONTWAIT)) > 0) count++, total += sent;
     ioctl(s[0], TIOCOUTQ, &queued);
-    say("%d messages of %d: %ld bytes, %d, then errno %d\n", count, (int)size, total, queued, errno);
+    int error = errno;
+    say("%d messages of %d: %ld bytes, %d, then %d\n", count, (int)size, total, queued, error);
     events("full", s[0]);
     struct pollfd file = {s[0], POLLOUT, 0};
     while (poll(&file, 1, 0) == 0 && recv(s[1], data, size, MSG_DONTWAIT) > 0) left++;

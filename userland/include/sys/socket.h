@@ -30,6 +30,8 @@
 #define SO_RCVBUF 8
 #define SO_PASSCRED 16
 #define SO_PEERCRED 17
+#define SO_RCVTIMEO 20
+#define SO_SNDTIMEO 21
 #define SO_DOMAIN 39
 #define SCM_RIGHTS 1
 #define SCM_CREDENTIALS 2
