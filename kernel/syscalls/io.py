@@ -129,13 +129,16 @@ def pwritev(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int, offset: Long) ->
 def sendfile(k: Kernel, t: Thread, out: Fd, source: Fd, offset: Ptr, count: Size) -> int:
     """Copy from a file to any descriptor; *offset, if given, is used instead of the file offset.
 
-    EBADF; EINVAL: the source is not a file; as read and write.
+    EBADF; EINVAL: the source is not a file; EFAULT: *offset cannot be stored to; as read and write.
     """
     target, handle = writable(t, out), readable(t, source)
     if not handle.seekable or target.flags & O_APPEND:
         raise KernelError(E.INVAL)
-    if (t.space.read_u64(offset) if offset else 0) > MAX_OFFSET:
-        raise KernelError(E.INVAL)
+    if offset:
+        start = t.space.read(offset, 8)
+        if int.from_bytes(start, "little") > MAX_OFFSET:
+            raise KernelError(E.INVAL)
+        t.space.write(offset, start)  # if that cannot be, nothing has moved yet
     call, total = t.current_call(), min(count, MAX_TRANSFER_BYTES)
     total = within_limit(k, t, target, total, None)
     while call.done < total:

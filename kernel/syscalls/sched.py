@@ -91,10 +91,11 @@ def _may_be_nicer(t: Thread, thread: Thread, nice: int) -> bool:
 
 
 def _thread(k: Kernel, t: Thread, pid: int) -> Thread:
-    """The thread that `pid` names; 0 is the caller.  Raises ESRCH."""
+    """The thread that `pid` names; 0 is the caller.  Raises ESRCH; EPERM: init, which has none."""
     thread = k.tasks.threads.get(pid) if pid else t
     if thread is None:
-        raise KernelError(E.SRCH)
+        process = k.tasks.processes.get(pid)
+        raise KernelError(E.SRCH if process is None or process.zombie else E.PERM)
     return thread
 
 

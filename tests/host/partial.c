@@ -266,6 +266,8 @@ static void sending(void) {
     int to = (int)SAY(open("target", O_RDWR | O_CREAT | O_TRUNC, 0644));
     SAY(write(fd, text, 5 * PAGE));
     SAY(sendfile(to, fd, BAD, 10));
+    static const off_t fixed = 0;
+    SAY(sendfile(to, fd, (off_t *)&fixed, 10));
     SAY(sendfile(to, fd, &at, 10));
     SAY(at);
     SAY(lseek(fd, 0, SEEK_SET));

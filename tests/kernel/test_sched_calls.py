@@ -50,6 +50,12 @@ def test_the_kernels_own_getpriority_is_never_negative() -> None:
         assert system.ask("getpriority", PROCESS, 0) == told
 
 
+def test_init_is_there_and_belongs_to_another_user() -> None:
+    system = still(init=True)
+    assert system.ask("sched_setparam", 1, put(system, 0)) == -E.PERM
+    assert system.ask("sched_setparam", NOBODY, put(system, 0)) == -E.SRCH
+
+
 def test_only_root_becomes_less_nice() -> None:
     system = still()
     assert system.ask("setpriority", PROCESS, 0, 5) == 0
