@@ -169,7 +169,7 @@ class Core:
                 continue
             self.choose_engine(counted or single or self.stretch.restarts)
             budget = 1 if single else left if counted else 0
-            left -= self.stepper(left) if self.stepper else self._enter(budget)
+            left -= self.stepper(left) if self.stepper else self.step(budget)
             if self.stretch.help is not None:
                 left -= self.remedies.help(*self.stretch.help)
             stretch = self.stretch
@@ -181,8 +181,10 @@ class Core:
         return left
 
     def step(self, instructions: int = 1) -> int:
-        """Run at most N instructions; returns how many retired: 0 if the first was refused."""
-        return self._enter(instructions)
+        """Run at most N instructions, 0: no limit; returns how many retired, if that is counted."""
+        retired = self.execute(instructions)
+        self.retire(retired)
+        return retired
 
     def begun(self) -> int:
         """How many instructions have begun, including the one that runs now."""
@@ -198,20 +200,14 @@ class Core:
         self.aborted = True
         self.engine.stop()
 
-    def _enter(self, budget: int) -> int:
-        """One run of the emulator; returns how many instructions retired."""
-        retired = self.execute(budget)
-        self.retire(retired)
-        return retired
-
     def execute(self, budget: int) -> int:
         """As `step`, but the instructions are not on the clock until `retire`."""
-        engine = self.engine
-        self.shadow.refresh_code()
-        last = self.stretch
-        stretch = self.stretch = Stretch(alone=last.restarts, passes=last.passes_next)
-        self.shadow.has_new_exits = False
-        engine.set_exits(self.shadow.exits if not stretch.passes else set())
+        engine, shadow, last = self.engine, self.shadow, self.stretch
+        shadow.refresh_code()
+        stretch = self.stretch = Stretch(last.restarts, last.passes_next)
+        shadow.has_new_exits = False
+        if shadow.exits or engine.exits:
+            engine.set_exits(set() if stretch.passes else shadow.exits)
         status = engine.run(self.state.rip, budget, alone=stretch.alone)
         if status not in (ERR_OK, ERR_EXCEPTION):
             raise MachineCheck(
@@ -223,7 +219,7 @@ class Core:
             engine.set_registers(stretch.undo)
         if stretch.trap is not None:
             self._settle(stretch, stretch.trap)
-        elif self.state.rip in self.shadow.exits and not stretch.alone:
+        elif shadow.exits and self.state.rip in shadow.exits and not stretch.alone:
             self.remedies.meet_exit()
         if self.stops.wanted:
             self.stops.place()
@@ -502,9 +498,10 @@ class Core:
         """SYSCALL: the kernel answers here, or the guest is left."""
         try:
             engine, state = self.engine, self.state
-            number, a, b, c, d, e, f, rip, flags = engine.syscall_frame.read()
+            engine.syscall_frame.fetch()
+            number, a, b, c, d, e, f, rip, flags = engine.syscall_frame.values
             state.rip = rip
-            self.retire(engine.count())
+            self.retire(engine.counter.value)
             state.counts[costs.SYSCALL] += 1
             state.cycles += self.costs[costs.SYSCALL]
             result = self.vectors.syscall(self, number, a, b, c, d, e, f)
@@ -589,7 +586,8 @@ class Core:
 
     def stop_guest(self) -> None:
         """Leave the guest after the current instruction."""
-        self.engine.set_exits(set())  # the page of one may be gone when the run ends
+        if self.engine.exits:
+            self.engine.set_exits(set())  # the page of one may be gone when the run ends
         self.engine.stop()
 
     def fail(self, failure: BaseException) -> None:

@@ -113,13 +113,15 @@ class Console:
 
     # Input ------------------------------------------------------------------------------------
 
-    def look(self, instructions: int, cycles: int) -> bool:
-        """Has anything arrived?  Never waits."""
+    def look(self, moment: Callable[[], tuple[int, int]]) -> bool:
+        """Has anything arrived?  Never waits.  `moment()` is asked for the instructions and cycles
+        up to now if something has."""
         self.state.looks += 1
         if self.keys is not None:
             told = self.keys.poll()
             if told is None:
                 return False
+            instructions, cycles = moment()
             self._arrive(Arrival(instructions, self.state.looks, cycles, Event(*told)))
             return True
         return self.replay is not None and self._play() is not None

@@ -8,6 +8,7 @@ finds the facts about the library that have no public interface.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, addressof, c_bool, c_int, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ class FillEntry(ctypes.Structure):
 class RegisterBatch:
     """A fixed list of 64-bit registers that one C call reads or writes.
 
-    `values` is a view on 64-bit words in the order of `names`: read it after `read()`, set it
-    before `write()`.
+    `values` is a view on 64-bit words in the order of `names`: `fetch()` fills it, and `write()`
+    gives it to the CPU.  Both are the C functions themselves, without a Python call around them.
     """
 
     def __init__(self, handle: int, names: list[str]) -> None:
@@ -91,16 +92,15 @@ class RegisterBatch:
         self._ids = (c_int * count)(*(register_id(name) for name in names))
         self._store = (c_uint64 * count)()
         self._cells = (c_void_p * count)(*(addressof(self._store) + 8 * i for i in range(count)))
-        self._arguments = (handle, addressof(self._ids), addressof(self._cells), count)
+        arguments = (handle, addressof(self._ids), addressof(self._cells), count)
+        self.fetch = functools.partial(_reg_read_batch, *arguments)
+        self.write = functools.partial(_reg_write_batch, *arguments)
         self.names = names
         self.values = memoryview(self._store).cast("B").cast("Q")
 
     def read(self) -> memoryview:
-        _reg_read_batch(*self._arguments)
+        self.fetch()
         return self.values
-
-    def write(self) -> None:
-        _reg_write_batch(*self._arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Engine:
         self.syscall_result = RegisterBatch(self.handle, SYSCALL_WRITES)
         self.general = RegisterBatch(self.handle, GENERAL_REGISTERS)
         self._rip = RegisterBatch(self.handle, ["rip"])
-        self._count = self._fault = c_uint64(0)
+        self.counter = self._fault = c_uint64(0)
         self._cpu = 0
         self._enter_ring3()
         self.fresh_context = self._first_context()
@@ -157,7 +157,7 @@ class Engine:
     def use(self, calibration: Calibration) -> None:
         """Tell the engine what the calibration found."""
         if self.counted:
-            self._count = c_uint64.from_address(self.handle + calibration.count_offset)
+            self.counter = c_uint64.from_address(self.handle + calibration.count_offset)
         if calibration.cpu_offset:
             self._cpu = c_uint64.from_address(self.handle + calibration.cpu_offset).value
         self._fault = c_uint64.from_address(self.handle + calibration.fault_address_offset)
@@ -176,7 +176,7 @@ class Engine:
         status = _emu_start(self.handle, rip, 0, 0, 1)
         if self.count() > 1 and self.rip() == rip:
             status = _emu_start(self.handle, rip, 0, 0, 2)
-        self._count.value = min(self._count.value, 1)
+        self.counter.value = min(self.counter.value, 1)
         return status
 
     def stop(self) -> None:
@@ -185,11 +185,11 @@ class Engine:
 
     def count(self) -> int:
         """Instructions begun since `run`, the current one included; 0 if uncounted."""
-        return self._count.value
+        return self.counter.value
 
     def is_spent(self) -> bool:
         """Has the last instruction of the budget begun?"""
-        return self.counted and 0 < self._budget <= self._count.value
+        return self.counted and 0 < self._budget <= self.counter.value
 
     def rip(self) -> int:
         return self._rip.read()[0]

@@ -123,6 +123,10 @@ class Machine:
         for core in self.cores:
             Stepper(core, before)
 
+    def moment(self) -> tuple[int, int]:
+        """The instructions of all cores up to now, and the clock of the current one, in cycles."""
+        return self.instructions(), self.core.state.cycles
+
     def take_turn(self, core: Core) -> None:
         """Make `core` the current one: charges and records are its own from here."""
         self.core = core

@@ -93,7 +93,8 @@ class Remedies:
             if address != self._block_at:
                 self._block_at, self._block = address, block_at(address)
             start, size = self._block[0], self._block[1] >> 16 & 0xFFFF
-            found = find(self._code(start, size), core.memory.code.level)
+            code = core.shadow.held_code(start, size) or self._code(start, size)
+            found = find(code, core.memory.code.level)
             if found:
                 self._look(start, size, found)
         except BaseException as failure:

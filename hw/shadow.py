@@ -143,6 +143,15 @@ class Shadow:
             return 0
         return known[0] << 12 | va & 0xFFF
 
+    def held_code(self, va: int, size_bytes: int) -> bytes:
+        """The code at `va`, if it is in one page that the model lets the emulator hold; b"" else.
+        A program's every block asks: the common case at once."""
+        known, at = self._given.get(va >> 12), va & 0xFFF
+        if known is None or not known[1] & PROT_EXEC or at + size_bytes > PAGE_SIZE:
+            return b""
+        at |= known[0] << 12
+        return self._memory.bytes[at : at + size_bytes].tobytes()
+
     # Translated code --------------------------------------------------------------------------
 
     def _fetches(self, pfn: int) -> None:

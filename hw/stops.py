@@ -17,19 +17,19 @@ class Stops:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._at: set[int] = set()
-        self._wanted: list[tuple[int, int, list[int]]] = []
+        self.wanted: list[tuple[int, int, list[int]]] = []
         """Blocks that must be translated again: start, size in bytes, addresses to stop at."""
 
     def want(self, start: int, size: int, addresses: list[int]) -> bool:
         """Stop at these addresses of a block.  True: the block must not run before `place`."""
         new = [address for address in addresses if address not in self._at]
         if new:
-            self._wanted.append((start, size, new))
+            self.wanted.append((start, size, new))
         return bool(new)
 
     def place(self) -> None:
         """Set the stops that are wanted.  The guest must not be running."""
-        for start, size, addresses in self._wanted:
+        for start, size, addresses in self.wanted:
             if len(self._at) + len(addresses) > MOST:
                 self._engine.remove_stops()
                 self._engine.flush_code()
@@ -38,9 +38,4 @@ class Stops:
                 self._engine.stop_at(address)
                 self._at.add(address)
             self._engine.forget_code(start, size)
-        self._wanted.clear()
-
-    @property
-    def wanted(self) -> bool:
-        """Is there anything for `place` to do?"""
-        return bool(self._wanted)
+        self.wanted.clear()

@@ -26,7 +26,7 @@ def execute(kernel: Kernel, row: SystemCall, thread: Thread, arguments: Register
     strings = strings_of(row, thread, arguments) if port and row.has_strings else b""
     result: int | None
     try:
-        result = row.invoke(kernel, thread, *arguments)
+        result = row.invoke(kernel, thread, arguments)
     except KernelError as error:
         result = -error.number
     thread.call = None

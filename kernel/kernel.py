@@ -24,7 +24,7 @@ from kernel.wait.alarms import Alarms
 from kernel.wait.ready import Readiness
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """One core's turn in user code: how far it may run, and how far it has run."""
 

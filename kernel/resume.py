@@ -43,7 +43,7 @@ def prepare(kernel: Kernel, seat: Seat, thread: Thread, core: Core) -> bool:
         elif signals.waiting(thread):
             delivery.deliver(kernel.life, thread, core)
         else:
-            return not kernel.memory.shootdowns.current.waiting
+            return not kernel.memory.shootdowns.cores[seat.id].waiting
     return False
 
 

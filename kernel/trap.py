@@ -12,7 +12,6 @@ from kernel.kernel import Kernel
 from kernel.life import delivery, oom
 from kernel.resume import block
 from kernel.syscalls import TABLE
-from kernel.task.process import Thread
 
 FAULT = trace.declare(
     "fault",
@@ -39,7 +38,9 @@ class Traps:
     ) -> int | None:
         """The result for RAX; None: the thread gets it later, or goes on elsewhere."""
         kernel = self.kernel
-        thread = _running(kernel, core)
+        kernel.taken += 1
+        thread = kernel.tasks.seats[core.state.id].thread
+        assert thread is not None
         number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
         row = TABLE.get(number)
         if row is None:
@@ -59,11 +60,12 @@ class Traps:
 
     def page_fault(self, core: Core, page: int, error: int) -> int:
         """What the core does about it: RESUME, REFUSE or LEAVE."""
-        kernel = self.kernel
-        if kernel.tasks.seats[core.state.id].thread is None:  # as in `exception`
+        kernel, machine = self.kernel, self.kernel.machine
+        thread = kernel.tasks.seats[core.state.id].thread
+        if thread is None:  # as in `exception`
             core.leave = True
             return LEAVE
-        thread, machine = _running(kernel, core), kernel.machine
+        kernel.taken += 1
         machine.charge(costs.REGION_FIND)
         try:
             answer = RESUME if thread.space.fault(page, error) else REFUSE
@@ -89,11 +91,3 @@ class Traps:
             kernel.machine.trace.emit(EXCEPTION, thread.tid, vector, error, rip, va)
         delivery.answer_for(kernel.life, kernel.log, thread, core, vector, error=error, va=va)
         core.leave = True
-
-
-def _running(kernel: Kernel, core: Core) -> Thread:
-    """The thread that trapped on `core`."""
-    thread = kernel.tasks.seats[core.state.id].thread
-    assert thread is not None
-    kernel.taken += 1
-    return thread

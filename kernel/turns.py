@@ -78,18 +78,19 @@ def _can_act(kernel: Kernel, core: Core) -> bool:
 
 
 def _turn(kernel: Kernel, core: Core) -> None:
-    tasks, seat = kernel.tasks, kernel.tasks.seat
+    tasks, tlb = kernel.tasks, kernel.memory.shootdowns.cores[core.state.id]
+    seat = tasks.seats[core.state.id]
     for message in kernel.machine.take_ipis():
         tasks.shootdowns.answer(message)
     ringing.ring(kernel.alarms, kernel.ready)
-    if tasks.shootdowns.current.waiting:
+    if tlb.waiting:
         return
     if seat.reschedule:
         tasks.reschedule(seat)
     thread = seat.thread or tasks.dispatch(seat, core)
     if thread is None:
         return
-    usage.begin_turn(tasks, thread)
+    thread.turn_began = usage.meter(tasks)
     if resume.prepare(kernel, seat, thread, core):
         _run_guest(kernel, thread, core, _plan(kernel, thread, core))
     elif thread.state == BLOCKED:
@@ -128,7 +129,7 @@ def _run_guest(kernel: Kernel, thread: Thread, core: Core, turn: Turn) -> None:
 
     The policy hears of the whole turn at its end, so that a pause changes nothing.
     """
-    tasks, seat = kernel.tasks, kernel.tasks.seat
+    tasks, seat = kernel.tasks, kernel.tasks.seats[turn.core]
     kernel.unfinished, tasks.alone = None, turn.alone
     counted = not (kernel.machine.config.clock == FAST and _nothing_pending(kernel))
     left = core.run(turn.budget, counted=counted)
@@ -222,15 +223,14 @@ def _go_on(kernel: Kernel, turn: Turn) -> None:
 
 def _listen(kernel: Kernel) -> None:
     """Input may have arrived for the console."""
-    machine = kernel.machine
-    if machine.console.look(machine.instructions(), kernel.tasks.now()):
+    if kernel.machine.console.look(kernel.machine.moment):
         kernel.ipc.interrupt("console")
 
 
 def _idle(kernel: Kernel) -> None:
     """No core has work: let time pass until the next alarm, or wait for input."""
-    machine, now, deadline = kernel.machine, kernel.tasks.now(), kernel.alarms.next()
-    arrived = machine.console.wait(machine.instructions(), now, deadline)
+    deadline = kernel.alarms.next()
+    arrived = kernel.machine.console.wait(*kernel.machine.moment(), deadline)
     if arrived is not None:
         _let_time_pass(kernel, arrived)
         kernel.ipc.interrupt("console")

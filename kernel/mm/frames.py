@@ -72,7 +72,8 @@ class Frames:
                 self.machine.memory.zero_frame(pfn)
             self.machine.charge(costs.FRAME_ZERO)
         self.fresh[pfn] = 0
-        self.machine.emit(FRAME, pfn, 0, 1, FREE, owner)
+        if self.machine.trace:
+            self.machine.trace.emit(FRAME, pfn, 0, 1, FREE, owner)
         return pfn
 
     def copy(self, source: int, owner: int) -> int:
@@ -88,8 +89,9 @@ class Frames:
         if not count:
             raise Panic(f"frame {pfn:#x} is free and was shared")
         self.refs[pfn] = count + 1
-        owner = self.owners[pfn]
-        self.machine.emit(FRAME, pfn, count, count + 1, owner, owner)
+        if self.machine.trace:
+            owner = self.owners[pfn]
+            self.machine.trace.emit(FRAME, pfn, count, count + 1, owner, owner)
 
     def release(self, pfn: int) -> None:
         """One holder less; the last one frees the frame."""
@@ -101,7 +103,8 @@ class Frames:
         if count == 1:
             self.owners[pfn] = FREE
             self.free.append(pfn)
-        self.machine.emit(FRAME, pfn, count, count - 1, owner, self.owners[pfn])
+        if self.machine.trace:
+            self.machine.trace.emit(FRAME, pfn, count, count - 1, owner, self.owners[pfn])
 
     def used(self) -> list[int]:
         """Every frame that is not free, in order."""

@@ -200,13 +200,19 @@ class PageTable:
         old = machine.memory.words[slot]
         machine.memory.words[slot] = entry
         table = slot // WORDS_PER_PAGE
-        self._count(table, level, (entry & P) - (old & P))
+        if (entry ^ old) & P:
+            more = 1 if entry & P else -1
+            self.used[table] += more
+            if level == 1:
+                self.leaves += more
+                if self.leaves > self.most_leaves:
+                    self.most_leaves = self.leaves
         if level == 1 and entry & P:
             if not entry & NX:
                 machine.memory.executable((entry & ADDRESS) >> 12)
             elif entry & W and machine.memory.on_silicon:
                 machine.memory.writable((entry & ADDRESS) >> 12)
-        machine.charge(costs.PTE_WRITE)
+        machine.core.charge(costs.PTE_WRITE)
         if machine.trace:
             machine.trace.emit(
                 PTE, self.root_pa, table << 12, slot % WORDS_PER_PAGE, level, old, entry
@@ -214,14 +220,6 @@ class PageTable:
         if self.watchers:
             self._tell(va, level, old, entry)
         return old
-
-    def _count(self, table: int, level: int, more: int) -> None:
-        """A table has an entry more, or less, or as many as before."""
-        if more:
-            self.used[table] += more
-            if level == 1:
-                self.leaves += more
-                self.most_leaves = max(self.most_leaves, self.leaves)
 
     # Watchers -----------------------------------------------------------------------------
 

@@ -559,7 +559,7 @@ class AddressSpace(Shown):
             self.objects.pager.unlocked()
 
     def _changed(self, region: Region) -> None:
-        self.machine.charge(costs.REGION_CHANGE)
+        self.shootdowns.machine.charge(costs.REGION_CHANGE)
         self.objects.changes += 1
         region.changed = self.changed = self.objects.changes
         for view in self.followers.values():
@@ -570,8 +570,9 @@ class AddressSpace(Shown):
         self._emit_region(region, 255, False, "")
 
     def _emit_region(self, region: Region, prot: int, shared: bool, name: str) -> None:
-        start, end, page = region.start, region.end, region.page
-        self._emit(REGION, start, end, prot, shared, region.object.id, page, name.encode())
+        if self.shootdowns.machine.trace:  # fork makes a record for each region
+            start, end, page = region.start, region.end, region.page
+            self._emit(REGION, start, end, prot, shared, region.object.id, page, name.encode())
 
     def _emit(self, kind: trace.Kind, *values: object) -> None:
         """A record whose first field is the space."""

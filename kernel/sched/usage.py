@@ -8,31 +8,27 @@ from kernel.task.clock import PROCESS_TIME, THREAD_TIME
 from kernel.task.process import Process, Thread, Usage
 
 
-def begin_turn(tasks: Tasks, thread: Thread) -> None:
-    """What the current core does from now on is for `thread`."""
-    thread.turn_began = _meter(tasks)
-
-
-def end_turn(tasks: Tasks, thread: Thread) -> None:
-    """Bill `thread` for its turn, unless it has ended meanwhile."""
-    if thread.turn_began is None:
-        return
-    cycles, instructions, faults, major = _since(tasks, thread.turn_began)
-    thread.cycles += cycles
-    thread.instructions += instructions
-    thread.faults += faults
-    thread.major_faults += major
-    thread.turn_began = None
-
-
-def _meter(tasks: Tasks) -> tuple[int, int, int, int]:
+def meter(tasks: Tasks) -> tuple[int, int, int, int]:
+    """What the current core has used up to now: cycles, instructions, minor and major faults."""
     core, objects = tasks.machine.core.state, tasks.objects
     major = objects.pager.majors if objects.pager is not None else 0
     return core.cycles, core.instructions, objects.faults - major, major
 
 
+def end_turn(tasks: Tasks, thread: Thread) -> None:
+    """Bill `thread` for its turn, unless it has ended meanwhile."""
+    began, now = thread.turn_began, meter(tasks)
+    if began is None:
+        return
+    thread.cycles += now[0] - began[0]
+    thread.instructions += now[1] - began[1]
+    thread.faults += now[2] - began[2]
+    thread.major_faults += now[3] - began[3]
+    thread.turn_began = None
+
+
 def _since(tasks: Tasks, then: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    now = _meter(tasks)
+    now = meter(tasks)
     return now[0] - then[0], now[1] - then[1], now[2] - then[2], now[3] - then[3]
 
 

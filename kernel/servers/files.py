@@ -108,10 +108,13 @@ class Files(Directories):
         return at.number
 
     def _given(self, directory: Inode, name: bytes, mode: int, owner: tuple[int, int]) -> Inode:
-        if name not in directory.entries:
-            (uid, gid), now = owner, self.tree.born
-            self.tree.link(directory, name, self.tree.make(mode, uid, gid, now), now)
-        return self.tree[directory.entries[name].number]
+        entry = directory.entries.get(name)
+        if entry is not None:
+            return self.tree[entry.number]
+        (uid, gid), now = owner, self.tree.born
+        node = self.tree.make(mode, uid, gid, now)
+        self.tree.link(directory, name, node, now)
+        return node
 
     # Inside -------------------------------------------------------------------------------------
 

@@ -265,8 +265,11 @@ class Tree:
         directory.cookies += 1
         directory.touch(now)
         node.parent, node.name, node.changed = directory.number, name, now
-        node.links += 2 if node.is_directory else 1
-        directory.links += node.is_directory
+        if node.is_directory:
+            node.links += 2
+            directory.links += 1
+        else:
+            node.links += 1
 
     def unlink(self, directory: Inode, name: bytes, now: int) -> Inode:
         """Remove a name; returns the node that it led to."""

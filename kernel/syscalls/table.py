@@ -75,7 +75,8 @@ class SystemCall:
     """A stop and SIGCONT end the call with EINTR, though no handler ran (signal(7))."""
     has_strings: bool = field(init=False)
     invoke: Callable[..., int | None] = field(init=False)
-    """Calls the handler with the six argument registers, decoded."""
+    """Takes the kernel, the thread and a tuple of the six argument registers, and calls the handler
+    with them decoded."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_strings", any(kind.string for _, kind in self.arguments))
@@ -131,8 +132,8 @@ def _invoker(
 ) -> Callable[..., int | None]:
     decoders = [kind.decode for _, kind in arguments]
     if not decoders:
-        return lambda kernel, thread, *registers: handler(kernel, thread)
-    return lambda kernel, thread, *registers: handler(
+        return lambda kernel, thread, registers: handler(kernel, thread)
+    return lambda kernel, thread, registers: handler(
         kernel, thread, *[decode(r) for decode, r in zip(decoders, registers, strict=False)]
     )
 

@@ -366,7 +366,7 @@ class System:
         registers = (a, b, c, d, e, f)
         thread.call = Call(row.number, registers)
         try:
-            result = row.invoke(self.kernel, thread, *registers)
+            result = row.invoke(self.kernel, thread, registers)
         except KernelError as error:
             result = -error.number
         assert result is not None
