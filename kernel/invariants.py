@@ -85,12 +85,14 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
         holders.update(down.frames)
     holders.update(kernel.memory.shootdowns.limbo)
     table = kernel.memory.frames
-    for pfn, count in enumerate(table.refs):
-        if count != holders[pfn]:
-            yield f"frame {pfn:#x} should have refcount {holders[pfn]}, has {count}"
-        if (count == 0) != (table.owners[pfn] == owners.FREE):
-            yield f"frame {pfn:#x} has refcount {count} and is {owners.OWNERS[table.owners[pfn]]}"
-    if Counter(table.free) != Counter(pfn for pfn, count in enumerate(table.refs) if not count):
+    used = [pfn for pfn, count in enumerate(table.refs) if count]
+    for pfn in sorted({*used, *holders}):
+        if table.refs[pfn] != holders[pfn]:
+            yield f"frame {pfn:#x} should have refcount {holders[pfn]}, has {table.refs[pfn]}"
+    for pfn, (count, owner) in enumerate(zip(table.refs, table.owners, strict=True)):
+        if (count == 0) != (owner == owners.FREE):
+            yield f"frame {pfn:#x} has refcount {count} and is {owners.OWNERS[owner]}"
+    if sorted((*table.free, *used)) != list(range(len(table.refs))):
         yield "the free list is not the list of frames with refcount 0"
 
 
@@ -125,7 +127,7 @@ def page_tables(kernel: Kernel) -> Iterator[str]:
         for va, entry, _, _ in paging.leaves(words, space.table.root_pa):
             yield from _leaf(space, va, entry)
         for pfn, used in space.table.used.items():
-            present = sum(words[pfn * 512 + i] & 1 for i in range(512))
+            present = len(paging.present(words, pfn << 12))
             if present != used:
                 yield f"table {pfn:#x} of space {space.id} has {present} entries, counted {used}"
 

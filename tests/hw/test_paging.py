@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from random import Random
 
 import pytest
@@ -283,13 +284,17 @@ def test_canonical_addresses_are_the_two_halves() -> None:
 # Leaves -----------------------------------------------------------------------------------------
 
 
+def in_memory(words: list[int]) -> memoryview:
+    return memoryview(array("Q", words))
+
+
 def test_leaves_come_in_address_order_with_their_size_and_rights() -> None:
     words = tables(0x2000 | ALL, 0x3000 | P | U, 0x4000 | ALL, 0xC000 | ALL)
     words[1 * WORDS_PER_PAGE + 511] = 0x5000 | ALL | NX
     words[5 * WORDS_PER_PAGE + 511] = ALL | PS | G
     words[3 * WORDS_PER_PAGE + 8] = 0x20_0000 | ALL | PS
     last_gib = 0xFFFF_FFFF_C000_0000
-    assert list(leaves(words, 0x1000)) == [
+    assert list(leaves(in_memory(words), 0x1000)) == [
         (VA, 0xC007, 1, U),
         (VA - (9 << 12) + (1 << 21), 0x20_0000 | ALL | PS, 2, U),
         (last_gib, ALL | PS | G, 3, W | U | NX),
@@ -299,7 +304,7 @@ def test_leaves_come_in_address_order_with_their_size_and_rights() -> None:
 def test_leaves_mark_nothing() -> None:
     words = path()
     before = list(words)
-    assert len(list(leaves(words, 0x1000))) == 1
+    assert len(list(leaves(in_memory(words), 0x1000))) == 1
     assert words == before
 
 
@@ -321,7 +326,7 @@ def test_every_leaf_listed_is_where_a_walk_arrives(rng: Random) -> None:
             large = PS if level in (2, 3) and rng.random() < 0.3 else 0
             flags = P | large | rng.choice((0, W)) | rng.choice((0, U)) | rng.choice((0, NX))
             words[frame * WORDS_PER_PAGE + index] = flags if large else below << 12 | flags
-    found = list(leaves(words, 0x1000))
+    found = list(leaves(in_memory(words), 0x1000))
     assert found == sorted(found)
     assert found
     for va, leaf, level, rights in found:

@@ -3,6 +3,7 @@ asleep, and no TLB ever has a translation that the tables do not have."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -33,7 +34,9 @@ def no_stale_translation(kernel: Kernel) -> None:
         raise Panic("; ".join(wrong))
 
 
+@functools.cache
 def outcome(**wishes: Any) -> tuple[bytes, int]:
+    """Of one run; several tests compare theirs with the same one."""
     system = System("sh", "-c", SCRIPT, ram=16, traced=False, watched=False, **wishes)
     system.wish.turns = 200_000
     system.kernel.after_trap = no_stale_translation

@@ -135,9 +135,9 @@ def test_without_the_lock_updates_are_lost(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 @pytest.mark.parametrize("sync", ["rfc", "forward", "subtree"])
 def test_the_store_is_the_same_under_every_policy_and_on_both_mmus(mmu: str, sync: str) -> None:
-    done = run(SWITCH, 50, 2, 10, mmu=mmu, sync=sync, checked=True, ram=4)
+    done = run(SWITCH, 50, 2, 4, mmu=mmu, sync=sync, checked=True, ram=4)
     assert done.exit_code == 0
-    assert done.output == run(MESSAGES, 50, 2, 10).output
+    assert done.output == run(MESSAGES, 50, 2, 4).output
 
 
 def test_without_locks_at_switches_the_store_says_what_it_needs() -> None:

@@ -15,6 +15,13 @@ from kernel.boot import Config
 from kernel.vas.vases import SYNCS
 from labs import claim, demo
 from labs.claim import Options
+from labs.demos import store
+
+
+@pytest.fixture(autouse=True)
+def _short_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How its figures come out is the business of test_demo_store.py."""
+    monkeypatch.setattr(store, "OPERATIONS", 20)
 
 
 @pytest.mark.parametrize("sync", SYNCS)
