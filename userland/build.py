@@ -331,6 +331,10 @@ def main(argv: Sequence[str]) -> int:
 # ---- A program of one's own --------------------------------------------------------------
 
 
+INSIDE = frozenset({"-lc", "-lpthread", "-lrt"})
+"""Libraries that others have beside their C library; ours holds what there is of them."""
+
+
 def is_source(word: str) -> bool:
     return word.endswith(".c") or cplusplus.is_source(word)
 
@@ -339,7 +343,7 @@ def cc_command(arguments: argparse.Namespace) -> int:
     files = [Path(word) for word in arguments.words if is_source(word)]
     placing = MOVABLE if arguments.pie else FIXED
     flags = [f"-ffile-prefix-map={Path.cwd()}=.", *placing.compile_flags, *HOSTED]
-    flags += [word for word in arguments.words if not is_source(word)]
+    flags += [word for word in arguments.words if not is_source(word) and word not in INSIDE]
     if not files:
         raise BuildError("Name at least one C or C++ file.", status=2)
     if missing := [str(source) for source in files if not source.exists()]:

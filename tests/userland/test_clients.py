@@ -106,6 +106,13 @@ def test_and_on_several_cores(client: str, seed: int, mmu: str, folder: Path) ->
 
 
 @pytest.mark.parametrize("sync", SYNCS)
+@pytest.mark.parametrize("client", ["matrix.c", "minimal.c"])
+def test_all_invariants_hold_after_every_trap(client: str, sync: str, folder: Path) -> None:
+    ended = run(built(client, folder), cpus=2, sync=sync, traced=True, checked=True)
+    assert (ended.output.decode(), ended.exit_code) == (CLIENTS[client], 0)
+
+
+@pytest.mark.parametrize("sync", SYNCS)
 def test_a_segment_below_the_program(sync: str, folder: Path) -> None:
     ended = run(built("minimal.c", folder, "--pie"), sync=sync)
     wanted = CLIENTS["minimal.c"].replace("below", "above")

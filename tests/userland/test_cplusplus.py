@@ -94,8 +94,8 @@ def test_threads_and_semaphores_of_posix_do_what_a_stock_c_library_does(
     cpus: int, tmp_path: Path
 ) -> None:
     ours = tmp_path / "ours"
-    words = [str(HERE / "posix_threads.c"), "-O1", "-Wall", "-Wextra", "-Werror"]
-    assert build.cc([*words, "-o", str(ours)]) == 0
+    words = [str(HERE / "posix_threads.c"), "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"]
+    assert build.cc([*words, "-lpthread", "-lrt", "-o", str(ours)]) == 0
     command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-static"]
     with empty_folder() as folder:
         theirs = folder / "theirs"
