@@ -90,9 +90,21 @@ static void processes(void) {
     printf("handed over: %d\n", total);
 }
 
+static pthread_t starter;
+
+static void *last(void *status) {
+    void *result = NULL;
+    pthread_join(starter, &result);
+    printf("the first thread ended with %ld\n", (long)result);
+    exit((int)(long)status);
+}
+
 int main(void) {
+    pthread_t other;
     threads();
     counts();
     processes();
-    return 0;
+    starter = pthread_self();
+    if (pthread_create(&other, NULL, last, (void *)3)) return 1;
+    pthread_exit((void *)7);
 }

@@ -12,14 +12,18 @@ struct pthread {
     int owners;
 };
 
-static struct pthread first = {.owners = 2};
+/* The first thread's record is no memory of malloc, so it has an owner that never lets go. */
+static struct pthread first = {.owners = 3};
 static thread_local struct pthread *self = &first;
 
 static void disown(struct pthread *record) {
     if (__atomic_sub_fetch(&record->owners, 1, __ATOMIC_ACQ_REL) == 0) free(record);
 }
 
-pthread_t pthread_self(void) { return self; }
+pthread_t pthread_self(void) {
+    if (self == &first) first.thread = thrd_current();
+    return self;
+}
 int pthread_equal(pthread_t a, pthread_t b) { return a == b; }
 
 _Noreturn void pthread_exit(void *result) {
