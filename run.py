@@ -144,7 +144,7 @@ COMMANDS = {
     "panel": ("see what a machine did, forwards and backwards", "userland.panel:main", "panel"),
     "lab": ("the course: hand-outs, hints, and a judge", "labs.tool:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
-    "cc": ("compile a C file of your own for Vantage", "userland.build:cc", "compiler"),
+    "cc": ("compile C or C++ of your own for Vantage", "userland.build:cc", "compiler"),
     "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime panel"),
     "manual": ("print the reference of system calls", "userland.manual:main", "runtime"),
     "soak": ("random inputs until something breaks", "tests.soak:main", "runtime"),

@@ -1,11 +1,11 @@
 """What crossings cost: of threads, views and processes, and what making a view or a process costs.
 
-Every figure is that of `userland/programs/crossings.c` in one of its modes.  In counts of the cost
-table it is the mean over *periods*: a period is what happens between two records of the trace,
-the ends of two system calls that follow each other.  So the figure of a switch has the way into
-the kernel, the work there, and all TLB refills until the next switch.  Warm means the second
-half of the periods, cold the first one.  The program's own instructions are counted, and left
-out of the cycles.
+Every figure is that of `userland/programs/crossings.c` (or `handover.c`) in one of its modes.  In
+counts of the cost table it is the mean over *periods*: a period is what happens between two
+records of the trace, the ends of two system calls that follow each other.  So the figure of a
+switch has the way into the kernel, the work there, and all TLB refills until the next switch.  Warm
+means the second half of the periods, cold the first one.  The program's own instructions are
+counted, and left out of the cycles.
 
 In host time it is the least of several runs, with nothing recorded.
 """
@@ -47,10 +47,13 @@ host_clock: Callable[[], float] = time.process_time if _FINE else time.perf_coun
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One crossing.  A period runs from the record of `first` to the next one of `last`, with no
-    other between them but `through`.
+    other between them but `through`.  Of every `kinds` periods in a row, that of `kind` counts.
 
     `crossings`: how many there are in a round of the program; 0: it is timed on the host from the
     entry into `begins` to the entry into the mark behind it.
+
+    `marked`: there are too many kinds of order to name calls.  A period runs from one mark to the
+    last call before the next one, holds all rounds, and is divided by the crossings in them.
     """
 
     name: str
@@ -63,11 +66,18 @@ class Figure:
     crossings: int = 0
     begins: str = ""
     through: str = ""
+    program: str = PROGRAM
+    kinds: int = 1
+    kind: int = 0
+    marked: bool = False
 
     def words(self, rounds: int) -> list[bytes]:
         """The command line."""
-        numbers = (rounds, WORKING_SET_PAGES, *self.numbers)
-        return [PROGRAM.encode(), self.mode.encode(), *(b"%d" % number for number in numbers)]
+        numbers = (
+            (rounds, WORKING_SET_PAGES, *self.numbers) if self.program == PROGRAM else (rounds,)
+        )
+        words = [self.program, *self.mode.split(), *map(str, numbers)]
+        return [word.encode() for word in words]
 
 
 def _fork(pages: int) -> Figure:
@@ -167,7 +177,8 @@ def start(
 
 def begin(kernel: Kernel, figure: Figure, config: Config, rounds: int) -> Process:
     """The program of a figure, on a system of that configuration."""
-    return spawn(kernel, read_program(PROGRAM), figure.words(rounds), [], config.user)
+    program = read_program(figure.program)
+    return spawn(kernel, program, figure.words(rounds), [], config.user)
 
 
 def finish(kernel: Kernel, process: Process) -> None:
@@ -190,18 +201,32 @@ class Periods:
     figure: Figure
     found: list[list[int]] = field(default_factory=list)
     begun: list[int] | None = None
+    latest: list[int] = field(default_factory=list)
 
     def __call__(self, kind: Kind, values: tuple[Any, ...]) -> None:
         """A record was made."""
         if kind is not SYSCALL:
             return
         name, now = TABLE[values[1]].name, self._counts()
+        if self.figure.marked:
+            self._marked(name, now)
+            return
         if name == self.figure.last and self.begun is not None:
-            self.found.append([new - old for new, old in zip(now, self.begun, strict=True)])
+            self._end(self.begun, now)
         if name == self.figure.first:
             self.begun = now
         elif name != self.figure.through:
             self.begun = None
+
+    def _marked(self, name: str, now: list[int]) -> None:
+        if name == MARK:
+            if self.begun is not None and self.latest is not self.begun:
+                self._end(self.begun, self.latest)
+            self.begun = now
+        self.latest = now
+
+    def _end(self, begun: list[int], now: list[int]) -> None:
+        self.found.append([new - old for new, old in zip(now, begun, strict=True)])
 
     def _counts(self) -> list[int]:
         each_core = [core.state.counts for core in self.kernel.machine.cores]
@@ -214,19 +239,20 @@ def counted(figure: Figure, config: Config) -> Sample:
     periods = Periods(kernel, figure)
     kernel.machine.attach_trace(Trace(trace_header(kernel), None, periods))
     finish(kernel, process)
-    warm = periods.found[len(periods.found) // 2 :]
-    return Sample(_mean(warm), _mean(periods.found[:1]))
+    found = periods.found[figure.kind :: figure.kinds]
+    each = figure.crossings * figure.rounds if figure.marked else 1
+    return Sample(_mean(found[len(found) // 2 :], each), _mean(found[:1], each))
 
 
 def _exact(config: Config) -> MachineConfig:
     return replace(config.machine, clock=EXACT)
 
 
-def _mean(periods: list[list[int]]) -> dict[str, float]:
-    """By name, and only what occurs at all."""
+def _mean(periods: list[list[int]], each: int) -> dict[str, float]:
+    """By name, and only what occurs at all, with `each` crossings in a period."""
     sums = [sum(of_one) for of_one in zip(*periods, strict=True)]
     return {
-        row.name: total / len(periods)
+        row.name: total / len(periods) / each
         for row, total in zip(costs.TABLE, sums, strict=True)
         if total
     }

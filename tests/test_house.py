@@ -349,6 +349,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"boot"},
     ],
     "userland": [
+        {"cplusplus"},
         {"again", "build", "inputs", "manual", "programs", "root", "streams"},
         {"crash", "live"},
         {"exec"},

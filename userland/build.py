@@ -1,8 +1,8 @@
-"""Build the programs of this folder, or a C file of your own, with one pinned compiler.
+"""Build the programs of this folder, or C and C++ files of your own, with one pinned compiler.
 
-The compiler is Zig's C front end from the PyPI package `ziglang`.  It is the same on every host,
-needs no tool chain, and gives the same bytes everywhere.  `run.py` installs it for the commands
-that need it, in the version that requirements-compiler.txt names.
+The compiler is Zig's front end for C and C++ from the PyPI package `ziglang`.  It is the same on
+every host, needs no tool chain, and gives the same bytes everywhere.  `run.py` installs it for the
+commands that need it, in the version that requirements-compiler.txt names.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import NamedTuple
 from hw.files import scratch_folder, write_whole
 from hw.host import signal_name
 from kernel.syscalls import TABLE
+from userland import cplusplus
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,7 +28,6 @@ COMPILE_FLAGS = (
     "-target",
     "x86_64-freestanding-none",
     "-mcpu=x86_64",  # SSE2 and nothing newer
-    "-std=gnu17",
     "-ffreestanding",
     "-isystem",
     str(HERE / "include"),
@@ -52,6 +52,7 @@ COMPILE_FLAGS = (
     f"-ffile-prefix-map={HERE}=userland",
     "-fdebug-compilation-dir=.",
 )
+C_FLAGS = ("-std=gnu17",)
 HOSTED = ("-fhosted", "-fno-builtin")
 """For programs of one's own: a main() that ends without a return gives 0 (C17, 5.1.2.2.3)."""
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-error=unused", "-Wno-error=unused-parameter")
@@ -136,7 +137,15 @@ def zig(*arguments: str) -> None:
 
 
 def compile_c(source: Path, target: Path, flags: Iterable[str]) -> Path:
-    zig("cc", *COMPILE_FLAGS, *flags, "-c", str(source), "-o", str(target))
+    zig("cc", *COMPILE_FLAGS, *C_FLAGS, *flags, "-c", str(source), "-o", str(target))
+    return target
+
+
+def compile_cplusplus(source: Path, target: Path, headers: Path, flags: Iterable[str]) -> Path:
+    """`headers` are those of `cplusplus.write_headers`."""
+    first = ("-isystem", str(headers), f"-ffile-prefix-map={headers}=headers")
+    flags = (*first, *COMPILE_FLAGS, *cplusplus.FLAGS, *flags)
+    zig("c++", *flags, "-c", str(source), "-o", str(target))
     return target
 
 
@@ -171,7 +180,12 @@ def keeps_lines(name: str) -> bool:
 
 
 def link(
-    objects: Iterable[Path], library: Iterable[Path], target: Path, placing: Placing, lines: bool
+    objects: Iterable[Path],
+    library: Iterable[Path],
+    target: Path,
+    placing: Placing,
+    lines: bool,
+    flags: Sequence[str] = (),
 ) -> None:
     """Link a program. The linker takes only the library's objects that the program needs."""
     stripped = () if lines else ("--strip-debug",)
@@ -181,6 +195,7 @@ def link(
         *LINK_FLAGS,
         *placing.link_flags,
         *stripped,
+        *flags,
         *map(str, objects),
         *lazily,
         "-o",
@@ -316,31 +331,77 @@ def main(argv: Sequence[str]) -> int:
 # ---- A program of one's own --------------------------------------------------------------
 
 
+INSIDE = frozenset({"-lc", "-lpthread", "-lrt"})
+"""Libraries that others have beside their C library; ours holds what there is of them."""
+
+
+def is_source(word: str) -> bool:
+    return word.endswith(".c") or cplusplus.is_source(word)
+
+
 def cc_command(arguments: argparse.Namespace) -> int:
-    files = [Path(word) for word in arguments.words if word.endswith(".c")]
+    files = [Path(word) for word in arguments.words if is_source(word)]
     placing = MOVABLE if arguments.pie else FIXED
     flags = [f"-ffile-prefix-map={Path.cwd()}=.", *placing.compile_flags, *HOSTED]
-    flags += [word for word in arguments.words if not word.endswith(".c")]
+    flags += [word for word in arguments.words if not is_source(word) and word not in INSIDE]
     if not files:
-        raise BuildError("Name at least one C file.", status=2)
+        raise BuildError("Name at least one C or C++ file.", status=2)
     if missing := [str(source) for source in files if not source.exists()]:
         raise BuildError(f"No such file: {', '.join(missing)}.", status=2)
     with scratch_folder("build") as folder:
         library = compile_library(Path(folder, "lib"), placing)
-        objects = [compile_c(c, Path(folder, f"{i}.o"), flags) for i, c in enumerate(files)]
         made = Path(folder, "program")
-        link(objects, library, made, placing, True)
+        if any(map(cplusplus.is_source, files)):
+            objects = compile_own_cplusplus(files, Path(folder), flags)
+            library.append(compile_runtime(Path(folder), placing))
+            link(objects, library, made, placing, True, cplusplus.LINK_FLAGS)
+        else:
+            objects = [compile_c(c, Path(folder, f"{i}.o"), flags) for i, c in enumerate(files)]
+            link(objects, library, made, placing, True)
         keep(made, arguments.output or Path(files[0].stem))
     return 0
 
 
+def compile_own_cplusplus(files: Sequence[Path], folder: Path, flags: Sequence[str]) -> list[Path]:
+    """Files of which one at least is C++.  Raises `BuildError`."""
+    headers = cplusplus.write_headers(HERE / "include", folder / "headers")
+    objects = []
+    for i, file in enumerate(files):
+        target = folder / f"{i}.o"
+        if not cplusplus.is_source(file):
+            objects.append(compile_c(file, target, flags))
+            continue
+        try:
+            objects.append(compile_cplusplus(file, target, headers, flags))
+        except BuildError as error:
+            raise BuildError(cplusplus.missing_library(file) or str(error), error.status) from None
+    return objects
+
+
+def compile_runtime(folder: Path, placing: Placing) -> Path:
+    """What C++ needs at run time.  The headers are in `folder` by now."""
+    source, flags = HERE / "lib" / "cplusplus.cc", (*WARNINGS, *placing.compile_flags)
+    return compile_cplusplus(source, folder / "cplusplus.o", folder / "headers", flags)
+
+
+CC_ABOUT = """\
+Compile C files (.c) and C++ files (.cc, .cpp, .cxx) and link them with the C library of
+userland/. There is no C++ standard library: C++ has C's headers, static objects, templates,
+new and delete, and neither exceptions nor RTTI."""
+CC_EXAMPLES = """\
+examples:
+  run.py cc mine.c -o mine
+  run.py cc a.c b.c -o both -Wall -O2 -DN=8
+  run.py cc client.cc -I include -o client"""
+
+
 def cc(argv: Sequence[str]) -> int:
-    """run.py cc FILE.c... [-o OUT] [--pie] [compiler flags]"""
+    """run.py cc FILE... [-o OUT] [--pie] [compiler flags]"""
     parser = argparse.ArgumentParser(
         prog="run.py cc",
-        usage="run.py cc FILE.c... [-o OUT] [--pie] [compiler flags, such as -Wall -O2 -DN=8]",
-        description="Compile C files and link them with the library of userland/.",
-        epilog="examples:\n  run.py cc mine.c -o mine\n  run.py cc a.c b.c -o both -Wall -O2 -DN=8",
+        usage="run.py cc FILE... [-o OUT] [--pie] [compiler flags, such as -Wall -O2 -DN=8]",
+        description=CC_ABOUT,
+        epilog=CC_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

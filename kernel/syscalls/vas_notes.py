@@ -76,6 +76,23 @@ NOTES: dict[str, tuple[str, ...]] = {
         "half-changed. When a thread dies behind a gate, the kernel marks the futexes that its "
         "robust list names. What a gate takes in time, or leaves in vector registers, is seen.",
     ),
+    "Programs that were written for the RFC": (
+        "linux/vas.h is the header of the RFC's kernel: the numbers, as __NR_vas_create and so on, "
+        "struct vas_attr and struct vas_seg_attr. A program that makes the calls by syscall(2), or "
+        "a library that does and its users, needs no change but to be built again.",
+        "With our C library: run.py cc client.c library.c -I include -o client. C++ (.cc, .cpp, "
+        ".cxx) goes the same way. It has pthread.h and semaphore.h, and no C++ standard library.",
+        "With another C library, statically: zig cc -target x86_64-linux-musl -static -idirafter "
+        "userland/include client.c library.c. So that library's own headers come first, and only "
+        "linux/vas.h is ours.",
+        "A mode is no type: S_IRWXU | S_IRWXG has O_RDONLY in its lowest two bits. The VAS is then "
+        "attached for reading, and the process's own memory can be written inside as before.",
+        "The RFC author's library (mvas/vas.h, mvas/segment.h, 2017) sets errno to the negated "
+        "result of syscall(2). But syscall(2) has set errno already and answered -1, so each "
+        "failure reads there as errno 1, EPERM. Look at the kernel's answer with --strace.",
+        "That author's vas_fork and vas_exec, which came after the RFC, are not here: no number "
+        "leads to them.",
+    ),
     "Where this is not what the RFC does": (
         "The numbers are 1000 + the RFC's. pid 0 is the caller.",
         "vas_seg_attach and vas_seg_detach take vid 0, the process's own space.",

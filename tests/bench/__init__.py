@@ -17,7 +17,7 @@ EXAMPLES = """\
 examples:
   run.py bench                    everything, in a minute or two
   run.py bench null-call switch   some rows, or groups of rows
-  run.py bench vas                VASes: cycles, host time, growth, and others' figures
+  run.py bench vas                VASes: cycles, hand-overs, host time, growth, others' figures
   run.py bench --list             what there is
   run.py bench --json             for a machine
 """

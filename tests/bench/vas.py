@@ -1,7 +1,8 @@
 """`run.py bench vas`: the costs of VASes, beside the figures of the RFC and SpaceJMP.
 
-It prints modelled cycles with intervals, in the RFC's configuration and in ours; host time with
-its lower bound; and how the costs grow.  `labs.crossings` defines the figures, and
+It prints modelled cycles with intervals, in the RFC's configuration and in ours; hand-overs, and
+the RFC's measurement as it was made; host time with its lower bound; and how the costs grow.
+`labs.crossings` defines the figures, `tests.bench.handover` those of hand-overs, and
 `tests.bench.growth` the curves.
 """
 
@@ -17,8 +18,10 @@ from hw.machine import MachineConfig
 from kernel.boot import Config
 from labs.crossings import FIGURES, WORKING_SET_PAGES, Sample, counted, host_us, whole_run
 from labs.intervals import Interval, cycles, ratio
+from tests.bench import handover
 from tests.bench.floor import SwitchingViews
 from tests.bench.growth import Curve, curves
+from tests.bench.handover import HandOvers
 from tests.bench.measure import cost, slope, timed
 from userland.programs import read_program
 
@@ -129,6 +132,7 @@ class Report:
     samples: dict[str, dict[str, Sample]]
     host: Host
     growth: list[Curve]
+    hand_overs: HandOvers
 
 
 def measure() -> Report:
@@ -141,7 +145,12 @@ def measure() -> Report:
         name: {figure.name: host_us(figure, config) for figure in FIGURES.values()}
         for name, config in CONFIGS.items()
     }
-    return Report(samples, Host(us, *over_floor()), curves(CONFIGS["ours"]))
+    host, growth = Host(us, *over_floor()), curves(CONFIGS["ours"])
+    forks = {
+        config: {name: sample for name, sample in found.items() if name.startswith("fork_")}
+        for config, found in samples.items()
+    }
+    return Report(samples, host, growth, handover.measure(CONFIGS, forks))
 
 
 def over_floor() -> tuple[float, float]:
@@ -175,7 +184,14 @@ def main(*, as_json: bool) -> int:
 
 
 def for_people(report: Report) -> str:
-    parts = (_definitions(), _table(report), _published(report), _host(report), _growth(report))
+    parts = (
+        _definitions(),
+        _table(report),
+        _published(report),
+        handover.for_people(report.hand_overs),
+        _host(report),
+        _growth(report),
+    )
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -313,6 +329,7 @@ def for_machines(report: Report) -> dict[str, Any]:
             | {config: found.as_json() for config, found in ratios(report, row).items()}
             for row in RFC
         },
+        **handover.for_machines(report.hand_overs),
         "host_us": report.host.us,
         "host_floor_us": report.host.floor_us,
         "goals": {

@@ -65,6 +65,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "vas_share": (),
     "vas_views": (),
     "crossings": ("views", "5", "3"),
+    "handover": ("semaphore", "processes", "5"),
     "prices": ("space_load", "20"),
     "gups": ("jmp", "2", "5"),
     "exam_store": ("7", "find", "10"),

@@ -132,11 +132,11 @@ struct sigaction {
 enum { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
 
 sighandler_t signal(int signal, sighandler_t handler);
-int sigaction(int signal, const struct sigaction *new, struct sigaction *old);
+int sigaction(int signal, const struct sigaction *now, struct sigaction *old);
 int sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int sigsuspend(const sigset_t *set);
 int sigpending(sigset_t *set);
-int sigaltstack(const stack_t *new, stack_t *old);
+int sigaltstack(const stack_t *now, stack_t *old);
 int kill(pid_t pid, int signal);
 int tgkill(pid_t pid, pid_t tid, int signal);
 int raise(int signal);

@@ -9,8 +9,8 @@
 #ifndef VAS_H
 #define VAS_H
 
+#include <linux/vas.h> /* struct vas_attr, struct vas_seg_attr */
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #ifndef O_RDONLY /* as in fcntl.h */
@@ -18,11 +18,6 @@
 #define O_WRONLY 1
 #define O_RDWR 2
 #endif
-
-struct vas_attr {
-    uint32_t mode, user, group;
-};
-#define vas_seg_attr vas_attr
 
 /* ---- Address spaces ------------------------------------------------------------------ */
 
@@ -60,8 +55,8 @@ int vas_seg_delete(int sid);
 int vas_seg_attach(int vid, int sid, int type);
 int vas_seg_detach(int vid, int sid);
 
-int vas_seg_getattr(int sid, struct vas_attr *attr);
-int vas_seg_setattr(int sid, const struct vas_attr *attr);
+int vas_seg_getattr(int sid, struct vas_seg_attr *attr);
+int vas_seg_setattr(int sid, const struct vas_seg_attr *attr);
 
 /* ---- Beyond the RFC ------------------------------------------------------------------ */
 

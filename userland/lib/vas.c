@@ -21,10 +21,10 @@ int vas_seg_delete(int sid) { return (int)CALL(vas_seg_delete, sid); }
 int vas_seg_find(const char *name) { return (int)CALL(vas_seg_find, name); }
 int vas_seg_attach(int vid, int sid, int type) { return (int)CALL(vas_seg_attach, vid, sid, type); }
 int vas_seg_detach(int vid, int sid) { return (int)CALL(vas_seg_detach, vid, sid); }
-int vas_seg_getattr(int sid, struct vas_attr *attr) {
+int vas_seg_getattr(int sid, struct vas_seg_attr *attr) {
     return (int)CALL(vas_seg_getattr, sid, attr);
 }
-int vas_seg_setattr(int sid, const struct vas_attr *attr) {
+int vas_seg_setattr(int sid, const struct vas_seg_attr *attr) {
     return (int)CALL(vas_seg_setattr, sid, attr);
 }
 

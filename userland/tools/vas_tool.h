@@ -16,19 +16,27 @@
 
 /* Find a VAS or segment by its name, or by its number if none has that name. */
 static int find(const char *what, const char *tool, const char *name, int (*by_name)(const char *),
-                int (*getattr)(int, struct vas_attr *)) {
-    struct vas_attr attr;
+                int (*exists)(int)) {
     int id = by_name(name);
     if (id > 0) return id;
-    if (isdigit(*name) && getattr(id = atoi(name), &attr) == 0) return id;
+    if (isdigit(*name) && exists(id = atoi(name))) return id;
     errx(1, "there is no %s '%s'; `%s list` shows what there is", what, name, tool);
 }
 
+static inline int vas_exists(int vid) {
+    struct vas_attr attr;
+    return vas_getattr(vid, &attr) == 0;
+}
+static inline int segment_exists(int sid) {
+    struct vas_seg_attr attr;
+    return vas_seg_getattr(sid, &attr) == 0;
+}
+
 static inline int vas_named(const char *name) {
-    return find("VAS", "vas", name, vas_find, vas_getattr);
+    return find("VAS", "vas", name, vas_find, vas_exists);
 }
 static inline int segment_named(const char *name) {
-    return find("segment", "vasseg", name, vas_seg_find, vas_seg_getattr);
+    return find("segment", "vasseg", name, vas_seg_find, segment_exists);
 }
 
 static inline unsigned mode_of(const char *text) {

@@ -32,7 +32,7 @@ static void create(const char *name, const char *place, const char *bytes, const
 }
 
 static void set_mode(const char *mode, const char *name) {
-    struct vas_attr attr;
+    struct vas_seg_attr attr;
     int sid = segment_named(name);
     if (vas_seg_getattr(sid, &attr) < 0) err(1, "cannot look at '%s'", name);
     attr.mode = mode_of(mode);

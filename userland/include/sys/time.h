@@ -16,7 +16,7 @@ struct itimerval {
 enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF };
 
 int gettimeofday(struct timeval *now, void *zone);
-int setitimer(int which, const struct itimerval *new, struct itimerval *old);
+int setitimer(int which, const struct itimerval *now, struct itimerval *old);
 int getitimer(int which, struct itimerval *now);
 
 #endif
