@@ -44,6 +44,11 @@ class Session:
         return self.expect(then)
 
 
+def heed_hangups() -> None:
+    """Under nohup(1) the tests ignore SIGHUP, and so would what they start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def session(*options: str) -> Iterator[Session]:
     """A terminal with `run.py shell` in its foreground, which must end by itself."""
@@ -55,7 +60,13 @@ def session(*options: str) -> Iterator[Session]:
     environment = {**os.environ, "TERM": "dumb"}
     command = [*SHELL, *options]
     with subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=heed_hangups,
     ) as process:
         try:
             shell = Session(master, process)
