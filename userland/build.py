@@ -348,6 +348,8 @@ def cc_command(arguments: argparse.Namespace) -> int:
         raise BuildError("Name at least one C or C++ file.", status=2)
     if missing := [str(source) for source in files if not source.exists()]:
         raise BuildError(f"No such file: {', '.join(missing)}.", status=2)
+    if folders := [str(source) for source in files if source.is_dir()]:
+        raise BuildError(f"A folder, and no source: {', '.join(folders)}.", status=2)
     with scratch_folder("build") as folder:
         library = compile_library(Path(folder, "lib"), placing)
         made = Path(folder, "program")

@@ -55,5 +55,9 @@ def write_headers(include: Path, folder: Path) -> Path:
 
 def missing_library(source: Path) -> str:
     """What to say of a file that did not compile, if it includes what is not there."""
-    found = INCLUDE.search(source.read_text(errors="replace"))
+    try:
+        text = source.read_text("utf-8", "replace")
+    except OSError:  # the compiler has said why it cannot be read
+        return ""
+    found = INCLUDE.search(text)
     return NO_LIBRARY.format(header=found[1]) if found else ""

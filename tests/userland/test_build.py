@@ -98,6 +98,10 @@ def test_a_c_file_of_ones_own_compiles_and_a_wrong_one_keeps_the_compilers_statu
     assert "undeclared" in capfd.readouterr().err
     assert build.cc([str(tmp_path / "absent.c")]) == 2
     assert "No such file" in capfd.readouterr().err
+    for name in ("folder.c", "folder.cc"):
+        (tmp_path / name).mkdir()
+        assert build.cc([str(tmp_path / name)]) == 2
+        assert "A folder, and no source" in capfd.readouterr().err
 
 
 def test_a_main_that_ends_without_a_return_gives_0(tmp_path: Path) -> None:
