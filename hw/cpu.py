@@ -498,8 +498,10 @@ class Core:
         """SYSCALL: the kernel answers here, or the guest is left."""
         try:
             engine, state = self.engine, self.state
-            engine.syscall_frame.fetch()
-            number, a, b, c, d, e, f, rip, flags = engine.syscall_frame.values
+            frame = engine.syscall_frame
+            fetch = frame.fetch  # called as `frame.fetch()` it would be looked up as a method first
+            fetch()
+            number, a, b, c, d, e, f, rip, flags = frame.values
             state.rip = rip
             self.retire(engine.counter.value)
             state.counts[costs.SYSCALL] += 1

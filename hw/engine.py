@@ -196,9 +196,9 @@ class Engine:
 
     def answer_syscall(self, result: int, rip: int, flags: int) -> None:
         """Write what SYSRET leaves behind: RAX, and RCX and R11 with RIP and RFLAGS."""
-        values = self.syscall_result.values
+        values, write = self.syscall_result.values, self.syscall_result.write
         values[0], values[1], values[2] = result & MASK64, rip & MASK64, flags
-        self.syscall_result.write()
+        write()
 
     def set_registers(self, registers: dict[str, int]) -> None:
         """Write 64-bit registers by name."""

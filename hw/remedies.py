@@ -92,7 +92,8 @@ class Remedies:
         try:
             if address != self._block_at:
                 self._block_at, self._block = address, block_at(address)
-            start, size = self._block[0], self._block[1] >> 16 & 0xFFFF
+            start, size = self._block
+            size = size >> 16 & 0xFFFF
             code = core.shadow.held_code(start, size) or self._code(start, size)
             found = find(code, core.memory.code.level)
             if found:

@@ -146,11 +146,11 @@ class Shadow:
     def held_code(self, va: int, size_bytes: int) -> bytes:
         """The code at `va`, if it is in one page that the model lets the emulator hold; b"" else.
         A program's every block asks: the common case at once."""
-        known, at = self._given.get(va >> 12), va & 0xFFF
-        if known is None or not known[1] & PROT_EXEC or at + size_bytes > PAGE_SIZE:
+        known, end = self._given.get(va >> 12), (va & 0xFFF) + size_bytes
+        if known is None or end > PAGE_SIZE or not known[1] & PROT_EXEC:
             return b""
-        at |= known[0] << 12
-        return self._memory.bytes[at : at + size_bytes].tobytes()
+        end += known[0] << 12
+        return self._memory.bytes[end - size_bytes : end].tobytes()
 
     # Translated code --------------------------------------------------------------------------
 

@@ -291,8 +291,7 @@ def _furnish(
         files.give(path, S_IFDIR | mode, b"", owner)
     for path, text in ACCOUNTS.items():
         files.give(path, S_IFREG | 0o644, text)
-    for path, content in programs.items():
-        files.give(path, S_IFREG | 0o755, content)
+    files.give_programs(programs)
 
 
 def _mount(kernel: Kernel, files: Files, root: tuple[int, int], console: int) -> None:

@@ -26,7 +26,8 @@ def execute(kernel: Kernel, row: SystemCall, thread: Thread, arguments: Register
     strings = strings_of(row, thread, arguments) if port and row.has_strings else b""
     result: int | None
     try:
-        result = row.invoke(kernel, thread, arguments)
+        invoke = row.invoke  # called as `row.invoke(...)` it would be looked up as a method first
+        result = invoke(kernel, thread, arguments)
     except KernelError as error:
         result = -error.number
     thread.call = None

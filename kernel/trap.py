@@ -41,10 +41,12 @@ class Traps:
         kernel.taken += 1
         thread = kernel.tasks.seats[core.state.id].thread
         assert thread is not None
-        number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
         row = TABLE.get(number)
         if row is None:
-            return refuse_unknown(kernel, number)
+            number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
+            row = TABLE.get(number)
+            if row is None:
+                return refuse_unknown(kernel, number)
         thread.call_number, thread.call_arguments = number, (a, b, c, d, e, f)
         if row.stops_guest:
             thread.current_call()

@@ -19,7 +19,7 @@ from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.mm.space import AddressSpace
 from kernel.sched.tasks import Tasks
-from kernel.sched.usage import memory_usage, process_usage, thread_usage
+from kernel.sched.usage import process_usage, thread_usage
 from kernel.task import limits
 from kernel.task.credentials import Credentials
 from kernel.task.descriptors import PROCESSES, Descriptors, Handle
@@ -331,7 +331,7 @@ class Life:
                 self._end_thread(other, 0)
         self._become_leader(thread)
         futex.owner_died(self.tasks, thread)
-        process.usage += memory_usage(process)
+        process.usage += Usage(most_pages=process.space.most_resident_pages)
         self._leave_space(thread)
         space.users += 1
         process.space = thread.space = space
@@ -490,8 +490,7 @@ class Life:
             self._announce_end(thread)
         belongings.drop_of_thread(self.ipc, thread)
         thread.state = DEAD
-        own = thread_usage(self.tasks, thread)
-        thread.process.usage += own + memory_usage(thread.process)
+        thread.process.usage += thread_usage(self.tasks, thread)
         thread.turn_began = None
         self._leave_space(thread)
         thread.process.threads.remove(thread)

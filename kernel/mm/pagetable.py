@@ -58,8 +58,8 @@ class PageTable:
     span: int = -1
     """The 2 MiB span that was last written to, and the word index of its table."""
     leaves: int = 0
-    most_leaves: int = 0
-    """How many leaves are present, and the most that ever were at once."""
+    peak: int = 0
+    """How many leaves are present, and the most that were when one was taken out."""
     span_slot: int = 0
     watchers: dict[int, dict[int, Watcher]] = field(default_factory=dict)
     """Who hears of what is written here: by `span` of the table or `LEAVES`, and by id of the
@@ -69,6 +69,11 @@ class PageTable:
 
     def __post_init__(self) -> None:
         self.root_pfn = self._new_table()
+
+    @property
+    def most_leaves(self) -> int:
+        """The most leaves that ever were present at once."""
+        return max(self.peak, self.leaves)
 
     @property
     def root_pa(self) -> int:
@@ -200,13 +205,13 @@ class PageTable:
         old = machine.memory.words[slot]
         machine.memory.words[slot] = entry
         table = slot // WORDS_PER_PAGE
-        if (entry ^ old) & P:
-            more = 1 if entry & P else -1
+        more = (entry & P) - (old & P)
+        if more:
             self.used[table] += more
             if level == 1:
+                if more < 0 and self.leaves > self.peak:
+                    self.peak = self.leaves
                 self.leaves += more
-                if self.leaves > self.most_leaves:
-                    self.most_leaves = self.leaves
         if level == 1 and entry & P:
             if not entry & NX:
                 machine.memory.executable((entry & ADDRESS) >> 12)

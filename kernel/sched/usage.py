@@ -33,7 +33,7 @@ def _since(tasks: Tasks, then: tuple[int, int, int, int]) -> tuple[int, int, int
 
 
 def thread_usage(tasks: Tasks, thread: Thread) -> Usage:
-    """What a thread has used up to now; its current turn counts, its process's memory does not."""
+    """What a thread has used up to now, its current turn too, and its process's most memory."""
     cycles = user = faults = major = 0
     if thread.turn_began is not None:
         cycles, user, faults, major = _since(tasks, thread.turn_began)
@@ -43,6 +43,7 @@ def thread_usage(tasks: Tasks, thread: Thread) -> Usage:
         system=max(0, thread.cycles + cycles - user),
         faults=thread.faults + faults,
         major_faults=thread.major_faults + major,
+        most_pages=thread.process.space.most_resident_pages,
         waits=thread.waits,
         pre_empted=thread.pre_empted,
     )
@@ -53,12 +54,7 @@ def process_usage(tasks: Tasks, process: Process) -> Usage:
     total = process.usage
     for thread in process.threads:
         total += thread_usage(tasks, thread)
-    return total + memory_usage(process) if process.threads else total
-
-
-def memory_usage(process: Process) -> Usage:
-    """The most memory that the process had in its present space."""
-    return Usage(most_pages=process.space.most_resident_pages)
+    return total
 
 
 def usage_of_clock(tasks: Tasks, caller: Thread, which: int) -> Usage | None:

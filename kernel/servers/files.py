@@ -7,7 +7,7 @@ goes on with all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kernel.abi.errno import E, KernelError
@@ -86,14 +86,16 @@ class Files(Directories):
 
     def give(self, path: bytes, mode: int, content: bytes, owner: tuple[int, int] = (0, 0)) -> None:
         """At boot: put a file, link or directory at `path`, unless it is there."""
-        at, names = self.tree[ROOT], [name for name in path.split(b"/") if name]
-        for name in names[:-1]:
-            at = self._given(at, name, S_IFDIR | 0o755, (0, 0))
-        node = self._given(at, names[-1], mode, owner)
-        if node.kind == S_IFLNK:
-            node.target = node.target or content
-        elif node.kind == S_IFREG:
-            node.given = node.given or content
+        folder, _, name = path.rpartition(b"/")
+        self._put(self._folder(folder), name, mode, content, owner)
+
+    def give_programs(self, programs: Mapping[bytes, bytes]) -> None:
+        """At boot: `give` many.  They are in few folders; each of them is looked up once."""
+        folders: dict[bytes, Inode] = {}
+        for path, content in programs.items():
+            folder, _, name = path.rpartition(b"/")
+            at = folders.get(folder) or folders.setdefault(folder, self._folder(folder))
+            self._put(at, name, S_IFREG | 0o755, content, (0, 0))
 
     def mount(self, path: bytes, mode: int, endpoint: int, badge: int) -> None:
         """At boot: let another server answer from `path` on."""
@@ -107,13 +109,27 @@ class Files(Directories):
             at = self.tree[at.entries[name].number]
         return at.number
 
-    def _given(self, directory: Inode, name: bytes, mode: int, owner: tuple[int, int]) -> Inode:
-        entry = directory.entries.get(name)
+    def _folder(self, path: bytes) -> Inode:
+        """The folder at `path`; made, with those that lead to it, if it is not there."""
+        if not path:
+            return self.tree[ROOT]
+        above, _, name = path.rpartition(b"/")
+        return self._put(self._folder(above), name, S_IFDIR | 0o755, b"", (0, 0))
+
+    def _put(
+        self, at: Inode, name: bytes, mode: int, content: bytes, owner: tuple[int, int]
+    ) -> Inode:
+        """The node with this name; made if it is not there, filled if it is empty."""
+        entry = at.entries.get(name)
         if entry is not None:
-            return self.tree[entry.number]
-        (uid, gid), now = owner, self.tree.born
-        node = self.tree.make(mode, uid, gid, now)
-        self.tree.link(directory, name, node, now)
+            node = self.tree[entry.number]
+        else:
+            node = self.tree.make(mode, owner[0], owner[1], self.tree.born)
+            self.tree.link(at, name, node, self.tree.born)
+        if content and node.kind == S_IFREG:
+            node.given = node.given or content
+        elif content and node.kind == S_IFLNK:
+            node.target = node.target or content
         return node
 
     # Inside -------------------------------------------------------------------------------------

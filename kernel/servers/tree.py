@@ -63,14 +63,13 @@ class Inode:
     mode: int
     uid: int
     gid: int
-    time: int
+    accessed: int
+    modified: int
+    changed: int
     parent: int = ROOT
     name: bytes = b""
     links: int = 0
     opens: int = 0
-    accessed: int = field(init=False)
-    modified: int = field(init=False)
-    changed: int = field(init=False)
     entries: dict[bytes, Entry] = field(default_factory=dict)
     cookies: int = FIRST_COOKIE
     target: bytes = b""
@@ -85,9 +84,6 @@ class Inode:
     """How many of its opens are for writing."""
     pipe: Pipe | None = None
     mount: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        self.accessed = self.modified = self.changed = self.time
 
     @property
     def kind(self) -> int:
@@ -146,7 +142,7 @@ class Tree:
         if len(self.inodes) >= MAX_INODES:
             raise KernelError(E.NOSPC)
         self.made += 1
-        made = self.inodes[self.made] = Inode(self.made, mode, uid, gid, now)
+        made = self.inodes[self.made] = Inode(self.made, mode, uid, gid, now, now, now)
         return made
 
     # Paths --------------------------------------------------------------------------------------
@@ -263,8 +259,8 @@ class Tree:
         """Give `node` a name that is free."""
         directory.entries[name] = Entry(directory.cookies, node.number)
         directory.cookies += 1
-        directory.touch(now)
-        node.parent, node.name, node.changed = directory.number, name, now
+        directory.modified = directory.changed = node.changed = now
+        node.parent, node.name = directory.number, name
         if node.is_directory:
             node.links += 2
             directory.links += 1

@@ -9,7 +9,7 @@ from hw.memory import PAGE_SIZE
 from kernel.abi.errno import E, KernelError
 from kernel.kernel import Kernel
 from kernel.life.sigframe import ticks
-from kernel.sched.usage import memory_usage, process_usage, thread_usage
+from kernel.sched.usage import process_usage, thread_usage
 from kernel.syscalls.table import Flags, Int, Pid, Ptr, syscall
 from kernel.task import clock, limits
 from kernel.task.descriptors import MAX_DESCRIPTORS
@@ -117,7 +117,7 @@ def getrusage(k: Kernel, t: Thread, who: Int, out: Ptr) -> int:
     elif who == RUSAGE_CHILDREN:
         usage = t.process.children_usage
     elif who == RUSAGE_THREAD:
-        usage = thread_usage(k.tasks, t) + memory_usage(t.process)
+        usage = thread_usage(k.tasks, t)
     else:
         raise KernelError(E.INVAL)
     t.space.write(out, pack_rusage(usage))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from hw.paging import ERR_FETCH, ERR_WRITE, A, D, W
@@ -10,7 +13,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.life import life
 from kernel.mm import space
 from kernel.mm.layout import KUSER, MAP_BASE, MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP
-from kernel.mm.regions import Region
+from kernel.mm.regions import LOCKED, Region
 from kernel.mm.space import AddressSpace
 from tests.kernel.asm import Program
 from tests.kernel.system import System, run_code, still
@@ -122,6 +125,19 @@ def test_unmapping_the_middle_leaves_both_ends() -> None:
     system.ask("munmap", HERE + 3 * PAGE, 2 * PAGE - 1)
     assert regions(system) == [(0, 3, RW), (5, 9, RW)]
     invariants.check(system.kernel)
+
+
+def test_a_child_inherits_all_of_a_region_but_its_object_and_its_lock() -> None:
+    values: dict[str, Any] = {
+        field.name: value
+        for value, field in enumerate(dataclasses.fields(Region), 64 | LOCKED)
+        if field.init
+    }
+    mother = Region(**values)
+    child = space.inherited(mother, still().kernel.memory.objects.anonymous())
+    differ = {name for name, value in values.items() if getattr(child, name) != value}
+    assert differ == {"object", "flags", "segment", "changed"}
+    assert child.flags == mother.flags & ~LOCKED
 
 
 def test_mprotect_splits_regions_and_restored_rights_merge_them() -> None:
