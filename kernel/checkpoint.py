@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ PLAIN = {
     "kernel.log": "Log",
     "kernel.mm.bounds": "MemoryLimits",
     "kernel.mm.eager": "EagerObjects",
+    "kernel.mm.filler": "Filler",
     "kernel.mm.frames": "Account Frames",
     "kernel.mm.memory": "Memory",
     "kernel.mm.objects": "Away MemoryObject Objects",
@@ -95,6 +97,7 @@ PLAIN = {
     "kernel.vas.view": "LayeredMap LayeredView View",
     "kernel.wait.alarms": "Alarms",
     "kernel.wait.ready": "Epoll Interest Readiness",
+    "kernel.wait.userfault": "UserFault",
 }
 """Module -> the classes that a checkpoint is made of: data, whose making does nothing."""
 FIXED = {
@@ -113,6 +116,15 @@ COUNTED = {
 }
 """Opcode -> the width of the count of bytes that follow."""
 STOP = ord(".")
+_OF_WIDTH = {
+    width: re.escape(bytes(code for code in FIXED if FIXED[code] == width and code != STOP))
+    for width in sorted(set(FIXED.values()))
+}
+PLAIN_RUN = re.compile(
+    b"(?:%s)+" % b"|".join(b"(?:[%s].{%d})+" % (codes, w) for w, codes in _OF_WIDTH.items()),
+    re.DOTALL,
+)
+"""Opcodes of a fixed length, up to the next that has another: most of a checkpoint, at once."""
 
 
 class CheckpointError(Exception):
@@ -177,17 +189,16 @@ def _opened(data: bytes) -> BytesIO:
 def _look_at_opcodes(body: bytes, at: int) -> int:
     """Where the pickle that begins at `at` ends, if it has no opcode but those that belong here."""
     while True:
-        opcode = body[at]
+        run = PLAIN_RUN.match(body, at)
+        at = run.end() if run is not None else at
+        opcode, width = body[at], COUNTED.get(body[at])
         at += 1
-        if opcode in FIXED:
-            at += FIXED[opcode]
-        elif opcode in COUNTED:
-            width = COUNTED[opcode]
+        if width is not None:
             at += width + int.from_bytes(body[at : at + width], "little")
+        elif opcode == STOP:
+            return at
         else:
             raise pickle.UnpicklingError(f"opcode {opcode:#x} does not belong in a checkpoint")
-        if opcode == STOP:
-            return at
 
 
 def load(

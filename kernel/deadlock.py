@@ -7,6 +7,7 @@ from kernel.syscalls import TABLE
 from kernel.task.process import Thread
 
 _WAITS_FOR = {
+    "userfault": "for the page of word {1:#x}, which a program is to fill (userfaultfd {0})",
     "futex": "for the futex at word {0:#x} of object {1}",
     "child": "for a child of process {0}",
     "vfork": "for exec or exit of process {0}, which it made by vfork",

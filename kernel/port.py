@@ -12,6 +12,7 @@ from kernel.abi.message import ANYTHING, ProcessInfo, RegionInfo, ThreadInfo
 from kernel.abi.nodes import FILES_DEVICE, Stat
 from kernel.abi.shm import SegmentStatus
 from kernel.mm import file_pages, rmap, truncate
+from kernel.mm.filler import FILLERS
 from kernel.mm.objects import MemoryObject
 from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
 from kernel.mm.space import AddressSpace
@@ -254,6 +255,8 @@ class CorePort:
             return b"anon_inode:[eventpoll]"
         if endpoint == PROCESSES:
             return b"anon_inode:[pidfd]"
+        if endpoint == FILLERS:
+            return b"anon_inode:[userfaultfd]"
         if not self.kernel.ipc.serves_files(Handle(endpoint, badge)):
             return b"anon_inode:[endpoint]"
         return self.kernel.ipc.ask(endpoint, badge, "path").data

@@ -7,7 +7,7 @@ woken and gets a core, the call is executed again from the start.
 from __future__ import annotations
 
 from hw import trace
-from hw.cpu import Core
+from hw.cpu import LEAVE, Core
 from kernel.abi.errno import Blocked, E
 from kernel.calls import SYSCALL, execute
 from kernel.kernel import Kernel
@@ -90,7 +90,21 @@ def block(kernel: Kernel, thread: Thread, blocked: Blocked, core: Core) -> None:
     if kernel.machine.trace:
         where = ":".join(map(str, blocked.channel)).encode()
         kernel.machine.trace.emit(WAIT, thread.tid, call.number, where)
+    _sleep(kernel, thread, blocked)
+
+
+def _sleep(kernel: Kernel, thread: Thread, blocked: Blocked) -> None:
+    """Until the channel is woken.  Who waits to hear of that hears of it."""
     kernel.tasks.block(thread, blocked.channel)
+    if blocked.tells is not None:
+        kernel.ipc.ready.changed(*blocked.tells)
+
+
+def wait_for_page(kernel: Kernel, thread: Thread, blocked: Blocked) -> int:
+    """The access is tried again when a program has filled the page, or after a signal."""
+    if not signals.waiting(thread):
+        _sleep(kernel, thread, blocked)
+    return LEAVE
 
 
 def _interrupt(kernel: Kernel, thread: Thread, core: Core, call: Call) -> None:

@@ -10,7 +10,7 @@ from kernel.abi.errno import Blocked, KernelError
 from kernel.calls import execute, refuse_unknown
 from kernel.kernel import Kernel
 from kernel.life import delivery, oom
-from kernel.resume import block
+from kernel.resume import block, wait_for_page
 from kernel.syscalls import TABLE
 
 FAULT = trace.declare(
@@ -74,6 +74,8 @@ class Traps:
         except KernelError:
             oom.kill(kernel.life, kernel.log, thread)
             answer = LEAVE
+        except Blocked as blocked:
+            answer = wait_for_page(kernel, thread, blocked)
         if core.leave and answer == RESUME:
             answer = LEAVE
         if machine.trace:

@@ -80,6 +80,8 @@ class Blocked(Exception):
         super().__init__(channel)
         self.channel = channel
         self.interruptible = interruptible
+        self.tells: tuple[int, int] | None = None
+        """Whom the wait is news for: an endpoint and a badge (`kernel.mm.filler`)."""
 
 
 Channel = tuple[str, int, int]

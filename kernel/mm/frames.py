@@ -7,7 +7,6 @@ frame that is handed out holds zeroes, or its new owner overwrites it at once.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field
 
 from hw import costs, trace
@@ -41,12 +40,6 @@ class Account:
             raise KernelError(E.NOMEM)
 
 
-@functools.cache
-def numbers_down(last: int, first: int) -> tuple[int, ...]:
-    """Made once: sixteen thousand integers are a twentieth of a boot, and a test boots often."""
-    return tuple(range(last, first - 1, -1))
-
-
 @dataclass(slots=True)
 class Frames:
     """The frame table.  `refs[pfn]` and `owners[pfn]` describe one frame each."""
@@ -62,7 +55,7 @@ class Frames:
         count, first = self.machine.memory.frames, self.machine.first_free_frame
         self.refs = [1] * first + [0] * (count - first)
         self.owners = bytearray([MACHINE]) * first + bytearray([FREE]) * (count - first)
-        self.free = list(numbers_down(count - 1, first))
+        self.free = list(range(count - 1, first - 1, -1))
         self.fresh = bytearray([1]) * count
 
     def allocate(self, owner: int, *, zero: bool = True) -> int:

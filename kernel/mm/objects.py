@@ -262,6 +262,25 @@ class MemoryObject:
             self.source = None
         return gone
 
+    # Pages that a program fills -------------------------------------------------------------------
+
+    def is_missing(self, page: int) -> bool:
+        """True if the page would be zeroes that nobody has touched."""
+        source = self.source
+        return not self.backs(page) and not (source and source.backs(page + self.source_page))
+
+    def supply(self, page: int, content: bytes) -> None:
+        """Give a missing page its content: whole, before anybody sees it."""
+        self._admit()
+        pfn = self.objects.frames.allocate(self.owner, zero=not content)
+        if content:
+            machine = self.objects.frames.machine
+            machine.memory.write(pfn * PAGE_SIZE, content)
+            machine.charge(costs.FRAME_COPY)
+        self._charge(1)
+        self._put(page, pfn)
+        self.changed = True
+
     # Who pays, and what is not in memory --------------------------------------------------------
 
     def pay_from(self, account: Account) -> None:

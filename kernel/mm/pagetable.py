@@ -56,7 +56,7 @@ class PageTable:
     root_pfn: int = field(init=False)
     used: dict[int, int] = field(default_factory=dict)
     span: int = -1
-    """The 2 MiB span that was last written to, and the word index of its table."""
+    """The 2 MiB span that was last looked up, and the word index of its table."""
     leaves: int = 0
     peak: int = 0
     """How many leaves are present, and the most that were when one was taken out."""
@@ -69,11 +69,6 @@ class PageTable:
 
     def __post_init__(self) -> None:
         self.root_pfn = self._new_table()
-
-    @property
-    def most_leaves(self) -> int:
-        """The most leaves that ever were present at once."""
-        return max(self.peak, self.leaves)
 
     @property
     def root_pa(self) -> int:
@@ -172,8 +167,12 @@ class PageTable:
         return path
 
     def _slot(self, va: int) -> int | None:
-        path = self._path(va)
-        return path[3] if len(path) == 4 else None
+        if va >> 21 != self.span:
+            path = self._path(va)
+            if len(path) < 4:
+                return None
+            self.span, self.span_slot = va >> 21, path[3] & ~511
+        return self.span_slot + (va >> 12 & 511)
 
     def _prune(self, va: int, path: list[int]) -> None:
         for level in (1, 2, 3):
@@ -181,7 +180,6 @@ class PageTable:
             if self.used[table]:
                 return
             del self.used[table]
-            self.span = -1
             self._write(va, path[3 - level], level + 1, 0)
             self._free_table(table)
 
@@ -204,6 +202,8 @@ class PageTable:
         machine = self.frames.machine
         old = machine.memory.words[slot]
         machine.memory.words[slot] = entry
+        if level > 1:
+            self.span = -1
         table = slot // WORDS_PER_PAGE
         more = (entry & P) - (old & P)
         if more:
@@ -225,6 +225,13 @@ class PageTable:
         if self.watchers:
             self._tell(va, level, old, entry)
         return old
+
+    # Figures ----------------------------------------------------------------------------
+
+    @property
+    def most_leaves(self) -> int:
+        """The most leaves that ever were present at once."""
+        return max(self.peak, self.leaves)
 
     # Watchers -----------------------------------------------------------------------------
 

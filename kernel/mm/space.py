@@ -9,6 +9,7 @@ that the region's object (or its source) holds for that page.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hw import costs, trace
@@ -17,6 +18,7 @@ from hw.paging import ADDRESS, ERR_WRITE, A, D, G, P, U, W
 from kernel.abi.errno import E, KernelError
 from kernel.mm.bounds import MemoryLimits
 from kernel.mm.conflict import CONFLICT, Conflict
+from kernel.mm.filler import Missing
 from kernel.mm.layout import (
     KUSER,
     MAP_BASE,
@@ -34,6 +36,7 @@ from kernel.mm.regions import (
     WIPED_BY_FORK,
     Region,
     RegionMap,
+    inherited,
 )
 from kernel.mm.shootdown import TAG_ANY, Shootdowns
 from kernel.mm.shown import Onlooker, Shown
@@ -50,25 +53,6 @@ REGION = trace.declare(
     "A region is now like this; prot 255: it is gone.",
 )
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
-
-
-def inherited(region: Region, memory_object: MemoryObject) -> Region:
-    """What a child gets of a region: the same, showing `memory_object`, and not locked (mlock(2)).
-    Written out: `dataclasses.replace` would be a fifteenth of a fork."""
-    return Region(
-        start=region.start,
-        end=region.end,
-        prot=region.prot,
-        object=memory_object,
-        page=region.page,
-        shared=region.shared,
-        name=region.name,
-        floor=region.floor,
-        flags=region.flags & ~LOCKED,
-        origin=region.origin,
-        lazy=region.lazy,
-        duplicated=region.duplicated,
-    )
 
 
 @dataclass(slots=True, eq=False)
@@ -325,9 +309,17 @@ class AddressSpace(Shown):
 
     def mark(self, start: int, end: int, on: int, off: int = 0) -> None:
         """Set and clear flags of the regions of a range.  ENOMEM: a split makes too many."""
-        for region in self._isolate(start, end):
+
+        def change(region: Region) -> None:
             region.flags = region.flags & ~off | on
+
+        self.alter(start, end, change)
         self._unlocked(off)
+
+    def alter(self, start: int, end: int, change: Callable[[Region], None]) -> None:
+        """Change the regions of a range, and only there.  ENOMEM: a split makes too many."""
+        for region in self._isolate(start, end):
+            change(region)
         for region in self.map.overlapping(start - 1, end + 1):
             self._merge_upwards(region)
 
@@ -435,6 +427,8 @@ class AddressSpace(Shown):
         region = self.map.find(page) or self._grow_stack(page)
         if region is None or not region.allows(error) or region.is_past_end(page):
             return False
+        if region.filler is not None and region.object.is_missing(region.object_page(page)):
+            raise Missing(region.filler, page, error)
         self.show(region, page, write=bool(error & ERR_WRITE))
         return True
         # END SOLUTION lab3.demand
@@ -444,6 +438,9 @@ class AddressSpace(Shown):
         region = self.map.find(page)
         if region is None or not (region.allows(ERR_WRITE) and self.lets_store(region)):
             return page
+        if region.filler is not None:
+            missing = region.object.is_missing(region.object_page(page))
+            return page if missing else page + PAGE_SIZE
         return region.content_until(page)
 
     def show(self, region: Region, page: int, *, write: bool) -> None:

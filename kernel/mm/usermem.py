@@ -7,6 +7,7 @@ from hw.machine import Machine
 from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import ADDRESS, ERR_WRITE, USER_TOP, A, D, P, U, W
 from kernel.abi.errno import E, KernelError
+from kernel.mm.filler import Missing
 from kernel.mm.layout import pieces
 from kernel.mm.objects import Objects
 from kernel.mm.pagetable import PageTable
@@ -59,6 +60,10 @@ class UserMemory:
         for at, room in pieces(va, size_bytes):
             try:
                 pa = self._user_frame(at, 0) << 12 | at & PAGE_MASK
+            except Missing:
+                if not parts:
+                    raise
+                break
             except KernelError as error:
                 if error.number != E.FAULT and not parts:
                     raise
@@ -78,12 +83,19 @@ class UserMemory:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self, va: int, data: bytes) -> None:
-        """Copy out.  Raises EFAULT, perhaps after some pages were written."""
+        """Copy out.  Raises EFAULT, perhaps after some pages were written.
+
+        A call that copies out may have had its effect, so it cannot wait for a page that a program
+        is to fill: EFAULT.  `room` is asked before, and can.
+        """
         self.check_range(va, len(data))
         self._charge(len(data))
         memory, done = self.machine.memory, 0
         for at, room in pieces(va, len(data)):
-            pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
+            try:
+                pa = self._user_frame(at, ERR_WRITE) << 12 | at & PAGE_MASK
+            except Missing as missing:
+                raise KernelError(E.FAULT) from missing
             memory.write(pa, data[done : done + room])
             done += room
 
@@ -150,7 +162,13 @@ class UserMemory:
         page = va & ~PAGE_MASK
         entry = self.table.lookup(page)
         if entry & wanted != wanted:
-            if not self.fault(page, error):
+            try:
+                allowed = self.fault(page, error)
+            except Missing as missing:
+                if not missing.for_kernel:
+                    raise KernelError(E.FAULT) from missing
+                raise
+            if not allowed:
                 raise KernelError(E.FAULT)
             entry = self.table.lookup(page)
         used = entry | A | (D if error else 0)

@@ -8,7 +8,7 @@ from kernel.abi import ioctls
 from kernel.abi.errno import E, KernelError
 from kernel.abi.nodes import O_ACCMODE, O_APPEND, O_PATH, O_WRONLY
 from kernel.kernel import Kernel
-from kernel.syscalls import messages
+from kernel.syscalls import messages, userfault
 from kernel.syscalls.messages import is_socket
 from kernel.syscalls.table import Fd, Flags, Int, Long, Ptr, Size, syscall
 from kernel.syscalls.transfer import (
@@ -27,6 +27,8 @@ from kernel.syscalls.transfer import (
 )
 from kernel.task.descriptors import Handle
 from kernel.task.process import Thread
+from kernel.wait.ready import Epoll
+from kernel.wait.userfault import UserFault
 
 SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE = range(5)
 
@@ -97,6 +99,8 @@ def readv(k: Kernel, t: Thread, fd: Fd, iov: Ptr, count: Int) -> int:
 
 def _read(k: Kernel, t: Thread, handle: Handle, buffers: Buffers) -> int:
     """From a socket, nothing is nothing at once, and not an empty message."""
+    if isinstance(handle, UserFault):
+        return userfault.read_faults(k, t, handle, buffers)
     if not is_socket(k, handle):
         return take(k, t, handle, buffers)
     return messages.receive(k, t, handle, buffers) if buffers.size_bytes else 0
@@ -180,6 +184,8 @@ def lseek(k: Kernel, t: Thread, fd: Fd, offset: Long, whence: Int) -> int:
     handle = t.descriptors.get(fd)
     if handle.flags & O_PATH:
         raise KernelError(E.BADF)
+    if isinstance(handle, Epoll | UserFault):
+        return 0  # as on Linux, where they have no offset to move
     if not handle.seekable:
         raise KernelError(E.SPIPE)
     target = offset
@@ -217,6 +223,8 @@ def ioctl(k: Kernel, t: Thread, fd: Fd, request: Flags, arg: Ptr) -> int:
     if request == ioctls.FIONBIO:
         handle.set_blocking(blocks=not t.space.read_u32(arg))
         return 0
+    if isinstance(handle, UserFault):
+        return userfault.control(k, t, handle, request, arg)
     size = ioctls.READS.get(request)
     if size is None:
         raise KernelError(E.NOTTY)

@@ -20,11 +20,13 @@ from kernel.abi.nodes import (
 from kernel.kernel import Kernel
 from kernel.syscalls.descriptors import install
 from kernel.syscalls.table import Fd, Flags, Int, Ptr, Size, syscall
+from kernel.syscalls.userfault import readiness
 from kernel.task.clock import cycles_to_timespec, timespec_to_cycles
 from kernel.task.descriptors import MAX_DESCRIPTORS, PROCESSES, Handle
 from kernel.task.process import Thread
 from kernel.wait import signals
 from kernel.wait.ready import ALWAYS, Epoll, Interest, keys_of
+from kernel.wait.userfault import UserFault
 
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 EPOLLONESHOT, EPOLLET = 1 << 30, 1 << 31
@@ -44,6 +46,8 @@ def ready(k: Kernel, t: Thread, handle: Handle | None, events: int) -> int:
         return POLLNVAL
     if isinstance(handle, Epoll):
         return events & POLLIN if _report(k, t, handle, 1, peek=True) else 0
+    if isinstance(handle, UserFault):
+        return readiness(k, handle) & (events | ALWAYS)
     if handle.endpoint == PROCESSES:
         mask = _end_of(k, handle.badge)
     elif k.ipc.serves_files(handle):
@@ -230,7 +234,7 @@ def epoll_ctl(k: Kernel, t: Thread, epfd: Fd, op: Int, fd: Fd, event: Ptr) -> in
     epoll = _instance(t, epfd)
     if handle is epoll:
         raise KernelError(E.INVAL)
-    waits = isinstance(handle, Epoll) or handle.endpoint == PROCESSES
+    waits = isinstance(handle, Epoll | UserFault) or handle.endpoint == PROCESSES
     if not waits and (handle.seekable or not k.ipc.serves_files(handle)):
         raise KernelError(E.PERM)
     given = t.space.read(event, _EVENT.size) if op != EPOLL_CTL_DEL else bytes(_EVENT.size)

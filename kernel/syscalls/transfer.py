@@ -29,27 +29,27 @@ MAX_OFFSET = (1 << 63) - 1
 _VECTOR = struct.Struct("<QQ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Buffers:
-    """Where the bytes of one call lie in the caller's memory: (address, bytes) of each buffer."""
+    """Where the bytes of one call lie in the caller's memory: (address, bytes) of each buffer,
+    and how many bytes they have together."""
 
     parts: tuple[tuple[int, int], ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all of them together."""
-        return sum(size for _, size in self.parts)
+    size_bytes: int
 
     def window(self, start: int, size_bytes: int) -> Buffers:
         """At most `size_bytes` of them from byte `start` on."""
-        found = []
+        if not start and size_bytes >= self.size_bytes:
+            return self
+        found, size_bytes = [], min(size_bytes, self.size_bytes - start)
+        window_bytes = size_bytes
         for base, length in self.parts:
             piece = min(length - start, size_bytes)
             if piece > 0:
                 found.append((base + start, piece))
                 size_bytes -= piece
             start = max(0, start - length)
-        return Buffers(tuple(found))
+        return Buffers(tuple(found), window_bytes)
 
     def room(self, t: Thread) -> int:
         """How many bytes they can take before the first bad page."""
@@ -82,7 +82,8 @@ class Buffers:
 def buffer(t: Thread, at: int, size_bytes: int) -> Buffers:
     """One buffer, as far as one call moves bytes.  Raises EFAULT outside user memory."""
     t.space.check_range(at, size_bytes)
-    return Buffers(((at, min(size_bytes, MAX_TRANSFER_BYTES)),))
+    size_bytes = min(size_bytes, MAX_TRANSFER_BYTES)
+    return Buffers(((at, size_bytes),), size_bytes)
 
 
 def vectors(t: Thread, at: int, count: int) -> Buffers:
@@ -92,7 +93,7 @@ def vectors(t: Thread, at: int, count: int) -> Buffers:
         t.space.check_range(base, size)
         found.append((base, min(size, room)))
         room -= found[-1][1]
-    return Buffers(tuple(found))
+    return Buffers(tuple(found), MAX_TRANSFER_BYTES - room)
 
 
 def vector_array(t: Thread, at: int, count: int) -> tuple[tuple[int, int], ...]:

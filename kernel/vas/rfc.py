@@ -66,7 +66,8 @@ class CopiedView(View):
         prot = region.prot
         if origin == OF_VAS and not self.writable:
             prot &= ~PROT_WRITE
-        copied = self.map_region(replace(region, object=twin, prot=prot, origin=origin, lazy=True))
+        copy = replace(region, object=twin, prot=prot, origin=origin, lazy=True, filler=None)
+        copied = self.map_region(copy)
         copied.changed = region.changed
         self.copied += 1
         if region.prot & PROT_EXEC:
@@ -213,7 +214,9 @@ class Rfc:
         if not region.shared:
             twin = twin.twin()
             twin.account = account
-        return target.map_region(replace(region, object=twin, origin=origin, lazy=False))
+        return target.map_region(
+            replace(region, object=twin, origin=origin, lazy=False, filler=None)
+        )
 
     def detach(self, attachment: Attachment) -> None:
         """Merge back: what is new goes to the VAS, what changed is brought up to date there."""

@@ -93,6 +93,10 @@ class SharedTable(ViewTable):
             allowed &= words[slot] | ~W
         return words[path[-1]] & allowed if len(path) == 4 else 0
 
+    def _slot(self, va: int) -> int | None:
+        path = self._path(va)  # each time: a layer frees its tables without a word to its views
+        return path[3] if len(path) == 4 else None
+
     def add(self, layer: AddressSpace, mirror: Mirror) -> None:
         """Show a layer as well; what it maps is mapped nowhere else.  Raises ENOMEM."""
         self.layers.append((layer, mirror))

@@ -15,6 +15,8 @@ from kernel.abi.nodes import POLLERR, POLLHUP, POLLIN, POLLRDNORM
 from kernel.sched.tasks import Tasks
 from kernel.task.descriptors import Handle
 from kernel.task.process import Call, Thread
+from kernel.wait import userfault
+from kernel.wait.userfault import UserFault
 
 ALWAYS = POLLERR | POLLHUP
 """What poll(2) and epoll(7) tell unasked."""
@@ -137,10 +139,12 @@ class Readiness:
             del self.interests[key]
 
     def closed(self, handle: Handle) -> None:
-        """The last descriptor of an epoll instance is gone."""
+        """The last descriptor is gone: of an instance, or of one that no server is behind."""
         if isinstance(handle, Epoll):
             for interest in handle.interests.values():
                 self.drop_interest(interest)
+        elif isinstance(handle, UserFault):
+            userfault.close(self.tasks, handle)
 
 
 def keys_of(handle: Handle) -> list[Key]:

@@ -13,7 +13,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.life import life
 from kernel.mm import space
 from kernel.mm.layout import KUSER, MAP_BASE, MAP_LOWEST, MAP_TOP, STACK_BYTES, STACK_TOP
-from kernel.mm.regions import LOCKED, Region
+from kernel.mm.regions import LOCKED, Region, inherited
 from kernel.mm.space import AddressSpace
 from tests.kernel.asm import Program
 from tests.kernel.system import System, run_code, still
@@ -134,9 +134,9 @@ def test_a_child_inherits_all_of_a_region_but_its_object_and_its_lock() -> None:
         if field.init
     }
     mother = Region(**values)
-    child = space.inherited(mother, still().kernel.memory.objects.anonymous())
+    child = inherited(mother, still().kernel.memory.objects.anonymous())
     differ = {name for name, value in values.items() if getattr(child, name) != value}
-    assert differ == {"object", "flags", "segment", "changed"}
+    assert differ == {"object", "flags", "segment", "changed", "filler"}
     assert child.flags == mother.flags & ~LOCKED
 
 
