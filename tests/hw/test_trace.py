@@ -302,6 +302,42 @@ def test_chunks_of_a_growing_file_arrive_when_they_are_complete(path: Path) -> N
         assert file.complete
 
 
+@pytest.mark.parametrize("more", [1, 5_000, 20_000])
+def test_a_file_that_an_earlier_state_goes_on_with_is_that_of_one_run(
+    path: Path, more: int
+) -> None:
+    """Nothing of the later state is left, however long it was, and all of the earlier one is."""
+    sink = io.BytesIO()
+    port, rows = Trace(HEADER, sink), many(2 * RECORDS_PER_CHUNK)
+    write(port, rows)
+    earlier = pickle.loads(pickle.dumps(port))
+    write(port, many(more))
+    port.close()
+    earlier.go_on_in(port)
+    write(earlier, rows[:10])
+    earlier.close()
+    assert sink.getvalue() == recorded(rows + rows[:10])
+    assert port.sink is None
+    path.write_bytes(sink.getvalue())
+    with File(path) as file:
+        assert file.digest() == earlier.digest()
+
+
+def test_a_trace_that_stops_keeps_what_it_has_and_the_digest_goes_on() -> None:
+    sink, whole = io.BytesIO(), Trace({})
+    port = Trace(HEADER, sink)
+    for target in (port, whole):
+        write(target, many(10))
+    port.flush()
+    before = sink.getvalue()
+    port.stop()
+    for target in (port, whole):
+        write(target, many(RECORDS_PER_CHUNK))
+    port.close()
+    assert (sink.getvalue(), port.kept) == (before, 10)
+    assert port.digest() == whole.digest()
+
+
 def test_an_observer_sees_each_record_at_once() -> None:
     seen: list[tuple[str, tuple[Any, ...]]] = []
     port = Trace({}, observer=lambda kind, values: seen.append((kind.name, values)))

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from hw import costs
 from kernel import invariants, turns
 from kernel.abi.errno import Blocked, E, Panic
-from kernel.abi.sockets import MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET
+from kernel.abi.sockets import MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, Identity
 from kernel.checkpoint import load, save
 from kernel.servers.sockets import Sockets
+from kernel.syscalls import control
 from kernel.task import limits
 from kernel.task.credentials import Credentials
 from tests.kernel.asm import DATA, Program
@@ -186,6 +187,20 @@ def test_a_user_may_have_as_many_in_flight_as_open_and_root_more() -> None:
             sent += 1
         assert result == (-E.TOOMANYREFS if refused else 1)
         assert sent == (3 if refused else 4)
+
+
+@pytest.mark.parametrize("left", [0, 8, 15, 16, 17, 24, 27, 28, 29, 64])
+def test_an_identity_is_cut_off_where_the_room_for_it_ends(left: int) -> None:
+    """As put_cmsg() of Linux does: without room for the head there is nothing, and MSG_CTRUNC."""
+    thread = Room().system.thread
+    thread.space.write(CONTROL, bytes(64))
+    room = control.Room(CONTROL, left, 0x20)
+    room.put_identity(thread, Identity(7, 8, 9))
+    whole = struct.pack("<QIIIII", 28, SOL_SOCKET, 2, 7, 8, 9)
+    shown = whole if left >= 28 else struct.pack("<Q", left) + whole[8:left] if left >= 16 else b""
+    assert thread.space.read(CONTROL, 64) == shown.ljust(64, b"\0")
+    assert room.flags == (0x20 if left >= 28 else 0x28)
+    assert room.left == max(0, left - 32) if left >= 16 else room.left == left
 
 
 def test_descriptors_that_no_number_is_free_for_are_closed() -> None:
