@@ -38,6 +38,25 @@ PREFIXES = {
 }
 """What a constant's name in C begins with, where its module's own name says as much."""
 
+RENAMED = {
+    "kernel.abi.ioctls.INT_BYTES": "sizeof(int)",
+    "kernel.abi.ioctls.WINSIZE_BYTES": "sizeof(struct winsize)",
+    "kernel.abi.nodes.MAX_NAME_BYTES": "NAME_MAX",
+    "kernel.abi.shm.DS_BYTES": "sizeof(struct shmid_ds)",
+    "kernel.abi.sockets.SHUT_DOWN": "SHUT_RDWR + 1",
+    "kernel.ipc.paths.MAX_PATH_BYTES": "PATH_MAX",
+    "kernel.life.elf.PROGRAM_HEADER_BYTES": "sizeof(Elf64_Phdr)",
+    "kernel.life.sigframe.MIN_STACK_BYTES": "MINSIGSTKSZ",
+    "kernel.life.sigframe.SIGINFO_BYTES": "sizeof(siginfo_t)",
+    "kernel.syscalls.credentials.MAX_GROUPS": "65536",
+    "kernel.syscalls.sched.MAX_NICE": "PRIO_MAX - 1",
+    "kernel.syscalls.sched.MIN_NICE": "PRIO_MIN",
+    "kernel.syscalls.settings.CAPABILITY_VERSION": "_LINUX_CAPABILITY_VERSION_3",
+    "kernel.syscalls.transfer.MAX_VECTORS": "IOV_MAX",
+    "kernel.wait.futex.OWNER": "FUTEX_TID_MASK",
+}
+"""What C calls a constant, where that is another name, or has no name but an expression."""
+
 OTHERWISE = {
     "EOF": "the index of a character in termios, and no result of getc()",
     "NULL": "the number of /dev/null",
@@ -59,6 +78,8 @@ def constants() -> Iterator[Constant]:
             if name.isupper() and isinstance(value, int) and not isinstance(value, bool):
                 for c_name in {name, PREFIXES.get(module, "") + name}:
                     yield f"{module}.{name}", c_name, int(value)
+                if f"{module}.{name}" in RENAMED:
+                    yield f"{module}.{name}", RENAMED[f"{module}.{name}"], int(value)
     for error in E:
         yield f"E.{error.name}", "E" + error.name, int(error)
 
@@ -69,7 +90,10 @@ def of_c() -> dict[str, int]:
     names = sorted({c_name for _, c_name, _ in constants()} | {"E2BIG"})
     includes = "".join(f"#include <{header}.h>\n" for header in HEADERS.split())
     prints = "".join(
-        f'#ifdef {name}\nprintf("{name} %lld\\n", (long long)({name}));\n#endif\n' for name in names
+        f'printf("{name}\\t%lld\\n", (long long)({name}));\n'
+        if name in RENAMED.values()
+        else f'#ifdef {name}\nprintf("{name}\\t%lld\\n", (long long)({name}));\n#endif\n'
+        for name in names
     )
     text = f"#define _GNU_SOURCE\n{includes}int main(void) {{\n{prints}return 0;\n}}\n"
     with empty_folder() as folder:
@@ -79,7 +103,7 @@ def of_c() -> dict[str, int]:
         built = subprocess.run(command, capture_output=True, check=False)
         assert built.returncode == 0, built.stderr.decode()
         output = subprocess.run([str(program)], capture_output=True, check=True).stdout.decode()
-    return {name: int(value) for name, value in map(str.split, output.splitlines())}
+    return {name: int(value) for name, value in (row.split("\t") for row in output.splitlines())}
 
 
 @needs_linux

@@ -103,7 +103,8 @@ NEAREST = {
     "kernel/sched/": "kernel/test_sched kernel/test_sched_policies kernel/test_sched_systems",
     "kernel/sched/tasks.py": "kernel/test_sched kernel/test_sched_calls kernel/test_futex",
     "kernel/sched/usage.py": "kernel/test_sched_systems kernel/test_native",
-    "kernel/servers/": "kernel/test_files_model kernel/test_servers host/test_calls",
+    "kernel/servers/": "kernel/test_file_calls kernel/test_files_model kernel/test_servers"
+    " host/test_calls",
     "kernel/servers/console.py": "kernel/test_terminal",
     "kernel/servers/devices.py": "userland/test_inputs",
     "kernel/servers/discipline.py": "kernel/test_discipline",
@@ -122,7 +123,8 @@ NEAREST = {
     "kernel/servers/sysfs.py": "kernel/test_vas_files kernel/test_proc",
     "kernel/servers/termios.py": "kernel/test_discipline kernel/test_terminal",
     "kernel/servers/unix_socket.py": "kernel/test_sockets kernel/test_native",
-    "kernel/syscalls/": "kernel/test_syscall_table host/test_calls kernel/test_native",
+    "kernel/syscalls/": "kernel/test_syscall_table kernel/test_flags kernel/test_file_calls"
+    " host/test_calls kernel/test_native",
     "kernel/syscalls/control.py": "kernel/test_sockets",
     "kernel/syscalls/futex.py": "kernel/test_futex",
     "kernel/syscalls/ipc.py": "kernel/test_ipc",
