@@ -9,7 +9,7 @@ import pytest
 
 from kernel.abi.errno import E
 from kernel.task.credentials import Credentials
-from tests.kernel.vas_world import PAGE, World
+from tests.kernel.vas_world import World
 
 CWD, EMPTY_PATH, NOFOLLOW = -100, 0x1000, 0x100
 O_CREAT, O_EXCL, O_PATH, O_DIRECTORY, O_TMPFILE, O_RDWR = 0o100, 0o200, 1 << 21, 1 << 16, 1 << 22, 2
@@ -158,7 +158,7 @@ def test_an_empty_path_reads_the_link_that_is_open_and_nothing_else() -> None:
     assert files.ask("readlinkat", file, files.at(""), out, 100) == -E.NOENT
     assert files.ask("readlinkat", CWD, files.at("/tmp/file"), out, 100) == -E.INVAL
     assert files.ask("readlinkat", CWD, files.at("/tmp/link"), out, 2) == 2
-    assert files.ask("readlinkat", CWD, files.at("/proc/self/fd/%d" % file), out, 100) == 9
+    assert files.ask("readlinkat", CWD, files.at(f"/proc/self/fd/{file}"), out, 100) == 9
     assert files.process.space.read(out, 9) == b"/tmp/file"
 
 

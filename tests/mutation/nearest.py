@@ -79,9 +79,10 @@ NEAREST = {
     "kernel/abi/names.py": "kernel/test_proc",
     "kernel/ipc/": "kernel/test_ipc kernel/test_servers",
     "kernel/ipc/parcels.py": "kernel/test_sockets",
-    "kernel/life/": "kernel/test_processes kernel/test_exec kernel/test_vas_life",
+    "kernel/life/": "kernel/test_records kernel/test_processes kernel/test_exec"
+    " kernel/test_vas_life",
     "kernel/life/delivery.py": "kernel/test_signals kernel/test_stop kernel/test_shootdown",
-    "kernel/life/elf.py": "kernel/test_elf",
+    "kernel/life/elf.py": "kernel/test_elf kernel/test_auxiliary",
     "kernel/life/life.py": "kernel/test_stop kernel/test_processes",
     "kernel/life/oom.py": "kernel/test_out_of_memory",
     "kernel/life/sigframe.py": "kernel/test_signals",
@@ -101,7 +102,8 @@ NEAREST = {
     "kernel/mm/truncate.py": "kernel/test_replacement kernel/test_native",
     "kernel/mm/usermem.py": "kernel/test_vas_gate kernel/test_native",
     "kernel/sched/": "kernel/test_sched kernel/test_sched_policies kernel/test_sched_systems",
-    "kernel/sched/tasks.py": "kernel/test_sched kernel/test_sched_calls kernel/test_futex",
+    "kernel/sched/tasks.py": "kernel/test_records kernel/test_sched kernel/test_sched_calls"
+    " kernel/test_futex",
     "kernel/sched/usage.py": "kernel/test_sched_systems kernel/test_native",
     "kernel/servers/": "kernel/test_file_calls kernel/test_files_model kernel/test_servers"
     " host/test_calls",
@@ -132,6 +134,7 @@ NEAREST = {
     "kernel/syscalls/memory.py": "kernel/test_memory kernel/test_vas_memory",
     "kernel/syscalls/messages.py": "kernel/test_sockets",
     "kernel/syscalls/pidfd.py": "kernel/test_pidfd",
+    "kernel/syscalls/poll.py": "kernel/test_epoll",
     "kernel/syscalls/process.py": "kernel/test_processes kernel/test_exec",
     "kernel/syscalls/process_vm.py": "kernel/test_process_vm kernel/test_native",
     "kernel/syscalls/residency.py": "kernel/test_replacement_policies kernel/test_vas_memory",
@@ -142,7 +145,8 @@ NEAREST = {
     "kernel/syscalls/vas.py": "kernel/test_vas_calls kernel/test_vas_rules",
     "kernel/syscalls/vas_notes.py": "kernel/test_vas_calls",
     "kernel/task/": "kernel/test_processes kernel/test_hogs kernel/test_native",
-    "kernel/vas/": "kernel/test_vas_calls kernel/test_vas_view kernel/test_vas_model",
+    "kernel/vas/": "kernel/test_records kernel/test_vas_costs kernel/test_vas_calls"
+    " kernel/test_vas_view kernel/test_vas_model",
     "kernel/vas/gate.py": "kernel/test_vas_gate",
     "kernel/vas/listing.py": "kernel/test_vas_files userland/test_vas_tools",
     "kernel/vas/rfc.py": "kernel/test_vas_holes",
@@ -154,6 +158,7 @@ NEAREST = {
     "kernel/wait/": "kernel/test_signals kernel/test_native host/test_calls",
     "kernel/wait/futex.py": "kernel/test_futex",
     "kernel/wait/jobs.py": "kernel/test_stop kernel/test_terminal",
+    "kernel/wait/ready.py": "kernel/test_epoll",
     "labs/": "labs/test_judge labs/test_lab_accidents",
     "labs/evidence.py": "labs/test_evidence",
     "labs/grading.py": "labs/test_classroom labs/test_lab_tour",
