@@ -11,7 +11,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +21,9 @@ import kernel.boot  # noqa: F401 - it declares all kinds of records
 from hw import trace
 from hw.trace import KINDS, MAGIC, RECORDS_PER_CHUNK, TAIL, VERSION, Record, Trace, TraceError
 from hw.trace import TraceFile as File
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "B": st.integers(0, 2**8 - 1),
@@ -335,6 +338,33 @@ def test_a_trace_that_stops_keeps_what_it_has_and_the_digest_goes_on() -> None:
         write(target, many(RECORDS_PER_CHUNK))
     port.close()
     assert (sink.getvalue(), port.kept) == (before, 10)
+    assert port.digest() == whole.digest()
+
+
+class FullOnce(io.BytesIO):
+    """A file that has no room for one write, and has some again afterwards."""
+
+    full = False
+
+    def write(self, data: Buffer) -> int:
+        if self.full:
+            self.full = False
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+
+def test_a_sink_that_was_full_once_gets_nothing_more_and_the_digest_goes_on() -> None:
+    sink, whole = FullOnce(), Trace({})
+    port = Trace(HEADER, sink)
+    for target in (port, whole):
+        write(target, many(10))
+    port.flush()
+    before, sink.full = sink.getvalue(), True
+    for target in (port, whole):
+        write(target, many(2 * RECORDS_PER_CHUNK))
+    port.close()
+    assert (sink.getvalue(), port.kept) == (before, 10)
+    assert port.failed is not None
     assert port.digest() == whole.digest()
 
 

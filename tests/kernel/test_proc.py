@@ -153,6 +153,24 @@ def test_a_status_says_who_runs_and_what_was_done_to_its_signals() -> None:
         assert int(rows[name]) == 0, name
 
 
+def test_a_zombie_has_no_memory_no_thread_and_nothing_blocked() -> None:
+    program = Program()
+    text = program.room(2048)
+    program.fork("child")
+    program.sleep(10**6)
+    program.call("open", program.put(b"/proc/2/status\0"), 0, 0)
+    program.call("read", "rax", text, 2048)
+    program.dump(text, 2048)
+    program.exit()
+    program.label("child")
+    program.exit()
+    rows = status_of(run_code(program).output.rstrip(b"\0").decode())
+    assert rows["State"] == "Z (zombie)"
+    assert not [name for name in rows if name.startswith(("Vm", "Rss", "Cpus", "Mems"))]
+    assert [int(rows[name], 16) for name in ("SigPnd", "ShdPnd", "SigBlk")] == [0, 0, 0]
+    assert (rows["Tgid"], rows["Pid"], rows["PPid"]) == ("2", "2", "1")
+
+
 def test_the_cores_that_a_thread_may_use_are_a_mask_and_a_list() -> None:
     rows = status_of(shell("cat /proc/self/status", cpus=3))
     assert rows["Cpus_allowed_list"] == "0,1,2"

@@ -203,6 +203,33 @@ def test_an_identity_is_cut_off_where_the_room_for_it_ends(left: int) -> None:
     assert room.left == max(0, left - 32) if left >= 16 else room.left == left
 
 
+@pytest.mark.parametrize(("nanoseconds", "received"), [(0, 1), (10**9 - 1, 3)])
+def test_recvmmsg_looks_at_the_clock_after_each_message(nanoseconds: int, received: int) -> None:
+    """Without time it takes one of the three that wait; the time that is left is told."""
+    room = Room()
+    one, other = room.pair()
+    for _ in range(3):
+        room.send(one)
+    rows, timeout = DATA + 512, DATA + 1024
+    room.space.write(rows, struct.pack("<Qi4xQQQQi4xi4x", 0, 0, VECTOR, 1, 0, 0, 0, 0) * 3)
+    room.space.write(timeout, struct.pack("<qq", 0, nanoseconds))
+    assert room.ask("recvmmsg", other, rows, 3, 0, timeout) == received
+    seconds, left = struct.unpack("<qq", room.space.read(timeout, 16))
+    assert seconds == 0
+    assert left == 0 if not nanoseconds else 0 < left <= nanoseconds
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 110, 128, 129, -1])
+def test_a_connected_socket_needs_no_address_and_takes_none_that_is_too_long(length: int) -> None:
+    """sendto(2): an address of no bytes is none."""
+    room = Room()
+    one, _ = room.pair()
+    answer = room.ask("sendto", one, BYTES, 1, MSG_DONTWAIT, DATA + 1024, length)
+    assert answer == 1 if not length else answer < 0
+    if not 0 <= length <= 128:
+        assert answer == -E.INVAL
+
+
 def test_descriptors_that_no_number_is_free_for_are_closed() -> None:
     room = Room()
     one, other = room.pair()
