@@ -18,7 +18,7 @@ UPPER_EDGE = 1 << 47
 """The first address behind the user half."""
 LAST_PAGE = UPPER_EDGE - 0x1000
 
-_BYTES = frozenset(b"\x84\x86\x88\x8a\xc0\xc6\xd0\xd2\xf6\xfe")
+_BYTES = frozenset(b"\x80\x84\x86\x88\x8a\xc0\xc6\xd0\xd2\xf6\xfe")
 """Opcodes of one byte with an operand of one byte, from 80 on.  Below, they are the even ones."""
 _PUSHES = frozenset([*range(0x50, 0x58), 0x68, 0x6A, 0x9C, 0xC8, 0xE8])
 _POPS = frozenset([*range(0x58, 0x60), 0x8F, 0x9D, 0xC2, 0xC3])

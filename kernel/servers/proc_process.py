@@ -124,15 +124,15 @@ def pagemap_part(who: Subject, offset: int, count: int, is_root: bool, port: Por
 class _Sizes:
     """Pages of a process, by what they hold."""
 
-    mapped: int = 0
-    resident: int = 0
-    anonymous: int = 0
-    shared: int = 0
-    data: int = 0
-    stack: int = 0
-    text: int = 0
-    locked: int = 0
-    swapped: int = 0
+    mapped: int
+    resident: int
+    anonymous: int
+    shared: int
+    data: int
+    stack: int
+    text: int
+    locked: int
+    swapped: int
 
 
 def _count(regions: list[RegionInfo]) -> _Sizes:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw import corrections
-from hw.accesses import accesses
+from hw.accesses import accesses, width
 from hw.cpu import INVALID_OPCODE, PAGE_FAULT, RESUME
 from hw.decode import REGISTERS, decode
 from hw.machine import SILICON
@@ -121,6 +121,49 @@ def test_a_locked_register_is_seen_wherever_it_is(code: bytes, start: bytes) -> 
     assert (0 in corrections.refused_offsets(start + code + bytes(64))) == locked
     if locked and instruction is not None:
         assert corrections.is_undefined(instruction)
+
+
+UNDEFINED = """
+    8fc8 c6c800 c7c800000000 660f12c1 660f16c1 0f20c8 0f22e8 0f5000 0f710001 0f720001 0f730001
+    0f78c0 0f79c1 660f79c1 f20f79c1 660fc301 f30fc301 f30fd601 f20fd601
+"""
+"""Forms that no processor with this one's CPUID has: SDM vol. 2, the opcode maps, and SSE4a."""
+
+DEFINED = """
+    8f00 8fc0 c60001 c7c001000000 0f12c1 660f1201 f20f12c1 f30f16c1 0f20c0 440f20c0 0f22d8 0f50c1
+    0f71d001 0f72d001 0f73d001 0f77 0fc301 660fd601 f30fd6c1 f20fd6c1 0f7601
+"""
+"""Their neighbours."""
+
+
+@pytest.mark.parametrize("code", [*UNDEFINED.split(), *DEFINED.split()])
+def test_what_is_undefined_is_told_from_its_neighbours(code: str) -> None:
+    instruction = decode(bytes.fromhex(code))
+    assert instruction is not None
+    assert corrections.is_undefined(instruction) == (code in UNDEFINED.split())
+
+
+@pytest.mark.parametrize(
+    ("size", "codes"),
+    [
+        (1, "8a00 8800 800001 f610 0fb600 480fbe00 0f9000 0fb000 d000 fe00"),
+        (2, "668b00 0fb700 480fbf00 6681000001 d928 66ff00"),
+        (
+            4,
+            "8b00 8900 810001000000 0faf00 0fa300 0fb100 0fc100 0f4400 6300 f30f1000 d900",
+        ),
+        (8, "488b00 480faf00 480fb100 480fa300 ff30 ff10 8f00 f20f1000 dd00 0f6f00 0fd400 0f1200"),
+        (16, "0f1000 660f6f00 660fd400 0f2800 660f5800 660f380000 660fef00"),
+    ],
+)
+def test_the_size_of_an_operand_in_memory(size: int, codes: str) -> None:
+    """In bytes, as the SDM's vol. 2 has it for each instruction."""
+    for code in codes.replace(" 01 ", "01 ").split():
+        if code == "f6d000":
+            continue
+        instruction = decode(bytes.fromhex(code))
+        assert instruction is not None, code
+        assert width(instruction) == size, code
 
 
 # What the CPU does not have -----------------------------------------------------------------------

@@ -68,3 +68,9 @@ def test_what_is_deleted_ends_a_read_and_the_last_part_stays(tmp_path: Path) -> 
         write_all(writer, b"more")
         reader.seek(100)
         assert reader.read() == b"more"
+
+
+def test_a_file_without_parts_is_empty(tmp_path: Path) -> None:
+    with PartedFile(tmp_path) as file:
+        assert file.seek(0, os.SEEK_END) == file.tell() == 0
+        assert file.read() == b""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+from collections.abc import Callable
+
 import pytest
 
-from kernel.abi.errno import E
+from kernel.abi.errno import Blocked, E
 from kernel.life import life
 from kernel.wait import futex
 from tests.kernel.asm import Program
 from tests.kernel.system import run_code, still
+from tests.kernel.vas_world import THREAD, World
 
 HERE, THERE, PAGE, SLEEP = 0x10_0000_0000, 0x20_0000_0000, 4096, 1_000_000
 WAIT, WAKE, REQUEUE, PRIVATE_FLAG = 0, 1, 3, 128
@@ -194,3 +199,61 @@ def test_an_owner_that_dies_after_it_freed_its_lock_still_wakes_the_next_one() -
     program.say(b"woken")
     program.exit()
     assert run_code(program).output == b"woken"
+
+
+# FUTEX_WAKE_OP ------------------------------------------------------------------------------------
+
+OPERATIONS: list[Callable[[int, int], int]] = [
+    lambda old, operand: operand,
+    lambda old, operand: old + operand,
+    lambda old, operand: old | operand,
+    lambda old, operand: old & ~operand,
+    lambda old, operand: old ^ operand,
+]
+COMPARISONS: list[Callable[[int, int], bool]] = [
+    *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge),
+]
+SHIFTED = 8
+
+
+def signed(value: int, bits: int) -> int:
+    return (value & (1 << bits) - 1 ^ 1 << bits - 1) - (1 << bits - 1)
+
+
+@pytest.mark.parametrize("old", [0, 5, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF])
+@pytest.mark.parametrize("compared", range(6))
+def test_wake_op_changes_the_word_and_compares_its_old_value_with_its_sign(
+    compared: int, old: int
+) -> None:
+    """FUTEX_WAKE_OP of futex(2): operand and comparand have 12 bits and a sign."""
+    world = World()
+    word, sleeps = world.page, world.page + 64
+    sleeper = world.kernel.tasks.threads[world.ask("clone", THREAD, 0, 0, 0, 0)]
+    world.kernel.tasks.policy.remove(sleeper)
+    for limit in (0, 5, 0x7FF, 0x800, 0xFFF):
+        for operation, operand in itertools.product((0, 1, 2, 3, 4, 8, 9), (0, 1, 0xFFF, 31)):
+            world.process.space.write(word, old.to_bytes(4, "little"))
+            encoded = operation << 28 | compared << 24 | operand << 12 | limit
+            woken = world.ask("futex", sleeps, 5, 1, 1, word, encoded)
+            amount = 1 << (operand & 31) if operation & SHIFTED else signed(operand, 12)
+            wanted = OPERATIONS[operation & 7](old, amount) & 0xFFFF_FFFF
+            assert world.process.space.read(word, 4) == wanted.to_bytes(4, "little")
+            assert woken == 0
+        holds = COMPARISONS[compared](signed(old, 32), signed(limit, 12))
+        encoded = 1 << 28 | compared << 24 | limit  # nothing is added
+        world.process.space.write(word, old.to_bytes(4, "little"))
+        with pytest.raises(Blocked) as blocked:
+            world.ask("futex", word, 0, old, 0, 0, 0, thread=sleeper)
+        world.kernel.tasks.seat.thread = sleeper
+        world.kernel.tasks.block(sleeper, blocked.value.channel)
+        assert world.ask("futex", sleeps, 5, 1, 1, word, encoded) == holds
+        if not holds:
+            assert world.ask("futex", word, 1, 1, 0, 0, 0) == 1
+        world.kernel.tasks.policy.remove(sleeper)
+
+
+def test_wake_op_refuses_operations_and_comparisons_that_there_are_not() -> None:
+    world = World()
+    for encoded in (5 << 28, 7 << 28, 6 << 24, 15 << 24):
+        assert world.ask("futex", world.page, 5, 1, 1, world.page + 64, encoded) == -E.NOSYS
+    assert world.process.space.read(world.page, 80) == bytes(80)

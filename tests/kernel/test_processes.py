@@ -48,6 +48,27 @@ def test_a_child_killed_by_a_signal_says_which() -> None:
     assert run_code(program).output == bytes([SIGSEGV, 0, 0, 0])
 
 
+def test_the_kernel_remembers_the_last_processes_that_a_signal_killed() -> None:
+    """A run that gets stuck names them (`deadlock.py`); who ends by itself is not among them."""
+    program = Program()
+    for number in (SIGKILL, SIGTERM, 0, *range(1, 8)):
+        program.fork(f"child {number}")
+        program.keep("rbx")
+        program.call("kill", "rbx", number)
+        program.wait("rbx")
+    program.exit()
+    for number in (SIGKILL, SIGTERM, 0, *range(1, 8)):
+        program.label(f"child {number}")
+        program.exit() if not number else program.spin()
+    system = System(program, ram=4)
+    system.run()
+    names = ("TERM", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS")
+    pids = (3, *range(5, 12))
+    assert system.kernel.life.killed == [
+        f"process {pid} (test) by SIG{name}" for pid, name in zip(pids, names, strict=True)
+    ]
+
+
 def test_without_children_there_is_nothing_to_wait_for() -> None:
     run = run_code(program_of(("wait4", -1, 0, 0), ("wait4", 1, 0, 0), ("wait4", -1, 0, WNOHANG)))
     assert run.results("wait4") == [-E.CHILD] * 3
@@ -489,3 +510,22 @@ def test_init_has_no_thread_and_keeps_nothing_of_its_children() -> None:
     assert list(system.kernel.tasks.processes) == [1]
     assert not system.kernel.tasks.threads
     invariants.check(system.kernel)
+
+
+@pytest.mark.parametrize("core", [0, 1, 2])
+def test_a_thread_learns_its_core_and_the_only_node_of_memory(core: int) -> None:
+    """getcpu(2): both are stored, and either may be left out."""
+    program = Program()
+    numbers = program.words(-1, -1)
+    mask = program.words(1 << core)
+    program.call("sched_setaffinity", 0, 8, mask)
+    program.call("getcpu", numbers, numbers + 4, 0)
+    program.call("getcpu", numbers + 8, 0, 0)
+    program.call("getcpu", 0, numbers + 12, 0)
+    program.call("getcpu", 0, 8, 0)
+    program.dump(numbers, 16)
+    program.exit()
+    run = run_code(program, cpus=3)
+    found = [int.from_bytes(run.output[at : at + 4], "little") for at in range(0, 16, 4)]
+    assert found == [core, 0, core, 0]
+    assert run.results("getcpu") == [0, 0, 0, -E.FAULT]

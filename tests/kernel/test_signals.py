@@ -110,6 +110,26 @@ def test_a_handler_runs_before_the_call_that_raised_it_returns() -> None:
     assert handled(("kill", 1, SIGUSR2)).output == b"2."
 
 
+@pytest.mark.parametrize("number", [1, 2, 10, 31, 34, 64])
+def test_a_thread_that_waits_takes_a_signal_that_the_one_that_runs_has_blocked(number: int) -> None:
+    program = Program()
+    program.on_signal(number, "@handler", 0x1000_0000)
+    program.thread("waits")
+    program.call("rt_sigprocmask", 0, program.words(-1), 0, 8)
+    program.fork("sends")
+    program.spin()
+    program.label("sends")
+    program.sleep(10**6)
+    program.call("kill", 1, number)
+    program.exit()
+    program.label("waits")
+    program.call("pause")
+    program.label("handler")
+    program.call("gettid")
+    program.exit(7)
+    assert run_code(program).exit_code == 7
+
+
 def test_handlers_nest_unless_the_mask_forbids_it() -> None:
     assert handled(("kill", 1, SIGUSR1)).output == b"<2>."
     assert handled(("kill", 1, SIGUSR1), mask=1 << SIGUSR2 - 1).output == b"<>2."

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from hw import costs
 from kernel import invariants, turns
 from kernel.abi.errno import Blocked, E, Panic
-from kernel.abi.sockets import MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET
+from kernel.abi.sockets import MSG_DONTWAIT, MSG_PEEK, SCM_RIGHTS, SOL_SOCKET, Identity
 from kernel.checkpoint import load, save
 from kernel.servers.sockets import Sockets
+from kernel.syscalls import control
 from kernel.task import limits
 from kernel.task.credentials import Credentials
 from tests.kernel.asm import DATA, Program
@@ -186,6 +187,47 @@ def test_a_user_may_have_as_many_in_flight_as_open_and_root_more() -> None:
             sent += 1
         assert result == (-E.TOOMANYREFS if refused else 1)
         assert sent == (3 if refused else 4)
+
+
+@pytest.mark.parametrize("left", [0, 8, 15, 16, 17, 24, 27, 28, 29, 64])
+def test_an_identity_is_cut_off_where_the_room_for_it_ends(left: int) -> None:
+    """As put_cmsg() of Linux does: without room for the head there is nothing, and MSG_CTRUNC."""
+    thread = Room().system.thread
+    thread.space.write(CONTROL, bytes(64))
+    room = control.Room(CONTROL, left, 0x20)
+    room.put_identity(thread, Identity(7, 8, 9))
+    whole = struct.pack("<QIIIII", 28, SOL_SOCKET, 2, 7, 8, 9)
+    shown = whole if left >= 28 else struct.pack("<Q", left) + whole[8:left] if left >= 16 else b""
+    assert thread.space.read(CONTROL, 64) == shown.ljust(64, b"\0")
+    assert room.flags == (0x20 if left >= 28 else 0x28)
+    assert room.left == max(0, left - 32) if left >= 16 else room.left == left
+
+
+@pytest.mark.parametrize(("nanoseconds", "received"), [(0, 1), (10**9 - 1, 3)])
+def test_recvmmsg_looks_at_the_clock_after_each_message(nanoseconds: int, received: int) -> None:
+    """Without time it takes one of the three that wait; the time that is left is told."""
+    room = Room()
+    one, other = room.pair()
+    for _ in range(3):
+        room.send(one)
+    rows, timeout = DATA + 512, DATA + 1024
+    room.space.write(rows, struct.pack("<Qi4xQQQQi4xi4x", 0, 0, VECTOR, 1, 0, 0, 0, 0) * 3)
+    room.space.write(timeout, struct.pack("<qq", 0, nanoseconds))
+    assert room.ask("recvmmsg", other, rows, 3, 0, timeout) == received
+    seconds, left = struct.unpack("<qq", room.space.read(timeout, 16))
+    assert seconds == 0
+    assert left == 0 if not nanoseconds else 0 < left <= nanoseconds
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 110, 128, 129, -1])
+def test_a_connected_socket_needs_no_address_and_takes_none_that_is_too_long(length: int) -> None:
+    """sendto(2): an address of no bytes is none."""
+    room = Room()
+    one, _ = room.pair()
+    answer = room.ask("sendto", one, BYTES, 1, MSG_DONTWAIT, DATA + 1024, length)
+    assert answer == 1 if not length else answer < 0
+    if not 0 <= length <= 128:
+        assert answer == -E.INVAL
 
 
 def test_descriptors_that_no_number_is_free_for_are_closed() -> None:

@@ -32,10 +32,14 @@ def locked(number: int, kind: int = RW) -> World:
 @pytest.mark.parametrize("kind", [R, RW])
 @pytest.mark.parametrize("number", [0, 1, 5, 50])
 def test_each_lock_taken_and_each_released_is_charged(number: int, kind: int) -> None:
-    world = locked(number, kind)
+    """To come in, each segment is looked up as well."""
+    world, without = locked(number, kind), locked(0, kind)
     for vid in (1, 0):
         _, counts = spent(world, "vas_switch", vid)
+        _, least = spent(without, "vas_switch", vid)
         assert counts[costs.LOCK_CHANGE] == number
+        looks = counts[costs.TABLE_LOOKUP] - least[costs.TABLE_LOOKUP]
+        assert looks == (number if vid else 0)
 
 
 def test_more_locks_cost_more() -> None:

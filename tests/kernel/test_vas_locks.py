@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 import pytest
 
+from hw.trace import Kind
 from kernel import invariants
 from kernel.abi.errno import Blocked, E, KernelError
 from kernel.task.process import BLOCKED, Thread
+from kernel.vas.sharing import SEG_LOCK
 from kernel.wait.signals import SIGKILL, SIGSEGV
 from tests.kernel.asm import Program
 from tests.kernel.system import System
@@ -344,8 +348,33 @@ def test_a_counter_in_a_lockable_segment_needs_no_other_lock(cpus: int) -> None:
     program.exit()
     program.label("end")
     program.call("exit", 0)
-    run = System(program, ram=4, checked=True, sharing="switch", cpus=cpus, turns=50_000).run()
+    system = System(program, ram=4, checked=True, sharing="switch", cpus=cpus, turns=50_000)
+    stays = critical_sections(system)
+    run = system.run()
     assert (run.status, run.output) == (0, bytes([3 * turns]))
+    assert len(stays) == 3 * turns + 1
+    assert all(left <= came for (_, left), (came, _) in itertools.pairwise(sorted(stays)))
+
+
+def critical_sections(system: System) -> list[tuple[int, int]]:
+    """(from, to) in modelled cycles, of each stay alone in a segment, as the trace records it."""
+    came: dict[int, int] = {}
+    stays: list[tuple[int, int]] = []
+    observe = system.trace.observer
+    assert observe
+
+    def observer(kind: Kind, values: tuple[Any, ...]) -> None:
+        observe(kind, values)
+        if kind is SEG_LOCK:
+            sid, tid, how = values
+            assert (sid, how) == (1, 0 if tid in came else 2)
+            if how:
+                came[tid] = system.trace.cycles
+            else:
+                stays.append((came.pop(tid), system.trace.cycles))
+
+    system.trace.observer = observer
+    return stays
 
 
 def test_the_error_of_a_switch_that_was_not_attached_holds_no_lock() -> None:

@@ -336,3 +336,29 @@ def test_a_private_segment_is_written_in_a_view_that_is_for_reading(sync: str, a
     assert world.touch(0, at + PAGE) == 8
     assert world.touch(0, HERE + PAGE, 5) is None
     invariants.check(world.kernel)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("munmap", (HERE, PAGE)),
+        ("munmap", (HERE - PAGE, 4 * PAGE)),
+        ("mprotect", (HERE, PAGE, 1)),
+        ("mremap", (HERE, PAGE, 2 * PAGE, 1, 0)),
+        ("mremap", (HERE, 2 * PAGE, 3 * PAGE, 0, 0)),
+        ("mremap", (HERE, 2 * PAGE, PAGE, 0, 0)),
+        ("mmap", (HERE, PAGE, 3, 0x32, -1, 0)),
+        ("mmap", (HERE - PAGE, 2 * PAGE, 3, 0x32, -1, 0)),
+    ],
+)
+def test_a_segment_at_home_is_sealed_against_every_call_on_memory(
+    name: str, arguments: tuple[int, ...]
+) -> None:
+    world = World()
+    sid = world.segment("s", HERE, 2)
+    assert world.ask("vas_seg_attach", 0, sid, RW) == 0
+    shown = [(r.start, r.end, r.prot, r.segment) for r in world.process.space.map]
+    assert (HERE, HERE + 2 * PAGE, 3, sid) in shown
+    assert world.ask(name, *arguments) == -E.PERM
+    assert [(r.start, r.end, r.prot, r.segment) for r in world.process.space.map] == shown
+    invariants.check(world.kernel)

@@ -40,6 +40,20 @@ def test_people_are_told_what_jumped(code: bytes, told: str, target: int, mmu: s
     assert f" ran into {target:#x}, where nothing may run: {told}" in said
 
 
+@pytest.mark.parametrize("prefixes", ["", "48", "3e48"])
+@pytest.mark.parametrize("operand", ["16", "5600", "9600000000", "14260000", "1425"])
+def test_a_call_of_any_length_is_found(operand: str, prefixes: str) -> None:
+    """call [rsi], with each kind of displacement, and by an address alone: 2 to 9 bytes."""
+    program = jumping(b"", UNMAPPED)
+    code = bytes.fromhex(prefixes + "ff" + operand)
+    if operand == "1425":
+        code += (program.words(UNMAPPED)).to_bytes(4, "little")
+    elif operand == "14260000":
+        code = code[:-2]
+    program.raw(code)
+    assert any(b"the call at 0x" in log for log in System(program).run().logs)
+
+
 def test_the_call_is_named_by_its_own_address() -> None:
     program = jumping(b"\x90\xff\xd7", UNMAPPED)
     at = program.elf().index(b"\x90\xff\xd7") + 1
