@@ -13,13 +13,15 @@ import struct
 
 from hw import costs
 from kernel.abi.errno import E, KernelError
+from kernel.ipc import segment_files
 from kernel.kernel import Kernel
 from kernel.mm.shootdown import TAG_KEPT, TAG_NONE
 from kernel.syscalls.table import Flags, Int, Path, Pid, Ptr, syscall
 from kernel.syscalls.vas_notes import NOTES as NOTES  # the manual prints them
 from kernel.task.process import Thread
 from kernel.vas import gate
-from kernel.vas.records import MODE_MASK, TYPES, Named
+from kernel.vas.attributes import set_attributes
+from kernel.vas.records import TYPES, Named
 from kernel.wait import signals
 
 MAX_NAME_BYTES = 255
@@ -71,9 +73,7 @@ def _set(k: Kernel, t: Thread, named: Named, at: int) -> int:
         foreign = group != named.group and group not in (who.gid, *who.groups)
         if who.uid != named.user or user != named.user or foreign:
             raise KernelError(E.ACCES)
-    named.mode, named.group = mode & MODE_MASK, group
-    if user != named.user:
-        k.vases.give(named, user)
+    set_attributes(k.vases, named, mode, user, group)
     return 0
 
 
@@ -188,8 +188,11 @@ def vas_seg_create(k: Kernel, t: Thread, name: Path, start: Ptr, end: Ptr, mode:
 
 @syscall(1342)
 def vas_seg_delete(k: Kernel, t: Thread, sid: Int) -> int:
-    """Delete a segment and its contents.  EINVAL; EBUSY: attached; EACCES: needs write."""
-    k.vases.delete_segment(t.process.credentials, sid)
+    """Delete a segment and its contents.  EINVAL; EBUSY: attached; EACCES: needs write.
+
+    A mapping of /segs/NAME keeps the memory, without a name, until it goes.
+    """
+    segment_files.delete(k.ipc, k.vases, t.process.credentials, sid)
     return 0
 
 

@@ -51,6 +51,31 @@ NOTES: dict[str, tuple[str, ...]] = {
         "a touch kills the process, as it does when memory is short. Of the 65,535 ids of each "
         "kind a user owns 32,767 at most, VASes and segments together.",
     ),
+    "Segments as files (/segs)": (
+        "/segs/NAME is a segment: its memory, its mode, owner and group, its size. ls, stat, "
+        "chmod, chown, read, write and mmap work as on any file; so nothing but open(2) and "
+        "mmap(2) is needed to use one. A name that is no file's name (empty, a dot, two dots, or "
+        "with a slash) has no file.",
+        "mmap(NULL, ...) of it lands at the segment's own address, so pointers into it hold. "
+        "EEXIST: something is there already, in this space or in a view that would have to show "
+        "both. A hint is only a hint; MAP_FIXED replaces what is there, and must ask for the "
+        "segment's own address; elsewhere, or past the end, EINVAL. With an offset it lands as "
+        "many bytes further. MAP_PRIVATE is a private copy, at the same address.",
+        "vas_seg_create makes segments, because open(2) states no bounds: O_CREAT of a new name "
+        "is EPERM, as is rename. The size stays: ftruncate to another one is EPERM, O_TRUNC does "
+        "nothing, and a write at the end is ENOSPC; at the owner's limit it is ENOMEM. A segment "
+        "has no times: stat(2) tells those of the question.",
+        "unlink is vas_seg_delete: EBUSY while it is attached, EACCES without write on the "
+        "segment itself. A mapping does not keep the name, but it keeps the memory, as that of an "
+        "unlinked file, and whoever owned the segment pays until the last one goes. An open file "
+        "of a deleted segment is ENODEV, also if a new segment has the name.",
+        "A mapping is no attachment. It is not counted by the sharing rule, it takes no lock, "
+        "even of a lockable segment that a thread inside a VAS holds alone, and it keeps nobody "
+        "out: who maps must agree on a lock of their own, such as a futex in the segment. fork "
+        "gives it to the child; munmap, mprotect and mremap work on it. Rights are looked at when "
+        "it is opened, and chmod later does not take a mapping away. Keep a segment that locks "
+        "must protect at a mode that lets nobody else open it.",
+    ),
     "What a compartment stops, and what a gate adds": (
         "A VAS that is not switched to stops stray pointers: its memory is not there at home. It "
         "does not stop code that was hijacked, which can call vas_switch itself.",

@@ -238,8 +238,9 @@ class Vases:
             account.charged += len(table.used)
             table.account = account
             self.machine.charge(costs.REGION_FIND, len(named.space.map))
+            segments = {segment.object.id for segment in self.segments.values()}
             for region in named.space.map:
-                if region.object.account is named.account and not region.segment:
+                if region.object.account is named.account and region.object.id not in segments:
                     region.object.pay_from(account)
         elif isinstance(named, Segment):
             named.object.pay_from(account)
@@ -262,7 +263,7 @@ class Vases:
             raise KernelError(E.EXIST)
         account = self._payer(who)
         sid = self.segment_ids.take()
-        made = self.memory.objects.segment()
+        made = self.memory.objects.segment(end - start)
         made.holds += 1
         made.account = account
         account.owned += 1

@@ -18,6 +18,7 @@ from hw.trace import Kind, Trace
 from kernel import calls, invariants, trap, turns
 from kernel.abi.errno import KernelError, Panic
 from kernel.boot import Config, boot, spawn, trace_header
+from kernel.ipc import segment_files
 from kernel.kernel import Kernel
 from kernel.life import delivery
 from kernel.life.life import Life
@@ -324,7 +325,7 @@ class System:
         for vid in list(kernel.vases.vases):
             kernel.vases.delete(Credentials(), vid)
         for sid in list(kernel.vases.segments):
-            kernel.vases.delete_segment(Credentials(), sid)
+            segment_files.delete(kernel.ipc, kernel.vases, Credentials(), sid)
         shm = kernel.ipc.well_known.shm.endpoint
         for status in kernel.ipc.ports["shm"].shared_segments():
             kernel.ipc.ask(shm, 0, "remove", (status.id,))
