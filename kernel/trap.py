@@ -42,6 +42,9 @@ class Traps:
         thread = kernel.tasks.seats[core.state.id].thread
         assert thread is not None
         number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
+        if thread.space.traps:
+            delivery.call_trapped(thread, core, number)
+            return None
         row = TABLE.get(number)
         if row is None:
             return refuse_unknown(kernel, number)

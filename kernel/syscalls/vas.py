@@ -42,7 +42,7 @@ def _name(t: Thread, at: int) -> bytes:
         raise KernelError(E.INVAL if too_long else error.number) from error
 
 
-def _kind(type: int) -> int:
+def kind_of(type: int) -> int:
     """The rights of a `type`, whose flags beside the access mode do not count.  Raises EINVAL."""
     kind = TYPES.get(type & O_ACCMODE)
     if kind is None:
@@ -50,7 +50,7 @@ def _kind(type: int) -> int:
     return kind
 
 
-def _find_process(k: Kernel, t: Thread, pid: int, vid: int) -> None:
+def find_process(k: Kernel, t: Thread, pid: int, vid: int) -> None:
     """The RFC looks at both ids, then for the process, before anything else: EINVAL, ESRCH."""
     if pid < 0 or vid < 0:
         raise KernelError(E.INVAL)
@@ -113,8 +113,8 @@ def vas_attach(k: Kernel, t: Thread, pid: Pid, vid: Int, type: Int) -> int:
     another user's process; EBUSY: the sharing rule, or too many; EFAULT: a region of the process
     overlaps one of the VAS, and the log names them; ENOMEM.  Attached already: 0.
     """
-    _find_process(k, t, pid, vid)
-    k.vases.attach(t.process, pid, vid, _kind(type))
+    find_process(k, t, pid, vid)
+    k.vases.attach(t.process, pid, vid, kind_of(type))
     return 0
 
 
@@ -126,7 +126,7 @@ def vas_detach(k: Kernel, t: Thread, pid: Pid, vid: Int) -> int:
     or the VAS has a gate; EBUSY: a thread is inside, or on its way in; EFAULT: merging back
     failed (policy rfc).
     """
-    _find_process(k, t, pid, vid)
+    find_process(k, t, pid, vid)
     k.vases.detach(t.process, pid, vid)
     return 0
 
@@ -209,7 +209,7 @@ def vas_seg_attach(k: Kernel, t: Thread, vid: Int, sid: Int, type: Int) -> int:
     EINVAL; EACCES: lacks `type` on the segment or write on the VAS; EBUSY: the VAS is attached, or
     the sharing rule; EFAULT: something is there already; ENOMEM.  Attached already: 0.
     """
-    k.vases.attach_segment(t.process, vid, sid, _kind(type))
+    k.vases.attach_segment(t.process, vid, sid, kind_of(type))
     return 0
 
 
@@ -300,7 +300,7 @@ def vas_local_attach(k: Kernel, t: Thread, vid: Int, sid: Int, type: Int) -> int
     EINVAL: not attached; EACCES: lacks `type` on the segment; EBUSY: the sharing rule; EFAULT:
     something is there already; ENOMEM.  Attached already: 0.
     """
-    k.vases.attach_privately(t.process, vid, sid, _kind(type))
+    k.vases.attach_privately(t.process, vid, sid, kind_of(type))
     return 0
 
 

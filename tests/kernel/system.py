@@ -71,6 +71,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "gups": ("jmp", "2", "5"),
     "exam_store": ("7", "find", "10"),
     "vas_vault": (),
+    "vas_trampoline": (),
+    "vas_sigstack": (),
     "vas_lifetime": ("20",),
     "vas_stacks": (),
     "vas_malloc": (),
