@@ -42,7 +42,7 @@ class Traps:
         thread = kernel.tasks.seats[core.state.id].thread
         assert thread is not None
         number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
-        if thread.space.traps:
+        if thread.space.traps and not thread.space.gated:
             delivery.call_trapped(thread, core, number)
             return None
         row = TABLE.get(number)

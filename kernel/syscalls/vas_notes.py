@@ -138,6 +138,23 @@ NOTES: dict[str, tuple[str, ...]] = {
         "signal stack: EBUSY. A handler that calls vas_switch gives the locks up; the return "
         "waits for them again.",
     ),
+    "A kernel in user space (the program skas)": (
+        "User-mode Linux ran its guests' processes in address spaces of their own with a patch "
+        "called SKAS; the thread asked whether VASes would serve. The program skas is such a "
+        "kernel, in 250 lines: each guest is a VAS, attached bare with VAS_SIGSYS; the kernel's "
+        "signal stack is at home (vas_sigaltstack, vid 0). A guest's system calls, faults and the "
+        "timer's signals lead to the kernel; it saves the registers from the frame, writes those "
+        "of the next guest there, with its vas_place, and returns. There is no ptrace, and a "
+        "guest has no call of its own.",
+        "Guests have the same addresses, and see neither each other nor the kernel. What one "
+        "touches that is not its own is a SIGSEGV that the kernel gets. A guest that spins loses "
+        "the processor to setitimer. Memory that guests are to share is mapped in the VASes of "
+        "both, such as a memfd or /segs/NAME.",
+        "What a switch from guest to guest costs: about 2,480 modelled cycles (run.py exec skas "
+        "switch), beside some 440 for vas_switch alone. The rest is a signal: two entries into "
+        "the kernel, two loads of CR3 instead of one, the frame of about 1,000 bytes that is "
+        "written and read, and the kernel's own copies.",
+    ),
     "What a compartment stops, and what a gate adds": (
         "A VAS that is not switched to stops stray pointers: its memory is not there at home. It "
         "does not stop code that was hijacked, which can call vas_switch itself.",

@@ -238,6 +238,7 @@ class Vases:
             account.charged += len(table.used)
             table.account = account
             self.machine.charge(costs.REGION_FIND, len(named.space.map))
+            self.machine.charge(costs.TABLE_LOOKUP, len(self.segments))
             segments = {segment.object.id for segment in self.segments.values()}
             for region in named.space.map:
                 if region.object.account is named.account and region.object.id not in segments:

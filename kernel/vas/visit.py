@@ -11,6 +11,7 @@ stays one.  Hence a view that would need locks cannot be visited; nor can one wi
 
 from __future__ import annotations
 
+from hw import costs
 from kernel.abi.errno import E, KernelError
 from kernel.mm.space import AddressSpace
 from kernel.task.process import Thread
@@ -75,6 +76,7 @@ def go_back(vases: Vases, thread: Thread, vid: int, space: int) -> None:
 
 def _go(vases: Vases, thread: Thread, target: AddressSpace) -> None:
     """The move of a switch, without its locks.  Raises EFAULT."""
+    vases.machine.charge(costs.TABLE_LOOKUP)
     vases.sync.switch(thread.process.space, thread.space, target)
     vases.move(thread, target)
     vases.tasks.show(thread)

@@ -73,6 +73,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "vas_vault": (),
     "vas_trampoline": (),
     "vas_sigstack": (),
+    "skas": (),
     "vas_lifetime": ("20",),
     "vas_stacks": (),
     "vas_malloc": (),

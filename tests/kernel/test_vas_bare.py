@@ -46,14 +46,12 @@ def bare(world: World, kind: int = RW, name: str = "vas") -> int:
     return vid
 
 
-def furnished(inside: bytes, kind: int = RW, *, handled: bool = False) -> Program:
+def furnished(inside: bytes, kind: int = RW, program: Program | None = None) -> Program:
     """VAS 1, attached bare, has code and a stack; the program jumps there as it switches in.
 
     The code lies where the program has the same bytes, so the switch goes on in it.
     """
-    program = Program()
-    if handled:
-        program.on_signal(USR1, "@handler")
+    program = program or Program()
     program.call("vas_create", program.put(b"v\0"), 0o600)
     program.call("vas_attach", 0, 1, RW)
     program.call("vas_switch", 1)
@@ -281,7 +279,9 @@ def test_a_handler_that_is_not_inside_is_a_fault_there(sync: str) -> None:
     """The frame goes to the stack inside, if rsp is there; the handler's code is not."""
     stack = b"\x48\xbc" + struct.pack("<Q", STACK + PAGE)  # mov rsp, STACK + PAGE
     kill = call(39) + bytes.fromhex("89c7 be0a000000 b83e000000 0f05")  # kill(getpid(), 10)
-    program = furnished(stack + kill + call(231, 3), handled=True)
+    program = Program()
+    program.on_signal(USR1, "@handler")
+    furnished(stack + kill + call(231, 3), program=program)
     program.label("handler")
     program.exit(1)
     done = run(program, sync=sync)

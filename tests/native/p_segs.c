@@ -72,6 +72,13 @@ static void content(void) {
     TRY(pwrite(fd, NULL, 1, 0));
     TRY(ftruncate(reader, 0));
     TRY(lseek(fd, -1, SEEK_SET));
+    TRY(fsync(fd));
+    TRY(fdatasync(reader));
+    TRY(fcntl(reader, F_GETFL) & O_ACCMODE);
+    TRY(lseek(fd, PAGES * PAGE + 5, SEEK_SET));
+    TRY(read(fd, bytes, 4));
+    TRY(pread(fd, (void *)1, 4, 0));
+    TRY(write(fd, NULL, 0));
     close(fd), close(reader), close(writer);
 }
 
