@@ -34,6 +34,7 @@ from kernel.servers.files import Files
 from kernel.servers.names import Names
 from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
+from kernel.servers.segs import Segs
 from kernel.servers.shm import Shm
 from kernel.servers.sockets import Sockets
 from kernel.servers.sysfs import Sysfs
@@ -305,6 +306,7 @@ def _mount(kernel: Kernel, files: Files, root: tuple[int, int], console: int) ->
         files.give(b"/dev/" + name, S_IFLNK | 0o777, target)
     files.mount(b"/proc", S_IFDIR | 0o555, serve(kernel, Proc(root)), 0)
     files.mount(b"/sys", S_IFDIR | 0o555, serve(kernel, Sysfs(root)), 0)
+    files.mount(b"/segs", S_IFDIR | 0o555, serve(kernel, Segs(root)), 0)
 
 
 def spawn(

@@ -74,6 +74,7 @@ PLAIN = {
     "kernel.servers.names": "Names",
     "kernel.servers.pipes": "Event Pipe Pipes",
     "kernel.servers.proc": "Proc",
+    "kernel.servers.segs": "Segs",
     "kernel.servers.shm": "SharedSegment Shm",
     "kernel.servers.slots": "Slot",
     "kernel.servers.sockets": "Sockets",

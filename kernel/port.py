@@ -6,22 +6,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hw import costs
 from hw.devices import TERMINAL
 from hw.paging import ADDRESS
 from kernel.abi.message import ANYTHING, ProcessInfo, RegionInfo, ThreadInfo
 from kernel.abi.nodes import FILES_DEVICE, Stat
 from kernel.abi.shm import SegmentStatus
+from kernel.ipc import segment_files
 from kernel.mm import file_pages, rmap, truncate
 from kernel.mm.filler import FILLERS
 from kernel.mm.objects import MemoryObject
 from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
 from kernel.mm.space import AddressSpace
 from kernel.sched.usage import process_usage, thread_usage
+from kernel.servers.segs import ID_BITS
 from kernel.task import limits
 from kernel.task.clock import cycles_at, now_nanoseconds
+from kernel.task.credentials import Credentials
 from kernel.task.descriptors import PROCESSES, Handle
 from kernel.task.process import READY, RUNNING, Process, Thread
 from kernel.vas import listing as vas_listing
+from kernel.vas.attributes import set_attributes
 from kernel.wait import jobs, signals
 
 if TYPE_CHECKING:
@@ -189,6 +194,21 @@ class CorePort:
         found = self.kernel.vases.segments.get(sid)
         return vas_listing.of_segment(found) if found else None
 
+    def segment_named(self, name: bytes) -> int:
+        self.kernel.machine.charge(costs.NAME_LOOKUP)
+        return self.kernel.vases.segment_names.get(name, 0)
+
+    def segment_cap(self, sid: int) -> int:
+        segment = self.kernel.vases.segments[sid]
+        badge = segment.object.id << ID_BITS | sid
+        return segment_files.publish(self.kernel.ipc, segment, (self.endpoint, badge))
+
+    def change_segment(self, sid: int, mode: int, user: int, group: int) -> None:
+        set_attributes(self.kernel.vases, self.kernel.vases.segments[sid], mode, user, group)
+
+    def delete_segment(self, sid: int, who: tuple[int, int, tuple[int, ...]]) -> None:
+        segment_files.delete(self.kernel.ipc, self.kernel.vases, Credentials(*who), sid)
+
     def attached(self, pid: int) -> list[int]:
         process = self.kernel.tasks.processes.get(pid)
         if process is None or process.zombie:
@@ -213,7 +233,7 @@ class CorePort:
         source, page = region.object, region.page
         while source.source is not None:
             source, page = source.source, page + source.source_page
-        file = self._file(source)
+        file = None if region.segment else self._file(source)
         entries = space.table.entries(region.start, region.end)
         leaves = tuple((va >> 12, (entry & ADDRESS) >> 12) for va, entry in entries)
         own = region.object.pages

@@ -41,6 +41,9 @@ class Traps:
         kernel.taken += 1
         thread = kernel.tasks.seats[core.state.id].thread
         assert thread is not None
+        if thread.space.traps and not thread.space.gated:
+            delivery.call_trapped(thread, core, number)
+            return None
         row = TABLE.get(number)
         if row is None:
             number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN

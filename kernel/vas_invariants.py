@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hw import paging
 from hw.paging import A, D, W
 from kernel.kernel import Kernel
+from kernel.mm.frames import SEGMENT
 from kernel.mm.layout import KUSER
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import span
@@ -179,8 +180,27 @@ def _accounts(kernel: Kernel) -> Iterator[str]:
                 yield f"VAS {vas.id} has {region}, and its owner does not pay for it"
     for named, made in objects.values():
         owed[named.user] += len(made.pages) + len(made.paged_out)
+    nameless = _still_mapped(kernel, objects)
     for uid, account in vases.accounts.items():
+        theirs = [made for made in nameless if made.account is account]
+        owed[uid] += sum(len(made.pages) + len(made.paged_out) for made in theirs)
         if account.charged != owed[uid]:
             yield f"user {uid} pays for {account.charged} frames and has {owed[uid]}"
         if account.owned != owned[uid]:
             yield f"user {uid} should own {owned[uid]} VASes and segments, not {account.owned}"
+
+
+def _still_mapped(
+    kernel: Kernel, known: dict[int, tuple[Named, MemoryObject]]
+) -> list[MemoryObject]:
+    """The objects of deleted segments that mappings of /segs still hold."""
+    homes = [p.space for p in kernel.tasks.processes.values() if not p.zombie]
+    spaces = [space for space in (*homes, *kernel.vases.spaces()) if not space.shows]
+    found: dict[int, MemoryObject] = {}
+    for region in (region for space in spaces for region in space.map):
+        made: MemoryObject | None = region.object
+        while made is not None:
+            if made.owner == SEGMENT and made.account is not None and made.id not in known:
+                found[made.id] = made
+            made = made.source
+    return list(found.values())

@@ -27,6 +27,7 @@ from kernel import invariants, turns
 from kernel.abi.errno import KernelError
 from kernel.boot import Config, boot, record, spawn, trace_header
 from kernel.choose import DATA, Chooser
+from kernel.ipc import segment_files
 from kernel.kernel import Kernel
 from kernel.sched import POLICIES
 from kernel.sched.policy import SLICE_INSTRUCTIONS
@@ -171,7 +172,7 @@ def _delete_orphans(kernel: Kernel) -> None:
     for vid in list(kernel.vases.vases):
         kernel.vases.delete(Credentials(), vid)
     for sid in list(kernel.vases.segments):
-        kernel.vases.delete_segment(Credentials(), sid)
+        segment_files.delete(kernel.ipc, kernel.vases, Credentials(), sid)
     shm = kernel.ipc.well_known.shm.endpoint
     for status in kernel.ipc.ports["shm"].shared_segments():
         kernel.ipc.ask(shm, 0, "remove", (status.id,))

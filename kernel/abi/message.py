@@ -408,6 +408,18 @@ class Port(Protocol):
     def segment(self, sid: int) -> dict[str, Any] | None:
         """What is known of one segment; None if there is none."""
 
+    def segment_named(self, name: bytes) -> int:
+        """The id of the segment with this name; 0 if there is none."""
+
+    def segment_cap(self, sid: int) -> int:
+        """The capability id of a segment's memory object."""
+
+    def change_segment(self, sid: int, mode: int, user: int, group: int) -> None:
+        """Set whose a segment is, and what others may do with it."""
+
+    def delete_segment(self, sid: int, who: tuple[int, int, tuple[int, ...]]) -> None:
+        """Delete it in the name of a user, group and groups.  Raises EBUSY, EACCES."""
+
     def attached(self, pid: int) -> list[int]:
         """The VASes that a process has attached."""
 

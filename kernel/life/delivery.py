@@ -10,15 +10,16 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hw import jumps, trace
-from hw.cpu import DEBUG, FPU, SIMD, Core
+from hw.cpu import DEBUG, FPU, PAGE_FAULT, SIMD, SYSCALL_BYTES, Core
 from hw.paging import READ
 from kernel.abi.errno import KernelError
 from kernel.life import sigframe
 from kernel.life.life import Life
+from kernel.life.sigframe import SIGSYS, SYS_USER_DISPATCH, Return
 from kernel.log import Log
 from kernel.sched.tasks import Tasks
 from kernel.task.process import Process, Signal, SignalAction, Thread
-from kernel.vas import gate
+from kernel.vas import bare, gate, visit
 from kernel.vas.view import place_of
 from kernel.wait import jobs, signals, timers
 from kernel.wait.signals import (
@@ -54,8 +55,12 @@ def answer_for(
         signal = _of_gate(life, thread, core, signal)
     signals.force(thread, signal)
     wild = jumps.is_wild(vector, error, rip) and not thread.space.gated
-    if wild and signals.next_action(thread) is None:
-        _tell_of_jump(log, thread, core)
+    if signals.next_action(thread) is None:
+        if wild:
+            _tell_of_jump(log, thread, core)
+        if thread.space.alone and vector == PAGE_FAULT and not thread.space.gated:
+            why = bare.explain(thread, core.registers()["rsp"], va, error)
+            log.say(f"process {thread.pid} ({thread.process.name}) ends: {why}")
 
 
 def _tell_of_jump(log: Log, thread: Thread, core: Core) -> None:
@@ -66,6 +71,19 @@ def _tell_of_jump(log: Log, thread: Thread, core: Core) -> None:
         f"process {thread.pid} ({thread.process.name}) ran into {registers['rip']:#x}, "
         f"where nothing may run: {how}"
     )
+
+
+def call_trapped(thread: Thread, core: Core, number: int) -> None:
+    """A system call where calls are signals: SIGSYS, as by syscall user dispatch (prctl(2)).
+
+    The thread goes on behind the SYSCALL instruction with the number in RAX, as it was.
+    """
+    behind = core.state.rip + SYSCALL_BYTES
+    signals.force(
+        thread, Signal(SIGSYS, SYS_USER_DISPATCH, address=behind, value=number & 0xFFFF_FFFF)
+    )
+    thread.result = number
+    core.leave = True
 
 
 def _of_gate(life: Life, thread: Thread, core: Core, signal: Signal) -> Signal:
@@ -107,9 +125,15 @@ def _handle(life: Life, thread: Thread, core: Core, signal: Signal, action: Sign
     mask = thread.mask if thread.saved_mask is None else thread.saved_mask
     if action.flags & SA_RESETHAND:
         thread.process.actions[signal.number] = replace(action, handler=signals.SIG_DFL)
+    found, stack = place_of(thread.space), thread.alternate_stack
+    switches = sigframe.changes_stack(thread, core, action)
     try:
-        sigframe.push(thread, core, signal, action, mask)
+        if switches and stack.place is not None:
+            visit.enter(life.vases, thread, stack.place)
+        sigframe.push(thread, core, signal, action, Return(mask, found, switches))
     except KernelError:
+        with suppress(KernelError):
+            visit.go_back(life.vases, thread, *found)
         if signal.number == SIGSEGV:
             life.exit_process(thread.process, SIGSEGV)
         else:
@@ -129,17 +153,27 @@ def answer_for_frame(thread: Thread) -> None:
 def sigreturn(life: Life, thread: Thread, core: Core) -> None:
     """The handler is done: the thread is again what it was before it.
 
-    It ran in the view that the signal found; if it left that, the thread goes back there.
+    If it ran in another view than the signal found, or left that, the thread goes back there.
     Raises EFAULT, EINVAL if the VAS is not attached any more or has a gate (frames can be forged),
     `Blocked`.
     """
     frame = sigframe.read(thread, core)
-    if frame.place != place_of(thread.space):
-        life.vases.go_back(thread, *frame.place)
+    visit.go_back(life.vases, thread, *frame.place)
     sigframe.restore(core, frame)
     signals.set_mask(life.tasks, thread, frame.mask)
     with suppress(KernelError):  # as on Linux, only an unreadable frame is an error
-        sigframe.set_alternate_stack(thread, frame.stack, frame.registers["rsp"])
+        stack = replace(frame.stack, place=_place_again(life, thread, frame.stack_vid))
+        sigframe.set_alternate_stack(thread, stack, frame.registers["rsp"])
+
+
+def _place_again(life: Life, thread: Thread, vid: int) -> tuple[int, int] | None:
+    """Where the alternate stack of a frame is, if it says so and can be there."""
+    known = thread.alternate_stack.place
+    if vid >= 0 and known is not None and known[0] == vid:
+        return known
+    with suppress(KernelError):
+        return visit.place(life.vases, thread, vid) if vid >= 0 else None
+    return None
 
 
 def _stop(tasks: Tasks, process: Process, number: int) -> None:

@@ -210,7 +210,7 @@ class Life:
         thread.scheduling = parent.scheduling.of_child()
         thread.result = 0
         if not shares or flags & CLONE_VFORK:
-            thread.alternate_stack = parent.alternate_stack
+            thread.alternate_stack = _inherited(parent.alternate_stack, keeps_views=bool(shares))
         thread.name = parent.name
         if request.stack:
             thread.registers["rsp"] = request.stack
@@ -330,6 +330,8 @@ class Life:
             if other is not thread:
                 self._end_thread(other, 0)
         self._become_leader(thread)
+        if thread.space.alone:
+            self.vases.leave(thread)
         futex.owner_died(self.tasks, thread)
         process.usage += Usage(most_pages=process.space.most_resident_pages)
         self._leave_space(thread)
@@ -483,6 +485,8 @@ class Life:
         self.tasks.unschedule(thread)
         if thread.call is not None:
             self.ipc.cancel(thread, thread.call)
+        if thread.space.alone:
+            self.vases.leave(thread)  # robust list and address are the process's
         futex.owner_died(self.tasks, thread)
         if thread.space.gated:
             self.vases.leave(thread)  # the address is an outsider's
@@ -569,6 +573,12 @@ def _change(child: Process, code: int, status: int, wait_status: int, usage: Usa
     return Change(
         pid=child.pid, code=code, status=status, uid=uid, wait_status=wait_status, usage=usage
     )
+
+
+def _inherited(stack: AlternateStack, *, keeps_views: bool) -> AlternateStack:
+    """The alternate stack of a child, which has nothing attached unless it borrows the space."""
+    is_away = stack.place is not None and stack.place[0]
+    return AlternateStack() if is_away and not keeps_views else stack
 
 
 def _check_flags(flags: int) -> None:

@@ -10,7 +10,8 @@ class.  Its kinds differ in how they are named, who may open them, and when they
     file         `data`           paths in `files`           its mode      names, opens, regions
     memfd        zeroes           a descriptor               who has that  opens, regions
     shm          zeroes           a key and an id in `shm`   its mode      removal, then regions
-    VAS segment  zeroes           a name and an id in `vas`  its mode      its deletion
+    VAS segment  zeroes           a name and an id in `vas`, its mode      its deletion, then
+                                  a path in `segs`                         regions
 
 "Names, opens, regions" means with the last one of all these; fork gives a region to a child.
 Shared anonymous memory, a memfd and System V shared memory are files without content, as on Linux.
@@ -389,9 +390,11 @@ class Objects:
         """Zero-filled memory for several mappings; behind `size_bytes` there is nothing."""
         return MemoryObject(self.next_id(), self, owner_tags.ANONYMOUS, size_bytes=size_bytes)
 
-    def segment(self) -> MemoryObject:
+    def segment(self, size_bytes: int) -> MemoryObject:
         """Zero-filled memory that has a name and outlives processes."""
-        return MemoryObject(self.next_id(), self, owner_tags.SEGMENT)
+        made = MemoryObject(self.next_id(), self, owner_tags.SEGMENT, size_bytes=size_bytes)
+        made.changed = True  # its content is in its pages only
+        return made
 
     def private(self, source: MemoryObject, source_page: int) -> MemoryObject:
         """A private copy of `source` from page `source_page` on; a store copies its page."""

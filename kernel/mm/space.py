@@ -87,6 +87,10 @@ class AddressSpace(Shown):
     vid: int = 0
     gated: bool = False
     """A view that has one way in: no signal handler runs there (`kernel.vas.gate`)."""
+    alone: bool = False
+    """A view that shows nothing of its process (`kernel.vas.bare`)."""
+    traps: bool = False
+    """Each system call in this view is a SIGSYS."""
     tagging: int = TAG_ANY
     changed: int = 0
     """When its regions last did, as `Region.changed`."""

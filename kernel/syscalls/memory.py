@@ -59,7 +59,8 @@ def mmap(
     MAP_FIXED; returns the address.  Inside a VAS the mapping belongs to the VAS.
 
     EINVAL: no length, unaligned, or neither shared nor private; ENOMEM: no room; EPERM: too low;
-    EEXIST: MAP_FIXED_NOREPLACE and something is there, or in an attached view; EBADF; EACCES: the
+    EEXIST: MAP_FIXED_NOREPLACE, or a file of /segs, which has one place, and something is there or
+    in an attached view; EINVAL: such a file elsewhere or past its end; EBADF; EACCES: the
     file is not open for that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP:
     unknown flags and MAP_SHARED_VALIDATE; EFAULT: MAP_FIXED and an attached view shows something
     else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there, or
@@ -149,6 +150,8 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
         region.flags |= fixed if region.shared else 0
         return region
     file, page = k.ipc.published[reply.caps[0]], offset >> 12
+    if reply.words:
+        start, end = _own_place(t, wanted, reply.words, offset)
     if wanted.private:
         return Region(start, end, prot, k.memory.objects.private(file, page))
     if file.sealed and prot & PROT_WRITE:
@@ -157,6 +160,21 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
         fixed = STAYS_READ_ONLY
     file.changed |= not fixed
     return Region(start, end, prot, file, page, shared=True, flags=fixed)
+
+
+def _own_place(t: Thread, wanted: _Wanted, own: tuple[int, ...], offset: int) -> tuple[int, int]:
+    """Where a file that has a place of its own, a segment of /segs, can be mapped: only there.
+
+    Raises EINVAL: past its end, or MAP_FIXED elsewhere; EEXIST: something is there.
+    """
+    first, last = own
+    start, size = first + offset, wanted.end - wanted.start
+    asks = wanted.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+    if start + size > last or (asks and wanted.start != start):
+        raise KernelError(E.INVAL)
+    if not asks and not is_free(t, start, start + size):
+        raise KernelError(E.EXIST)
+    return start, start + size
 
 
 def _admit(t: Thread, region: Region, flags: int) -> None:

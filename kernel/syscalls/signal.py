@@ -217,7 +217,7 @@ def sigaltstack(k: Kernel, t: Thread, new: Ptr, old: Ptr) -> int:
         base, flags, _, size = _STACK.unpack(t.space.read(new, _STACK.size))
         sigframe.set_alternate_stack(t, AlternateStack(base, size, flags), rsp)
     if old:
-        flags = before.state(rsp) | before.flags & SS_AUTODISARM
+        flags = sigframe.state(t, before, rsp) | before.flags & SS_AUTODISARM
         t.space.write(old, _STACK.pack(before.base, flags, 0, before.size_bytes))
     return 0
 

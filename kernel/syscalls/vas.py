@@ -13,13 +13,15 @@ import struct
 
 from hw import costs
 from kernel.abi.errno import E, KernelError
+from kernel.ipc import segment_files
 from kernel.kernel import Kernel
 from kernel.mm.shootdown import TAG_KEPT, TAG_NONE
 from kernel.syscalls.table import Flags, Int, Path, Pid, Ptr, syscall
 from kernel.syscalls.vas_notes import NOTES as NOTES  # the manual prints them
 from kernel.task.process import Thread
 from kernel.vas import gate
-from kernel.vas.records import MODE_MASK, TYPES, Named
+from kernel.vas.attributes import set_attributes
+from kernel.vas.records import TYPES, Named
 from kernel.wait import signals
 
 MAX_NAME_BYTES = 255
@@ -40,7 +42,7 @@ def _name(t: Thread, at: int) -> bytes:
         raise KernelError(E.INVAL if too_long else error.number) from error
 
 
-def _kind(type: int) -> int:
+def kind_of(type: int) -> int:
     """The rights of a `type`, whose flags beside the access mode do not count.  Raises EINVAL."""
     kind = TYPES.get(type & O_ACCMODE)
     if kind is None:
@@ -48,7 +50,7 @@ def _kind(type: int) -> int:
     return kind
 
 
-def _find_process(k: Kernel, t: Thread, pid: int, vid: int) -> None:
+def find_process(k: Kernel, t: Thread, pid: int, vid: int) -> None:
     """The RFC looks at both ids, then for the process, before anything else: EINVAL, ESRCH."""
     if pid < 0 or vid < 0:
         raise KernelError(E.INVAL)
@@ -71,9 +73,7 @@ def _set(k: Kernel, t: Thread, named: Named, at: int) -> int:
         foreign = group != named.group and group not in (who.gid, *who.groups)
         if who.uid != named.user or user != named.user or foreign:
             raise KernelError(E.ACCES)
-    named.mode, named.group = mode & MODE_MASK, group
-    if user != named.user:
-        k.vases.give(named, user)
+    set_attributes(k.vases, named, mode, user, group)
     return 0
 
 
@@ -113,8 +113,8 @@ def vas_attach(k: Kernel, t: Thread, pid: Pid, vid: Int, type: Int) -> int:
     another user's process; EBUSY: the sharing rule, or too many; EFAULT: a region of the process
     overlaps one of the VAS, and the log names them; ENOMEM.  Attached already: 0.
     """
-    _find_process(k, t, pid, vid)
-    k.vases.attach(t.process, pid, vid, _kind(type))
+    find_process(k, t, pid, vid)
+    k.vases.attach(t.process, pid, vid, kind_of(type))
     return 0
 
 
@@ -126,7 +126,7 @@ def vas_detach(k: Kernel, t: Thread, pid: Pid, vid: Int) -> int:
     or the VAS has a gate; EBUSY: a thread is inside, or on its way in; EFAULT: merging back
     failed (policy rfc).
     """
-    _find_process(k, t, pid, vid)
+    find_process(k, t, pid, vid)
     k.vases.detach(t.process, pid, vid)
     return 0
 
@@ -188,8 +188,11 @@ def vas_seg_create(k: Kernel, t: Thread, name: Path, start: Ptr, end: Ptr, mode:
 
 @syscall(1342)
 def vas_seg_delete(k: Kernel, t: Thread, sid: Int) -> int:
-    """Delete a segment and its contents.  EINVAL; EBUSY: attached; EACCES: needs write."""
-    k.vases.delete_segment(t.process.credentials, sid)
+    """Delete a segment and its contents.  EINVAL; EBUSY: attached; EACCES: needs write.
+
+    A mapping of /segs/NAME keeps the memory, without a name, until it goes.
+    """
+    segment_files.delete(k.ipc, k.vases, t.process.credentials, sid)
     return 0
 
 
@@ -206,7 +209,7 @@ def vas_seg_attach(k: Kernel, t: Thread, vid: Int, sid: Int, type: Int) -> int:
     EINVAL; EACCES: lacks `type` on the segment or write on the VAS; EBUSY: the VAS is attached, or
     the sharing rule; EFAULT: something is there already; ENOMEM.  Attached already: 0.
     """
-    k.vases.attach_segment(t.process, vid, sid, _kind(type))
+    k.vases.attach_segment(t.process, vid, sid, kind_of(type))
     return 0
 
 
@@ -297,7 +300,7 @@ def vas_local_attach(k: Kernel, t: Thread, vid: Int, sid: Int, type: Int) -> int
     EINVAL: not attached; EACCES: lacks `type` on the segment; EBUSY: the sharing rule; EFAULT:
     something is there already; ENOMEM.  Attached already: 0.
     """
-    k.vases.attach_privately(t.process, vid, sid, _kind(type))
+    k.vases.attach_privately(t.process, vid, sid, kind_of(type))
     return 0
 
 

@@ -28,10 +28,11 @@ NOTES: dict[str, tuple[str, ...]] = {
         "and death by a signal release them.",
     ),
     "What the RFC left open": (
-        "A signal handler runs in the view that the signal found, unless that has a gate. The "
-        "frame remembers the view, so a handler may switch, and its return leads back; if the VAS "
-        "is not attached any more, or has a gate, the return is a SIGSEGV. A VAS that was made "
-        "later with the same id is another one.",
+        "A signal handler runs in the view that the signal found, unless that has a gate, or the "
+        "handler's stack a view of its own (vas_sigaltstack). The frame remembers the view, so a "
+        "handler may switch, and its return leads back; if the VAS is not attached any more, or "
+        "has a gate, the return is a SIGSEGV. A VAS that was made later with the same id is "
+        "another one.",
         "fork copies the process's own memory and nothing of a VAS: the child is at home with "
         "nothing attached. If its code or stack was in the VAS, it faults at once.",
         "vfork borrows the parent's view until exec or exit. A thread made inside a VAS starts "
@@ -50,6 +51,109 @@ NOTES: dict[str, tuple[str, ...]] = {
         "dead or alive, up to --vas-limit (root has none). At the limit calls answer ENOMEM, and "
         "a touch kills the process, as it does when memory is short. Of the 65,535 ids of each "
         "kind a user owns 32,767 at most, VASes and segments together.",
+    ),
+    "Segments as files (/segs)": (
+        "/segs/NAME is a segment: its memory, its mode, owner and group, its size. ls, stat, "
+        "chmod, chown, read, write and mmap work as on any file; so nothing but open(2) and "
+        "mmap(2) is needed to use one. A name that is no file's name (empty, a dot, two dots, or "
+        "with a slash) has no file.",
+        "mmap(NULL, ...) of it lands at the segment's own address, so pointers into it hold. "
+        "EEXIST: something is there already, in this space or in a view that would have to show "
+        "both. A hint is only a hint; MAP_FIXED replaces what is there, and must ask for the "
+        "segment's own address; elsewhere, or past the end, EINVAL. With an offset it lands as "
+        "many bytes further. MAP_PRIVATE is a private copy, at the same address.",
+        "vas_seg_create makes segments, because open(2) states no bounds: O_CREAT of a new name "
+        "is EPERM, as is rename. The size stays: ftruncate to another one is EPERM, O_TRUNC does "
+        "nothing, and a write at the end is ENOSPC; at the owner's limit it is ENOMEM. A segment "
+        "has no times: stat(2) tells those of the question.",
+        "unlink is vas_seg_delete: EBUSY while it is attached, EACCES without write on the "
+        "segment itself. A mapping does not keep the name, but it keeps the memory, as that of an "
+        "unlinked file, and whoever owned the segment pays until the last one goes. An open file "
+        "of a deleted segment is ENODEV, also if a new segment has the name.",
+        "A mapping is no attachment. It is not counted by the sharing rule, it takes no lock, "
+        "even of a lockable segment that a thread inside a VAS holds alone, and it keeps nobody "
+        "out: who maps must agree on a lock of their own, such as a futex in the segment. fork "
+        "gives it to the child; munmap, mprotect and mremap work on it. Rights are looked at when "
+        "it is opened, and chmod later does not take a mapping away. Keep a segment that locks "
+        "must protect at a mode that lets nobody else open it.",
+    ),
+    "A view that shows nothing of the process (vas_attach_bare)": (
+        "A bare attachment shows what the VAS has, and of the process nothing: neither code nor "
+        "stack nor heap. The process and the VAS may have other things at one address, so there "
+        "is no layout conflict. It is a call of its own, and not a bit of `type` in vas_attach, "
+        "because the RFC masks that with O_ACCMODE and programs pass whole modes there.",
+        "The program brings what it needs. vas_switch keeps the registers, so the next "
+        "instruction must lie in the VAS, at its own address: a page of code that both show, the "
+        "trampoline, such as one memfd mapped in both. The stack must be there before the first "
+        "push. Segments can be attached beforehand; to map anything else, the program goes inside "
+        "once by vas_attach, and detaches. See the program vas_trampoline.",
+        "A fault in such a view that ends the process is explained in the kernel's log: no code "
+        "there, no stack there, or memory that is the process's. Pointers that system calls get "
+        "are read and written in the view, so they must lead into the VAS: EFAULT. What is mapped "
+        "inside is the VAS's; brk does nothing.",
+        "A signal handler runs in the view that the signal found. Inside, its code must be in the "
+        "VAS, and so must the stack: else SIGSEGV. vas_sigaltstack leads handlers home, or into "
+        "another VAS.",
+        "fork inside gives a child that is at home, with nothing attached: where its next "
+        "instruction is not at home, it dies. A thread that is made inside starts inside. exec "
+        "needs its arguments inside, and then is at home. When a thread ends inside, its robust "
+        "list and the word that a join waits for are looked up at home. vas_detach is EBUSY while "
+        "any thread is inside. All sync and sharing policies serve it; under rfc what is mapped "
+        "inside reaches the VAS at detach, as ever.",
+        "With VAS_SIGSYS in `type`, a system call that is made inside does nothing but raise "
+        "SIGSYS, with si_code SYS_USER_DISPATCH (2), si_call_addr behind the instruction, and the "
+        "number in si_syscall and rax, as PR_SET_SYSCALL_USER_DISPATCH has it on Linux. So the "
+        "code inside cannot switch, map or fork by itself; who has the handler decides. Without "
+        "one the process ends.",
+    ),
+    "Signal stacks in a view of their own (vas_sigaltstack)": (
+        "struct vas_stack is stack_t with a view: sp, flags, vid, size. vid is a VAS that the "
+        "process has attached; 0 is home; -1, as by sigaltstack, is the view that the signal "
+        "finds. Like the stack, it belongs to one thread.",
+        "A signal whose action has SA_ONSTACK switches its thread to that view, unless it runs on "
+        "the stack already, and the handler runs there. Its code must be there as well: in a view "
+        "that shows the process it is. rt_sigreturn leads back to the view that the signal found. "
+        "A signal that comes while the handler runs finds the thread there, and nests on the same "
+        "stack.",
+        "The program can reach the stack, and what the handler keeps beside it, by a switch only: "
+        "stray pointers do not. Code that was hijacked can switch, as ever. A VAS with a gate "
+        "takes no handlers: EINVAL.",
+        "siglongjmp out of a handler restores registers and mask, and not the view, as it does "
+        "not leave an alternate stack by any other means either: the program goes on inside, and "
+        "calls vas_switch. A thread that ends in a handler leaves the view. exec forgets the "
+        "stack; fork too, where it is in a VAS, since the child has nothing attached. A new "
+        "thread has none.",
+        "If the VAS is not attached any more, or another one has the id by now, the signal cannot "
+        "be delivered, as on a stack that was unmapped: SIGSEGV. If it was the view that the "
+        "signal found, the return is the SIGSEGV; a thread inside keeps its VAS attached, so this "
+        "takes another thread's detach while the handler runs elsewhere.",
+        "The frame says where it leads: the first two of the reserved words of mcontext_t are a "
+        "struct vas_place, the VAS and the id of its space, which never comes again. A handler "
+        "may change them, and so choose where its return leads; space 0 stands for whatever VAS "
+        "has the id. What is not attached, or has a gate, is SIGSEGV: a forged frame leads "
+        "nowhere that vas_switch would not. The padding of uc_stack is the vid of the signal "
+        "stack, and 1.",
+        "Under the sharing policy switch a visit takes no lock and gives none up: the critical "
+        "section that a signal interrupts goes on. So a view with lockable segments cannot hold a "
+        "signal stack: EBUSY. A handler that calls vas_switch gives the locks up; the return "
+        "waits for them again.",
+    ),
+    "A kernel in user space (the program skas)": (
+        "User-mode Linux ran its guests' processes in address spaces of their own with a patch "
+        "called SKAS; the thread asked whether VASes would serve. The program skas is such a "
+        "kernel, in 250 lines: each guest is a VAS, attached bare with VAS_SIGSYS; the kernel's "
+        "signal stack is at home (vas_sigaltstack, vid 0). A guest's system calls, faults and the "
+        "timer's signals lead to the kernel; it saves the registers from the frame, writes those "
+        "of the next guest there, with its vas_place, and returns. There is no ptrace, and a "
+        "guest has no call of its own.",
+        "Guests have the same addresses, and see neither each other nor the kernel. What one "
+        "touches that is not its own is a SIGSEGV that the kernel gets. A guest that spins loses "
+        "the processor to setitimer. Memory that guests are to share is mapped in the VASes of "
+        "both, such as a memfd or /segs/NAME.",
+        "What a switch from guest to guest costs: about 2,480 modelled cycles (run.py exec skas "
+        "switch), beside some 440 for vas_switch alone. The rest is a signal: two entries into "
+        "the kernel, two loads of CR3 instead of one, the frame of about 1,000 bytes that is "
+        "written and read, and the kernel's own copies.",
     ),
     "What a compartment stops, and what a gate adds": (
         "A VAS that is not switched to stops stray pointers: its memory is not there at home. It "

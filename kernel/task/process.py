@@ -44,12 +44,14 @@ SS_ONSTACK, SS_DISABLE, SS_AUTODISARM = 1, 2, 1 << 31
 class AlternateStack:
     """Where handlers with SA_ONSTACK run (sigaltstack(2)); `size_bytes` 0: nowhere else.
 
-    `flags` are those that the program set: SS_DISABLE, SS_AUTODISARM.
+    `flags` are those that the program set: SS_DISABLE, SS_AUTODISARM.  `place` is the view that it
+    is in, as of `kernel.vas.view.place_of`; None: whichever the signal finds.
     """
 
     base: int = 0
     size_bytes: int = 0
     flags: int = 0
+    place: tuple[int, int] | None = None
 
     @property
     def top(self) -> int:

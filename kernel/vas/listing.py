@@ -4,7 +4,8 @@
     vases       id, name, mode, user, group, readers, writers, orphan (attached to nothing),
                 segments {sid: kind}, maps, resident (its own pages with a frame), attached,
                 inside (threads)
-    segments    the same head; start, end, pages, resident, lockable, holders {tid: alone}, waiting
+    segments    the same head; object (an id that never comes again), start, end, pages, resident,
+                lockable, holders {tid: alone}, waiting
     processes   by pid: segments {sid: kind} at vid 0, threads {tid: vid}, vases by vid: kind,
                 space, entry, segments, maps, each with whether it is of the process (`own`)
     accounts    by uid: frames, limit (None: no end)
@@ -54,6 +55,7 @@ def of_vas(vas: Vas) -> dict[str, Any]:
 def of_segment(segment: Segment) -> dict[str, Any]:
     """One of `segments`."""
     return _head(segment) | {
+        "object": segment.object.id,
         "start": segment.start,
         "end": segment.end,
         "pages": pages(segment),

@@ -112,7 +112,8 @@ class Vas(Named):
 class Attachment:
     """A VAS in one process: `home` is the process's own space, `view` what its threads see.
 
-    `private`: segments for it alone.
+    `private`: segments for it alone.  `bare`: the empty space that the view shows in the place of
+    the home, if it shows nothing of the process (`kernel.vas.bare`).
     """
 
     vas: Vas
@@ -121,6 +122,7 @@ class Attachment:
     view: View
     private: AddressSpace | None = None
     segments: dict[int, int] = field(default_factory=dict)
+    bare: AddressSpace | None = None
 
     @property
     def entry(self) -> int:

@@ -167,12 +167,13 @@ class Rfc:
         return view
 
     def switch(self, home: AddressSpace, source: AddressSpace, target: AddressSpace) -> None:
-        if isinstance(source, CopiedView) and source.changed != home.changed:
+        if _copies(source, home) and source.changed != home.changed:
             self.memory.machine.charge(costs.REGION_FIND, len(source.map))
             for region in [r for r in source.map if r.origin == OF_TASK]:
                 self._update(source, region, home, find_reference(home, region))
             home.changed = source.changed
-        if isinstance(target, CopiedView) and home.changed != target.changed:
+        if _copies(target, home) and home.changed != target.changed:
+            assert isinstance(target, CopiedView)
             self._enter(home, target)
             target.changed = home.changed
 
@@ -253,6 +254,11 @@ class Rfc:
                     view.table.change(va, entry & ~W)
                     stale.append(va)
         view.shootdowns.invalidate(view, stale, [])
+
+
+def _copies(view: AddressSpace, home: AddressSpace) -> bool:
+    """Is it a view with copies of what `home` has?  A bare one has none."""
+    return isinstance(view, CopiedView) and view.home is home
 
 
 def find_reference(space: AddressSpace, region: Region) -> Region | None:

@@ -48,6 +48,12 @@ class Sharing(Protocol):
     def awaited(self, attachment: Attachment) -> bool:
         """Is a thread on its way in?"""
 
+    def needs_locks(self, attachment: Attachment) -> bool:
+        """Does a switch into this view take locks?"""
+
+    def has_locks(self, thread: Thread, attachment: Attachment) -> bool:
+        """Does `thread` hold just what a switch into this view would take?"""
+
 
 @dataclass(slots=True)
 class AtAttach:
@@ -73,6 +79,12 @@ class AtAttach:
 
     def awaited(self, attachment: Attachment) -> bool:
         return False
+
+    def needs_locks(self, attachment: Attachment) -> bool:
+        return False
+
+    def has_locks(self, thread: Thread, attachment: Attachment) -> bool:
+        return True
 
 
 @dataclass(slots=True)
@@ -163,6 +175,14 @@ class AtSwitch:
     def awaited(self, attachment: Attachment) -> bool:
         self.tasks.machine.charge(costs.QUEUE_LOOK, len(self.target))
         return attachment.view.id in self.target.values()
+
+    def needs_locks(self, attachment: Attachment) -> bool:
+        return bool(self._needed(attachment))
+
+    def has_locks(self, thread: Thread, attachment: Attachment) -> bool:
+        held = self.held.get(thread.tid, [])
+        needed = self._needed(attachment)
+        return [(sid, self.segments[sid].holders[thread.tid]) for sid in held] == needed
 
     def _next(self, segment: Segment) -> None:
         """Each thread that waits looks again."""

@@ -238,8 +238,10 @@ class Vases:
             account.charged += len(table.used)
             table.account = account
             self.machine.charge(costs.REGION_FIND, len(named.space.map))
+            self.machine.charge(costs.TABLE_LOOKUP, len(self.segments))
+            segments = {segment.object.id for segment in self.segments.values()}
             for region in named.space.map:
-                if region.object.account is named.account and not region.segment:
+                if region.object.account is named.account and region.object.id not in segments:
                     region.object.pay_from(account)
         elif isinstance(named, Segment):
             named.object.pay_from(account)
@@ -262,7 +264,7 @@ class Vases:
             raise KernelError(E.EXIST)
         account = self._payer(who)
         sid = self.segment_ids.take()
-        made = self.memory.objects.segment()
+        made = self.memory.objects.segment(end - start)
         made.holds += 1
         made.account = account
         account.owned += 1
@@ -471,8 +473,9 @@ class Vases:
         for sid in list(attachment.segments):
             self._hide(attachment, sid)
         self.memory.retire_space(attachment.view)
-        if attachment.private is not None:
-            attachment.private.destroy()
+        for layer in (attachment.private, attachment.bare):
+            if layer is not None:
+                layer.destroy()
         del self.holdings[home.id].attachments[vas.id], vas.attachments[home.id]
         vas.count(attachment.kind, -1)
         self.machine.emit(VAS_ATTACH, home.id, vas.id, attachment.view.id, attachment.kind, 0)
@@ -521,25 +524,14 @@ class Vases:
         except Conflict as conflict:
             raise self._told(conflict) from None
         self.sharing.enter(thread, attachment)
-        self._move(thread, target)
+        self.move(thread, target)
         self.tasks.show(thread)
         return attachment
         # END SOLUTION lab5.switch
         # PROMPT lab5.switch: find the view, take its locks, and make it what the thread sees.
 
-    def go_back(self, thread: Thread, vid: int, space: int) -> None:
-        """A signal handler ends: the thread returns to the VAS where it was interrupted.
-
-        `space` is the id of the VAS's space.  Raises EINVAL if that VAS is not attached, though
-        another one may have its id now, or has a gate.
-        """
-        if vid:
-            vas = self.attachment(thread.process, vid).vas
-            if vas.entry or vas.space.id != space:
-                raise KernelError(E.INVAL)
-        self.switch(thread, vid)
-
-    def _move(self, thread: Thread, target: AddressSpace) -> None:
+    def move(self, thread: Thread, target: AddressSpace) -> None:
+        """The thread sees `target` from now on; its core is told by `Tasks.show`."""
         old, home = thread.space, thread.process.space
         if old is not home:
             old.users -= 1
@@ -554,7 +546,7 @@ class Vases:
         """The thread ends or runs another program: it is inside no VAS any more."""
         self.sharing.leave(thread)
         if thread.space is not thread.process.space:
-            self._move(thread, thread.process.space)
+            self.move(thread, thread.process.space)
 
     def join(self, parent: Thread, child: Thread) -> None:
         """`child` shares the memory of `parent`, which is inside a VAS: so is the child."""
@@ -569,7 +561,7 @@ class Vases:
         for held in self.holdings.values():
             for attachment in held.attachments.values():
                 found.append(attachment.view)
-                found += [attachment.private] if attachment.private else []
+                found += [one for one in (attachment.private, attachment.bare) if one]
         return found
 
     def _charge_name(self) -> None:

@@ -18,6 +18,7 @@ from hw.trace import Kind, Trace
 from kernel import calls, invariants, trap, turns
 from kernel.abi.errno import KernelError, Panic
 from kernel.boot import Config, boot, spawn, trace_header
+from kernel.ipc import segment_files
 from kernel.kernel import Kernel
 from kernel.life import delivery
 from kernel.life.life import Life
@@ -70,6 +71,9 @@ SMALL: dict[str, tuple[str, ...]] = {
     "gups": ("jmp", "2", "5"),
     "exam_store": ("7", "find", "10"),
     "vas_vault": (),
+    "vas_trampoline": (),
+    "vas_sigstack": (),
+    "skas": (),
     "vas_lifetime": ("20",),
     "vas_stacks": (),
     "vas_malloc": (),
@@ -324,7 +328,7 @@ class System:
         for vid in list(kernel.vases.vases):
             kernel.vases.delete(Credentials(), vid)
         for sid in list(kernel.vases.segments):
-            kernel.vases.delete_segment(Credentials(), sid)
+            segment_files.delete(kernel.ipc, kernel.vases, Credentials(), sid)
         shm = kernel.ipc.well_known.shm.endpoint
         for status in kernel.ipc.ports["shm"].shared_segments():
             kernel.ipc.ask(shm, 0, "remove", (status.id,))

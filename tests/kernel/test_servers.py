@@ -26,7 +26,7 @@ def undisturbed() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name", ["console", "devices", "files", "pipes", "proc", "sysfs", "system"]
+    "name", ["console", "devices", "files", "pipes", "proc", "segs", "sysfs", "system"]
 )
 def test_a_server_that_is_killed_again_and_again_loses_nobody(name: str) -> None:
     expected = undisturbed()

@@ -18,6 +18,7 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from kernel import invariants
 from kernel.abi.errno import E
+from kernel.ipc import segment_files
 from kernel.life import life
 from kernel.task.credentials import Credentials
 from kernel.task.process import Process, Thread
@@ -385,7 +386,7 @@ class Pair(Named):
         for vid in list(self.vases):
             self.kernel.vases.delete(ROOT, vid)
         for sid in list(self.segments):
-            self.kernel.vases.delete_segment(ROOT, sid)
+            segment_files.delete(self.kernel.ipc, self.kernel.vases, ROOT, sid)
         invariants.check(self.kernel)
         files = sum(len(made.pages) for made in invariants.live_objects(self.kernel).values())
         assert self.frames() == self.kernel.machine.first_free_frame + 1 + files

@@ -36,5 +36,7 @@
 #define SYS_vas_local_attach 1354
 #define SYS_vas_local_detach 1355
 #define SYS_vas_entry 1356
+#define SYS_vas_attach_bare 1360
+#define SYS_vas_sigaltstack 1361
 
 #endif

@@ -82,6 +82,28 @@ int vas_local_detach(int vid, int sid);
  * must lie in private memory that was mapped inside. `run.py manual vas` says what it stops. */
 int vas_entry(int vid, void (*entry)(void));
 
+/* As vas_attach, but inside only what the VAS has is seen, and nothing of the process: the caller's
+ * next instruction and its stack must be there. With VAS_SIGSYS in `type` a system call inside is
+ * a SIGSYS. `run.py manual vas` says more. */
+enum { VAS_SIGSYS = 0x100 };
+int vas_attach_bare(pid_t pid, int vid, int type);
+
+/* As sigaltstack, and says where the stack is: in a VAS, with 0 at home, with -1 wherever the signal
+ * finds the thread. A signal with SA_ONSTACK takes its thread there; the handler's return leads back
+ * to where it was. flags: SS_DISABLE, SS_AUTODISARM. */
+struct vas_stack {
+    void *sp;
+    int flags, vid;
+    size_t size;
+};
+int vas_sigaltstack(const struct vas_stack *now, struct vas_stack *old);
+
+/* Where a signal frame leads back to: the first two of the reserved words of its mcontext_t. A
+ * handler may change them; space 0 stands for whatever VAS has the id. */
+struct vas_place {
+    unsigned long vid, space;
+};
+
 /* ---- A heap inside a segment ----------------------------------------------------------
  * malloc keeps its lists in the program's own memory, so a block that it takes inside a VAS is
  * known to this process alone, and is lost to all others. A vas_heap keeps everything, its lists
