@@ -78,10 +78,8 @@ def call_trapped(thread: Thread, core: Core, number: int) -> None:
 
     The thread goes on behind the SYSCALL instruction with the number in RAX, as it was.
     """
-    behind = core.state.rip + SYSCALL_BYTES
-    signals.force(
-        thread, Signal(SIGSYS, SYS_USER_DISPATCH, address=behind, value=number & 0xFFFF_FFFF)
-    )
+    behind, signed = core.state.rip + SYSCALL_BYTES, (number & 0xFFFF_FFFF ^ 1 << 31) - (1 << 31)
+    signals.force(thread, Signal(SIGSYS, SYS_USER_DISPATCH, address=behind, value=signed))
     thread.result = number
     core.leave = True
 
