@@ -32,6 +32,7 @@ from kernel.syscalls import (  # noqa: F401 - the import of a module declares it
     system,
     time,
     vas,
+    vas_restart,
 )
 from kernel.syscalls.table import CORE, TABLE, ArgumentType, SystemCall
 

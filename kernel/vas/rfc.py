@@ -216,7 +216,10 @@ class Rfc:
         return target.map_region(replace(region, object=twin, origin=origin, lazy=False))
 
     def detach(self, attachment: Attachment) -> None:
-        """Merge back: what is new goes to the VAS, what changed is brought up to date there."""
+        """Merge back: what is new goes to the VAS, what changed is brought up to date there.  A
+        checkpoint stays as it is."""
+        if attachment.vas.image is not None:
+            return
         view, space = attachment.view, attachment.vas.space
         self.memory.machine.charge(costs.REGION_FIND, len(view.map))
         assert isinstance(view, CopiedView)
