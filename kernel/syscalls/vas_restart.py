@@ -1,7 +1,7 @@
 """Checkpoint and restart of a process, as a VAS.
 
 The author of the RFC added these two calls to his library after the RFC.  `vas_fork` makes a
-checkpoint, `vas_exec` restarts it, as often as one likes.
+checkpoint, `vas_exec` restarts it, as often as one likes.  `run.py manual vas` says what is kept.
 """
 
 from __future__ import annotations

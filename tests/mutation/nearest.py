@@ -134,6 +134,7 @@ NEAREST = {
     "kernel/syscalls/process_vm.py": "kernel/test_process_vm kernel/test_native",
     "kernel/syscalls/residency.py": "kernel/test_replacement_policies kernel/test_vas_memory",
     "kernel/syscalls/sched.py": "kernel/test_sched_calls",
+    "kernel/syscalls/restart_notes.py": "userland/test_manual",
     "kernel/syscalls/shm.py": "kernel/test_shm kernel/test_native",
     "kernel/syscalls/signal.py": "kernel/test_signals",
     "kernel/syscalls/sockets.py": "kernel/test_sockets",

@@ -16,7 +16,7 @@
 #include <vantage.h>
 #include <vas.h>
 
-enum { BILLION = 1000000000, SETTLE = 2000000 };
+enum { BILLION = 1000000000, SETTLE = 2000000, SOON = 5000 };
 
 static void sleep_for(long nanoseconds) {
     struct timespec duration = {nanoseconds / BILLION, nanoseconds % BILLION};
@@ -30,6 +30,12 @@ static _Noreturn void end_as(int status) {
     exit(128 + WTERMSIG(status));
 }
 
+/* Its status, if it has ended by now. */
+static void look(pid_t pid) {
+    int status;
+    if (waitpid(pid, &status, WNOHANG) == pid) end_as(status);
+}
+
 /* Stop all of its threads, on whatever cores they are: what it has not done now, it will do later. */
 static void stop(pid_t pid) {
     int status;
@@ -39,15 +45,19 @@ static void stop(pid_t pid) {
     sleep_for(SETTLE);
 }
 
+/* A checkpoint of it while it stands still. Another moment is tried if it has children now. A stop can be seen by a program (EINTR of a few calls),
+ * so it is stopped only when a first checkpoint, which is thrown away, could be made. */
 static int freeze(pid_t pid, long wait) {
-    for (;;) {
+    for (;; wait = (wait * 31 + 977) % SOON) {
         sleep_for(wait);
-        stop(pid);
+        look(pid);
         int vid = vas_fork(pid);
-        if (vid > 0) return vid;
-        if (errno != EBUSY) return -1;
+        if (vid < 0 && errno != EBUSY && errno != ESRCH) return -1;
+        if (vid < 0) continue;
+        vas_delete(vid);
+        stop(pid);
+        if ((vid = vas_fork(pid)) > 0) return vid;
         kill(pid, SIGCONT);
-        wait = wait / 10 + 10000;
     }
 }
 
@@ -60,12 +70,8 @@ int main(int argc, char **argv) {
         err(127, "cannot run '%s'", argv[2]);
     }
     int vid = freeze(pid, atol(argv[1]));
-    if (vid < 0) {
-        warn("'%s' cannot be frozen", argv[2]);
-        kill(pid, SIGKILL);
-    } else {
-        kill(pid, SIGKILL);
-    }
+    if (vid < 0) warn("'%s' cannot be frozen", argv[2]);
+    kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     if (vid > 0) vas_exec(0, vid);
     err(125, "cannot go on as '%s'", argv[2]);
