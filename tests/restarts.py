@@ -34,7 +34,7 @@ SHORTEST = 1_000
 OURS = (
     "basics crossings exam_lock exam_paging exam_sched exam_segments exam_stale exam_store faults "
     "forkbench gups hello matmul memcalls overcommit pie signals store stream upper vas_heap "
-    "vas_lifetime vas_malloc vas_stacks vas_views bank"
+    "vas_lifetime vas_malloc vas_stacks bank"
 ).split()
 """With the arguments of `SMALL`.  Left out is what prints frames, cycles or ids of others, or what
 the kernel did for a view, what has children all the time, and what has sockets or endpoints."""

@@ -26,6 +26,7 @@ from kernel.task.image import (
 from kernel.task.process import Call, Process, Thread, Timer
 from kernel.vas import frozen
 from kernel.vas.records import Vas
+from kernel.vas.rfc import Rfc
 from kernel.wait import futex, timers
 
 FUTEX = 202
@@ -37,7 +38,7 @@ def checkpoint(life: Life, process: Process, caller: Thread) -> Vas:
 
     Raises `CannotKeep`, ENOMEM.
     """
-    _refuse(process)
+    _refuse(life, process)
     files = _files(life, process.space)
     image = _process(life, process, files, caller)
     names = {found.path for found in files}
@@ -50,7 +51,7 @@ def checkpoint(life: Life, process: Process, caller: Thread) -> Vas:
     return frozen.make(life.vases, process.space, image, stays)
 
 
-def _refuse(process: Process) -> None:
+def _refuse(life: Life, process: Process) -> None:
     """What an image has no words for.  Raises `CannotKeep`."""
     if process.children:
         raise CannotKeep("it has children that it has not waited for", E.BUSY)
@@ -63,6 +64,8 @@ def _refuse(process: Process) -> None:
             raise CannotKeep("a thread of it has descriptors or a directory of its own")
         if thread.space.gated:
             raise CannotKeep("a thread of it is behind a gate", E.BUSY)
+        if thread.space.vid and isinstance(life.vases.sync, Rfc):
+            raise CannotKeep("a thread of it is inside a VAS, and has memory only there", E.BUSY)
         if thread.call is not None and thread.call.message:
             raise CannotKeep("a thread of it waits for an answer of another process", E.BUSY)
 

@@ -37,8 +37,9 @@ NOTES: dict[str, tuple[str, ...]] = {
         "Segments and VASes that are attached: by name and kind, with what vas_local_attach added. "
         "A restart attaches them again, with the process's rights and by the sharing rule: ESRCH, "
         "EACCES, EBUSY. What the restarting process itself has attached is not in the way. Their "
-        "memory is not in the checkpoint, and a restart sees it as it is then; under policy rfc "
-        "what only a view had is lost. A thread that was inside is inside again, with the locks.",
+        "memory is not in the checkpoint, and a restart sees it as it is then. A thread that was "
+        "inside is inside again, with the locks. Under policy rfc, where a view has memory of its "
+        "own, a process is not frozen while a thread is inside: EBUSY.",
         "Signals: actions, masks, alternate stacks, and those that are pending. A process behind a "
         "gate is not frozen: EBUSY.",
         "Timers of alarm, setitimer and timer_create, and sleeps: the time that is left of them "
