@@ -22,7 +22,7 @@ MOMENTS = 2
 SAMPLE: dict[str, tuple[str, ...]] = {
     "sieve": ("9000",),
     "threads": ("3", "60"),
-    "vas_malloc": (),
+    "vas_heap": ("5",),
     "gups": ("jmp", "2", "5"),
 }
 MACHINES: dict[str, dict[str, Any]] = {
@@ -37,7 +37,7 @@ MACHINES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_program_goes_on_as_if_nothing_had_happened(name: str) -> None:
     subject = Subject((name, *SAMPLE[name]), {})
-    assert check(subject, 1, seed=1, checked=True) == 1
+    assert check(subject, 1, seed=1, checked=name == "sieve") == 1
 
 
 @pytest.mark.parametrize("machine", MACHINES)
