@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import zlib
 from typing import Any
 
 import pytest
 
 from hw import contexts
 from hw.engine import GENERAL_REGISTERS
-from kernel import invariants
 from kernel.abi.errno import E
-from kernel.checkpoint import load, save
-from kernel.life.life import CloneRequest
-from kernel.syscalls import TABLE
-from kernel.task import packing
-from kernel.task.image import ProcessImage
-from kernel.task.process import Process, Thread
 from kernel.vas.listing import of_vas
-from kernel.vas.vases import SHARINGS, SYNCS
-from tests.kernel.asm import NUMBERS
+from kernel.vas.vases import SYNCS
+from tests.kernel.clinic import Clinic, byte, pipe
 from tests.kernel.vas_world import (
     FIXED,
     GROUP,
@@ -36,75 +27,12 @@ from tests.kernel.vas_world import (
     THERE,
     R,
     W,
-    World,
 )
 
 SHARED_ANON, DONTFORK, READ_ONLY = 0x21, 10, 1
 SIGUSR1, SIGUSR2, SIGKILL = 10, 12, 9
 NANOSLEEP, PIPE_BYTES = 35, b"on their way"
 EVERY_SYNC = pytest.mark.parametrize("sync", SYNCS)
-
-
-class Clinic(World):
-    """A process that is frozen, and `other`, in which it is brought back.  Neither runs."""
-
-    def __init__(self, **wishes: Any) -> None:
-        super().__init__(**{"ram": 8, "init": True, **wishes})
-        self.other = self.stranger()
-        self.kernel.life.main = self.other.pid  # the first may end, and the system goes on
-
-    def stranger(self) -> Thread:
-        """A process of the same user that has nothing in common with the first."""
-        child = self.fork()
-        child.process.parent = self.kernel.tasks.processes[1]
-        self.process.children.remove(child.process)
-        child.process.parent.children.append(child.process)
-        self.exec(child)
-        return child
-
-    def freeze(self, by: Thread | None = None) -> int:
-        """The first process's checkpoint, made by `other`."""
-        return self.ask("vas_fork", self.process.pid, thread=by or self.other)
-
-    def frozen(self) -> int:
-        vid = self.freeze()
-        assert vid > 0, E(-vid)
-        return vid
-
-    def image(self, vid: int) -> ProcessImage:
-        image = self.kernel.vases.vases[vid].image
-        assert image is not None
-        return image
-
-    def revive(self, vid: int, by: Thread | None = None, pid: int = 0) -> int:
-        """`other` becomes the checkpoint; the first process asks for it."""
-        return self.ask("vas_exec", pid or self.other.pid, vid, thread=by or self.thread)
-
-    def revived(self, vid: int | None = None) -> Process:
-        vid, process = vid or self.frozen(), self.other.process
-        result = self.revive(vid)
-        assert result == 0, E(-result)
-        self.other = process.threads[0]
-        invariants.check(self.kernel)
-        return process
-
-    def become(self, thread: Thread, vid: int) -> Process:
-        """The caller itself becomes the checkpoint: its call has no result."""
-        process = thread.process
-        result = TABLE[NUMBERS["vas_exec"]].invoke(self.kernel, thread, (0, vid, 0, 0, 0, 0))
-        assert result is None
-        invariants.check(self.kernel)
-        return process
-
-    def stranger_of(self, thread: Thread) -> Thread:
-        """One more process, which is the child of nobody that matters."""
-        child = self.kernel.life.clone(thread, CloneRequest())
-        self.exec(child)
-        return child
-
-
-def byte(process: Process, at: int) -> bytes:
-    return process.space.read(at, 1)
 
 
 # Who may, and what it is ------------------------------------------------------------------------
@@ -504,13 +432,6 @@ def test_a_file_that_is_gone_is_told_and_nothing_changes() -> None:
     clinic.settle()
 
 
-def pipe(clinic: Clinic) -> tuple[int, int]:
-    at = clinic.put(bytes(8))
-    assert clinic.ask("pipe", at) == 0
-    data = clinic.process.space.read(at, 8)
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[4:], "little")
-
-
 def test_a_pipe_of_the_process_alone_keeps_what_is_in_it() -> None:
     clinic = Clinic()
     reader, writer = pipe(clinic)
@@ -582,153 +503,3 @@ def test_sockets_memfds_and_system_v_memory_are_refused() -> None:
     assert clinic.freeze() == -E.OPNOTSUPP
     assert clinic.ask("shmdt", at) == 0
     assert clinic.frozen() > 0
-
-
-# VASes and segments -----------------------------------------------------------------------------
-
-
-def attach_all(clinic: Clinic) -> tuple[int, int, int]:
-    """A VAS with a segment in it and one for the process alone, and a segment at home."""
-    vid, home = clinic.vas("room"), clinic.segment("home", THERE)
-    sid, own = clinic.segment("wall", HERE), clinic.segment("own", HERE + (1 << 30))
-    assert clinic.ask("vas_seg_attach", vid, sid, RW) == 0
-    assert clinic.ask("vas_attach", 0, vid, RW) == 0
-    assert clinic.ask("vas_local_attach", vid, own, RW) == 0
-    assert clinic.ask("vas_seg_attach", 0, home, RW) == 0
-    return vid, home, own
-
-
-@pytest.mark.parametrize("sharing", SHARINGS)
-@EVERY_SYNC
-def test_what_was_attached_is_attached_again(sync: str, sharing: str) -> None:
-    clinic = Clinic(sync=sync, sharing=sharing)
-    vid, home, own = attach_all(clinic)
-    assert clinic.ask("vas_switch", vid) == 0
-    clinic.process.space.write(THERE, b"h")
-    clinic.thread.space.write(HERE, b"w")
-    kept = clinic.frozen()
-    if sharing == "attach":
-        assert clinic.revive(kept) == -E.BUSY, "the process of before has it for writing"
-    process = clinic.become(clinic.thread, kept)
-    thread = process.threads[0]
-    held = clinic.kernel.vases.held(process.space)
-    assert held.segments == {home: 6}
-    assert held.attachments[vid].segments == {own: 6}
-    assert clinic.ask("active_vas", thread=thread) == vid
-    assert (byte(process, THERE), thread.space.read(HERE, 1)) == (b"h", b"w")
-    clinic.settle()
-
-
-def test_the_locks_of_a_view_come_with_it() -> None:
-    clinic = Clinic(sharing="switch")
-    vid, sid = clinic.vas("room"), clinic.segment("wall", HERE)
-    assert clinic.ask("vas_seg_ctl", sid, 1, 1) == 0
-    assert clinic.ask("vas_seg_attach", vid, sid, RW) == 0
-    assert clinic.ask("vas_attach", 0, vid, RW) == 0
-    assert clinic.ask("vas_switch", vid) == 0
-    second = clinic.clone()
-    kept = clinic.frozen()
-    assert clinic.revive(kept) == -E.BUSY, "the process of before is inside"
-    process = clinic.become(clinic.thread, kept)
-    assert second not in process.threads
-    assert clinic.kernel.vases.segment(sid).holders == {t.tid: True for t in process.threads}
-    assert len(process.threads) == 2
-    clinic.settle()
-
-
-def test_what_is_gone_or_in_the_way_is_told_beforehand() -> None:
-    clinic = Clinic()
-    vid, _, _ = attach_all(clinic)
-    kept, process = clinic.frozen(), clinic.process
-    clinic.kernel.life.exit_process(process, 0)
-    assert clinic.ask("vas_attach", 0, vid, RW, thread=clinic.other) == 0
-    assert clinic.ask("vas_switch", vid, thread=clinic.other) == 0
-    at = clinic.page
-    clinic.ask("mmap", at, PAGE, RW_PROT, PRIVATE_ANON | FIXED, -1, 0, thread=clinic.other)
-    asker = clinic.stranger_of(clinic.other)
-    assert clinic.revive(kept, by=asker) == -E.FAULT, "something in the VAS is where its page was"
-    assert any("layout conflict" in text for text in clinic.kernel.log.messages)
-    clinic.kernel.vases.vases[vid].mode = 0
-    assert clinic.revive(kept, by=asker) == -E.ACCES
-    assert clinic.ask("vas_switch", 0, thread=clinic.other) == 0
-    assert clinic.ask("vas_detach", 0, vid, thread=clinic.other) == 0
-    clinic.kernel.vases.vases[vid].mode = 0o600
-    assert clinic.ask("vas_delete", vid, thread=asker) == 0
-    assert clinic.revive(kept, by=asker) == -E.SRCH
-
-
-# The record, and the machine's own snapshots ----------------------------------------------------
-
-
-def full_image() -> ProcessImage:
-    """An image with something of every kind."""
-    clinic = Clinic()
-    vid, _, _ = attach_all(clinic)
-    clinic.open_bytes()
-    _, writer = pipe(clinic)
-    at = clinic.put(PIPE_BYTES)
-    clinic.ask("write", writer, at, len(PIPE_BYTES))
-    second = (1).to_bytes(8, "little") + bytes(8)
-    clinic.ask("setitimer", 0, clinic.put(second + second), 0)
-    clinic.ask(
-        "rt_sigaction", SIGUSR1, clinic.put((0x1234).to_bytes(8, "little") + bytes(24)), 0, 8
-    )
-    clinic.ask("rt_sigprocmask", 0, clinic.put((1 << SIGUSR2 - 1).to_bytes(8, "little")), 0, 8)
-    clinic.ask("kill", clinic.process.pid, SIGUSR2)
-    clinic.clone()
-    clinic.ask("vas_switch", vid)
-    return clinic.image(clinic.frozen())
-
-
-def test_an_image_is_the_same_after_packing() -> None:
-    image = full_image()
-    data = packing.pack(image)
-    assert packing.unpack(data) == image
-    assert packing.unpack(data + b"what follows") == image
-    assert packing.pack(packing.unpack(data)) == data
-    assert data.isascii() or data[20:].isascii()
-
-
-def sealed(text: bytes, version: int = packing.VERSION) -> bytes:
-    head = version.to_bytes(4, "little") + len(text).to_bytes(4, "little")
-    return packing.MAGIC + head + zlib.crc32(text).to_bytes(4, "little") + text
-
-
-def test_foreign_newer_and_damaged_images_are_refused_in_a_sentence() -> None:
-    data = packing.pack(full_image())
-    text = data[20:]
-    assert sealed(text) == data
-    for wrong, why in (
-        (b"", "no image"),
-        (b"x" * 100, "no image"),
-        (sealed(text, 2), "version 2, and this kernel reads 1"),
-        (data[:-1], "damaged"),
-        (data[:50] + bytes([data[50] ^ 1]) + data[51:], "damaged"),
-        (sealed(b"{}"), "other fields"),
-        (sealed(b"[" * 100_000), "damaged"),
-        (sealed(text.replace(b'"umask":18', b'"umask":true')), "bool where int"),
-    ):
-        with pytest.raises(packing.ImageError, match=why):
-            packing.unpack(wrong)
-
-
-def test_every_field_is_checked_for_its_type() -> None:
-    plain = json.loads(packing.pack(full_image())[20:])
-    for name in plain:
-        for wrong in (None, 1.5, {"a": 1}, [[1]]):
-            text = json.dumps({**plain, name: wrong}).encode()
-            with pytest.raises(packing.ImageError):
-                packing.unpack(sealed(text))
-
-
-def test_a_checkpoint_survives_a_snapshot_of_the_machine() -> None:
-    clinic = Clinic(watched=False, traced=False)
-    clinic.process.space.write(clinic.page, b"s")
-    vid = clinic.frozen()
-    clinic.kernel = load(save(clinic.kernel), clinic.written.append)
-    pid, other = clinic.process.pid, clinic.other.process.pid
-    clinic.process = clinic.kernel.tasks.processes[pid]
-    clinic.other = clinic.kernel.tasks.processes[other].threads[0]
-    clinic.process.space.write(clinic.page, b"t")
-    assert byte(clinic.revived(vid), clinic.page) == b"s"
-    clinic.settle()
