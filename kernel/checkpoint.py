@@ -25,7 +25,7 @@ from hw.trace import Trace
 from kernel.kernel import Kernel
 from kernel.trap import Traps
 
-MAGIC, VERSION = b"VTGCHECK", 4
+MAGIC, VERSION = b"VTGCHECK", 5
 HEAD = struct.Struct("<8sI32s")
 MOST_BYTES = 5 << 30
 """More than the largest memory and a kernel."""
@@ -85,6 +85,10 @@ PLAIN = {
     "kernel.servers.unix_socket": "Packet Socket",
     "kernel.task.credentials": "Credentials",
     "kernel.task.descriptors": "Descriptors Handle",
+    "kernel.task.image": (
+        "Attached CallImage FileMapping MemoryImage OpenFile PipeImage ProcessImage ThreadImage "
+        "TimerImage"
+    ),
     "kernel.task.process": (
         "AlternateStack Call Process Scheduling Signal SignalAction Surroundings Thread Timer Usage"
     ),

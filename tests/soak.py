@@ -448,6 +448,23 @@ def checkpoint_case(seed: int, case: int) -> str:
     return "same"
 
 
+# Restarts ---------------------------------------------------------------------------------------
+
+RESTARTS_EACH = 10
+
+
+def restart_case(seed: int, case: int) -> str:
+    """A program that is frozen into a VAS and killed, ten times, goes on as if undisturbed."""
+    restarts = importlib.import_module("tests.restarts")
+    names = list(restarts.subjects())
+    name = names[case % len(names)]
+    cpus = 2 + case // len(names) % 2
+    found = restarts.check(
+        restarts.subjects()[name], RESTARTS_EACH, generator(seed, case).word(), cpus=cpus
+    )
+    return "all restarted" if found == RESTARTS_EACH else f"{name}: {found} restarted"
+
+
 # Schedulers -------------------------------------------------------------------------------------
 
 
@@ -525,6 +542,7 @@ SOAKS: dict[str, Soak] = {
     "elfs": Soak(elf_case, 2_000),
     "calls": Soak(call_case, 100_000, CALLS_EACH * len(USERS)),
     "checkpoints": Soak(checkpoint_case, 100),
+    "restarts": Soak(restart_case, 50),
     "sched": Soak(sched_case, 60),
     "gradings": Soak(grading_case, 100),
     "growth": Soak(growth_case, 3),

@@ -316,7 +316,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"floating"},
         {"remedies"},
         {"cpu"},
-        {"stepping"},
+        {"contexts", "stepping"},
         {"machine"},
         {"panel"},
     ],

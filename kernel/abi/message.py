@@ -22,6 +22,11 @@ What servers of files understand (`badge` names the node: an inode, an end of a 
     meet                                           -EAGAIN until a FIFO's other end is open
     capacity    bytes (-1: as it is)               result: how many bytes a pipe holds
     close                                          the last descriptor of an open is gone
+    keep                                           words: of a pipe, capacity, opens of each end;
+                                                   of an event, value, 1: a semaphore.  data: what
+                                                   is in a pipe
+    remake      as `keep` tells of     as there    words: the badges of the ends of a new pipe
+                a pipe
     memfd       mode, seals            its name    words: the badge of a new file without a name
     seals       seals to add, if any               result: all seals of a file
     allocate    mode of fallocate,

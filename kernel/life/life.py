@@ -114,7 +114,7 @@ class Life:
         What is started from outside becomes its child, and so does every orphan.  It takes no
         signals, and keeps nothing of a child that ends.
         """
-        pid = self._new_id()
+        pid = self.new_id()
         assert pid == FIRST
         self.tasks.processes[pid] = Process(
             pid=pid,
@@ -155,7 +155,7 @@ class Life:
         except KernelError:
             space.destroy()
             raise
-        pid = self._new_id()
+        pid = self.new_id()
         name = arguments[0].decode(errors="replace")
         init = self.tasks.processes.get(FIRST) if self.main != FIRST else None
         process = Process(
@@ -177,7 +177,7 @@ class Life:
             init.children.append(process)
         self.main = self.main or pid
         self.tasks.processes[pid] = process
-        thread = self._add_thread(process, space, pid, self.machine.core.fresh_context())
+        thread = self.add_thread(process, space, pid, self.machine.core.fresh_context())
         thread.rip, thread.registers = image
         self.tasks.make_ready(thread)
         return process
@@ -187,12 +187,12 @@ class Life:
         flags = request.flags
         shares = flags & CLONE_VM
         _check_flags(flags)
-        self._check_room(parent.process)
+        self.check_room(parent.process)
         home = parent.process.space
         if not shares:
             home = home.fork(self.memory.new_space_id())
             self.vases.forked(parent.process.space)
-        tid = self._new_id()
+        tid = self.new_id()
         table, place = belongings.inherited(self.ipc, parent, flags)
         process = parent.process
         if not flags & CLONE_THREAD:
@@ -201,7 +201,7 @@ class Life:
         context = core.fresh_context()
         core.save(context)
         view = parent.space if shares else home
-        thread = self._add_thread(process, view, tid, context)
+        thread = self.add_thread(process, view, tid, context)
         if flags & CLONE_THREAD:
             belongings.give(self.ipc, thread, table, place)
         if view is not home:
@@ -220,7 +220,7 @@ class Life:
         self.tasks.make_ready(thread)
         return thread
 
-    def _check_room(self, process: Process) -> None:
+    def check_room(self, process: Process) -> None:
         """EAGAIN: too many tasks in all, or of this user (RLIMIT_NPROC; root is not under it)."""
         threads, who = self.tasks.threads, process.credentials
         if len(threads) >= MAX_TASKS:
@@ -263,6 +263,7 @@ class Life:
             personality=mother.personality,
             limits=dict(mother.limits),
             oom_score_adj=mother.oom_score_adj,
+            ids=mother.ids,
         )
         elder.children.append(child)
         self.tasks.processes[pid] = child
@@ -281,7 +282,7 @@ class Life:
         if request.flags & CLONE_CHILD_CLEARTID:
             thread.clear_tid_address = request.child_tid
 
-    def _add_thread(
+    def add_thread(
         self, process: Process, space: AddressSpace, tid: int, context: bytearray
     ) -> Thread:
         self.machine.charge(costs.TASK_CREATE)
@@ -297,7 +298,7 @@ class Life:
         self.ipc.well_known.home.holds += 1
         return self.ipc.well_known.home
 
-    def _new_id(self) -> int:
+    def new_id(self) -> int:
         self.last_id += 1
         return self.last_id
 
@@ -328,7 +329,7 @@ class Life:
             raise
         for other in list(process.threads):
             if other is not thread:
-                self._end_thread(other, 0)
+                self.end_thread(other, 0)
         self._become_leader(thread)
         if thread.space.alone:
             self.vases.leave(thread)
@@ -412,7 +413,7 @@ class Life:
         if len(thread.process.threads) == 1 or thread.killed:
             self.exit_process(thread.process, status)
         else:
-            self._end_thread(thread, status)
+            self.end_thread(thread, status)
 
     def exit_process(self, process: Process, status: int) -> None:
         """All threads end, everything is given back; the parent may ask for `status`.
@@ -422,7 +423,7 @@ class Life:
         """
         watched = jobs.looked_after(self.tasks, process)
         for thread in list(process.threads):
-            self._end_thread(thread, status)
+            self.end_thread(thread, status)
         process.timers.clear()
         belongings.drop_of_process(self.ipc, process)
         self.ipc.abandon(process)
@@ -481,7 +482,7 @@ class Life:
         first = self.tasks.processes.get(FIRST)
         return None if first is process or first is None or first.zombie else first
 
-    def _end_thread(self, thread: Thread, status: int) -> None:
+    def end_thread(self, thread: Thread, status: int) -> None:
         self.tasks.unschedule(thread)
         if thread.call is not None:
             self.ipc.cancel(thread, thread.call)

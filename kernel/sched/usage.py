@@ -68,7 +68,7 @@ def usage_of_clock(tasks: Tasks, caller: Thread, which: int) -> Usage | None:
         return thread_usage(tasks, caller)
     if which >= 0:
         return None
-    number, kind = ~(which >> 3), which & 7
+    number, kind = caller.process.meant(~(which >> 3)), which & 7
     if kind & 3 == 3:
         raise KernelError(E.INVAL)
     if kind & 4:

@@ -116,6 +116,21 @@ class Pipe:
             mask |= (POLLOUT if room else 0) | (0 if self.readers else POLLERR)
         return mask
 
+    def pack(self) -> bytes:
+        """What is on its way: of each slot its length, u32, and its bytes."""
+        pieces = [slot.waiting(slot.left) for slot in self.slots]
+        return b"".join(len(piece).to_bytes(4, "little") + piece for piece in pieces)
+
+
+def unpack(data: bytes) -> list[Slot]:
+    """The slots that `Pipe.pack` made bytes of."""
+    slots, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "little")
+        slots.append(Slot(bytearray(data[at + 4 : at + 4 + size])))
+        at += 4 + size
+    return slots
+
 
 @dataclass(slots=True)
 class Event:
@@ -167,6 +182,11 @@ class Pipes:
         if message.operation == "eventfd":
             initial, semaphore = message.words
             return Reply(words=(2 * self._add(Event(initial, bool(semaphore))),))
+        if message.operation == "remake":
+            capacity, readers, writers = message.words
+            made = Pipe(unpack(message.data), capacity, readers, writers)
+            number = self._add(made)
+            return Reply(words=(2 * number, 2 * number + 1))
         if message.operation in BY_PATH:
             refuse_path(message)
         found = self.open.get(message.badge >> 1)
@@ -174,12 +194,20 @@ class Pipes:
             raise KernelError(E.IO)
         if message.operation == "stat":
             return Reply(words=self._stat(message))
+        if message.operation == "keep":
+            return self._keep(found)
         if message.operation == "path":
             kind = b"pipe:[%d]" if isinstance(found, Pipe) else b"anon_inode:[eventfd]#%d"
             return Reply(data=kind % (message.badge >> 1))
         if isinstance(found, Pipe):
             return self._pipe(found, message, port)
         return self._event(found, message, port)
+
+    def _keep(self, item: Pipe | Event) -> Reply:
+        """All that there is to know of it; nothing changes."""
+        if isinstance(item, Event):
+            return Reply(words=(item.value, item.semaphore))
+        return Reply(words=(item.capacity, item.readers, item.writers), data=item.pack())
 
     def _add(self, item: Pipe | Event) -> int:
         self.made += 1

@@ -1,11 +1,11 @@
 """The server of /sys, which holds what the RFC puts there: all VASes and all segments.
 
-    /sys/kernel/vas/ID/         name mode user group, and attached resident segments
+    /sys/kernel/vas/ID/         name mode user group, and attached resident segments kind
     /sys/kernel/vas_segs/ID/    name mode user group region, and attached resident lockable
 
 As in the RFC, a value has no newline.  The files behind "and" are ours: `attached` counts
 attachments, `resident` counts pages that have a frame, and `segments` lists the ids of the segments
-that a VAS shows.  A badge holds an id and the number of a file there.
+that a VAS shows; `kind` is vas or checkpoint.  A badge holds an id and the number of a file there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ HEAD: Files = {
     b"attached": lambda row: b"%d" % (row["readers"] + row["writers"]),
     b"resident": lambda row: b"%d" % row["resident"],
 }
-VAS: Files = HEAD | {b"segments": lambda row: b" ".join(b"%d" % sid for sid in row["segments"])}
+VAS: Files = HEAD | {
+    b"segments": lambda row: b" ".join(b"%d" % sid for sid in row["segments"]),
+    b"kind": lambda row: row["kind"].encode(),
+}
 SEGMENT: Files = HEAD | {
     b"region": lambda row: b"%x-%x" % (row["start"], row["end"]),
     b"lockable": lambda row: b"%d" % row["lockable"],

@@ -33,6 +33,7 @@ from kernel.syscalls import (  # noqa: F401 - the import of a module declares it
     time,
     vas,
     vas_bare,
+    vas_restart,
 )
 from kernel.syscalls.table import CORE, TABLE, ArgumentType, SystemCall
 

@@ -83,7 +83,7 @@ def _requeue(
 def set_tid_address(k: Kernel, t: Thread, addr: Ptr) -> int:
     """When this thread ends, zero the word at `addr` and wake its futex.  Returns the tid."""
     t.clear_tid_address = addr
-    return t.tid
+    return t.process.seen(t.tid)
 
 
 @syscall(273)

@@ -39,7 +39,7 @@ _CHILD_INFO = struct.Struct("<iiiiIIi")
 @syscall(39)
 def getpid(k: Kernel, t: Thread) -> int:
     """The id of the calling process."""
-    return t.process.pid
+    return t.process.seen(t.process.pid)
 
 
 @syscall(56, stops_guest=True)
@@ -193,13 +193,13 @@ def _tell(t: Thread, info: int, change: Change) -> None:
 @syscall(110)
 def getppid(k: Kernel, t: Thread) -> int:
     """The id of the parent, 0 if there is none."""
-    return t.process.parent.pid if t.process.parent else 0
+    return t.process.seen(t.process.parent.pid) if t.process.parent else 0
 
 
 @syscall(186)
 def gettid(k: Kernel, t: Thread) -> int:
     """The id of the calling thread."""
-    return t.tid
+    return t.process.seen(t.tid)
 
 
 @syscall(318)

@@ -140,7 +140,7 @@ def _cap_header(t: Thread, at: int) -> int:
         raise KernelError(E.INVAL)
     if pid < 0:
         raise KernelError(E.INVAL)
-    return int(pid)
+    return t.process.meant(int(pid))
 
 
 def _capabilities(t: Thread) -> tuple[int, ...]:

@@ -28,6 +28,8 @@ class ArgumentType:
     bits: int = 64
     signed: bool = False
     string: bool = False
+    names_a_task: bool = False
+    """A process or thread, or negated a group: a restarted program means its own by old ids."""
 
     def decode(self, register: int) -> int:
         """The value that a C function with this argument type would see."""
@@ -39,7 +41,7 @@ class ArgumentType:
 
 Int = Annotated[int, ArgumentType("int", 32, signed=True)]
 Fd = Annotated[int, ArgumentType("fd", 32, signed=True)]
-Pid = Annotated[int, ArgumentType("pid_t", 32, signed=True)]
+Pid = Annotated[int, ArgumentType("pid_t", 32, signed=True, names_a_task=True)]
 Id = Annotated[int, ArgumentType("id_t", 32)]
 Flags = Annotated[int, ArgumentType("unsigned", 32)]
 Long = Annotated[int, ArgumentType("long", 64, signed=True)]
@@ -133,6 +135,16 @@ def _invoker(
     decoders = [kind.decode for _, kind in arguments]
     if not decoders:
         return lambda kernel, thread, registers: handler(kernel, thread)
+    tasks = {place for place, (_, kind) in enumerate(arguments) if kind.names_a_task}
+    if tasks:
+        return lambda kernel, thread, registers: handler(
+            kernel,
+            thread,
+            *[
+                thread.process.meant(decode(r)) if place in tasks else decode(r)
+                for place, (decode, r) in enumerate(zip(decoders, registers, strict=False))
+            ],
+        )
     return lambda kernel, thread, registers: handler(
         kernel, thread, *[decode(r) for decode, r in zip(decoders, registers, strict=False)]
     )

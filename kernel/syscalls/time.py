@@ -218,7 +218,7 @@ def _clock_of_timer(t: Thread, which: int) -> tuple[int, int]:
     A negative id is the processor time of the caller's process or of one of its threads.
     """
     if which < 0:
-        number, kind = ~(which >> 3), which & 7
+        number, kind = t.process.meant(~(which >> 3)), which & 7
         owner = number or t.tid
         of_thread = kind & 4 and any(thread.tid == owner for thread in t.process.threads)
         if kind & 3 == 3 or not (of_thread or (not kind & 4 and number in (0, t.pid))):
@@ -238,10 +238,10 @@ def _notify(k: Kernel, t: Thread, timer: Timer, event: bytes) -> None:
     elif kind not in (SIGEV_SIGNAL, SIGEV_THREAD_ID) or not 1 <= timer.signal <= SIGNALS:
         raise KernelError(E.INVAL)
     if kind == SIGEV_THREAD_ID:
-        target = k.tasks.threads.get(tid)
+        target = k.tasks.threads.get(t.process.meant(tid))
         if target is None or target.process is not t.process:
             raise KernelError(E.INVAL)
-        timer.thread = tid
+        timer.thread = target.tid
 
 
 def _timer(t: Thread, number: int) -> Timer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kernel.syscalls.restart_notes import NOTES as RESTART
+
 NOTES: dict[str, tuple[str, ...]] = {
     "How views follow each other (--vas-sync)": (
         "subtree (default): a view shares page-table subtrees with its process and with the VAS, "
@@ -194,9 +196,9 @@ NOTES: dict[str, tuple[str, ...]] = {
         "The RFC author's library (mvas/vas.h, mvas/segment.h, 2017) sets errno to the negated "
         "result of syscall(2). But syscall(2) has set errno already and answered -1, so each "
         "failure reads there as errno 1, EPERM. Look at the kernel's answer with --strace.",
-        "That author's vas_fork and vas_exec, which came after the RFC, are not here: no number "
-        "leads to them.",
+        "That author's vas_fork and vas_exec, which came after the RFC, are 1348 and 1349.",
     ),
+    **RESTART,
     "Where this is not what the RFC does": (
         "The numbers are 1000 + the RFC's. pid 0 is the caller.",
         "vas_seg_attach and vas_seg_detach take vid 0, the process's own space.",

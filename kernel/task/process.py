@@ -229,6 +229,19 @@ class Process:
     """Of threads that have ended."""
     children_usage: Usage = field(default_factory=Usage)
     """Of all descendants that were waited for."""
+    ids: dict[int, int] = field(default_factory=dict)
+    """Of a restarted process and its descendants: the ids that the program remembers from before,
+    and whom each of them means now."""
+
+    def seen(self, id: int) -> int:
+        """The id by which the program knows a task."""
+        return next((old for old, now in self.ids.items() if now == id), id) if self.ids else id
+
+    def meant(self, id: int) -> int:
+        """The task that the program means by an id; a negative one stands for a group."""
+        if not self.ids:
+            return id
+        return self.ids.get(id, id) if id >= 0 else -self.ids.get(-id, -id)
 
     @property
     def cwd(self) -> Handle:

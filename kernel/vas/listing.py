@@ -2,8 +2,8 @@
 /sys/kernel/vas_segs, /proc/<pid>/vas and the tools.
 
     vases       id, name, mode, user, group, readers, writers, orphan (attached to nothing),
-                segments {sid: kind}, maps, resident (its own pages with a frame), attached,
-                inside (threads)
+                kind ("vas" or "checkpoint"), segments {sid: kind}, maps, resident (its own pages
+                with a frame), attached, inside (threads)
     segments    the same head; object (an id that never comes again), start, end, pages, resident,
                 lockable, holders {tid: alone}, waiting
     processes   by pid: segments {sid: kind} at vid 0, threads {tid: vid}, vases by vid: kind,
@@ -44,6 +44,7 @@ def of_vas(vas: Vas) -> dict[str, Any]:
     """One of `vases`."""
     own = {region.object.id: region.object for region in vas.space.map if not region.segment}
     return _head(vas) | {
+        "kind": "checkpoint" if vas.image else "vas",
         "segments": dict(vas.segments),
         "maps": [_region(region) for region in vas.space.map],
         "resident": sum(len(made.pages) for made in own.values()),

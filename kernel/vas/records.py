@@ -18,6 +18,7 @@ from kernel.mm.objects import MemoryObject
 from kernel.mm.shootdown import TAG_ANY
 from kernel.mm.space import AddressSpace
 from kernel.task.credentials import Credentials
+from kernel.task.image import ProcessImage
 from kernel.vas.view import View
 
 READ, WRITE = 4, 2
@@ -106,6 +107,15 @@ class Vas(Named):
     tagging: int = TAG_ANY
     entry: int = 0
     """Where a switch into the VAS leads, if a gate was registered (`kernel.vas.gate`)."""
+    image: ProcessImage | None = None
+    """The VAS is a checkpoint of this process, and does not change (`kernel.vas.frozen`)."""
+
+    def take(self, kind: int) -> None:
+        """One attachment more.  Raises EBUSY when there are too many; EACCES: a store could change
+        a checkpoint."""
+        if self.image is not None and kind & WRITE:
+            raise KernelError(E.ACCES)
+        Named.take(self, kind)
 
 
 @dataclass(slots=True, eq=False)

@@ -220,7 +220,10 @@ class Rfc:
         )
 
     def detach(self, attachment: Attachment) -> None:
-        """Merge back: what is new goes to the VAS, what changed is brought up to date there."""
+        """Merge back: what is new goes to the VAS, what changed is brought up to date there.  A
+        checkpoint stays as it is."""
+        if attachment.vas.image is not None:
+            return
         view, space = attachment.view, attachment.vas.space
         self.memory.machine.charge(costs.REGION_FIND, len(view.map))
         assert isinstance(view, CopiedView)

@@ -327,7 +327,7 @@ class Vases:
         vas.check(who, WRITE)
         if sid in vas.segments:
             return
-        if vas.attached:
+        if vas.attached or vas.image:
             raise KernelError(E.BUSY)
         self._link(vas, segment, kind)
 

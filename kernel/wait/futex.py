@@ -179,7 +179,7 @@ def _mark(tasks: Tasks, thread: Thread, address: int, *, pending: bool = False) 
     word = thread.space.read_u32(address)
     if pending and not word:
         _wake(tasks, key, 1)
-    if word & OWNER != thread.tid:
+    if word & OWNER != thread.process.seen(thread.tid):
         return
     thread.space.write(address, (word & WAITERS | OWNER_DIED).to_bytes(4, "little"))
     if word & WAITERS:

@@ -50,6 +50,7 @@ def test_a_vas_and_a_segment_have_the_files_of_the_rfc() -> None:
         b"attached": b"0",
         b"resident": b"0",
         b"segments": b"%d" % sid,
+        b"kind": b"vas",
     }
     files = contents(world, f"/sys/kernel/vas_segs/{sid}")
     assert files == ids | {

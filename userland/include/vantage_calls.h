@@ -29,6 +29,8 @@
 #define SYS_vas_seg_detach 1345
 #define SYS_vas_seg_getattr 1346
 #define SYS_vas_seg_setattr 1347
+#define SYS_vas_fork 1348
+#define SYS_vas_exec 1349
 #define SYS_vas_clone 1350
 #define SYS_vas_ctl 1351
 #define SYS_vas_seg_clone 1352

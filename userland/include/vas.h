@@ -44,6 +44,16 @@ int active_vas(void);
 int vas_getattr(int vid, struct vas_attr *attr);
 int vas_setattr(int vid, const struct vas_attr *attr);
 
+/* ---- Checkpoint and restart ---------------------------------------------------------- */
+
+/* Freeze a process (0: the caller), which goes on; the result is the id of a VAS that holds the
+ * checkpoint. It can be restarted any number of times, and the one that goes on there sees 0. */
+int vas_fork(pid_t pid);
+
+/* Let a process (0: the caller) go on as a checkpoint says. Its own program ends; so this returns
+ * only for another process, or with -1. */
+int vas_exec(pid_t pid, int vid);
+
 /* ---- Segments ------------------------------------------------------------------------ */
 
 /* `start` and `end` are multiples of 4,096. */

@@ -4,11 +4,15 @@
  *     vas list | orphans | chmod MODE VAS | delete VAS
  *     vas attach VAS SEGMENT [r|w|rw] | detach VAS SEGMENT
  *     vas run VAS COMMAND [ARGUMENT..]
+ *     vas checkpoint PID | restart VAS
  *
  * `run` loads the program into this process, as the kernel would, switches, and jumps into it. So
  * from its first instruction on, the program sees the VAS's memory beside its own. (exec would
  * switch home.) This tool is movable, so the address of a program is free. Memory that the program
- * maps belongs to the VAS, and stays. An orphan is attached to no process. */
+ * maps belongs to the VAS, and stays. An orphan is attached to no process.
+ *
+ * `checkpoint` freezes a process into a new VAS, whose id it prints. `restart` becomes the process
+ * that is frozen there, with the standard input, output and errors of `vas` itself. */
 
 #include <elf.h>
 #include <sys/mman.h>
@@ -20,7 +24,8 @@ enum { AT_NULL, AT_PHDR = 3, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY = 9, AT_RAN
 
 static const char usage[] =
     "usage: vas create NAME [MODE] | list | orphans | chmod MODE VAS | delete VAS | "
-    "attach VAS SEGMENT [r|w|rw] | detach VAS SEGMENT | run VAS COMMAND..";
+    "attach VAS SEGMENT [r|w|rw] | detach VAS SEGMENT | run VAS COMMAND.. | checkpoint PID | "
+    "restart VAS";
 
 /* ---- One call each ------------------------------------------------------------------- */
 
@@ -66,6 +71,38 @@ static void detach(const char *name, const char *segment) {
     if (errno == EINVAL) errx(1, "'%s' is not attached to '%s'", segment, name);
     if (errno == EBUSY) errx(1, "a process has '%s' attached; it must end first", name);
     err(1, "cannot detach '%s' from '%s'", segment, name);
+}
+
+/* ---- Checkpoint and restart ---------------------------------------------------------- */
+
+static void checkpoint(const char *text) {
+    char *end;
+    long pid = strtol(text, &end, 10);
+    if (*end || pid <= 0) errx(2, "'%s' is no process id", text);
+    int vid = vas_fork((pid_t)pid);
+    if (vid > 0)
+        printf("%d\n", vid);
+    else if (errno == ESRCH)
+        errx(1, "there is no process %ld", pid);
+    else if (errno == EACCES)
+        errx(1, "process %ld is another user's", pid);
+    else if (errno == EBUSY)
+        errx(1, "process %ld cannot be frozen now: it has children, or shares its memory", pid);
+    else if (errno == EOPNOTSUPP)
+        errx(1, "process %ld has something open that cannot be frozen; the kernel's log names it",
+             pid);
+    else
+        err(1, "cannot freeze process %ld", pid);
+}
+
+static void restart(const char *name) {
+    vas_exec(0, vas_named(name));
+    if (errno == EINVAL) errx(1, "'%s' is no checkpoint", name);
+    if (errno == ESRCH) errx(1, "a VAS or segment that '%s' had attached is gone", name);
+    if (errno == EBUSY) errx(1, "what '%s' had attached is in use; its processes must end", name);
+    if (errno == ENOENT) errx(1, "a file that '%s' had open is gone", name);
+    if (errno == EFAULT) errx(1, "what '%s' had attached has grown over its memory", name);
+    err(1, "cannot restart '%s'", name);
 }
 
 /* ---- Run a program inside ------------------------------------------------------------ */
@@ -206,6 +243,10 @@ int main(int argc, char **argv) {
         attach(argv[2], argv[3], argc == 5 ? argv[4] : "rw");
     else if (strcmp(command, "detach") == 0 && argc == 4)
         detach(argv[2], argv[3]);
+    else if (strcmp(command, "checkpoint") == 0 && argc == 3)
+        checkpoint(argv[2]);
+    else if (strcmp(command, "restart") == 0 && argc == 3)
+        restart(argv[2]);
     else if (strcmp(command, "run") == 0 && argc > 3)
         run(argv[2], argc - 3, argv + 3);
     else

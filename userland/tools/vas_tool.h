@@ -91,7 +91,8 @@ static void list(const char *kind, int orphans, const char *title, const char *f
                number(kind, id, "attached"));
         printf("%6d ", 4 * number(kind, id, "resident"));
         print_name(value(kind, id, "name"), 16);
-        printf(" %s\n", value(kind, id, file));
+        printf(" %s", value(kind, id, file));
+        printf("%s\n", strcmp(value(kind, id, "kind"), "checkpoint") ? "" : "checkpoint");
     }
     closedir(directory);
 }

@@ -1,5 +1,5 @@
-/* Virtual address spaces as a kernel's header declares them: the numbers of the RFC's calls, and
- * the structures that they fill. Nothing here is a C library's, so it serves any of them. Programs
+/* Virtual address spaces as a kernel's header declares them: the numbers of the RFC's calls and of
+ * its author's later ones, and the structures that they fill. Nothing here is a C library's, so it serves any of them. Programs
  * of 2017 were written against such a header: they make the calls by syscall(2), or have a library
  * of their own that does. vas.h has functions instead, and what came after the RFC. */
 #ifndef LINUX_VAS_H
@@ -24,6 +24,10 @@
 #define __NR_vas_seg_detach 1345
 #define __NR_vas_seg_getattr 1346
 #define __NR_vas_seg_setattr 1347
+
+/* Checkpoint and restart, which the RFC's author added later. */
+#define __NR_vas_fork 1348
+#define __NR_vas_exec 1349
 
 /* `mode` is that of a file, of which 0666 counts. */
 struct vas_attr {
