@@ -51,8 +51,8 @@ def strings_of(row: SystemCall, thread: Thread, arguments: Registers) -> bytes:
 
 
 def refuse_unknown(kernel: Kernel, number: int) -> int:
-    """ENOSYS, which is logged once for each number."""
-    unknown = kernel.unknown
+    """ENOSYS, which is logged once for each number: the int in EAX."""
+    number, unknown = (number & 0xFFFF_FFFF ^ 1 << 31) - (1 << 31), kernel.unknown
     known = number in unknown or NAMES.get(number) in PROBED
     if not known and len(unknown) < MAX_UNKNOWN:
         unknown.append(number)

@@ -22,10 +22,6 @@ EXCEPTION = trace.declare(
     "exception", "tid:Q vector:B error:H rip:Q va:Q", "The program must answer for it."
 )
 
-NUMBER_SIGN = 1 << 31
-"""The number of a call is the int in EAX; the upper half of RAX does not count (Linux,
-do_syscall_64)."""
-
 
 @dataclass(slots=True)
 class Traps:
@@ -44,13 +40,10 @@ class Traps:
         if thread.space.traps and not thread.space.gated:
             delivery.call_trapped(thread, core, number)
             return None
-        row = TABLE.get(number)
+        row = TABLE.get(number) or TABLE.get(number & 0xFFFF_FFFF)  # in EAX (Linux, do_syscall_64)
         if row is None:
-            number = (number & 0xFFFF_FFFF ^ NUMBER_SIGN) - NUMBER_SIGN
-            row = TABLE.get(number)
-            if row is None:
-                return refuse_unknown(kernel, number)
-        thread.call_number, thread.call_arguments = number, (a, b, c, d, e, f)
+            return refuse_unknown(kernel, number)
+        thread.call_number, thread.call_arguments = row.number, (a, b, c, d, e, f)
         if row.stops_guest:
             thread.current_call()
             return None

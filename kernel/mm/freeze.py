@@ -38,7 +38,13 @@ def duplicate(
             twin = _twin(region, twins, stays, account)
             flags = region.flags & ~LOCKED
             copy = replace(
-                region, object=twin, flags=flags, origin=CREATED, lazy=False, duplicated=False
+                region,
+                object=twin,
+                flags=flags,
+                origin=CREATED,
+                lazy=False,
+                duplicated=False,
+                filler=None,  # as after fork: its descriptor is of another space
             )
             target.map_region(copy)
             if not region.shared:
