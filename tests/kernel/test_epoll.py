@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from kernel.abi.errno import E
+from kernel.wait.ready import Epoll
 from tests.kernel.vas_world import World
 
 ADD, DELETE, CHANGE = 1, 2, 3
@@ -62,6 +63,9 @@ def test_what_is_closed_is_watched_no_more() -> None:
     assert sorted(w.ready()) == [(first, IN), (second, IN)]  # its open file is open still
     w.ask("close", copy)
     assert w.ready() == [(second, IN)]
+    instance = w.thread.descriptors.get(w.instance)
+    assert isinstance(instance, Epoll)
+    assert list(instance.interests) == [second]
     assert w.watch(second, IN) == -E.EXIST
     assert w.watch(second, 0, DELETE) == 0
     assert w.watch(second, 0, DELETE) == w.watch(second, IN, CHANGE) == -E.NOENT

@@ -68,10 +68,10 @@ def test_a_directory_is_listed_in_pieces_as_it_is_at_once(folder: str, room: int
     assert files.listed(folder, room) == whole
     assert [name for _, name, _ in whole[:2]] == [b".", b".."]
     assert len(set(whole)) == len(whole) > 2
-    for inode, name, kind in whole:
-        stat = files.stat(f"{folder}/{name.decode()}")
+    for inode, entry, kind in whole:
+        stat = files.stat(f"{folder}/{entry.decode()}")
         assert stat["mode"] >> 12 == kind
-        if name != b"..":
+        if entry != b"..":
             assert stat["ino"] == inode
 
 

@@ -235,7 +235,7 @@ def mode_of(world: World, path: str) -> int:
     """Of the path itself, if it is a link."""
     at = world.text(path) + 512
     assert world.ask("newfstatat", -100, world.text(path), at, 0x100) == 0, path
-    return struct.unpack("<I", world.process.space.read(at + 24, 4))[0]
+    return int.from_bytes(world.process.space.read(at + 24, 4), "little")
 
 
 def inode_of(world: World, path: str) -> bytes:

@@ -54,6 +54,14 @@ def test_a_call_of_any_length_is_found(operand: str, prefixes: str) -> None:
     assert any(b"the call at 0x" in log for log in System(program).run().logs)
 
 
+def test_a_call_is_found_whose_operand_needs_all_its_bytes() -> None:
+    """call [r12 + 0], with a displacement of four bytes; without its prefix it is another call."""
+    program = jumping(b"", UNMAPPED)
+    program.move("r12", "rsi")
+    program.raw("41ff942400000000")
+    assert any(b"the call at 0x" in log for log in System(program).run().logs)
+
+
 def test_the_call_is_named_by_its_own_address() -> None:
     program = jumping(b"\x90\xff\xd7", UNMAPPED)
     at = program.elf().index(b"\x90\xff\xd7") + 1

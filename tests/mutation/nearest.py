@@ -106,6 +106,7 @@ NEAREST = {
     "kernel/mm/rmap.py": "kernel/test_replacement",
     "kernel/mm/shootdown.py": "kernel/test_shootdown kernel/test_vas_tlb",
     "kernel/mm/shown.py": "kernel/test_vas_memory kernel/test_replacement",
+    "kernel/mm/space.py": "kernel/test_vas_memory",
     "kernel/mm/truncate.py": "kernel/test_replacement kernel/test_native",
     "kernel/mm/usermem.py": "kernel/test_vas_gate kernel/test_native",
     "kernel/sched/": "kernel/test_sched kernel/test_sched_policies kernel/test_sched_systems",
