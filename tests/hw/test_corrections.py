@@ -396,3 +396,31 @@ def test_where_such_bytes_were_is_not_asked_for_again(bare: Bare, budget: int) -
         bare.core.run(budget)
     assert (bare.faults, bare.exceptions) == ([], [])
     assert bare.calls[0].instructions == 6 + 40 + 1
+
+
+# A mistake of our own -----------------------------------------------------------------------------
+
+
+def broken(*_: object, **__: object) -> object:
+    raise ZeroDivisionError("in the machine")
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ("hw.remedies.find", DIVIDE_1_BY_3),
+        ("hw.remedies.recognise", "90c5eb58c1"),
+        ("hw.remedies.Remedies._look", "90c5eb58c1"),
+        ("hw.cpu.Core.refuse", "cc"),
+        ("hw.cpu.Core.refuse", "cd80"),
+        ("hw.cpu.Core.refuse", "0f0b"),
+        ("hw.cpu.Core.refuse", "31c9f7f1"),
+    ],
+)
+def test_a_mistake_of_our_own_ends_the_run_whichever_hook_makes_it(
+    bare: Bare, place: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emulator's library would ignore an exception in a hook, and go on."""
+    monkeypatch.setattr(place, broken)
+    with pytest.raises(ZeroDivisionError, match="in the machine"):
+        run(bare, code + SYSCALL)

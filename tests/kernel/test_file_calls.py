@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kernel.abi import ioctls
 from kernel.abi.errno import E
 from kernel.task.credentials import Credentials
 from tests.kernel.vas_world import World
@@ -190,3 +191,15 @@ def test_who_may_not_write_a_folder_changes_no_name_in_it(name: str) -> None:
     assert files.listed("/bin", 2000) == before
     files.process.credentials = Credentials(0, 0)
     assert IN_A_FOLDER_OF_ROOT[name](files) >= 0
+
+
+@pytest.mark.parametrize("request_number", sorted(ioctls.READS))
+def test_only_a_request_that_sets_something_reads_its_argument(request_number: int) -> None:
+    """ioctl(2) of what is no terminal: ENOTTY, wherever the argument leads; else EFAULT first."""
+    files = Files()
+    files.make("/tmp/file")
+    file = files.ask("open", files.at("/tmp/file"), 0)
+    sets = request_number in (ioctls.TCSETS, ioctls.TCSETSW, ioctls.TCSETSF, ioctls.TIOCSPGRP)
+    sets = sets or request_number == ioctls.TIOCSWINSZ
+    assert files.ask("ioctl", file, request_number, 8) == (-E.FAULT if sets else -E.NOTTY)
+    assert files.ask("ioctl", file, request_number, files.page) == -E.NOTTY
