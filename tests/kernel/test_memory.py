@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 from typing import Any
 
 import pytest
@@ -489,3 +490,19 @@ def test_a_and_d_bits_outlive_every_change_of_rights(mmu: str) -> None:
     system.run()
     assert len(found) >= 5
     assert all(bits == [A | D, A, 0] for bits in found)
+
+
+def test_a_program_is_told_its_regions_and_where_its_pages_are() -> None:
+    """vantage_region and vantage_translate: the same as the kernel's own map and tables say."""
+    system = still()
+    assert mmap(system, 0, 3) == HERE
+    space, out = system.thread.space, HERE + PAGE
+    space.write(out, b"x")
+    for index, region in enumerate(list(space.map)):
+        assert system.ask("vantage_region", index, out) == 0
+        start, end, prot, shared = struct.unpack_from("<QQII", space.read(out, 24))
+        assert (start, end, prot, shared) == (region.start, region.end, region.prot, region.shared)
+    assert system.ask("vantage_translate", out + 5, HERE + 2 * PAGE) == 0
+    entry, address = struct.unpack("<QQ", space.read(HERE + 2 * PAGE, 16))
+    assert address == (entry & (1 << 52) - PAGE) + 5
+    assert address == (space.table.lookup(out) & (1 << 52) - PAGE) + 5

@@ -45,7 +45,7 @@ NEAREST = {
     "hw/stops.py": "hw/test_cpu hw/test_exact_tlb",
     "hw/stretch.py": "hw/test_exact_tlb",
     "hw/tlb.py": "hw/test_tlb hw/test_exact_tlb kernel/test_vas_tlb",
-    "hw/trace.py": "hw/test_trace hw/test_trace_damage hw/panel/test_history",
+    "hw/trace.py": "hw/test_trace hw/test_trace_damage hw/test_sinks hw/panel/test_history",
     "hw/x87.py": "hw/test_corrections host/test_cpu",
     "hw/panel/": "hw/panel/test_history hw/panel/test_panels hw/panel/test_session",
     "hw/panel/command.py": "hw/panel/test_command",
