@@ -17,8 +17,7 @@ NOT_MEASURED = ("hw/setup.py", "hw/host.py", "hw/terminal.py")
 it needs minutes."""
 
 NEAREST = {
-    "hw/": "kernel/test_defaults hw/test_cpu hw/test_tlb hw/test_paging hw/test_machine_counts"
-    " kernel/test_two_mmus",
+    "hw/": "hw/test_cpu hw/test_tlb hw/test_paging hw/test_machine_counts kernel/test_two_mmus",
     "hw/accesses.py": "hw/test_corrections hw/test_ring3",
     "hw/calibration.py": "hw/test_cpu userland/test_prices",
     "hw/contexts.py": "kernel/test_vas_restart kernel/test_vas_restarted",
@@ -60,7 +59,7 @@ NEAREST = {
     "hw/panel/picture/": "hw/panel/test_axis hw/panel/test_theme hw/panel/test_window",
     "hw/panel/user/": "hw/panel/test_pointing hw/panel/test_sifting hw/panel/test_memory",
     "hw/panel/words/": "hw/panel/test_command",
-    "kernel/": "kernel/test_defaults kernel/test_constants kernel/test_counts kernel/test_processes"
+    "kernel/": "kernel/test_constants kernel/test_counts kernel/test_processes"
     " kernel/test_memory kernel/test_vas_rules",
     "kernel/boot.py": "userland/test_exec kernel/test_elf",
     "kernel/calls.py": "kernel/test_syscall_table kernel/test_signals",
