@@ -11,6 +11,7 @@ from hw import costs
 from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.memory import PhysicalMemory
+from hw.nvm import Image
 from hw.trace import Trace
 from kernel import turns
 from kernel.abi.errno import E
@@ -24,6 +25,7 @@ from kernel.mm.frames import OWNERS
 from kernel.mm.objects import MemoryObject
 from kernel.mm.replace import CLOCK, Replacement, replacement_of
 from kernel.mm.replace import POLICIES as REPLACEMENTS
+from kernel.nvm.medium import Medium
 from kernel.port import CorePort
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
@@ -46,6 +48,7 @@ from kernel.task.credentials import Credentials
 from kernel.task.descriptors import Handle
 from kernel.task.process import Process
 from kernel.trap import Traps
+from kernel.vas.persistent import Persistence
 from kernel.vas.vases import SHARINGS, SYNCS
 from kernel.wait import signals
 
@@ -246,6 +249,19 @@ def boot(
     return kernel
 
 
+def plug_in(kernel: Kernel, image: Image) -> None:
+    """Give the NVM module its image, and make what is on it again.
+
+    After the observers of the run are connected, since this is part of the run.  Raises
+    `MediumError`.
+    """
+    kernel.machine.nvm.image = image
+    medium = Medium(kernel.machine, kernel.memory.frames)
+    persistence = Persistence(kernel.vases, medium)
+    persistence.restore(medium.mount())
+    kernel.persistence = persistence
+
+
 def serve(kernel: Kernel, server: Server) -> int:
     """A Python server starts; returns its endpoint."""
     endpoint = kernel.ipc.create(server.name).id
@@ -374,6 +390,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "vas_sync": kernel.vases.sync.name,
         "vas_sharing": kernel.vases.sharing.name,
         "swap_mib": config.swap_mib,
+        "nvm_mib": config.nvm_mib,
         "eager": kernel.memory.objects.eager,
         "replace": replacement.policy if replacement else "none",
     }

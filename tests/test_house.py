@@ -309,8 +309,8 @@ FLOORS: dict[str, list[set[str]]] = {
     "hw": [
         {"parts"},
         {"costs", "decode", "host", "memory", "paging", "tlb", "trace"},
-        {"accesses", "corrections", "devices", "disk", "engine", "files", "jumps", "mmu"},
-        {"setup", "stretch", "terminal"},
+        {"accesses", "corrections", "devices", "disk", "engine", "files", "flushes", "jumps"},
+        {"mmu", "nvm", "setup", "stretch", "terminal"},
         {"calibration", "fpu", "shadow", "softfloat", "stops"},
         {"x87"},
         {"floating"},
@@ -335,7 +335,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "kernel": [
         {"abi", "choose", "log"},
         {"mm", "servers"},
-        {"task"},
+        {"nvm", "task"},
         {"sched"},
         {"wait", "vas"},
         {"ipc"},
@@ -352,6 +352,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cplusplus"},
         {"again", "build", "inputs", "manual", "programs", "root", "streams"},
         {"crash", "live"},
+        {"nvm"},
         {"exec"},
         {"gallery", "shell"},
         {"panel"},

@@ -89,11 +89,17 @@ def show(t: Thread, region: Region, flags: int) -> int:
 
     Raises ENOMEM, EAGAIN and EPERM past a limit, and as mmap where a view shows something there.
     """
-    _admit(t, region, flags)
-    if flags & MAP_FIXED:
-        t.space.claim(region.start, region.end)
-        t.space.unmap(region.start, region.end)
-    t.space.map_region(region)
+    try:
+        _admit(t, region, flags)
+        if flags & MAP_FIXED:
+            t.space.claim(region.start, region.end)
+            t.space.unmap(region.start, region.end)
+        t.space.map_region(region)
+    except KernelError:
+        if not region.object.holds:  # nobody else knows the object, and it holds its source
+            region.object.holds = 1
+            t.space.shootdowns.release(region.object.drop())
+        raise
     _make_resident(t.space, region, flags)
     return region.start
 
