@@ -353,7 +353,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"again", "build", "inputs", "manual", "programs", "root", "streams"},
         {"crash", "live"},
         {"nvm"},
-        {"exec"},
+        {"exec", "media"},
         {"gallery", "shell"},
         {"panel"},
     ],

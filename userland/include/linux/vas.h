@@ -25,7 +25,9 @@
 #define __NR_vas_seg_getattr 1346
 #define __NR_vas_seg_setattr 1347
 
-/* `mode` is that of a file, of which 0666 counts. */
+/* `mode` is that of a file, of which 0666 counts, and VAS_PERSISTENT: it outlives the power. */
+#define VAS_PERSISTENT 0x10000
+
 struct vas_attr {
     uint32_t mode;
     uint32_t user;
