@@ -140,7 +140,7 @@ def unpack_root(frame: bytes) -> Root:
         raise Damage("has a wrong checksum")
     if version_of(frame) != VERSION:
         raise newer(version_of(frame))
-    if any(frame[SLOT_BYTES:]):
+    if frame[SLOT_BYTES:].strip(b"\0"):
         raise Damage("is followed by bytes that do not belong there")
     _, _, _, frames, number, pfn, size, crc, _, _ = _ROOT.unpack(line[:-4])
     return Root(frames, number, pfn, size, crc)

@@ -261,7 +261,7 @@ def vas_seg_getattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
 
 @syscall(1347)
 def vas_seg_setattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
-    """Set mode, owner and group of a segment.  EINVAL; EFAULT; EACCES, as vas_setattr."""
+    """Set mode, owner and group of a segment; see vas_setattr.  EINVAL; EFAULT; EACCES."""
     return _set(k, t, k.vases.segment(sid), attr)
 
 
