@@ -238,6 +238,12 @@ def after_step(script: Script) -> Layout:
     return layout(whole.world.kernel)
 
 
+def powercut_case(seed: int, case: int) -> str:
+    """A random script, with the power cut at each of its persistent writes."""
+    cut_everywhere(seed << 20 ^ case)
+    return "cut everywhere"
+
+
 def cut_everywhere(seed: int, every: int = 1) -> int:
     """Cut a script at each of its persistent writes, or at one in `every`; returns how many."""
     LAST.clear()

@@ -1,6 +1,7 @@
 /* persist: a linked list in a persistent VAS, walked at the same addresses by a later run.
  * Shows: `run.py exec --nvm disk.nvm:4 persist build`, then `... persist walk` on the same file.
- * `persist build N flush` makes each node durable by itself, with CLWB or CLFLUSH. */
+ * `persist build N flush` makes each node durable by itself, with CLWB. `persist churn N` makes one
+ * segment after the other, says when one is durable, and then deletes the one before. */
 
 #include <err.h>
 #include <errno.h>
@@ -61,12 +62,33 @@ static void walk(void) {
     printf("%ld nodes, sum %ld\n", nodes, sum);
 }
 
+static void churn(long count) {
+    char name[32];
+    long *at = (long *)place;
+    int old = 0;
+    for (long i = 1; i <= count; i++) {
+        snprintf(name, sizeof name, "s%ld", i);
+        int sid = vas_seg_create(name, at, at + 1024, 0600 | VAS_PERSISTENT);
+        if (sid < 0) err(1, "cannot create %s", name);
+        if (vas_seg_attach(0, sid, O_RDWR) < 0) err(1, "cannot attach %s", name);
+        for (int j = 0; j < 1024; j++) at[j] = i;
+        if (msync(at, 8192, MS_SYNC) < 0) err(1, "msync");
+        if (vas_seg_detach(0, sid) < 0) err(1, "cannot detach %s", name);
+        printf("%ld\n", i);
+        fflush(stdout);
+        if (old && vas_seg_delete(old) < 0) err(1, "cannot delete");
+        old = sid;
+    }
+}
+
 int main(int argc, char **argv) {
-    if (argc < 2) errx(2, "usage: persist build [N [flush]] | walk | drop");
+    if (argc < 2) errx(2, "usage: persist build [N [flush]] | walk | churn N | drop");
     if (!strcmp(argv[1], "build")) {
         build(argc > 2 ? atol(argv[2]) : 100, argc > 3);
     } else if (!strcmp(argv[1], "walk")) {
         walk();
+    } else if (!strcmp(argv[1], "churn")) {
+        churn(argc > 2 ? atol(argv[2]) : 10);
     } else {
         int vid = vas_find("persist");
         if (vid < 0 || vas_delete(vid) < 0) err(1, "cannot delete");
