@@ -166,7 +166,7 @@ class Nvm:
 
         Most such frames hold zeroes already, and an image that is mostly holes stays so.
         """
-        self._charge(costs.FRAME_ZERO, 1)
+        self._charge(costs.NVM_FLUSH, PAGE_SIZE // LINE_BYTES)
         self.state.loaded.add(pfn)
         self.memory.zero_frame(pfn)
         offset = (pfn << PAGE_SHIFT) - self.base

@@ -199,7 +199,6 @@ class MemoryObject:
             pfn = extents.frame(page)
             assert pfn is not None
             memory.copy_frame(self.frame_to_read(page), pfn)
-            self.objects.frames.machine.charge(costs.FRAME_COPY)
             self.objects.frames.machine.nvm.flush_range(pfn << PAGE_SHIFT, PAGE_SIZE)
         cost, old = self.cost(), self.frames_held()
         self.pages, self.extents = {}, extents
