@@ -75,6 +75,7 @@ PLAIN = {
     "kernel.servers.discipline": "Discipline",
     "kernel.servers.files": "Files",
     "kernel.servers.names": "Names",
+    "kernel.servers.nvm_files": "NvmFiles",
     "kernel.servers.pipes": "Event Pipe Pipes",
     "kernel.servers.proc": "Proc",
     "kernel.servers.shm": "SharedSegment Shm",

@@ -269,8 +269,7 @@ class MemoryObject:
 
     def copy_into(self, other: MemoryObject) -> None:
         """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
-        own = (*self.pages, *self.paged_out) if self.extents is None else self.extents.pages()
-        for page in own:
+        for page in self.own_pages():
             self.objects.reserve(2)
             other._admit()
             other._put(page, self.objects.frames.copy(self.frame_to_read(page), other.owner))
@@ -328,6 +327,10 @@ class MemoryObject:
     def frames_held(self) -> list[int]:
         """Every frame that the object holds."""
         return list(self.pages.values() if self.extents is None else self.extents.frames())
+
+    def own_pages(self) -> list[int]:
+        """Every page that is the object's own."""
+        return list(self.extents.pages() if self.extents else (*self.pages, *self.paged_out))
 
     def cost(self) -> int:
         """For how many pages its account pays."""

@@ -20,7 +20,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.mm.extents import Extents, Run
 from kernel.mm.objects import MemoryObject
 from kernel.mm.regions import Region
-from kernel.nvm.format import SEGMENT, VAS, Damage, Key, MediumError, Record
+from kernel.nvm.format import FILE, SEGMENT, VAS, Damage, Key, MediumError, Record
 from kernel.nvm.medium import Medium
 from kernel.task.credentials import Credentials
 from kernel.vas.records import MODE_MASK, Ids, Named, Segment, Vas, pages
@@ -35,6 +35,8 @@ _REGION = struct.Struct("<QQQIIII")
 PERSISTENT = 0x1_0000
 """In a mode, above all bits that a file's mode has: the object is in NVM (`kernel.vas.persistent`).
 """
+FILES = (FILE, 1)
+"""The record of all files in NVM."""
 NO_SIZE = (1 << 64) - 1
 """In a record: the object has no size of its own."""
 
@@ -190,6 +192,12 @@ class Persistence:
         self.medium.commit((), [key_of(named)])
         if isinstance(named, Vas):
             self.saved.pop(named.id, None)
+
+    def keep_files(self, data: bytes, objects: list[MemoryObject]) -> None:
+        """The medium has this tree of files, and these objects of its files.  Raises ENOSPC."""
+        record = Record(*FILES, b"files", 0o755, 0, 0, data)
+        record.objects = [list(one.extents.runs) if one.extents else [] for one in objects]
+        self.medium.commit([record], ())
 
     def settle(self) -> None:
         """A call has ended: VASes whose regions it has changed are saved."""

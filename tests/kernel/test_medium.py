@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hw import costs
 from hw.nvm import ImageFailure
 from kernel import checkpoint
 from kernel.nvm.check import Contents, read, repair
@@ -168,3 +169,16 @@ def test_a_commit_writes_few_lines_and_none_of_the_pages() -> None:
     world.ask("vas_seg_setattr", 1, world.put(struct.pack("<III", MODE, 1000, 100)))
     assert nvm.state.writes - before < 8
     assert frames_for(1) == 1
+
+
+def test_a_page_is_paid_for_by_the_line_and_a_fence_once() -> None:
+    world = booted(MemoryImage())
+    sid = world.segment("one", HERE, 2, mode=MODE)
+    assert world.ask("vas_seg_attach", 0, sid, RW) == 0
+    world.run_on(0, world.thread)
+    world.touch(0, HERE, 1)
+    counts = world.kernel.machine.core.state.counts
+    before = counts[costs.NVM_FLUSH], counts[costs.NVM_FENCE]
+    assert world.ask("msync", HERE, 2 * PAGE, 4) == 0
+    after = counts[costs.NVM_FLUSH], counts[costs.NVM_FENCE]
+    assert (after[0] - before[0], after[1] - before[1]) == (64, 1)

@@ -7,7 +7,6 @@ fails, and so does a case whose error is not documented.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -19,8 +18,7 @@ from kernel.task.credentials import Credentials
 from kernel.vas.listing import listing
 from kernel.vas.records import MAX_ATTACHMENTS
 from tests.kernel.asm import NUMBERS
-from tests.kernel.images import MODE, MemoryImage, booted
-from tests.kernel.system import LAST
+from tests.kernel.vas_kept import KEPT_CASES
 from tests.kernel.vas_world import GROUP, HERE, OTHER, OWNER, PAGE, RW, THERE, R, World
 
 BAD, NOBODY = 0x1234, 999
@@ -499,72 +497,8 @@ def _(w: World) -> int:
     return without_frames(w, "vas_seg_attach", 0, sid, R)
 
 
-# Persistent ones ------------------------------------------------------------------------------
-
-KEPT = struct.pack("<III", MODE, 1000, 100)
-"""Attributes with VAS_PERSISTENT; without an NVM module there is no such thing."""
-
-case("vas_create", "ENODEV")(asks("vas_create", text("one"), MODE))
-case("vas_seg_create", "ENODEV")(asks("vas_seg_create", text("x"), HERE, HERE + PAGE, MODE))
-case("vas_setattr", "ENODEV")(asks("vas_setattr", a_vas, lambda w: w.put(KEPT)))
-
-
-@case("vas_create", "ENOSPC")
-def _(w: World) -> int:
-    w = booted(MemoryImage())
-    w.kernel.memory.frames.zone.free.clear()
-    result = w.vas("one", MODE)
-    LAST.clear()
-    return result
-
-
-@case("vas_seg_create", "ENOSPC")
-def _(w: World) -> int:
-    return booted(MemoryImage()).segment("one", HERE, 300, mode=MODE)
-
-
-def filled(w: World, pages: int) -> tuple[World, int]:
-    """A machine with NVM, and a VAS with memory of its own that is not persistent."""
-    w = booted(MemoryImage())
-    vid = w.inside()
-    assert w.ask("mmap", HERE, pages * PAGE, 3, 0x32, -1, 0) == HERE
-    assert w.ask("vas_switch", 0) == 0
-    return w, vid
-
-
-@case("vas_setattr", "EBUSY")
-def _(w: World) -> int:
-    w, vid = filled(w, 1)
-    return w.ask("vas_setattr", vid, w.put(KEPT))
-
-
-@case("vas_setattr", "ENOSPC")
-def _(w: World) -> int:
-    w, vid = filled(w, 300)
-    assert w.ask("vas_detach", 0, vid) == 0
-    return w.ask("vas_setattr", vid, w.put(KEPT))
-
-
-@case("vas_setattr", "ENOMEM")
-def _(w: World) -> int:
-    w, vid = filled(w, 100)
-    assert w.ask("vas_detach", 0, vid) == 0
-    w.kernel.vases.account(OWNER.uid).limit = 50
-    return w.ask("vas_setattr", vid, w.put(KEPT))
-
-
-@case("vas_setattr", "EOPNOTSUPP")
-def _(w: World) -> int:
-    w = booted(MemoryImage())
-    vid = w.vas()
-    assert w.ask("vas_seg_attach", vid, w.segment(), R) == 0
-    return w.ask("vas_setattr", vid, w.put(KEPT))
-
-
-@case("vas_seg_attach", "EOPNOTSUPP")
-def _(w: World) -> int:
-    w = booted(MemoryImage())
-    return w.ask("vas_seg_attach", w.vas(mode=MODE), w.segment(), R)
+for call, error, make in KEPT_CASES:
+    case(call, error)(make)
 
 
 # All of them -----------------------------------------------------------------------------------
