@@ -93,6 +93,10 @@ NOTES: dict[str, tuple[str, ...]] = {
         "In a persistent VAS there is anonymous memory, and there are persistent segments. Files, "
         "stacks that grow and other segments are EOPNOTSUPP. Under --vas-sync rfc no VAS is "
         "persistent.",
+        "/nvm holds files and folders that outlive the power: the rival without VASes. Every file "
+        "there is mapped as it is, so MAP_SHARED_VALIDATE | MAP_SYNC is granted, and a line that "
+        "was flushed and fenced is durable. Elsewhere it is EOPNOTSUPP. fsync makes durable what "
+        "write stored. Links by name (symlink) and devices are EPERM.",
         "`run.py nvm` makes, checks, repairs and lists such files; --power-cut AT[:SEED] cuts the "
         "power at the AT-th persistent write. A file serves one machine at a time. With --pdb it "
         "stays as it is, and so it does in a run that was resumed at an earlier moment.",

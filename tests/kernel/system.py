@@ -94,6 +94,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "exam_lock": ("7",),
     "bank": ("7",),
     "persist": ("walk",),
+    "dax": (),
 }
 """Arguments that make each program short."""
 

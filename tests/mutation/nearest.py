@@ -110,6 +110,7 @@ NEAREST = {
     "kernel/servers/directories.py": "kernel/test_files_model",
     "kernel/servers/files.py": "kernel/test_files_model",
     "kernel/servers/generated.py": "kernel/test_proc kernel/test_vas_files",
+    "kernel/servers/nvm_files.py": "kernel/test_nvm_files",
     "kernel/servers/proc.py": "kernel/test_proc userland/test_vas_tools",
     "kernel/servers/proc_process.py": "kernel/test_proc userland/test_vas_tools",
     "kernel/servers/proc_system.py": "kernel/test_proc",

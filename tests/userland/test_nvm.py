@@ -48,6 +48,15 @@ def test_a_list_is_walked_by_a_later_run_at_the_same_addresses(module: Path, mmu
     assert "VAS" in run("nvm", "list", module).stdout
 
 
+def test_a_file_in_nvm_is_mapped_with_map_sync_and_found_by_a_later_run(module: Path) -> None:
+    assert machine(module, "dax", 7).stdout == "/nvm/numbers holds 7\n"
+    assert machine(module, "dax").stdout == "/nvm/numbers holds 7\n"
+    assert "1 files" in run("nvm", "check", module).stdout
+    without = run("exec", "dax", 7)
+    assert without.returncode == 1
+    assert "cannot open /nvm/numbers: No such file or directory" in without.stderr
+
+
 @pytest.mark.parametrize("mmu", ["model", "silicon"])
 def test_each_node_that_was_flushed_survives_a_power_cut(module: Path, mmu: str) -> None:
     words = ("persist", "build", 500, "flush")
