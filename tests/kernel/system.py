@@ -93,7 +93,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "exam_sched": ("7", "50", "s0"),
     "exam_lock": ("7",),
     "bank": ("7",),
-    "persist": ("walk",),
+    "persist": (),
     "dax": (),
 }
 """Arguments that make each program short."""

@@ -49,10 +49,10 @@ def test_a_list_is_walked_by_a_later_run_at_the_same_addresses(module: Path, mmu
 
 
 def test_a_file_in_nvm_is_mapped_with_map_sync_and_found_by_a_later_run(module: Path) -> None:
-    assert machine(module, "dax", 7).stdout == "/nvm/numbers holds 7\n"
-    assert machine(module, "dax").stdout == "/nvm/numbers holds 7\n"
+    assert machine(module, "dax", "set", 7).stdout == "/nvm/numbers holds 7\n"
+    assert machine(module, "dax", "get").stdout == "/nvm/numbers holds 7\n"
     assert "1 files" in run("nvm", "check", module).stdout
-    without = run("exec", "dax", 7)
+    without = run("exec", "dax", "set", 7)
     assert without.returncode == 1
     assert "cannot open /nvm/numbers: No such file or directory" in without.stderr
 
@@ -155,3 +155,16 @@ def test_a_full_disk_ends_the_machine_in_a_sentence_and_keeps_the_old_state(modu
 @pytest.mark.skipif(sys.platform == "win32", reason="a process is not killed as on POSIX")
 def test_what_was_durable_is_there_after_the_process_was_killed() -> None:
     assert killed_case(1, 1) == "killed"
+
+
+def test_the_shells_tools_know_what_is_persistent(module: Path) -> None:
+    shell = ("shell", "--nvm", module, "-c")
+    made = "vasseg create s 0x100000000000 8K p640; vas create v p600; vas attach v s"
+    assert run(*shell, made).stdout == "1\n1\n"
+    listed = run(*shell, "vas list; vas create w 600; vas chmod 600 v").stdout
+    assert "p600   1000   1000        0      0 v" in listed
+    names = run("nvm", "list", module).stdout
+    assert names.count("segment ") == 1
+    assert "VAS" not in names
+    refused = run("shell", "-c", "vas create x p600")
+    assert "there is no NVM (--nvm FILE)" in refused.stderr

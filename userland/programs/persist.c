@@ -82,8 +82,9 @@ static void churn(long count) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) errx(2, "usage: persist build [N [flush]] | walk | churn N | drop");
-    if (!strcmp(argv[1], "build")) {
+    if (argc < 2) {
+        puts("usage: persist build [N [flush]] | walk | churn N | drop");
+    } else if (!strcmp(argv[1], "build")) {
         build(argc > 2 ? atol(argv[2]) : 100, argc > 3);
     } else if (!strcmp(argv[1], "walk")) {
         walk();
