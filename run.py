@@ -143,6 +143,7 @@ COMMANDS = {
     "shell": ("a shell on Vantage, on this terminal", "userland.shell:main", "runtime"),
     "panel": ("see what a machine did, forwards and backwards", "userland.panel:main", "panel"),
     "lab": ("the course: hand-outs, hints, and a judge", "labs.tool:main", "runtime"),
+    "nvm": ("make, check, repair and list NVM modules", "userland.media:main", "runtime"),
     "build": ("build the programs of userland/", "userland.build:main", "compiler"),
     "cc": ("compile C or C++ of your own for Vantage", "userland.build:cc", "compiler"),
     "bench": ("measure what things cost, as ratios", "tests.bench:main", "runtime panel"),

@@ -27,13 +27,14 @@ from hw.decode import (
 UNDEFINED, PUBLISH, LOAD, CLEAR, REMAINDER, QUIET, X87, SSE, FLAGS_LOAD, PASS, INTEGER, ROUGH = (
     range(12)
 )
+FLUSH = 12
 """The remedies.  UNDEFINED: raise #UD.  PUBLISH: show the exception flags first, because the
 instruction reads them.  LOAD: the instruction loads control registers; take their flags over.
 CLEAR: the instruction clears the x87 flags.  REMAINDER: compute FPREM.  QUIET: the instruction
 must not raise flags that the emulator raises.  X87, SSE: arithmetic that may trap.  FLAGS_LOAD:
 POPF may set EFLAGS.AC.  PASS: an instruction that only looks like one of `LOCKED_REGISTER`.
 INTEGER: a store of a number that may be too large.  ROUGH: the result has fewer digits than on
-silicon."""
+silicon.  FLUSH: it makes stores to NVM durable (`hw/flushes.py`)."""
 
 PLAIN, FLAGS, TRAPS = range(3)
 """How closely floating-point arithmetic is watched.  FLAGS: a program has cleared or loaded flags,

@@ -102,6 +102,15 @@ DISK_WRITE = _primitive(
     28_800_000,
     "4 KiB write, 85 us: Intel X25-M data sheet; bounds as disk_read",
 )
+NVM_FLUSH = _primitive(
+    "nvm_flush",
+    149,
+    137,
+    216,
+    "a store and CLWB of 64 bytes: 62 ns with Optane, 57 with DRAM, 90 with streaming stores "
+    "(Yang et al., FAST 2020, figure 2)",
+)
+NVM_FENCE = _primitive("nvm_fence", 33, 6, 80, "SFENCE with empty buffers, Agner Fog's tables")
 SCHEDULE_PICK = _counted("schedule_pick", 35, "round robin: one thread out of the queue, one in")
 PTE_WRITE = _counted("pte_write", 16, "an entry stored, and the holders of its frame counted")
 TABLE_ALLOCATE = _counted(

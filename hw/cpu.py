@@ -19,6 +19,7 @@ from typing import Protocol
 from hw import costs, fpu
 from hw.accesses import LAST_PAGE
 from hw.calibration import calibrate
+from hw.decode import LONGEST
 from hw.engine import (
     ERR_EXCEPTION,
     ERR_OK,
@@ -30,8 +31,9 @@ from hw.engine import (
 from hw.floating import Floating
 from hw.memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from hw.mmu import Mmu, MmuState, peek
-from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, walk
-from hw.remedies import EFLAGS_AC, Remedies
+from hw.nvm import Nvm
+from hw.paging import ERR_FETCH, FETCH, READ, WRITE, PageFault, is_canonical, page_frame, walk
+from hw.remedies import EFLAGS_AC, NO_LINUX32, Remedies
 from hw.shadow import Shadow
 from hw.stops import Stops
 from hw.stretch import Stretch, Trap
@@ -50,10 +52,6 @@ RESUME, LEAVE, REFUSE = range(3)
 
 SYSCALL_BYTES = 2
 LINUX32 = 0x80
-NO_LINUX32 = (
-    "a program used int 0x80, the 32-bit system call: SIGSEGV, as on a Linux without 32-bit "
-    "emulation; the 64-bit call is the instruction syscall, with numbers of its own"
-)
 INT1 = b"\xf1"
 RDPMC = b"\x0f\x33"
 RDTSC = b"\x0f\x31"
@@ -111,6 +109,7 @@ class Core:
         self.vectors: Vectors
         self.silicon = silicon
         self.trace: Trace | None = None
+        self.nvm: Nvm | None = None
         self.remark: Callable[[str], None] = lambda _: None
         """Told what the user of the program should know."""
         self.costs = [row.cycles for row in costs.TABLE]
@@ -483,16 +482,17 @@ class Core:
             stretch.trap = Trap(PAGE_FAULT, fault.error, fault.va)
         return False
 
-    def fetch_behind(self, va: int) -> None:
-        """The instruction at `va` goes on in the next page, and the emulator may not fetch it."""
-        page = (va | PAGE_SIZE - 1) + 1
+    def look_up(self, va: int, access: int) -> int | None:
+        """The physical address for an access by the core itself; None: there was an exception."""
         try:
-            walk(self.memory.words, self.state.mmu.cr3, page, FETCH)
+            leaf, level, _ = walk(self.memory.words, self.state.mmu.cr3, va, access)
+            return page_frame(leaf, level, va) << PAGE_SHIFT | va & PAGE_SIZE - 1
         except PageFault as fault:
             if self.silicon:
-                self.stretch.trap = Trap(PAGE_FAULT, fault.error, page)
+                self.stretch.trap = Trap(PAGE_FAULT, fault.error, va)
             else:
                 self._fault(fault)
+            return None
 
     def on_syscall(self, _uc: int, _: int) -> None:
         """SYSCALL: the kernel answers here, or the guest is left."""
@@ -547,6 +547,8 @@ class Core:
         try:
             if self.engine.is_software_interrupt(self._scratch):
                 self.refuse(GENERAL_PROTECTION, INVALID_OPCODE * 8 + 2)
+            elif self.remedies.meet_flush(self.code_at(self.engine.rip(), LONGEST)):
+                pass
             elif self.code_at(self.engine.rip(), 2) == RDPMC:
                 self.refuse(GENERAL_PROTECTION)  # what silicon says where CR4.PCE is clear
             elif self.code_at(self.engine.rip(), 1) == INT1:

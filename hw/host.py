@@ -340,6 +340,68 @@ def user_cache_folder(name: str) -> Path:
     return base / name
 
 
+class FileImage:
+    """A file as the durable side of an NVM module (`hw.nvm.Image`).
+
+    It is locked while it is open, so that no two machines use it.  With `keep` it stays as it is,
+    whatever is written.  `failure` makes the error that is raised when the host refuses.
+    """
+
+    def __init__(self, path: Path, failure: Callable[[str], BaseException], *, keep: bool) -> None:
+        self.path = path
+        self._failure, self._keep = failure, keep
+        self._file: IO[bytes] | None = None
+        try:
+            self._file = path.open("rb" if keep else "r+b", buffering=0)
+            self.size_bytes = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise UserError(f"cannot open {path}: {error.strerror}", "name another file") from error
+        if not try_lock(self._file.fileno()):
+            self.close()
+            raise UserError(f"{path} is in use by another machine", "end that one first")
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Bytes of the file; behind its end there are zeroes."""
+        assert self._file is not None
+        try:
+            self._file.seek(offset)
+            found = self._file.read(size_bytes)
+        except OSError as error:
+            raise self._failure(f"cannot read {self.path}: {error.strerror}") from error
+        return found.ljust(size_bytes, b"\0")
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Replace bytes of the file."""
+        if self._keep:
+            return
+        assert self._file is not None
+        try:
+            self._file.seek(offset)
+            while data:
+                data = data[self._file.write(data) or 0 :]
+        except OSError as error:
+            raise self._failure(f"cannot write {self.path}: {error.strerror}") from error
+
+    def sync(self) -> None:
+        """Wait until the disk has what was written."""
+        assert self._file is not None
+        if self._keep:
+            return
+        try:
+            if hasattr(os, "fdatasync"):
+                os.fdatasync(self._file.fileno())
+            else:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failure(f"cannot write {self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give the file and its lock up."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
 # Terminals ----------------------------------------------------------------------------------
 
 

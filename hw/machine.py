@@ -12,6 +12,7 @@ from hw.disk import Disk, DiskState
 from hw.engine import RESERVED_FRAMES
 from hw.memory import PAGE_SIZE, CodeFrames, PhysicalMemory
 from hw.mmu import MmuState
+from hw.nvm import Nvm, NvmState
 from hw.shadow import Shadow
 from hw.stepping import Stepper
 from hw.tlb import Tlb
@@ -37,6 +38,8 @@ class MachineConfig:
     clock: str = EXACT
     swap_mib: int = 0
     """The size of the paging disk; 0: there is none."""
+    nvm_mib: int = 0
+    """The size of the NVM module; 0: there is none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= MAX_CPUS:
@@ -45,6 +48,8 @@ class MachineConfig:
             raise ValueError(f"--ram takes 1 to 4096 MiB, not {self.ram_mib}")
         if not 0 <= self.swap_mib <= 65_536:
             raise ValueError(f"--swap takes 0 to 65536 MiB, not {self.swap_mib}")
+        if not 0 <= self.nvm_mib <= 4096:
+            raise ValueError(f"--nvm takes 1 to 4096 MiB, not {self.nvm_mib}")
         for sets, ways in (self.itlb, self.dtlb):
             if not (1 <= sets <= 1024 and 1 <= ways <= 64):
                 raise ValueError(
@@ -59,6 +64,7 @@ class MachineState:
     cores: list[CoreState]
     console: ConsoleState = field(default_factory=ConsoleState)
     disk: DiskState = field(default_factory=DiskState)
+    nvm: NvmState = field(default_factory=NvmState)
     code: CodeFrames = field(default_factory=CodeFrames)
     mailboxes: list[list[tuple[int, int, int]]] = field(default_factory=list)
     """Per core, the interrupts on their way: (source core, message, cycles when sent)."""
@@ -76,7 +82,7 @@ class Machine:
         memory: PhysicalMemory | None = None,
     ) -> None:
         self.config = config
-        self.memory = memory or PhysicalMemory(config.ram_mib << 20)
+        self.memory = memory or room_for(config)
         self.state = state or _fresh_state(config)
         self.memory.code = self.state.code
         self.console = Console(self.state.console, sink, source)
@@ -90,6 +96,9 @@ class Machine:
         ]
         self.core = self.cores[0]
         """The core whose turn it is."""
+        self.nvm = Nvm(self.state.nvm, self.memory, self.charge, lambda: self.core.state.id)
+        for core in self.cores:
+            core.nvm = self.nvm if self.nvm.size_bytes else None
 
     @property
     def aborted(self) -> bool:
@@ -113,7 +122,7 @@ class Machine:
 
     def attach_trace(self, port: trace.Trace | None) -> None:
         """From now on records go to `port`."""
-        self.trace = self.console.trace = self.disk.trace = port
+        self.trace = self.console.trace = self.disk.trace = self.nvm.trace = port
         for core in self.cores:
             core.trace = core.mmu.trace = port
 
@@ -172,6 +181,12 @@ class Machine:
         """Make every core leave the guest soon.  Safe from any host thread."""
         for core in self.cores:
             core.abort()
+
+
+def room_for(config: MachineConfig) -> PhysicalMemory:
+    """Physical memory of the size that a machine has."""
+    dram, nvm = config.ram_mib << 20, config.nvm_mib << 20
+    return PhysicalMemory(dram + nvm, dram_bytes=dram)
 
 
 def _fresh_state(config: MachineConfig) -> MachineState:

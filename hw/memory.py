@@ -43,7 +43,7 @@ class CodeFrames:
 
 
 class PhysicalMemory:
-    """`size_bytes` of DRAM starting at physical address 0.
+    """`size_bytes` from physical address 0 on: DRAM, and behind `dram_bytes` perhaps an NVM module.
 
     `words[pa >> 3]` is the 64-bit word at `pa`; page tables are read and written that way.
     Everything else goes through `read`, `write`, `zero_frame` and `copy_frame`: the cores do not
@@ -52,10 +52,13 @@ class PhysicalMemory:
     `room` is a mapping of that size to use.  Another process may look into it.
     """
 
-    def __init__(self, size_bytes: int, room: mmap.mmap | None = None) -> None:
+    def __init__(
+        self, size_bytes: int, room: mmap.mmap | None = None, dram_bytes: int | None = None
+    ) -> None:
         if size_bytes <= 0 or size_bytes % PAGE_SIZE:
             raise ValueError(f"memory must be a positive multiple of 4096 bytes, not {size_bytes}")
         self.size_bytes = size_bytes
+        self.dram_bytes = size_bytes if dram_bytes is None else dram_bytes
         self.frames = size_bytes >> PAGE_SHIFT
         self._map = mmap.mmap(-1, size_bytes) if room is None else room
         if len(self._map) != size_bytes:

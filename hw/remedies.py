@@ -16,6 +16,7 @@ from typing import Protocol
 from hw.accesses import address_exception, is_misaligned, width
 from hw.corrections import (
     FLAGS_LOAD,
+    FLUSH,
     PASS,
     REMAINDER,
     ROUGH,
@@ -28,13 +29,15 @@ from hw.corrections import (
 from hw.decode import LONGEST, Instruction, decode
 from hw.engine import Engine, block_at
 from hw.floating import GO_ON, Floating
+from hw.flushes import flush_at, flushes_in
 from hw.memory import PAGE_SIZE, PhysicalMemory
-from hw.paging import FETCH, READ
+from hw.nvm import Nvm
+from hw.paging import FETCH, READ, is_canonical
 from hw.shadow import Shadow
 from hw.stops import Stops
 from hw.stretch import Stretch, Trap
 
-INVALID_OPCODE = 6
+INVALID_OPCODE, GENERAL_PROTECTION = 6, 13
 EFLAGS_AC = 1 << 18
 VECTOR_BYTES = 16
 REFUSED = (
@@ -44,6 +47,10 @@ REFUSED = (
 ROUGH_RESULTS = (
     "a program has x87 code for sines, logarithms or powers, which this machine computes with 53 "
     "bits instead of 64: the last three digits of a long double may differ"
+)
+NO_LINUX32 = (
+    "a program used int 0x80, the 32-bit system call: SIGSEGV, as on a Linux without 32-bit "
+    "emulation; the 64-bit call is the instruction syscall, with numbers of its own"
 )
 HALF_STORED = (
     "a store of 16 bytes ran into a page that may not be written, and its first half was stored; "
@@ -60,6 +67,7 @@ class Processor(Protocol):
     shadow: Shadow
     memory: PhysicalMemory
     stretch: Stretch
+    nvm: Nvm | None
 
     @property
     def rip(self) -> int: ...
@@ -69,7 +77,7 @@ class Processor(Protocol):
     def peek(self, va: int, size_bytes: int, access: int) -> bytes: ...
     def choose_engine(self, counted: bool) -> None: ...
     def execute(self, budget: int) -> int: ...
-    def fetch_behind(self, va: int) -> None: ...
+    def look_up(self, va: int, access: int) -> int | None: ...
     def retire(self, begun: int) -> None: ...
     def finish_by_hand(self, length: int) -> None: ...
     def refuse(self, vector: int) -> None: ...
@@ -96,6 +104,8 @@ class Remedies:
             size = size >> 16 & 0xFFFF
             code = core.shadow.held_code(start, size) or self._code(start, size)
             found = find(code, core.memory.code.level)
+            if core.nvm is not None:
+                found += tuple((offset, FLUSH) for offset in flushes_in(code))
             if found:
                 self._look(start, size, found)
         except BaseException as failure:
@@ -129,10 +139,11 @@ class Remedies:
             self._core.fail(failure)
 
     def _meet(self, va: int) -> None:
-        core = self._core
-        found = recognise(self._code(va, LONGEST), core.memory.code.level)
+        core, code = self._core, self._code(va, LONGEST)
+        found = recognise(code, core.memory.code.level)
         if found is None:
-            return  # the stop is left from other code
+            self.meet_flush(code)  # if not, the stop is left from other code
+            return
         instruction, what = found
         if what == UNDEFINED:
             core.remark(REFUSED)
@@ -145,6 +156,13 @@ class Remedies:
                 core.refuse(answer)
             elif answer != GO_ON:
                 self._leave_for(what, instruction)
+
+    def meet_flush(self, code: bytes) -> bool:
+        """Leave the guest if a flush or a fence is next, and there is NVM."""
+        instruction = flush_at(code) if self._core.nvm is not None else None
+        if instruction is not None:
+            self._leave_for(FLUSH, instruction)
+        return instruction is not None
 
     def _leave_for(self, what: int, instruction: Instruction) -> None:
         self._core.stretch.help, self._core.stretch.unretired = (what, instruction), 1
@@ -173,6 +191,8 @@ class Remedies:
             core.floats.take_remainder(instruction)
             core.finish_by_hand(instruction.length)
             return 1
+        if what == FLUSH:
+            return self._flush(instruction)
         core.choose_engine(counted=True)
         core.stretch.restarts = True
         if what == PASS:
@@ -187,6 +207,27 @@ class Remedies:
         core.go_back(rip)
         core.stretch.trap = Trap(vector, 0, 0)
         return 0
+
+    def _flush(self, instruction: Instruction) -> int:
+        """Flush the line that the operand is in, or let all that was flushed become durable.
+
+        A flush looks its line up as a load does, and begins again after a fault.
+        """
+        core = self._core
+        assert core.nvm is not None
+        if not instruction.names_memory:
+            core.nvm.fence()
+        else:
+            va = instruction.address(core.registers())
+            if not is_canonical(va):
+                core.stretch.trap = Trap(GENERAL_PROTECTION, 0, 0)
+                return 0
+            pa = core.look_up(va, READ)
+            if pa is None:
+                return 0
+            core.nvm.flush(pa)
+        core.finish_by_hand(instruction.length)
+        return 1
 
     def _pass(self) -> int:
         """Run one instruction alone, although it may look like one that must not be translated."""
@@ -207,7 +248,7 @@ class Remedies:
         elif instruction is not None:
             core.stretch.help = PASS, instruction
         elif len(core.peek(core.rip, LONGEST, FETCH)) < LONGEST:
-            core.fetch_behind(core.rip)  # it goes on in a page that is absent
+            core.look_up((core.rip | PAGE_SIZE - 1) + 1, FETCH)  # it goes on in an absent page
         else:
             core.stretch.trap = Trap(INVALID_OPCODE, 0, 0)
 

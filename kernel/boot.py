@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from hw import costs
 from hw.devices import ERRORS, INPUT, OUTPUT, TERMINAL
 from hw.machine import EXACT, FAST, MODEL, SILICON, Machine, MachineConfig
 from hw.memory import PhysicalMemory
+from hw.nvm import Image
 from hw.trace import Trace
 from kernel import turns
 from kernel.abi.errno import E
@@ -20,10 +22,14 @@ from kernel.choose import Chooser
 from kernel.ipc.endpoints import WellKnown
 from kernel.kernel import Kernel, assemble
 from kernel.mm import file_pages
+from kernel.mm.extents import Extents
 from kernel.mm.frames import OWNERS
 from kernel.mm.objects import MemoryObject
 from kernel.mm.replace import CLOCK, Replacement, replacement_of
 from kernel.mm.replace import POLICIES as REPLACEMENTS
+from kernel.nvm.check import SEE
+from kernel.nvm.format import MediumError, Record
+from kernel.nvm.medium import Medium
 from kernel.port import CorePort
 from kernel.sched import POLICIES
 from kernel.sched.round_robin import RoundRobin
@@ -32,6 +38,7 @@ from kernel.servers.devices import NAMES as DEVICES
 from kernel.servers.devices import Devices
 from kernel.servers.files import Files
 from kernel.servers.names import Names
+from kernel.servers.nvm_files import PLACE, NvmFiles, fresh_tree, tree_of
 from kernel.servers.pipes import Pipes
 from kernel.servers.proc import Proc
 from kernel.servers.segs import Segs
@@ -47,6 +54,7 @@ from kernel.task.credentials import Credentials
 from kernel.task.descriptors import Handle
 from kernel.task.process import Process
 from kernel.trap import Traps
+from kernel.vas.persistent import FILES, Persistence
 from kernel.vas.vases import SHARINGS, SYNCS
 from kernel.wait import signals
 
@@ -247,6 +255,46 @@ def boot(
     return kernel
 
 
+def plug_in(kernel: Kernel, image: Image) -> None:
+    """Give the NVM module its image, and make what is on it again.
+
+    After the observers of the run are connected, since this is part of the run.  Raises
+    `MediumError`.
+    """
+    kernel.machine.nvm.image = image
+    medium = Medium(kernel.machine, kernel.memory.frames)
+    persistence = Persistence(kernel.vases, medium)
+    records = medium.mount()
+    persistence.restore(records)
+    kernel.persistence = persistence
+    _serve_files(kernel, next((r for r in records if r.key == FILES), None))
+
+
+def _serve_files(kernel: Kernel, record: Record | None) -> None:
+    """The server of the files in NVM, at /nvm.  Raises `MediumError`."""
+    objects = kernel.memory.objects
+    endpoint = kernel.ipc.create("nvm").id
+
+    def cap_of(number: int, size_bytes: int, inode: int) -> int:
+        assert record is not None
+        made = objects.file(b"")
+        made.node, made.changed, made.size_bytes = (endpoint, inode), True, size_bytes
+        made.extents, made.holds = Extents(list(record.objects[number - 1])), 1
+        kernel.ipc.published[made.id] = made
+        return made.id
+
+    try:
+        now = now_nanoseconds(kernel.tasks.now())
+        server = NvmFiles(tree_of(record.body, cap_of) if record else fresh_tree(now))
+    except (struct.error, KeyError, IndexError) as error:
+        raise MediumError("its files have a form that nobody writes", SEE) from error
+    root, files = kernel.ipc.well_known.root, kernel.ipc.servers["files"]
+    assert isinstance(files, Files)
+    server.tree.above = root.endpoint, root.badge
+    kernel.ipc.attach(server, CorePort(kernel, endpoint))
+    files.mount(PLACE, S_IFDIR | 0o1777, endpoint, ROOT)
+
+
 def serve(kernel: Kernel, server: Server) -> int:
     """A Python server starts; returns its endpoint."""
     endpoint = kernel.ipc.create(server.name).id
@@ -375,6 +423,7 @@ def describe(kernel: Kernel) -> dict[str, Any]:
         "vas_sync": kernel.vases.sync.name,
         "vas_sharing": kernel.vases.sharing.name,
         "swap_mib": config.swap_mib,
+        "nvm_mib": config.nvm_mib,
         "eager": kernel.memory.objects.eager,
         "replace": replacement.policy if replacement else "none",
     }

@@ -30,6 +30,8 @@ def execute(kernel: Kernel, row: SystemCall, thread: Thread, arguments: Register
         result = invoke(kernel, thread, arguments)
     except KernelError as error:
         result = -error.number
+    if kernel.persistence is not None:
+        kernel.persistence.settle()
     thread.call = None
     if result is None:
         return None

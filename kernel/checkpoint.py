@@ -14,6 +14,7 @@ import importlib
 import pickle
 import re
 import struct
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -37,6 +38,7 @@ PLAIN = {
     "hw.machine": "MachineConfig MachineState",
     "hw.memory": "CodeFrames",
     "hw.mmu": "MmuState",
+    "hw.nvm": "NvmState",
     "hw.tlb": "Entry Tlb",
     "hw.trace": "Trace",
     "kernel.abi.message": "Message Reply",
@@ -50,6 +52,7 @@ PLAIN = {
     "kernel.log": "Log",
     "kernel.mm.bounds": "MemoryLimits",
     "kernel.mm.eager": "EagerObjects",
+    "kernel.mm.extents": "Extents Zone",
     "kernel.mm.filler": "Filler",
     "kernel.mm.frames": "Account Frames",
     "kernel.mm.memory": "Memory",
@@ -59,6 +62,8 @@ PLAIN = {
     "kernel.mm.replace": "Replacement",
     "kernel.mm.shootdown": "CoreTlb Shootdown Shootdowns Tag",
     "kernel.mm.space": "AddressSpace",
+    "kernel.nvm.format": "Entry Root",
+    "kernel.nvm.medium": "Medium",
     "kernel.port": "CorePort",
     "kernel.sched.eevdf": "Eevdf Entity",
     "kernel.sched.mlfq": "Mlfq Standing",
@@ -72,6 +77,7 @@ PLAIN = {
     "kernel.servers.discipline": "Discipline",
     "kernel.servers.files": "Files",
     "kernel.servers.names": "Names",
+    "kernel.servers.nvm_files": "NvmFiles",
     "kernel.servers.pipes": "Event Pipe Pipes",
     "kernel.servers.proc": "Proc",
     "kernel.servers.segs": "Segs",
@@ -93,6 +99,7 @@ PLAIN = {
         "AlternateStack Call Process Scheduling Signal SignalAction Surroundings Thread Timer Usage"
     ),
     "kernel.vas.forward": "CopiedTable Forward ForwardView",
+    "kernel.vas.persistent": "Persistence",
     "kernel.vas.records": "Attachment Holdings Ids Segment Vas",
     "kernel.vas.rfc": "CopiedView Follower Rfc",
     "kernel.vas.sharing": "AtAttach AtSwitch",
@@ -155,6 +162,8 @@ def save(kernel: Kernel) -> bytes:
         if seat.loaded is not None:
             machine.cores[seat.id].copy_context(seat.loaded.context)
     used = kernel.memory.frames.used()
+    for pfn in used[bisect_left(used, machine.nvm.first_pfn) :]:
+        machine.nvm.load(pfn)
     memory = machine.memory.bytes
     content = b"".join([memory[pfn * PAGE_SIZE : (pfn + 1) * PAGE_SIZE] for pfn in used])
     kept = Checkpoint(
@@ -258,7 +267,8 @@ def _machine_of(
     kept: Checkpoint, sink: Callable[[bytes], None], source: Callable[[], bytes] | None
 ) -> Machine:
     """A machine as it was saved, with its memory."""
-    frames, config = (kept.config.ram_mib << 20) // PAGE_SIZE, kept.config
+    config = kept.config
+    frames = (config.ram_mib + config.nvm_mib << 20) // PAGE_SIZE
     if len(kept.machine.cores) != config.cpus or len(kept.content) != len(kept.frames) * PAGE_SIZE:
         raise CheckpointError("the checkpoint is damaged: it is of another machine than it says")
     if kept.frames and not 0 <= min(kept.frames) <= max(kept.frames) < frames:

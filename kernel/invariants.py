@@ -42,6 +42,7 @@ def check(kernel: Kernel) -> None:
         *parcels(kernel),
         *vas_invariants.views(kernel),
         *vas_invariants.counts(kernel),
+        *vas_invariants.on_medium(kernel),
     ]
     if wrong:
         raise Panic("; ".join(wrong))
@@ -78,7 +79,9 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
     holders = Counter(range(kernel.machine.first_free_frame))
     holders[kernel.memory.kuser_pfn] += 1
     for made in live_objects(kernel).values():
-        holders.update(made.pages.values())
+        holders.update(made.frames_held())
+    if kernel.persistence is not None:
+        holders.update(kernel.persistence.medium.frames_held())
     for space in live_spaces(kernel):
         holders.update(space.table.used.keys())
     for down in kernel.memory.shootdowns.open.values():
@@ -92,7 +95,7 @@ def frame_counts(kernel: Kernel) -> Iterator[str]:
     for pfn, (count, owner) in enumerate(zip(table.refs, table.owners, strict=True)):
         if (count == 0) != (owner == owners.FREE):
             yield f"frame {pfn:#x} has refcount {count} and is {owners.OWNERS[owner]}"
-    if sorted((*table.free, *used)) != list(range(len(table.refs))):
+    if sorted((*table.free, *table.zone, *used)) != list(range(len(table.refs))):
         yield "the free list is not the list of frames with refcount 0"
 
 
@@ -107,7 +110,8 @@ def paged_out(kernel: Kernel) -> Iterator[str]:
             yield f"page {page:#x} of object {made.id} is in memory and paged out"
         if [m for m in made.family if m is made] != [made]:
             yield f"object {made.id} is not once in its family"
-        for pfn in sorted(set(made.pages.values()) - known if pager else ()):
+        stays = pager is None or made.extents is not None
+        for pfn in () if stays else sorted(set(made.pages.values()) - known):
             yield f"frame {pfn:#x} of object {made.id} could never leave memory"
     for away, count in holds.items():
         if away.holds != count:

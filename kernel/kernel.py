@@ -19,6 +19,7 @@ from kernel.mm.memory import Memory
 from kernel.mm.objects import MemoryObject
 from kernel.sched.policy import Policy
 from kernel.sched.tasks import Tasks
+from kernel.vas.persistent import Persistence
 from kernel.vas.vases import Vases
 from kernel.wait.alarms import Alarms
 from kernel.wait.ready import Readiness
@@ -51,6 +52,8 @@ class Kernel:
     vases: Vases
     ipc: Endpoints
     life: Life
+    persistence: Persistence | None = None
+    """What keeps the NVM module in step, if there is one."""
     taken: int = 0
     """How many traps there have been."""
     unknown: list[int] = field(default_factory=list)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from hw import costs
 from hw.devices import TERMINAL
+from hw.memory import PAGE_MASK, PAGE_SIZE
 from hw.paging import ADDRESS
 from kernel.abi.message import ANYTHING, ProcessInfo, RegionInfo, ThreadInfo
 from kernel.abi.nodes import FILES_DEVICE, Stat
 from kernel.abi.shm import SegmentStatus
 from kernel.ipc import segment_files
 from kernel.mm import file_pages, rmap, truncate
+from kernel.mm.extents import Extents
 from kernel.mm.filler import FILLERS
 from kernel.mm.objects import MemoryObject
 from kernel.mm.regions import LOCKED, STAYS_READ_ONLY, Region
@@ -26,6 +28,7 @@ from kernel.task.credentials import Credentials
 from kernel.task.descriptors import PROCESSES, Handle
 from kernel.task.process import READY, RUNNING, Process, Thread
 from kernel.vas import listing as vas_listing
+from kernel.vas import persistent
 from kernel.vas.attributes import set_attributes
 from kernel.wait import jobs, signals
 
@@ -57,9 +60,13 @@ class CorePort:
 
     # Memory objects ---------------------------------------------------------------------------
 
-    def publish(self, data: bytes, badge: int = 0, *, counted: bool = False) -> int:
+    def publish(
+        self, data: bytes, badge: int = 0, *, counted: bool = False, kept: bool = False
+    ) -> int:
         made = self.kernel.memory.objects.file(data)
         made.node, made.counted = (self.endpoint, badge), counted
+        if kept:
+            made.extents, made.changed = Extents(), True
         made.holds += 1
         self.kernel.ipc.published[made.id] = made
         return made.id
@@ -68,13 +75,34 @@ class CorePort:
         return file_pages.load(self.kernel.ipc.published[cap], offset, size_bytes)
 
     def store(self, cap: int, offset: int, data: bytes) -> None:
+        self._back(cap, offset + len(data))
         file_pages.store(self.kernel.ipc.published[cap], offset, data)
 
     def resize(self, cap: int, size_bytes: int) -> None:
+        self._back(cap, size_bytes)
         truncate.resize(self.kernel.ipc.published[cap], size_bytes)
 
     def punch(self, cap: int, offset: int, end: int) -> None:
         truncate.zero(self.kernel.ipc.published[cap], offset, end)
+        self._back(cap, self.size(cap))
+
+    def _back(self, cap: int, size_bytes: int) -> None:
+        """A file in NVM has frames for all of its pages.  Raises ENOSPC."""
+        made, persistence = self.kernel.ipc.published[cap], self.kernel.persistence
+        if made.extents is not None and persistence is not None:
+            holes = made.extents.holes(0, size_bytes + PAGE_MASK >> 12)
+            if holes:
+                made.grow(persistence.medium.allocate(holes))
+
+    def flush(self, cap: int) -> None:
+        made, nvm = self.kernel.ipc.published[cap], self.kernel.machine.nvm
+        for pfn in made.pages.values():
+            nvm.flush_range(pfn << 12, PAGE_SIZE)
+        nvm.fence()
+
+    def keep_files(self, data: bytes, caps: list[int]) -> None:
+        assert self.kernel.persistence is not None
+        self.kernel.persistence.keep_files(data, [self.kernel.ipc.published[cap] for cap in caps])
 
     def seal(self, cap: int) -> None:
         self.kernel.ipc.published[cap].sealed = True
@@ -91,7 +119,7 @@ class CorePort:
         return self.kernel.ipc.published[cap].size_bytes or 0
 
     def pages(self, cap: int) -> int:
-        return len(self.kernel.ipc.published[cap].pages)
+        return self.kernel.ipc.published[cap].cost() - self.paged_out(cap)
 
     def paged_out(self, cap: int) -> int:
         return len(self.kernel.ipc.published[cap].paged_out)
@@ -204,10 +232,14 @@ class CorePort:
         return segment_files.publish(self.kernel.ipc, segment, (self.endpoint, badge))
 
     def change_segment(self, sid: int, mode: int, user: int, group: int) -> None:
-        set_attributes(self.kernel.vases, self.kernel.vases.segments[sid], mode, user, group)
+        segment = self.kernel.vases.segments[sid]
+        set_attributes(self.kernel.vases, segment, mode, user, group)
+        persistent.changed(self.kernel.persistence, segment)
 
     def delete_segment(self, sid: int, who: tuple[int, int, tuple[int, ...]]) -> None:
+        segment = self.kernel.vases.segment(sid)
         segment_files.delete(self.kernel.ipc, self.kernel.vases, Credentials(*who), sid)
+        persistent.gone(self.kernel.persistence, segment)
 
     def attached(self, pid: int) -> list[int]:
         process = self.kernel.tasks.processes.get(pid)

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from hw import paging
 from hw.paging import A, D, W
 from kernel.kernel import Kernel
-from kernel.mm.frames import SEGMENT
+from kernel.mm import frames
 from kernel.mm.layout import KUSER
 from kernel.mm.objects import MemoryObject
 from kernel.mm.pagetable import span
 from kernel.mm.shown import SLOT_BITS, slots
 from kernel.mm.space import AddressSpace
+from kernel.nvm.format import KINDS, SEGMENT, VAS, Key
 from kernel.vas.forward import CopiedTable
+from kernel.vas.persistent import PERSISTENT, Persistence, key_of
 from kernel.vas.records import WRITE, Named, Segment, Vas
 from kernel.vas.sharing import AtAttach, AtSwitch
 from kernel.vas.tables import ROOT, SharedTable
@@ -179,7 +181,7 @@ def _accounts(kernel: Kernel) -> Iterator[str]:
             elif not (region.segment or region.shared):
                 yield f"VAS {vas.id} has {region}, and its owner does not pay for it"
     for named, made in objects.values():
-        owed[named.user] += len(made.pages) + len(made.paged_out)
+        owed[named.user] += made.cost()
     nameless = _still_mapped(kernel, objects)
     for uid, account in vases.accounts.items():
         theirs = [made for made in nameless if made.account is account]
@@ -200,7 +202,31 @@ def _still_mapped(
     for region in (region for space in spaces for region in space.map):
         made: MemoryObject | None = region.object
         while made is not None:
-            if made.owner == SEGMENT and made.account is not None and made.id not in known:
+            if made.owner == frames.SEGMENT and made.account is not None and made.id not in known:
                 found[made.id] = made
             made = made.source
     return list(found.values())
+
+
+def on_medium(kernel: Kernel) -> Iterator[str]:
+    """The medium has each persistent object as it is, and no other; its pages are in NVM."""
+    persistence = kernel.persistence
+    named = [*kernel.vases.vases.values(), *kernel.vases.segments.values()]
+    kept = {key_of(one): one for one in named if one.mode & PERSISTENT}
+    entries = persistence.medium.entries if persistence is not None else {}
+    for key in sorted(kept.keys() ^ {key for key in entries if key[0] in (SEGMENT, VAS)}):
+        yield f"{KINDS[key[0]]} {key[1]} is persistent, or on the medium, and not both"
+    for key, one in kept.items():
+        if persistence is not None and key in entries:
+            yield from _recorded(persistence, key, one)
+
+
+def _recorded(persistence: Persistence, key: Key, named: Named) -> Iterator[str]:
+    wanted, found = persistence.record(named), persistence.medium.load(key)
+    if wanted != found:
+        yield f"the record of {KINDS[key[0]]} {key[1]} is not what it is now"
+    for made in persistence.objects(named):
+        if made.extents is None:
+            yield f"object {made.id} is persistent, and not in NVM"
+        elif any(made.extents.frame(page) != pfn for page, pfn in made.pages.items()):
+            yield f"object {made.id} has pages elsewhere than its extents say"

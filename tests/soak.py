@@ -41,7 +41,9 @@ from kernel.wait.signals import SIGKILL
 from labs.grading import grade_one
 from labs.lab import all_labs
 from tests.bench import guest
+from tests.kernel.killed import killed_case
 from tests.kernel.leftovers import left_open
+from tests.kernel.powercut import powercut_case
 from tests.kernel.shares import (
     PRE_EMPTIVE,
     PROPORTIONAL,
@@ -546,6 +548,8 @@ SOAKS: dict[str, Soak] = {
     "sched": Soak(sched_case, 60),
     "gradings": Soak(grading_case, 100),
     "growth": Soak(growth_case, 3),
+    "powercut": Soak(powercut_case, 12),
+    "killed": Soak(killed_case, 40),
 }
 
 

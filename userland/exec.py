@@ -26,6 +26,7 @@ from kernel.wait import signals
 from userland.crash import OF_EXCEPTIONS, Crime
 from userland.inputs import Inputs, account_of, add_inputs, inputs_of
 from userland.live import Link, beside_panel, is_possible, narrating, trace_file
+from userland.nvm import Module, add_nvm, module_of, powered
 from userland.programs import built_in, describe, read_program
 from userland.streams import Output, read_in
 
@@ -39,6 +40,7 @@ examples:
   run.py exec --panel threads           see it live, and go back in it
   run.py exec --captions hello          what happens, a sentence for each event
   run.py exec --user root ./a.out       as root; or as any uid
+  run.py exec --nvm disk.nvm:16 persist build   with 16 MiB that outlive the run
 
 The exit status is the program's; 128 + n if signal n ended it.
 """
@@ -78,14 +80,20 @@ class Recording:
 def main(argv: list[str]) -> int:
     """The exec command; returns the exit status of the program."""
     options = _parser().parse_args(argv)
+    with module_of(options, keep=options.pdb) as module:
+        return _run(argv, options, module)
+
+
+def _run(argv: list[str], options: argparse.Namespace, module: Module) -> int:
     config = replace(configuration(options), user=account_of(options.user).credentials)
-    program = read_program(options.program)
-    inputs = inputs_of(options, ENVIRONMENT)
+    config, program = module.fit(config), read_program(options.program)
+    inputs = replace(inputs_of(options, ENVIRONMENT), module=module.state())
     path = b"/bin/" + os.fsencode(Path(options.program).name)
     kernel = boot(config, built_in() | {path: program}, Output("output"), read_in)
     arguments = [os.fsencode(word) for word in (options.program, *options.arguments)]
     wish = wish_of(options, options.program, program, inputs)
-    with observed(kernel, wish) as link:
+    with observed(kernel, wish) as link, powered(module, kernel, link):
+        module.plug_in(kernel)
         try:
             given = list(inputs.environment)
             kernel.life.start_init()
@@ -208,6 +216,7 @@ def machine_options(argv: list[str]) -> argparse.Namespace:
     """Parse the machine's options alone."""
     parser = argparse.ArgumentParser()
     add_machine_options(parser)
+    add_nvm(parser)
     return parser.parse_args(argv)
 
 
@@ -310,4 +319,5 @@ def _parser() -> argparse.ArgumentParser:
     add_inputs(parser)
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
+    add_nvm(parser)
     return parser

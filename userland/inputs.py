@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hw.devices import Size
 from hw.host import UserError, is_terminal
@@ -63,6 +63,8 @@ class Inputs:
     window: Size | None = WINDOW
     """Rows and columns; None: those of the host's window, now and whenever they change."""
     user: int = 1000
+    module: dict[str, object] = field(default_factory=dict)
+    """What is on the NVM module, in a few words."""
 
     def header(self) -> dict[str, object]:
         """What a trace's header says of them.  The sizes of a host's window are records."""
@@ -71,6 +73,7 @@ class Inputs:
             "terminals": list(self.terminals),
             "window": list(self.window) if self.window else HOST_WINDOW,
             "user": self.user,
+            **self.module,
         }
 
 

@@ -22,6 +22,7 @@ from userland.exec import (
     wish_of,
 )
 from userland.inputs import account_of, add_inputs, inputs_of
+from userland.nvm import Module, add_nvm, module_of, powered
 from userland.programs import BIN, built_in, read_program
 from userland.root import read_tree
 from userland.streams import Output, read_in
@@ -45,6 +46,11 @@ ENVIRONMENT = {"PATH": "/bin", "HOME": "/home/user", "USER": "user", "TERM": "du
 def main(argv: list[str]) -> int:
     """The shell command; returns the exit status of the shell."""
     options = _parser().parse_args(argv)
+    with module_of(options, keep=options.pdb) as module:
+        return _run(options, module)
+
+
+def _run(options: argparse.Namespace, module: Module) -> int:
     config = replace(configuration(options), user=account_of(options.user).credentials)
     given = read_tree(options.root) if options.root else []
     programs, path = built_in(), SHELL
@@ -58,12 +64,14 @@ def main(argv: list[str]) -> int:
             f"there is no {BIN / 'sh'}", "build it with `run.py build`, or use --busybox PATH"
         )
     program = programs[path]
-    kernel = boot(config, programs, Output("output"), read_in, given)
+    kernel = boot(module.fit(config), programs, Output("output"), read_in, given)
     command = [] if options.command is None else ["-c", options.command]
     words = [b"sh", *map(os.fsencode, [*command, *options.arguments])]
     typed = options.command is None and not options.arguments
     inputs = inputs_of(options, ENVIRONMENT, follow=typed)
-    with observed(kernel, wish_of(options, "sh", program, inputs)) as link:
+    wish = wish_of(options, "sh", program, replace(inputs, module=module.state()))
+    with observed(kernel, wish) as link, powered(module, kernel, link):
+        module.plug_in(kernel)
         try:
             given_variables = list(inputs.environment)
             kernel.life.start_init()
@@ -105,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add_inputs(parser)
     parser.add_argument("--pdb", action="store_true", help="debug a crash of the kernel itself")
     add_machine_options(parser)
+    add_nvm(parser)
     parser.add_argument("-c", dest="command", metavar="COMMAND", help="only run this command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="a script and its arguments")
     return parser

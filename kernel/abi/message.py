@@ -293,12 +293,21 @@ class Port(Protocol):
 
     # Memory objects
 
-    def publish(self, data: bytes, badge: int = 0, *, counted: bool = False) -> int:
+    def publish(
+        self, data: bytes, badge: int = 0, *, counted: bool = False, kept: bool = False
+    ) -> int:
         """Make a memory object with this content; returns its capability id.
 
         `badge` names the node that it belongs to, for /proc/PID/maps.  `counted`: the node gets a
-        message `mapped` or `unmapped` for each region that comes or goes.
+        message `mapped` or `unmapped` for each region that comes or goes.  `kept`: its pages are in
+        NVM.
         """
+
+    def flush(self, cap: int) -> None:
+        """What an object in NVM holds is durable when this returns."""
+
+    def keep_files(self, data: bytes, caps: list[int]) -> None:
+        """The medium has this of the files in NVM, and these objects.  Raises ENOSPC."""
 
     def load(self, cap: int, offset: int, size_bytes: int) -> bytes:
         """Bytes of a published object, none behind its end."""

@@ -196,6 +196,11 @@ class Endpoints:
         endpoint = self.endpoints.get(handle.endpoint)
         return endpoint is not None and endpoint.server != ""
 
+    def is_of(self, handle: Handle, name: str) -> bool:
+        """Is this server of ours behind it?"""
+        endpoint = self.endpoints.get(handle.endpoint)
+        return endpoint is not None and endpoint.server == name
+
     def node(self, endpoint: int, badge: int) -> Handle:
         """A passing reference to a server's node, which is not closed."""
         return Handle(endpoint, badge)

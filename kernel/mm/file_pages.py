@@ -28,6 +28,8 @@ def _peek(file: MemoryObject, offset: int, size_bytes: int) -> bytes:
     """Bytes of one page, wherever it is."""
     page, pager = offset >> 12, file.objects.pager
     pfn = file.pages.get(page)
+    if pfn is None and file.extents is not None:
+        pfn = file.frame_to_read(page)
     if pfn is None and page in file.paged_out:
         assert pager is not None
         return pager.content(file, page)[offset & PAGE_MASK :][:size_bytes]

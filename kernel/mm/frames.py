@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hw import costs, trace
 from hw.machine import Machine
 from kernel.abi.errno import E, KernelError, Panic
+from kernel.mm.extents import Zone
 
 FREE, MACHINE, TABLE, ANONYMOUS, FILE, SEGMENT, KERNEL = range(7)
 OWNERS = ("free", "machine", "page table", "anonymous", "file", "segment", "kernel")
@@ -50,12 +51,15 @@ class Frames:
     free: list[int] = field(init=False)
     fresh: bytearray = field(init=False)
     """1 for a frame that was never handed out: memory starts as zeroes."""
+    zone: Zone = field(init=False)  # the frames of NVM, which `kernel.nvm` alone gives out
 
     def __post_init__(self) -> None:
         count, first = self.machine.memory.frames, self.machine.first_free_frame
+        dram = self.machine.nvm.first_pfn
+        self.zone = Zone(dram, [(dram, count - dram)] if count > dram else [])
         self.refs = [1] * first + [0] * (count - first)
         self.owners = bytearray([MACHINE]) * first + bytearray([FREE]) * (count - first)
-        self.free = list(range(count - 1, first - 1, -1))
+        self.free = list(range(dram - 1, first - 1, -1))
         self.fresh = bytearray([1]) * count
 
     def allocate(self, owner: int, *, zero: bool = True) -> int:
@@ -102,7 +106,7 @@ class Frames:
         self.refs[pfn] = count - 1
         if count == 1:
             self.owners[pfn] = FREE
-            self.free.append(pfn)
+            (self.free if pfn < self.zone.first else self.zone.waiting).append(pfn)
         if self.machine.trace:
             self.machine.trace.emit(FRAME, pfn, count, count - 1, owner, self.owners[pfn])
 

@@ -12,11 +12,13 @@ class.  Its kinds differ in how they are named, who may open them, and when they
     shm          zeroes           a key and an id in `shm`   its mode      removal, then regions
     VAS segment  zeroes           a name and an id in `vas`, its mode      its deletion, then
                                   a path in `segs`                         regions
+    in NVM       the NVM module   as one of those above      as that       its deletion, only
 
 "Names, opens, regions" means with the last one of all these; fork gives a region to a child.
 Shared anonymous memory, a memfd and System V shared memory are files without content, as on Linux.
 Each has the size that its maker gave it.  Memory in a VAS is anonymous, and its regions die with
 the VAS, not with a process.  process_vm_readv(2) has no row: it copies, and shares nothing.
+What is in NVM has frames there for all of its pages, from the start (`extents`, `kernel.nvm`).
 
 Copy-on-write: fork gives the child a second object that holds the same frames.  A frame with more
 than one reference is shared, and the first who stores to it gets a copy.  All such objects are one
@@ -30,8 +32,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from hw import costs
-from hw.memory import PAGE_SIZE
+from hw.memory import PAGE_SHIFT, PAGE_SIZE
+from kernel.abi.errno import E, KernelError
 from kernel.mm import frames as owner_tags
+from kernel.mm.extents import Extents, Run
 from kernel.mm.frames import Account, Frames
 
 
@@ -88,6 +92,8 @@ class MemoryObject:
     """The server hears of each region that comes and goes: its lifetime depends on them."""
     locked: bool = False
     """No page leaves memory, whoever maps it."""
+    extents: Extents | None = None
+    """Where the pages are in NVM.  `pages` has those that were used since the machine booted."""
     sealed: bool = False
     """No new mapping may be stored to, and no hole be made: the server has sealed the file."""
 
@@ -146,7 +152,7 @@ class MemoryObject:
 
     def has(self, page: int) -> bool:
         """True if the page is the object's own, in memory or not."""
-        return page in self.pages or page in self.paged_out
+        return page in self.pages or page in (self.extents or self.paged_out)
 
     def reaches(self, page: int) -> bool:
         """False for a page that lies wholly behind the end of the file it would come from."""
@@ -156,6 +162,8 @@ class MemoryObject:
 
     def _fill(self, page: int) -> int:
         """A new frame with the first content: zeroes, where there is no `data`."""
+        if self.extents is not None:
+            return self._bring(page)
         content = self.data[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
         frames = self.objects.frames
         self._admit()
@@ -181,6 +189,38 @@ class MemoryObject:
             away.holds += 1
         return self._relative(dict(self.pages), dict(self.paged_out))
 
+    def move_to(self, runs: list[Run]) -> list[int]:
+        """Let these frames in NVM have the pages from now on, with what the pages hold.
+
+        Returns the frames that had them.  Nobody may map the object meanwhile.
+        """
+        memory, extents = self.objects.frames.machine.memory, Extents(runs)
+        for page in [*self.pages, *self.paged_out] if self.extents is None else ():
+            self.objects.reserve(1)
+            pfn = extents.frame(page)
+            assert pfn is not None
+            memory.copy_frame(self.frame_to_read(page), pfn)
+            self.objects.frames.machine.nvm.flush_range(pfn << PAGE_SHIFT, PAGE_SIZE)
+        cost, old = self.cost(), self.frames_held()
+        self.pages, self.extents = {}, extents
+        self._charge(self.cost() - cost)
+        return old
+
+    def leave_nvm(self, pages: dict[int, int]) -> list[int]:
+        """Have these frames instead of those in NVM, which are returned."""
+        cost, old = self.cost(), self.frames_held()
+        self.pages, self.extents = {}, None
+        for page, pfn in pages.items():
+            self._put(page, pfn)
+        self._charge(self.cost() - cost)
+        return old
+
+    def grow(self, runs: list[Run]) -> None:
+        """More pages have frames in NVM."""
+        self.extents = self.extents or Extents()
+        self.extents.add(runs)
+        self._charge(sum(count for _, _, count in runs))
+
     def carve(self, first_page: int, pages: int) -> MemoryObject:
         """A second object that takes a range of pages over: what mremap makes of private memory.
         The pages keep their numbers."""
@@ -188,6 +228,8 @@ class MemoryObject:
         away = _within(self.paged_out, first_page, pages)
         carved = self._relative(taken, {page: self.paged_out.pop(page) for page in away})
         carved.account = self.account
+        if self.extents is not None:
+            carved.extents = Extents(self.extents.cut(first_page, pages))
         return carved
 
     def twin(self) -> MemoryObject:
@@ -228,7 +270,7 @@ class MemoryObject:
 
     def copy_into(self, other: MemoryObject) -> None:
         """Give `other` a copy of every page.  Raises ENOMEM, perhaps half-way."""
-        for page in (*self.pages, *self.paged_out):
+        for page in self.own_pages():
             self.objects.reserve(2)
             other._admit()
             other._put(page, self.objects.frames.copy(self.frame_to_read(page), other.owner))
@@ -242,6 +284,8 @@ class MemoryObject:
         for page in away:
             self._pager.let_go(self.paged_out.pop(page))
         gone = [self.pages.pop(page) for page in _within(self.pages, first_page, pages)]
+        if self.extents is not None:
+            gone = list(Extents(self.extents.cut(first_page, pages)).frames())
         self._charge(-len(gone) - len(away))
         return gone
 
@@ -250,7 +294,7 @@ class MemoryObject:
         self.holds -= 1
         if self.holds:
             return []
-        gone = list(self.pages.values())
+        gone = self.frames_held()
         self._charge(-len(gone) - len(self.paged_out))
         self.pages.clear()
         for away in self.paged_out.values():
@@ -286,10 +330,32 @@ class MemoryObject:
 
     def pay_from(self, account: Account) -> None:
         """From now on `account` pays for every page of the object."""
-        count = len(self.pages) + len(self.paged_out)
+        count = self.cost()
         self._charge(-count)
         self.account = account
         self._charge(count)
+
+    def _bring(self, page: int) -> int:
+        """The frame in NVM that has had the page all the time."""
+        pfn = self.extents.frame(page) if self.extents is not None else None
+        if pfn is None:
+            raise KernelError(E.NOMEM)
+        self.objects.frames.machine.nvm.load(pfn)
+        self.pages[page] = pfn
+        return pfn
+
+    def frames_held(self) -> list[int]:
+        """Every frame that the object holds."""
+        return list(self.pages.values() if self.extents is None else self.extents.frames())
+
+    def own_pages(self) -> list[int]:
+        """Every page that is the object's own."""
+        return list(self.extents.pages() if self.extents else (*self.pages, *self.paged_out))
+
+    def cost(self) -> int:
+        """For how many pages its account pays."""
+        own = self.pages if self.extents is None else self.extents
+        return len(own) + len(self.paged_out)
 
     def _admit(self) -> None:
         if self.account is not None:

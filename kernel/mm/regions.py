@@ -38,6 +38,9 @@ class Owner(Protocol):
     def extend(self, region: Region, end: int) -> None:
         """Let a region reach up to `end`.  Raises EPERM, EFAULT, ENOMEM."""
 
+    def dropped(self, region: Region) -> None:
+        """Private pages of a region were forgotten."""
+
     def show(self, region: Region, page: int, *, write: bool) -> None:
         """Put the frame that the region shows at `page` into the tables."""
 

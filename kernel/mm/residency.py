@@ -42,6 +42,8 @@ def drop(space: AddressSpace, start: int, end: int) -> None:
         if not region.shared:
             pfns = region.object.discard(region.object_page(first), last - first >> 12)
         owner.invalidate(owner.table.clear_range(first, last), pfns)
+        if pfns:
+            owner.dropped(region)
 
 
 def punch(space: AddressSpace, start: int, end: int) -> None:
@@ -60,6 +62,21 @@ def punch(space: AddressSpace, start: int, end: int) -> None:
         first, last = max(start, region.start), min(end, region.end)
         page = region.object_page(first)
         truncate.punch(region.object, page, page + (last - first >> 12))
+
+
+def write_back(regions: list[Region], start: int, end: int) -> None:
+    """What these regions show of NVM in a range is durable when this returns."""
+    nvm = None
+    for region in regions:
+        made, first, last = region.object, max(start, region.start), min(end, region.end)
+        if made.extents is not None:
+            nvm = made.objects.frames.machine.nvm
+            wanted = range(region.object_page(first), region.object_page(last))
+            for page in wanted if len(wanted) < len(made.pages) else list(made.pages):
+                if page in wanted and page in made.pages:
+                    nvm.flush_range(made.pages[page] << 12, PAGE_SIZE)
+    if nvm is not None:
+        nvm.fence()
 
 
 def is_resident(space: AddressSpace, region: Region, va: int) -> bool:

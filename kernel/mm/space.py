@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from hw import costs, trace
 from hw.memory import PAGE_SIZE
@@ -53,6 +54,13 @@ REGION = trace.declare(
     "A region is now like this; prot 255: it is gone.",
 )
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
+
+
+class Backer(Protocol):
+    """Who gives what is mapped in a space its frames in NVM, from the start."""
+
+    def back(self, region: Region, end: int) -> None:
+        """The region is about to be there, up to `end`.  Raises ENOMEM, EOPNOTSUPP."""
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +111,8 @@ class AddressSpace(Shown):
     barriers: int = 0
     """membarrier: the commands that the process has registered for."""
     limits: MemoryLimits = field(default_factory=MemoryLimits)
+    backer: Backer | None = None
+    """The space of a persistent VAS has one."""
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.frames)
@@ -147,6 +157,8 @@ class AddressSpace(Shown):
             raise KernelError(E.NOMEM)
         if self.views:
             self.claim(region.start, region.end, region)
+        if self.backer is not None:
+            self.backer.back(region, region.end)
         self.map.add(region)
         region.space = self
         region.object.holds += 1
@@ -172,6 +184,13 @@ class AddressSpace(Shown):
                 for va in range(max(start, region.start), min(end, region.end), PAGE_SIZE):
                     if not (self.table.lookup(va) & P or region.is_past_end(va)):
                         self.show(region, va, write=False)
+
+    def dropped(self, region: Region) -> None:
+        """Private pages were forgotten: those in NVM have frames always, so they get others."""
+        if self.backer is not None:
+            self.backer.back(region, region.end)
+            self.objects.changes += 1
+            self.changed = self.objects.changes
 
     def place(self, size_bytes: int, wish: int = 0) -> int:
         """A free range for `size_bytes`, at `wish` if that is possible.  Raises ENOMEM."""
@@ -332,6 +351,8 @@ class AddressSpace(Shown):
         self._refuse_sealed(region.start, region.end)
         if self.views:
             self.claim(region.end, end, region)
+        if self.backer is not None:
+            self.backer.back(region, end)
         start, region.end = region.end, end
         self._changed(region)
         self._appear(start, end)

@@ -27,7 +27,7 @@ def _cut(memory_object: MemoryObject, first: int) -> None:
     """Forget every page from `first` on; private copies of them go too, as on Linux."""
     for copy in memory_object.copies:
         _cut(copy, first - copy.source_page)
-    own = (*memory_object.pages, *memory_object.paged_out)
+    own = memory_object.own_pages()
     _forget(memory_object, [page for page in own if page >= first])
 
 
@@ -37,7 +37,7 @@ def punch(memory_object: MemoryObject, first: int, end: int) -> None:
     stop = min(stop, len(data))
     if start < stop:
         memory_object.data = data[:start] + bytes(stop - start) + data[stop:]
-    own = (*memory_object.pages, *memory_object.paged_out)
+    own = memory_object.own_pages()
     _forget(memory_object, [page for page in own if first <= page < end])
 
 

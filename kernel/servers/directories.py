@@ -11,7 +11,7 @@ from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Port, Reply
 from kernel.abi.nodes import S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, WRITE
 from kernel.servers.pipes import Pipe
-from kernel.servers.tree import ROOT, Inode, Place, Tree, check, permissions
+from kernel.servers.tree import ROOT, Inode, Moved, Place, Tree, check, permissions
 
 READ_END, WRITE_END = 1 << 40, 1 << 41
 NUMBER = READ_END - 1
@@ -128,10 +128,14 @@ class Directories:
         stem = path.rstrip(b"/")
         head, slash, name = stem.rpartition(b"/")
         above = head + slash or (b"/" if path.startswith(b"/") else b"")
-        place = self.tree.walk(message.badge & NUMBER, above, message)
+        last = (name or b".") + path[len(stem) :]
+        try:
+            place = self.tree.walk(message.badge & NUMBER, above, message)
+        except Moved as away:
+            raise Moved(away.place, away.rest.rstrip(b"/") + b"/" + last) from away
         directory = place.existing()
         self.tree.may_search(directory, message)
-        return Reply(words=(directory.number,), data=(name or b".") + path[len(stem) :])
+        return Reply(words=(directory.number,), data=last)
 
     def _rename(self, message: Message, port: Port) -> Reply:
         number, flags = message.words

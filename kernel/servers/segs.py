@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from kernel.abi.errno import E, KernelError
 from kernel.abi.message import Message, Port, Reply, fitting
-from kernel.abi.nodes import O_CREAT, S_IFREG, WRITE, Stat
+from kernel.abi.nodes import O_CREAT, PERMISSIONS, S_IFREG, WRITE, Stat
 from kernel.servers.generated import DIRECTORY, Generated
 
 ROOT = 0
@@ -113,9 +113,9 @@ class Segs(Generated):
             case "unlink":
                 return self._unlink(row, message, port)
             case "open":
-                return self._open(badge, message, S_IFREG | row["mode"], port)
+                return self._open(badge, message, S_IFREG | row["mode"] & PERMISSIONS, port)
             case "access":
-                self._check(badge, row["mode"], message.words[0], message, port)
+                self._check(badge, row["mode"] & PERMISSIONS, message.words[0], message, port)
                 return Reply()
         return Generated._answer(self, badge, message, port)
 
@@ -145,7 +145,7 @@ class Segs(Generated):
 
     def _status(self, badge: int, row: dict[str, Any], port: Port) -> Stat:
         """It has no times: each is that of the question."""
-        return self._stat(badge, S_IFREG | row["mode"], port)._replace(
+        return self._stat(badge, S_IFREG | row["mode"] & PERMISSIONS, port)._replace(
             size_bytes=row["end"] - row["start"], blocks=row["resident"] * BLOCKS_PER_PAGE
         )
 
@@ -173,7 +173,7 @@ class Segs(Generated):
     def _truncate(self, badge: int, row: dict[str, Any], message: Message, port: Port) -> Reply:
         """Raises EPERM for any size but the one that it has."""
         if message.data.partition(b"\0")[0]:
-            self._check(badge, row["mode"], WRITE, message, port)
+            self._check(badge, row["mode"] & PERMISSIONS, WRITE, message, port)
         if message.words[0] != row["end"] - row["start"]:
             raise KernelError(E.PERM)
         return Reply()

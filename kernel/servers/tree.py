@@ -125,6 +125,8 @@ class Tree:
     inodes: dict[int, Inode] = field(default_factory=dict)
     made: int = 0
     born: int = 0
+    above: tuple[int, int] | None = None
+    """Where ".." leads from the root of a tree that is mounted in another: endpoint and badge."""
 
     def __post_init__(self) -> None:
         if not self.inodes:
@@ -187,6 +189,8 @@ class Tree:
                 parent, name = node, b"."
                 continue
             self.may_search(node, who)
+            if name == b".." and node.number == ROOT and self.above is not None:
+                raise Moved(self.above, _rest(todo, slash) or b".")
             if name == b"..":
                 node = self[node.parent]
             parent = node

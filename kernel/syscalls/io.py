@@ -237,9 +237,13 @@ def ioctl(k: Kernel, t: Thread, fd: Fd, request: Flags, arg: Ptr) -> int:
 
 @syscall(74, owner="files")
 def fsync(k: Kernel, t: Thread, fd: Fd) -> int:
-    """Files are in memory: there is nothing to wait for.  EBADF; EINVAL: a stream."""
-    if not t.descriptors.get(fd).seekable:
+    """A file in NVM is durable when this returns; others are in memory, and there is nothing to
+    wait for.  EBADF; EINVAL: a stream; ENOSPC: the NVM module is full."""
+    handle = t.descriptors.get(fd)
+    if not handle.seekable:
         raise KernelError(E.INVAL)
+    if k.ipc.is_of(handle, "nvm"):
+        k.ipc.call(t, handle, "sync")
     return 0
 
 

@@ -24,7 +24,7 @@ MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_TYPE = 1, 2, 3, 0xF
 MAP_FIXED, MAP_ANONYMOUS, MAP_GROWSDOWN = 0x10, 0x20, 0x100
 MAP_DENYWRITE, MAP_EXECUTABLE, MAP_LOCKED, MAP_NORESERVE = 0x800, 0x1000, 0x2000, 0x4000
 MAP_POPULATE, MAP_NONBLOCK, MAP_STACK, MAP_HUGETLB = 0x8000, 0x10000, 0x20000, 0x40000
-MAP_FIXED_NOREPLACE = 0x100000
+MAP_SYNC, MAP_FIXED_NOREPLACE = 0x80000, 0x100000
 MAP_32BIT, MAP_ABOVE4G, MAP_HUGE_SIZES = 0x40, 0x80, 0x7C000000
 _PLACES = MAP_FIXED | MAP_32BIT | MAP_ABOVE4G | MAP_GROWSDOWN | MAP_STACK
 _PAGES = MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_HUGETLB | MAP_HUGE_SIZES
@@ -62,9 +62,9 @@ def mmap(
     EEXIST: MAP_FIXED_NOREPLACE, or a file of /segs, which has one place, and something is there or
     in an attached view; EINVAL: such a file elsewhere or past its end; EBADF; EACCES: the
     file is not open for that; ENODEV: it cannot be mapped; EOVERFLOW: past every file; EOPNOTSUPP:
-    unknown flags and MAP_SHARED_VALIDATE; EFAULT: MAP_FIXED and an attached view shows something
-    else there; EACCES: inside a VAS that is attached for reading; EPERM: a segment is there, or
-    stores to a sealed file.
+    unknown flags and MAP_SHARED_VALIDATE, or MAP_SYNC for a file that is not in NVM; EFAULT:
+    MAP_FIXED and an attached view shows something else there; EACCES: inside a VAS that is attached
+    for reading; EPERM: a segment is there, or stores to a sealed file.
     """
     anonymous = flags & MAP_ANONYMOUS
     if offset & PAGE_MASK:
@@ -90,11 +90,17 @@ def show(t: Thread, region: Region, flags: int) -> int:
 
     Raises ENOMEM, EAGAIN and EPERM past a limit, and as mmap where a view shows something there.
     """
-    _admit(t, region, flags)
-    if flags & MAP_FIXED:
-        t.space.claim(region.start, region.end)
-        t.space.unmap(region.start, region.end)
-    t.space.map_region(region)
+    try:
+        _admit(t, region, flags)
+        if flags & MAP_FIXED:
+            t.space.claim(region.start, region.end)
+            t.space.unmap(region.start, region.end)
+        t.space.map_region(region)
+    except KernelError:
+        if not region.object.holds:  # nobody else knows the object, and it holds its source
+            region.object.holds = 1
+            t.space.shootdowns.release(region.object.drop())
+        raise
     _make_resident(t.space, region, flags)
     return region.start
 
@@ -122,7 +128,7 @@ def is_free(t: Thread, start: int, end: int) -> bool:
 def _check_kind(flags: int) -> None:
     kind, anonymous = flags & MAP_TYPE, flags & MAP_ANONYMOUS
     if kind == MAP_SHARED_VALIDATE and not anonymous:
-        if flags & 0xFFFF_FFFF & ~KNOWN_BY_VALIDATE:
+        if flags & 0xFFFF_FFFF & ~(KNOWN_BY_VALIDATE | MAP_SYNC):
             raise KernelError(E.OPNOTSUPP)
     elif kind not in (MAP_SHARED, MAP_PRIVATE):
         raise KernelError(E.INVAL)
@@ -134,6 +140,9 @@ def _of_file(k: Kernel, t: Thread, wanted: _Wanted, fd: int, offset: int) -> Reg
     """A region that shows a file.  Raises EACCES, ENODEV; EINVAL: huge pages; EPERM: it is
     sealed."""
     handle, start, end, prot = t.descriptors.get(fd), wanted.start, wanted.end, wanted.prot
+    in_step = wanted.flags & MAP_SYNC and wanted.flags & MAP_TYPE == MAP_SHARED_VALIDATE
+    if in_step and not k.ipc.is_of(handle, "nvm"):
+        raise KernelError(E.OPNOTSUPP)
     mode = handle.flags & O_ACCMODE
     if mode == O_WRONLY or (not wanted.private and prot & PROT_WRITE and mode != O_RDWR):
         raise KernelError(E.ACCES)

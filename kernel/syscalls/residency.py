@@ -96,8 +96,9 @@ def _advise(space: AddressSpace, start: int, end: int, advice: int) -> None:
 
 @syscall(26)
 def msync(k: Kernel, t: Thread, addr: Ptr, length: Size, flags: Int) -> int:
-    """Write back files, which are memory here: nothing to do.  EINVAL: unaligned or wrong flags;
-    EBUSY: MS_INVALIDATE and a locked page; ENOMEM: the range has holes."""
+    """Make what is in NVM durable (MS_SYNC); other files are memory here, and have nowhere to go.
+    EINVAL: unaligned or wrong flags; EBUSY: MS_INVALIDATE and a locked page; ENOMEM: the range has
+    holes."""
     known, both = MS_ASYNC | MS_INVALIDATE | MS_SYNC, MS_ASYNC | MS_SYNC
     if flags & ~known or addr & PAGE_MASK or flags & both == both:
         raise KernelError(E.INVAL)
@@ -105,6 +106,8 @@ def msync(k: Kernel, t: Thread, addr: Ptr, length: Size, flags: Int) -> int:
     regions = t.space.map.overlapping(addr, end)
     if flags & MS_INVALIDATE and any(region.flags & LOCKED for region in regions):
         raise KernelError(E.BUSY)
+    if flags & MS_SYNC:
+        residency.write_back(regions, addr, end)
     if not covers(regions, addr, end):
         raise KernelError(E.NOMEM)
     return 0

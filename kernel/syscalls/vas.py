@@ -2,8 +2,8 @@
 
 1332 to 1347 are the RFC's: 1000 + its numbers.  From 1350 on there are calls that SpaceJMP has
 besides, and a gate per VAS, after lwC.  The kernel masks `type` with O_ACCMODE (3), which
-leaves an access mode of open(2), and `mode` with 0666.  A name has 0 to 255 bytes.  vid 0 is the
-process's own space.
+leaves an access mode of open(2), and `mode` with 0666 and VAS_PERSISTENT (0x10000).  A name has 0
+to 255 bytes.  vid 0 is the process's own space.
 `struct vas_attr { u32 mode, user, group; }` serves both kinds.
 """
 
@@ -18,10 +18,12 @@ from kernel.kernel import Kernel
 from kernel.mm.shootdown import TAG_KEPT, TAG_NONE
 from kernel.syscalls.table import Flags, Int, Path, Pid, Ptr, syscall
 from kernel.syscalls.vas_notes import NOTES as NOTES  # the manual prints them
+from kernel.task.credentials import Credentials
 from kernel.task.process import Thread
-from kernel.vas import gate
+from kernel.vas import gate, persistent
 from kernel.vas.attributes import set_attributes
-from kernel.vas.records import TYPES, Named
+from kernel.vas.persistent import PERSISTENT
+from kernel.vas.records import MODE_MASK, TYPES, Named
 from kernel.wait import signals
 
 MAX_NAME_BYTES = 255
@@ -73,7 +75,13 @@ def _set(k: Kernel, t: Thread, named: Named, at: int) -> int:
         foreign = group != named.group and group not in (who.gid, *who.groups)
         if who.uid != named.user or user != named.user or foreign:
             raise KernelError(E.ACCES)
+    old = named.mode & MODE_MASK, named.user, named.group
     set_attributes(k.vases, named, mode, user, group)
+    try:
+        persistent.follow(k.persistence, named, wanted=bool(mode & PERSISTENT))
+    except KernelError:
+        set_attributes(k.vases, named, *old)
+        raise
     return 0
 
 
@@ -84,9 +92,17 @@ def _set(k: Kernel, t: Thread, named: Named, at: int) -> int:
 def vas_create(k: Kernel, t: Thread, name: Path, mode: Flags) -> int:
     """Make a virtual address space; returns its id.  It lives until it is deleted.
 
-    EINVAL: no name, or too long; EFAULT; EEXIST; ENOMEM, also past the owner's limit.
+    EINVAL: no name, or too long; EFAULT; EEXIST; ENOMEM, also past the owner's limit.  With
+    VAS_PERSISTENT in `mode` ENODEV: there is no NVM module; ENOSPC: no room in it.
     """
-    return k.vases.create(t.process.credentials, _name(t, name), mode).id
+    made = k.vases.create(t.process.credentials, _name(t, name), mode)
+    try:
+        persistent.follow(k.persistence, made, wanted=bool(mode & PERSISTENT))
+    except KernelError:
+        made.mode |= 0o200
+        k.vases.delete(Credentials(), made.id)
+        raise
+    return made.id
 
 
 @syscall(1333)
@@ -95,7 +111,9 @@ def vas_delete(k: Kernel, t: Thread, vid: Int) -> int:
 
     EINVAL: there is none; EBUSY: attached; EACCES: needs write.
     """
+    vas = k.vases.vas(vid)
     k.vases.delete(t.process.credentials, vid)
+    persistent.gone(k.persistence, vas)
     return 0
 
 
@@ -170,7 +188,8 @@ def vas_setattr(k: Kernel, t: Thread, vid: Int, attr: Ptr) -> int:
     """Set mode, owner and group of a VAS; its owner pays for it.
 
     EINVAL; EFAULT; EACCES: neither owner nor root; or an owner that sets another owner, or a group
-    that is not its own.
+    that is not its own.  VAS_PERSISTENT comes or goes: EBUSY: attached; ENODEV; ENOSPC; ENOMEM;
+    EOPNOTSUPP: files, a stack, or segments that are not persistent are mapped in it.
     """
     return _set(k, t, k.vases.vas(vid), attr)
 
@@ -180,10 +199,17 @@ def vas_seg_create(k: Kernel, t: Thread, name: Path, start: Ptr, end: Ptr, mode:
     """Make a segment, memory that is at `start`..`end` wherever it is attached; returns its id.
 
     EINVAL: name, or bounds unaligned or empty; EFAULT: bad pointer, or bounds outside user memory;
-    EEXIST; ENOMEM.
+    EEXIST; ENOMEM; with VAS_PERSISTENT in `mode` ENODEV and ENOSPC, as vas_create.
     """
     who = t.process.credentials
-    return k.vases.make_segment(who, _name(t, name), start, end, mode).id
+    made = k.vases.make_segment(who, _name(t, name), start, end, mode)
+    try:
+        persistent.follow(k.persistence, made, wanted=bool(mode & PERSISTENT))
+    except KernelError:
+        made.mode |= 0o200
+        k.vases.delete_segment(Credentials(), made.id)
+        raise
+    return made.id
 
 
 @syscall(1342)
@@ -192,7 +218,9 @@ def vas_seg_delete(k: Kernel, t: Thread, sid: Int) -> int:
 
     A mapping of /segs/NAME keeps the memory, without a name, until it goes.
     """
+    segment = k.vases.segment(sid)
     segment_files.delete(k.ipc, k.vases, t.process.credentials, sid)
+    persistent.gone(k.persistence, segment)
     return 0
 
 
@@ -207,9 +235,13 @@ def vas_seg_attach(k: Kernel, t: Thread, vid: Int, sid: Int, type: Int) -> int:
     """Show a segment in a VAS, or with vid 0 in the process's own space.
 
     EINVAL; EACCES: lacks `type` on the segment or write on the VAS; EBUSY: the VAS is attached, or
-    the sharing rule; EFAULT: something is there already; ENOMEM.  Attached already: 0.
+    the sharing rule; EFAULT: something is there already; ENOMEM; EOPNOTSUPP: the VAS is persistent
+    and the segment is not.  Attached already: 0.
     """
-    k.vases.attach_segment(t.process, vid, sid, kind_of(type))
+    kind = kind_of(type)
+    if vid and k.persistence is not None:
+        k.persistence.check_link(k.vases.vas(vid), k.vases.segment(sid))
+    k.vases.attach_segment(t.process, vid, sid, kind)
     return 0
 
 
@@ -228,7 +260,7 @@ def vas_seg_getattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
 
 @syscall(1347)
 def vas_seg_setattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
-    """Set mode, owner and group of a segment.  EINVAL; EFAULT; EACCES, as vas_setattr."""
+    """Set mode, owner and group of a segment; see vas_setattr.  EINVAL; EFAULT; EACCES."""
     return _set(k, t, k.vases.segment(sid), attr)
 
 
@@ -261,6 +293,7 @@ def vas_ctl(k: Kernel, t: Thread, vid: Int, command: Int, value: Int) -> int:
     if command != VAS_CTL_TAG or not TAG_NONE <= value <= TAG_KEPT:
         raise KernelError(E.INVAL)
     vas.tagging = value
+    persistent.changed(k.persistence, vas)
     k.machine.charge(costs.TABLE_LOOKUP, len(vas.attachments))
     for attachment in vas.attachments.values():
         attachment.view.tagging = value
@@ -290,6 +323,7 @@ def vas_seg_ctl(k: Kernel, t: Thread, sid: Int, command: Int, value: Int) -> int
     if segment.attached:
         raise KernelError(E.BUSY)
     segment.lockable = bool(value)
+    persistent.changed(k.persistence, segment)
     return 0
 
 
@@ -321,4 +355,5 @@ def vas_entry(k: Kernel, t: Thread, vid: Int, entry: Ptr) -> int:
     VAS is attached for reading, or `entry` is not in private memory that was mapped inside.
     """
     gate.register(k.vases, t.process, vid, entry)
+    persistent.changed(k.persistence, k.vases.vas(vid))
     return 0

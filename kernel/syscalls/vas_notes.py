@@ -182,6 +182,32 @@ NOTES: dict[str, tuple[str, ...]] = {
         "half-changed. When a thread dies behind a gate, the kernel marks the futexes that its "
         "robust list names. What a gate takes in time, or leaves in vector registers, is seen.",
     ),
+    "What outlives the power (run.py exec --nvm FILE[:MIB])": (
+        "VAS_PERSISTENT (0x10000) in the mode of vas_create, vas_seg_create or setattr makes a VAS "
+        "or a segment persistent: its memory is in the NVM module, and its name, id, rights, "
+        "layout and contents are there after a reboot on the same file. setattr without the bit "
+        "brings it back to DRAM. Both ways need that nothing has it attached. What is attached, "
+        "locked or inside is not kept.",
+        "Changes of names, rights and layout are durable when the call returns, each whole or not "
+        "at all, and in the order of the calls. Memory is given out when an object is made or "
+        "mapped: ENOSPC or ENOMEM then, and never at a fault.",
+        "A store is durable once its line of 64 bytes was flushed (CLWB, CLFLUSHOPT, CLFLUSH) and "
+        "the same core has fenced (SFENCE, MFENCE), or after msync with MS_SYNC. What was not "
+        "flushed may or may not survive a power cut, each line by itself. At the end of a run, "
+        "also by Ctrl-C, the machine writes everything back. CPUID does not name CLWB: it is there "
+        "where there is NVM.",
+        "In a persistent VAS there is anonymous memory, and there are persistent segments. Files, "
+        "stacks that grow and other segments are EOPNOTSUPP. Under --vas-sync rfc no VAS is "
+        "persistent.",
+        "/nvm holds files and folders that outlive the power: the rival without VASes. Every file "
+        "there is mapped as it is, so MAP_SHARED_VALIDATE | MAP_SYNC is granted, and a line that "
+        "was flushed and fenced is durable. Elsewhere it is EOPNOTSUPP. fsync makes durable what "
+        "write stored. Links by name (symlink) and devices are EPERM.",
+        "`run.py nvm` makes, checks, repairs and lists such files; --power-cut AT[:SEED] cuts the "
+        "power at the AT-th persistent write. A file serves one machine at a time. With --pdb it "
+        "stays as it is, and so it does in a run that was resumed at an earlier moment.",
+        "Metadata has checksums, contents of pages have none.",
+    ),
     "Programs that were written for the RFC": (
         "linux/vas.h is the header of the RFC's kernel: the numbers, as __NR_vas_create and so on, "
         "struct vas_attr and struct vas_seg_attr. A program that makes the calls by syscall(2), or "

@@ -158,13 +158,13 @@ class Vases:
 
     # VASes ----------------------------------------------------------------------------------
 
-    def create(self, who: Credentials, name: bytes, mode: int) -> Vas:
+    def create(self, who: Credentials, name: bytes, mode: int, vid: int = 0) -> Vas:
         """Make a VAS, in constant time.  Raises EEXIST, ENOMEM."""
         self._charge_name()
         if name in self.vas_names:
             raise KernelError(E.EXIST)
         account = self._payer(who)
-        vid = self.vas_ids.take()
+        vid = vid or self.vas_ids.take()
         try:
             space = self.memory.new_space(runs=False)
         except KernelError:
@@ -206,7 +206,7 @@ class Vases:
             for sid, kind in vas.segments.items():
                 self.machine.charge(costs.TABLE_LOOKUP)
                 self.segments[sid].check(who, kind)
-                self._link(made, self.segments[sid], kind)
+                self.link(made, self.segments[sid], kind)
             twins: dict[int, MemoryObject] = {}
             for region in vas.space.map:
                 if not region.segment:
@@ -252,7 +252,7 @@ class Vases:
     # Segments -------------------------------------------------------------------------------
 
     def make_segment(
-        self, who: Credentials, name: bytes, start: int, end: int, mode: int
+        self, who: Credentials, name: bytes, start: int, end: int, mode: int, sid: int = 0
     ) -> Segment:
         """Raises EINVAL, EFAULT, EEXIST, ENOMEM."""
         if start & 0xFFF or end & 0xFFF or start >= end:
@@ -263,7 +263,7 @@ class Vases:
         if name in self.segment_names:
             raise KernelError(E.EXIST)
         account = self._payer(who)
-        sid = self.segment_ids.take()
+        sid = sid or self.segment_ids.take()
         made = self.memory.objects.segment(end - start)
         made.holds += 1
         made.account = account
@@ -329,9 +329,10 @@ class Vases:
             return
         if vas.attached or vas.image:
             raise KernelError(E.BUSY)
-        self._link(vas, segment, kind)
+        self.link(vas, segment, kind)
 
-    def _link(self, vas: Vas, segment: Segment, kind: int) -> None:
+    def link(self, vas: Vas, segment: Segment, kind: int) -> None:
+        """Show a segment in a VAS.  Raises EBUSY, EFAULT."""
         self.sharing.admit(segment, kind)
         region = self._region(segment, kind)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from hw.machine import EXACT, FAST, MachineConfig
 from kernel import turns
 from tests.bench import guest, linux
+from tests.bench import nvm as nvm_rows
 from tests.bench import panel as panel_rows
 from tests.bench.floor import (
     Bare,
@@ -530,5 +531,6 @@ ROWS: list[Row] = [
         "Importing all that exec needs in a fresh process, against importing the emulator alone.",
         start,
     ),
+    *(Row(*row) for row in nvm_rows.ROWS),
     *(Row(*row) for row in panel_rows.ROWS),
 ]

@@ -53,6 +53,8 @@ class Ledger:
             self.records["page in from file"] += values[3] < 0
 
     def _frame(self, pfn: int, old_refs: int, refs: int, _: int, owner: int) -> None:
+        if pfn >= self.kernel.memory.frames.zone.first:
+            return  # the medium gives these out, and pays by the line
         if not old_refs:
             self.records["handed out"] += 1
             self.records["table"] += owner == frames.TABLE

@@ -14,10 +14,11 @@ from typing import Any
 
 from hw import costs, paging
 from hw.machine import MachineConfig
+from hw.nvm import Image
 from hw.trace import Kind, Trace
 from kernel import calls, invariants, trap, turns
 from kernel.abi.errno import KernelError, Panic
-from kernel.boot import Config, boot, spawn, trace_header
+from kernel.boot import Config, boot, plug_in, spawn, trace_header
 from kernel.ipc import segment_files
 from kernel.kernel import Kernel
 from kernel.life import delivery
@@ -27,12 +28,14 @@ from kernel.servers.sockets import Sockets
 from kernel.syscalls import TABLE
 from kernel.task.credentials import Credentials
 from kernel.task.process import Call, Process, Thread
+from kernel.vas.persistent import gone
 from tests.kernel.asm import NUMBERS, Program
 from tests.kernel.ledger import Ledger
 from userland.programs import built_in, read_program
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = [b"HOME=/"]
+NVM_MIB = 1
 BUILT_IN = built_in()
 
 SMALL: dict[str, tuple[str, ...]] = {
@@ -94,6 +97,8 @@ SMALL: dict[str, tuple[str, ...]] = {
     "exam_sched": ("7", "50", "s0"),
     "exam_lock": ("7",),
     "bank": ("7",),
+    "persist": (),
+    "dax": (),
 }
 """Arguments that make each program short."""
 
@@ -130,6 +135,8 @@ class Wish:
     traced: bool = True
     turns: int = 5_000
     """A program that takes more turns than this counts as one that does not end."""
+    nvm: Image | None = None
+    """What the NVM module of `NVM_MIB` has, if there is one."""
     watched: bool = True
     """Record memory at the end?  Off for checkpoints, which cannot hold a class of the tests."""
 
@@ -235,6 +242,7 @@ class System:
             pcid=wish.pcid,
             clock=wish.clock,
             swap_mib=wish.swap,
+            nvm_mib=NVM_MIB if wish.nvm is not None else 0,
         )
         config = Config(
             machine,
@@ -270,6 +278,8 @@ class System:
         if wish.traced:
             self.trace = Trace(trace_header(kernel), None, self._observe)
             kernel.machine.attach_trace(self.trace)
+        if wish.nvm is not None:
+            plug_in(kernel, wish.nvm)
         return kernel
 
     def check(self, kernel: Kernel) -> None:
@@ -325,10 +335,12 @@ class System:
             if process.threads:
                 kernel.life.exit_process(process, 0)
         self.answer_shootdowns()
-        for vid in list(kernel.vases.vases):
-            kernel.vases.delete(Credentials(), vid)
-        for sid in list(kernel.vases.segments):
-            segment_files.delete(kernel.ipc, kernel.vases, Credentials(), sid)
+        for vas in list(kernel.vases.vases.values()):
+            kernel.vases.delete(Credentials(), vas.id)
+            gone(kernel.persistence, vas)
+        for segment in list(kernel.vases.segments.values()):
+            segment_files.delete(kernel.ipc, kernel.vases, Credentials(), segment.id)
+            gone(kernel.persistence, segment)
         shm = kernel.ipc.well_known.shm.endpoint
         for status in kernel.ipc.ports["shm"].shared_segments():
             kernel.ipc.ask(shm, 0, "remove", (status.id,))
@@ -350,7 +362,9 @@ class System:
             if account.charged or account.owned:
                 yield f"user {uid} pays for {account.charged} frames, owns {account.owned} objects"
         objects = invariants.live_objects(kernel).values()
-        pages = sum(len(made.pages) for made in objects)
+        pages = sum(len(made.frames_held()) for made in objects)
+        if kernel.persistence is not None:
+            pages += len(list(kernel.persistence.medium.frames_held()))
         init = [p for p in kernel.tasks.processes.values() if not p.zombie]
         tables = sum(len(process.space.table.used) for process in init)
         owned = kernel.machine.first_free_frame + 1 + pages + tables  # 1: the kernel's user page
@@ -374,6 +388,8 @@ class System:
             result = row.invoke(self.kernel, thread, registers)
         except KernelError as error:
             result = -error.number
+        if self.kernel.persistence is not None:
+            self.kernel.persistence.settle()
         assert result is not None
         thread.call = None
         return result

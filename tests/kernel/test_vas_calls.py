@@ -18,6 +18,7 @@ from kernel.task.credentials import Credentials
 from kernel.vas.listing import listing
 from kernel.vas.records import MAX_ATTACHMENTS
 from tests.kernel.asm import NUMBERS
+from tests.kernel.vas_kept import KEPT_CASES
 from tests.kernel.vas_world import GROUP, HERE, OTHER, OWNER, PAGE, RW, THERE, R, World
 
 BAD, NOBODY = 0x1234, 999
@@ -494,6 +495,10 @@ def _(w: World) -> int:
     assert vid
     assert w.ask("vas_local_attach", vid, w.segment("x", 0x6000_0000), R) == 0
     return without_frames(w, "vas_seg_attach", 0, sid, R)
+
+
+for call, error, make in KEPT_CASES:
+    case(call, error)(make)
 
 
 # All of them -----------------------------------------------------------------------------------

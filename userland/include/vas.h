@@ -5,7 +5,7 @@
  *
  * Where not said otherwise a function returns 0, or -1 with errno set; `run.py manual` and
  * kernel/syscalls/vas.py list the errors. `type` is O_RDONLY, O_WRONLY or O_RDWR; `mode` is that of
- * a file, of which 0666 counts; vid 0 is the process's own address space. */
+ * a file, of which 0666 counts, and perhaps VAS_PERSISTENT; vid 0 is the process's own space. */
 #ifndef VAS_H
 #define VAS_H
 

@@ -9,7 +9,8 @@
  * `run` loads the program into this process, as the kernel would, switches, and jumps into it. So
  * from its first instruction on, the program sees the VAS's memory beside its own. (exec would
  * switch home.) This tool is movable, so the address of a program is free. Memory that the program
- * maps belongs to the VAS, and stays. An orphan is attached to no process.
+ * maps belongs to the VAS, and stays. An orphan is attached to no process. A MODE is 640, or p640:
+ * what has that outlives the power.
  *
  * `checkpoint` freezes a process into a new VAS, whose id it prints. `restart` becomes the process
  * that is frozen there, with the standard input, output and errors of `vas` itself. */
@@ -32,6 +33,7 @@ static const char usage[] =
 static void create(const char *name, const char *mode) {
     int vid = vas_create(name, mode_of(mode));
     if (vid < 0 && errno == EEXIST) errx(1, "there is a VAS '%s' already", name);
+    if (vid < 0) explain_persistence(name);
     if (vid < 0) err(1, "cannot create the VAS '%s'", name);
     printf("%d\n", vid);
 }
@@ -41,7 +43,9 @@ static void set_mode(const char *mode, const char *name) {
     int vid = vas_named(name);
     if (vas_getattr(vid, &attr) < 0) err(1, "cannot look at '%s'", name);
     attr.mode = mode_of(mode);
-    if (vas_setattr(vid, &attr) < 0) err(1, "cannot change the mode of '%s'", name);
+    if (vas_setattr(vid, &attr) == 0) return;
+    explain_persistence(name);
+    err(1, "cannot change the mode of '%s'", name);
 }
 
 static void delete(const char *name) {

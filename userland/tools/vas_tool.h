@@ -39,12 +39,21 @@ static inline int segment_named(const char *name) {
     return find("segment", "vasseg", name, vas_seg_find, segment_exists);
 }
 
+/* 640, or p640: what has it outlives the power. */
 static inline unsigned mode_of(const char *text) {
     char *end;
-    unsigned long mode = strtoul(text, &end, 8);
-    if (*end || !*text || mode & ~0666ul)
+    const char *digits = text + (*text == 'p');
+    unsigned long mode = strtoul(digits, &end, 8);
+    if (*end || !*digits || mode & ~0666ul)
         errx(2, "'%s' is no mode; give three octal digits of r (4) and w (2), such as 640", text);
-    return (unsigned)mode;
+    return (unsigned)mode | (*text == 'p' ? VAS_PERSISTENT : 0);
+}
+
+/* Say why something cannot be persistent, if that is what failed. */
+static inline void explain_persistence(const char *name) {
+    if (errno == ENODEV) errx(1, "'%s' cannot be persistent: there is no NVM (--nvm FILE)", name);
+    if (errno == ENOSPC) errx(1, "there is no room for '%s' in the NVM module", name);
+    if (errno == EOPNOTSUPP) errx(1, "'%s' holds files or segments that are not persistent", name);
 }
 
 /* A file of /sys/kernel: empty if it no longer exists. */
@@ -86,7 +95,12 @@ static void list(const char *kind, int orphans, const char *title, const char *f
     for (struct dirent *entry; (entry = readdir(directory));) {
         int id = atoi(entry->d_name);
         if (!id || (orphans && number(kind, id, "attached"))) continue;
-        printf("%5d %4s ", id, value(kind, id, "mode"));
+        const char *shown = value(kind, id, "mode");
+        unsigned long mode = strtoul(shown, NULL, 8);
+        if (mode & VAS_PERSISTENT)
+            printf("%5d p%03lo ", id, mode & 0666);
+        else
+            printf("%5d %4s ", id, shown);
         printf("%6d %6d %8d ", number(kind, id, "user"), number(kind, id, "group"),
                number(kind, id, "attached"));
         printf("%6d ", 4 * number(kind, id, "resident"));

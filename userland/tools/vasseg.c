@@ -3,7 +3,8 @@
  *     vasseg create NAME START BYTES [MODE]     such as: vasseg create books 0x100000000000 1M
  *     vasseg list | orphans | chmod MODE SEGMENT | delete SEGMENT
  *
- * BYTES may end in K, M or G. An orphan is shown in no VAS and in no process. `vas` attaches them. */
+ * BYTES may end in K, M or G. An orphan is shown in no VAS and in no process. `vas` attaches them.
+ * A MODE is 640, or p640: what has that outlives the power. */
 
 #include "vas_tool.h"
 
@@ -27,6 +28,7 @@ static void create(const char *name, const char *place, const char *bytes, const
         errx(2, "START and BYTES must be multiples of 4096");
     int sid = vas_seg_create(name, (void *)start, (void *)(start + size), mode_of(mode));
     if (sid < 0 && errno == EEXIST) errx(1, "there is a segment '%s' already", name);
+    if (sid < 0) explain_persistence(name);
     if (sid < 0) err(1, "cannot create the segment '%s'", name);
     printf("%d\n", sid);
 }
@@ -36,7 +38,9 @@ static void set_mode(const char *mode, const char *name) {
     int sid = segment_named(name);
     if (vas_seg_getattr(sid, &attr) < 0) err(1, "cannot look at '%s'", name);
     attr.mode = mode_of(mode);
-    if (vas_seg_setattr(sid, &attr) < 0) err(1, "cannot change the mode of '%s'", name);
+    if (vas_seg_setattr(sid, &attr) == 0) return;
+    explain_persistence(name);
+    err(1, "cannot change the mode of '%s'", name);
 }
 
 static void delete(const char *name) {

@@ -47,7 +47,7 @@ class About:
 
     @property
     def ram_frames(self) -> int:
-        return int(self.config.get("ram_mib", 64)) << 8
+        return int(self.config.get("ram_mib", 64)) + int(self.config.get("nvm_mib", 0)) << 8
 
     def shape(self, side: int) -> tuple[int, int]:
         """Sets and ways of the instruction (0) or data (1) TLB."""

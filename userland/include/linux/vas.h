@@ -29,7 +29,9 @@
 #define __NR_vas_fork 1348
 #define __NR_vas_exec 1349
 
-/* `mode` is that of a file, of which 0666 counts. */
+/* `mode` is that of a file, of which 0666 counts, and VAS_PERSISTENT: it outlives the power. */
+#define VAS_PERSISTENT 0x10000
+
 struct vas_attr {
     uint32_t mode;
     uint32_t user;
