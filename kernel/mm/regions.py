@@ -225,3 +225,14 @@ def inherited(region: Region, memory_object: MemoryObject) -> Region:
         lazy=region.lazy,
         duplicated=region.duplicated,
     )
+
+
+def left_out(regions: list[Region], twins: dict[int, MemoryObject]) -> list[int]:
+    """Take out of a child's objects what it does not get (MADV_DONTFORK, MADV_WIPEONFORK): one
+    object may have pages of that kind beside others.  Returns the frames."""
+    pfns: list[int] = []
+    for region in regions:
+        twin = twins.get(region.object.id)
+        if twin is not None:
+            pfns += twin.discard(region.page, region.end - region.start >> 12)
+    return pfns

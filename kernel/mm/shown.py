@@ -18,6 +18,13 @@ SLOT_BITS = 39
 """A slot is what one entry of the top-level table spans: 512 GiB."""
 
 
+class Backer(Protocol):
+    """Who gives what is mapped in a space its frames in NVM, from the start."""
+
+    def back(self, region: Region, end: int) -> None:
+        """The region is about to be there, up to `end`.  Raises ENOMEM, EOPNOTSUPP."""
+
+
 class Onlooker(Protocol):
     """A view that shows this space together with others."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from hw import costs, trace
 from hw.memory import PAGE_SIZE
@@ -38,9 +37,10 @@ from kernel.mm.regions import (
     Region,
     RegionMap,
     inherited,
+    left_out,
 )
 from kernel.mm.shootdown import TAG_ANY, Shootdowns
-from kernel.mm.shown import Onlooker, Shown
+from kernel.mm.shown import Backer, Onlooker, Shown
 
 SPLIT_FRAMES = 6
 """The most frames that making room in one view takes: three tables at either end of a range."""
@@ -54,13 +54,6 @@ REGION = trace.declare(
     "A region is now like this; prot 255: it is gone.",
 )
 SPACE = trace.declare("space", "space:Q pml4:Q alive:B", "An address space was made or is gone.")
-
-
-class Backer(Protocol):
-    """Who gives what is mapped in a space its frames in NVM, from the start."""
-
-    def back(self, region: Region, end: int) -> None:
-        """The region is about to be there, up to `end`.  Raises ENOMEM, EOPNOTSUPP."""
 
 
 @dataclass(slots=True, eq=False)
@@ -541,22 +534,13 @@ class AddressSpace(Shown):
                 child.map_region(inherited(region, twin))
                 if not (region.flags & WIPED_BY_FORK or self.objects.eager):
                     self._share_leaves(region, child, stale)
-            self._keep_back(kept_back, twins)
+            self.shootdowns.release(left_out(kept_back, twins))
         except KernelError:
             child.destroy()
             raise
         finally:
             self.invalidate(stale, [])
         return child
-
-    def _keep_back(self, regions: list[Region], twins: dict[int, MemoryObject]) -> None:
-        """Take out of the child's objects what it does not get (MADV_DONTFORK, MADV_WIPEONFORK):
-        one object may have pages of that kind beside others."""
-        for region in regions:
-            twin = twins.get(region.object.id)
-            if twin is not None:
-                pages = region.end - region.start >> 12
-                self.shootdowns.release(twin.discard(region.page, pages))
 
     def _share_leaves(self, region: Region, child: AddressSpace, stale: list[int]) -> None:
         """Copy a region's leaves; private ones lose W on both sides, and are added to `stale`."""
@@ -590,10 +574,6 @@ class AddressSpace(Shown):
     def most_resident_pages(self) -> int:
         """The most pages that the space ever had in memory at once; `KUSER` is not its own."""
         return self.table.most_leaves - bool(self.kuser_pfn)
-
-    def resident_pages(self, region: Region) -> int:
-        """How many pages of a region have a leaf."""
-        return sum(1 for _ in self.table.entries(region.start, region.end))
 
     def _unlocked(self, flags: int) -> None:
         """These flags were taken from a region: pages may leave memory that could not before."""

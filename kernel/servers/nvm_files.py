@@ -128,7 +128,7 @@ def tree_of(body: bytes, cap_of: Callable[[int, int, int], int]) -> Tree:
     for _ in range(count):
         number, mode, uid, gid, made, size, *times, parent = _NODE.unpack_from(body, at)
         at += _NODE.size
-        node = inodes[number] = Inode(number, mode, uid, gid, *times, parent=parent)
+        node = inodes[number] = Inode(number, mode, uid, gid, times[0], times[1], times[2], parent)
         node.links = 2 if node.is_directory else 0
         node.cap = cap_of(made, size, number) if made else 0
     while at < len(body):

@@ -298,7 +298,7 @@ def vantage_region(k: Kernel, t: Thread, index: Size, out: Ptr) -> int:
     if index >= len(t.space.map):
         raise KernelError(E.NOENT)
     region = t.space.map.at(index)
-    resident = t.space.resident_pages(region)
+    resident = sum(1 for _ in t.space.table.entries(region.start, region.end))
     name = region.name.encode()[:31]
     rights = (region.prot, int(region.shared))
     t.space.write(out, _REGION_LAYOUT.pack(region.start, region.end, *rights, resident, name))
