@@ -104,8 +104,7 @@ class AddressSpace(Shown):
     barriers: int = 0
     """membarrier: the commands that the process has registered for."""
     limits: MemoryLimits = field(default_factory=MemoryLimits)
-    backer: Backer | None = None
-    """The space of a persistent VAS has one."""
+    backer: Backer | None = None  # of a persistent VAS
 
     def __post_init__(self) -> None:
         self.table = PageTable(self.objects.frames)
