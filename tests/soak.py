@@ -596,7 +596,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", choices=SOAKS, help="which soak")
     parser.add_argument("--count", type=int, metavar="N", help="how many cases")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="decides all (default 1)")
-    parser.add_argument(
-        "--first", type=int, default=0, metavar="N", help="number of the first case"
-    )
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the number to begin at")
     return parser

@@ -97,7 +97,8 @@ def show(t: Thread, region: Region, flags: int) -> int:
             t.space.unmap(region.start, region.end)
         t.space.map_region(region)
     except KernelError:
-        if not region.object.holds:  # nobody else knows the object, and it holds its source
+        if not region.object.holds and region.object in region.object.family:
+            # Nobody has had the object, and it holds its source.
             region.object.holds = 1
             t.space.shootdowns.release(region.object.drop())
         raise

@@ -28,8 +28,8 @@ def attach(vases: Vases, caller: Process, pid: int, vid: int, kind: int, *, trap
     Raises EINVAL, ESRCH, EACCES, EBUSY also where it is attached otherwise, ENOMEM.
     """
     vases.machine.charge(costs.TABLE_LOOKUP, 2)
-    vas, process = vases.vas(vid), vases.target(caller, pid)
-    vas.check(caller.credentials, kind)
+    vas, process, who = vases.vas(vid), vases.target(caller, pid), caller.credentials
+    vas.check(who, kind)
     home = process.space
     held = vases.holdings.setdefault(home.id, Holdings())
     known = held.attachments.get(vid)
@@ -38,7 +38,7 @@ def attach(vases: Vases, caller: Process, pid: int, vid: int, kind: int, *, trap
             raise KernelError(E.BUSY)
         return
     vases.sharing.admit(vas, kind)
-    if len(held.attachments) >= MAX_ATTACHMENTS:
+    if len(held.attachments) == MAX_ATTACHMENTS:
         raise KernelError(E.BUSY)
     empty = _empty_space(vases)
     try:

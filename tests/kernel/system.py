@@ -65,6 +65,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "threads": ("3", "20"),
     "upper": (),
     "vas_brk": (),
+    "revive": ("9000", "sieve", "3000"),
     "vas_heap": ("5",),
     "vas_share": (),
     "vas_views": (),

@@ -479,4 +479,14 @@ CAPTIONS: dict[str, Callable[[Moment, Record], str]] = {
         f"{counted(r['waiting'], 'other core')}: each must drop them and answer."
     ),
     "shootdown_done": lambda moment, r: "The last core has answered: no TLB holds them any more.",
+    "nvm_flush": lambda moment, r: (
+        f"Core {r.core} flushes the line at {r['pa']:#x}, which the next fence makes durable."
+    ),
+    "nvm_fence": lambda moment, r: (
+        f"{counted(r['lines'], 'flushed line')} of NVM: durable from now on."
+    ),
+    "nvm_commit": lambda moment, r: (
+        f"NVM is in its state {r['number']}: {counted(r['changed'], 'record')} changed, "
+        f"{r['gone']} gone, all at once."
+    ),
 }

@@ -64,4 +64,7 @@ LINES: dict[str, Callable[[About, Record], str]] = {
     "log": lambda about, r: f"kernel: {r['text'].decode(errors='replace')}",
     "shootdown": lambda about, r: f"shootdown {r['id']}: {r['waiting']} cores must answer",
     "shootdown_done": lambda about, r: f"shootdown {r['id']} is done",
+    "nvm_flush": lambda about, r: f"flush of the line at {r['pa']:#x}",
+    "nvm_fence": lambda about, r: f"fence: {r['lines']} lines of NVM are durable",
+    "nvm_commit": lambda about, r: f"commit {r['number']} of NVM",
 }
