@@ -189,7 +189,8 @@ def vas_setattr(k: Kernel, t: Thread, vid: Int, attr: Ptr) -> int:
 
     EINVAL; EFAULT; EACCES: neither owner nor root; or an owner that sets another owner, or a group
     that is not its own.  VAS_PERSISTENT comes or goes: EBUSY: attached; ENODEV; ENOSPC; ENOMEM;
-    EOPNOTSUPP: files, a stack, or segments that are not persistent are mapped in it.
+    EOPNOTSUPP: files, a stack, or segments that are not persistent are mapped in it, or it is a
+    checkpoint.
     """
     return _set(k, t, k.vases.vas(vid), attr)
 
@@ -260,7 +261,8 @@ def vas_seg_getattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
 
 @syscall(1347)
 def vas_seg_setattr(k: Kernel, t: Thread, sid: Int, attr: Ptr) -> int:
-    """Set mode, owner and group of a segment; see vas_setattr.  EINVAL; EFAULT; EACCES."""
+    """Set mode, owner and group of a segment; see vas_setattr.  EINVAL; EFAULT; EACCES; EBUSY: it
+    would become persistent, or no longer be so, and is attached or mapped from /segs."""
     return _set(k, t, k.vases.segment(sid), attr)
 
 

@@ -60,6 +60,8 @@ class Persistence:
         room in the module; ENOMEM: past the owner's limit.  Then nothing has changed.
         """
         self._check_idle(named)
+        if isinstance(named, Vas) and named.image:
+            raise KernelError(E.OPNOTSUPP)  # the record of a checkpoint is not written yet
         wanted = self._wanted(named)
         more = sum(count for runs in wanted.values() for _, count in runs)
         more -= sum(made.cost() for made in self.objects(named))

@@ -60,6 +60,24 @@ def _shows_another(_: World) -> int:
     return world.ask("vas_seg_attach", world.vas(mode=MODE), world.segment(), R)
 
 
+def _is_frozen(_: World) -> int:
+    """A checkpoint's own record would be lost."""
+    world = booted(MemoryImage())
+    vid = world.ask("vas_fork", world.ask("fork"))
+    assert vid > 0
+    return world.ask("vas_setattr", vid, world.put(KEPT))
+
+
+def _is_mapped(_: World) -> int:
+    """A mapping of /segs/NAME shows the pages that would have to move."""
+    world = booted(MemoryImage())
+    sid = world.segment("shown")
+    fd = world.ask("open", world.put(b"/segs/shown\0"), 2)
+    assert fd >= 0
+    assert world.ask("mmap", 0, PAGE, 3, 1, fd, 0) > 0
+    return world.ask("vas_seg_setattr", sid, world.put(KEPT))
+
+
 KEPT_CASES: tuple[tuple[str, str, Callable[[World], int]], ...] = (
     ("vas_create", "ENODEV", lambda w: w.vas("one", MODE)),
     ("vas_seg_create", "ENODEV", lambda w: w.segment("one", mode=MODE)),
@@ -70,5 +88,7 @@ KEPT_CASES: tuple[tuple[str, str, Callable[[World], int]], ...] = (
     ("vas_setattr", "ENOSPC", _too_large),
     ("vas_setattr", "ENOMEM", _past_the_limit),
     ("vas_setattr", "EOPNOTSUPP", _holds_another),
+    ("vas_setattr", "EOPNOTSUPP", _is_frozen),
+    ("vas_seg_setattr", "EBUSY", _is_mapped),
     ("vas_seg_attach", "EOPNOTSUPP", _shows_another),
 )
